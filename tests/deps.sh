@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs the Debian packages behind the named tools, only those that are missing.
+#
+# Usage: tests/deps.sh TOOL...
+#
+# Never fails: where a package can't be had (no apt, no root, no network), it says so, and
+# the tests that need the tool are skipped with the reason and counted.
+set -uo pipefail
+
+# Tools in sbin are not on every root's PATH.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/bin
+
+say() { echo "deps: $*" >&2; }
+
+# package TOOL prints the Debian package of a tool when the tool is missing.
+package() {
+	case $1 in
+	certificates) # Go fetches its modules over TLS
+		[ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates ;;
+	busybox) # the tests' root file system has no libraries: a dynamic one is of no use
+		local path
+		if ! path=$(command -v busybox) || grep -aq '/ld-linux\|/ld-musl' "$path"; then
+			echo busybox-static
+		fi ;;
+	qemu-aarch64) # runs the arm64 interpreter's tests
+		command -v qemu-aarch64-static qemu-aarch64 >/dev/null || echo qemu-user-static ;;
+	*) # the package has the tool's name
+		command -v "$1" >/dev/null || echo "$1" ;;
+	esac
+}
+
+missing=()
+for tool in "$@"; do
+	for name in $(package "$tool"); do
+		missing+=("$name")
+	done
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+	say "no apt-get here: not installed: ${missing[*]}"
+	exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+	say "not root: not installed: ${missing[*]}"
+	exit 0
+fi
+
+say "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt=(apt-get -qq -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o DPkg::Lock::Timeout=60)
+
+# A third-party source that doesn't answer is no reason to give up: install decides.
+"${apt[@]}" update >"$log" 2>&1 || say "apt-get update: $(tail -n 1 "$log")"
+
+if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; then
+	# One unknown package makes apt refuse all of them: take each by itself.
+	for name in "${missing[@]}"; do
+		"${apt[@]}" install -y --no-install-recommends "$name" >"$log" 2>&1 ||
+			say "not installed: $name: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
+	done
+fi
+exit 0

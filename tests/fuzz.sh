@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs each fuzz target of the tree for some time; ends at the first one that finds something.
+#
+# Usage: tests/fuzz.sh TAGS FUZZTIME
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tags=$1 fuzztime=$2 count=0
+while read -r package; do
+	while read -r target; do
+		echo "== $package $target ($fuzztime)"
+		go test -tags "$tags" -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" "$package"
+		count=$((count + 1))
+	done < <(go test -tags "$tags" -run '^$' -list '^Fuzz' "$package" | grep '^Fuzz' || true)
+done < <(go list -tags "$tags" -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
+echo "$count fuzz targets ran"
