@@ -1,0 +1,58 @@
+package specconv
+
+import "strings"
+
+// Fault is one thing that is wrong with a configuration.
+type Fault struct {
+	// Path is the JSON path of the field, "linux.namespaces[2].path"; empty for the file as a whole.
+	Path string
+	// Problem says what is wrong with it, "must be absolute".
+	Problem string
+}
+
+// Error returns "path: problem".
+func (f Fault) Error() string {
+	if f.Path == "" {
+		return f.Problem
+	}
+	return f.Path + ": " + f.Problem
+}
+
+// Faults are all the faults of a configuration, in the order of the specification's sections. A non-empty list is an
+// error; errors.As finds it behind what Load and Parse return.
+type Faults []Fault
+
+// Error returns the single fault on one line, or a heading and one fault per line.
+func (f Faults) Error() string {
+	switch len(f) {
+	case 0:
+		return "no faults"
+	case 1:
+		return f[0].Error()
+	}
+	var b strings.Builder
+	b.WriteString(itoa(len(f)))
+	b.WriteString(" faults:")
+	for _, one := range f {
+		b.WriteString("\n  ")
+		b.WriteString(one.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives errors.As the single faults.
+func (f Faults) Unwrap() []error {
+	errs := make([]error, len(f))
+	for i, one := range f {
+		errs[i] = one
+	}
+	return errs
+}
+
+// err returns the list as an error, nil when it is empty: a nil Faults in an error interface would not be nil.
+func (f Faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
+}
