@@ -1,0 +1,237 @@
+package cgroups
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+)
+
+// Mode is the way a host mounts its cgroup hierarchies.
+type Mode int
+
+const (
+	None    Mode = iota // no hierarchy is mounted
+	Legacy              // v1 hierarchies only
+	Hybrid              // v1 hierarchies, and a cgroup2 one beside them
+	Unified             // cgroup2 only
+)
+
+func (m Mode) String() string {
+	return [...]string{"none", "legacy", "hybrid", "unified"}[m]
+}
+
+// A Hierarchy is one mounted cgroup v1 hierarchy.
+type Hierarchy struct {
+	Mountpoint  string
+	Root        string   // which folder of the hierarchy is mounted there: "/" but in containers
+	Controllers []string // as /proc/self/cgroup orders them; empty for a named hierarchy without controllers
+	Name        string   // "name=systemd"; "" for one that has controllers and no name
+	Own         string   // absolute folder of the caller's own cgroup
+}
+
+// Keys are the names under which the hierarchy's folder is known: its controllers, or its "name=...".
+func (h *Hierarchy) Keys() []string {
+	if len(h.Controllers) == 0 {
+		return []string{h.Name}
+	}
+	return h.Controllers
+}
+
+// A Layout is the cgroup hierarchies of a host, as the calling process sees them.
+type Layout struct {
+	Mode        Mode
+	Hierarchies []Hierarchy // v1
+	Unified     string      // mount point of cgroup2; "" when there is none
+	UnifiedOwn  string      // absolute folder of the caller's own cgroup there
+}
+
+// ReadLayout reads the layout from /proc/self/mountinfo and /proc/self/cgroup.
+func ReadLayout() (Layout, error) {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return Layout{}, fmt.Errorf("read cgroup layout: %w", err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return Layout{}, fmt.Errorf("read cgroup layout: %w", err)
+	}
+	return ParseLayout(mountinfo, own)
+}
+
+// ParseLayout works out the layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (proc(5), cgroups(7)).
+// Of several mounts of one hierarchy it takes the first that shows the process's own cgroup, else the first;
+// a mount that another one covers does not count.
+func ParseLayout(mountinfo, cgroup []byte) (Layout, error) {
+	var l Layout
+	own, err := parseOwn(cgroup)
+	if err != nil {
+		return l, err
+	}
+	chosen := make([]cgroupMount, len(own))
+	for len(mountinfo) > 0 {
+		var line []byte
+		line, mountinfo, _ = bytes.Cut(mountinfo, []byte("\n"))
+		choose(chosen, own, line)
+	}
+	for i := range own {
+		o, m := &own[i], &chosen[i]
+		if m.id == "" {
+			continue
+		}
+		ownDir := m.mountpoint
+		if rel, ok := below(m.root, o.path); ok {
+			ownDir = path.Join(m.mountpoint, rel)
+		}
+		if o.unified {
+			l.Unified, l.UnifiedOwn = m.mountpoint, ownDir
+			continue
+		}
+		l.Hierarchies = append(l.Hierarchies, Hierarchy{
+			Mountpoint: m.mountpoint, Root: m.root, Controllers: o.controllers, Name: o.name, Own: ownDir,
+		})
+	}
+	switch {
+	case len(l.Hierarchies) > 0 && l.Unified != "":
+		l.Mode = Hybrid
+	case len(l.Hierarchies) > 0:
+		l.Mode = Legacy
+	case l.Unified != "":
+		l.Mode = Unified
+	}
+	return l, nil
+}
+
+// ownCgroup is one line of /proc/PID/cgroup: a hierarchy that the kernel has, and the process's place in it.
+type ownCgroup struct {
+	controllers []string
+	name        string // "name=systemd"
+	unified     bool
+	path        string
+}
+
+// is reports whether a mount of type "cgroup" with these super block options shows this hierarchy. That the list of
+// controllers comes from the kernel spares a table that tells "cpuacct" from "xattr".
+func (o *ownCgroup) is(superOptions string) bool {
+	want := o.name
+	if want == "" {
+		want = o.controllers[0]
+	}
+	for superOptions != "" {
+		var option string
+		option, superOptions, _ = strings.Cut(superOptions, ",")
+		if option == want {
+			return true
+		}
+	}
+	return false
+}
+
+func parseOwn(cgroup []byte) ([]ownCgroup, error) {
+	own := make([]ownCgroup, 0, 16)
+	text := string(cgroup)
+	for text != "" {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		if line == "" {
+			continue
+		}
+		// hierarchy-ID:controller-list:cgroup-path; the path may have colons.
+		id, rest, ok1 := strings.Cut(line, ":")
+		list, cgroupPath, ok2 := strings.Cut(rest, ":")
+		if !ok1 || !ok2 || !strings.HasPrefix(cgroupPath, "/") {
+			return nil, fmt.Errorf("parse /proc/self/cgroup: line %q: must be ID:CONTROLLERS:/PATH", line)
+		}
+		o := ownCgroup{path: cgroupPath, unified: id == "0" && list == ""}
+		if !o.unified {
+			for name := range strings.SplitSeq(list, ",") {
+				if strings.HasPrefix(name, "name=") {
+					o.name = name
+				} else if name != "" {
+					o.controllers = append(o.controllers, name)
+				}
+			}
+			if o.name == "" && len(o.controllers) == 0 {
+				return nil, fmt.Errorf("parse /proc/self/cgroup: line %q: names no hierarchy", line)
+			}
+		}
+		own = append(own, o)
+	}
+	return own, nil
+}
+
+type cgroupMount struct {
+	id, mountpoint, root string
+}
+
+// choose looks at one line of mountinfo, and keeps it when it is the best mount yet for one of the hierarchies.
+func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
+	// 36 35 98:0 /root /mountpoint rw,noatime master:1 - cgroup cgroup rw,cpu
+	var f [5][]byte
+	rest := line
+	for i := range f {
+		f[i], rest, _ = bytes.Cut(rest, []byte(" "))
+	}
+	// A mount right upon the mount point of another one hides that.
+	for i := range chosen {
+		if chosen[i].id != "" && chosen[i].id == string(f[1]) && chosen[i].mountpoint == unescape(f[4]) {
+			chosen[i] = cgroupMount{}
+		}
+	}
+	_, rest, ok := bytes.Cut(rest, []byte("- cgroup"))
+	if !ok {
+		return
+	}
+	v2 := bytes.HasPrefix(rest, []byte("2 "))
+	if !v2 && !bytes.HasPrefix(rest, []byte(" ")) {
+		return
+	}
+	super := string(rest[bytes.LastIndexByte(rest, ' ')+1:])
+	for i := range own {
+		if own[i].unified != v2 || !v2 && !own[i].is(super) {
+			continue
+		}
+		root := unescape(f[3])
+		_, shows := below(root, own[i].path)
+		if c := &chosen[i]; c.id != "" {
+			if _, already := below(c.root, own[i].path); already || !shows {
+				return
+			}
+		}
+		chosen[i] = cgroupMount{id: string(f[0]), mountpoint: unescape(f[4]), root: root}
+		return
+	}
+}
+
+// below gives p relative to root when p is root or lies under it. Both are absolute.
+func below(root, p string) (string, bool) {
+	if root == "/" {
+		// "/.." and its like stand for a cgroup outside of the cgroup namespace.
+		return strings.TrimPrefix(p, "/"), p != "/.." && !strings.HasPrefix(p, "/../")
+	}
+	if p == root {
+		return "", true
+	}
+	rel, ok := strings.CutPrefix(p, root+"/")
+	return rel, ok
+}
+
+// unescape undoes mountinfo's \040 for blank, \011 tab, \012 newline, \134 backslash.
+func unescape(b []byte) string {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return string(b)
+	}
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] == '\\' && i+3 < len(b) && octal(b[i+1]) && octal(b[i+2]) && octal(b[i+3]) {
+			out = append(out, (b[i+1]-'0')<<6|(b[i+2]-'0')<<3|(b[i+3]-'0'))
+			i += 3
+			continue
+		}
+		out = append(out, b[i])
+	}
+	return string(out)
+}
+
+func octal(c byte) bool { return '0' <= c && c <= '7' }

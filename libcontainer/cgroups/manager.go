@@ -1,0 +1,167 @@
+package cgroups
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
+// [Load] for one from a state record. Its methods may not be called at the same time, but where they say so.
+type Manager struct {
+	folders []folder // v1, one per hierarchy; the freezer is the last
+	unified folder   // dir is "" where there is no cgroup2
+
+	unifiedOnly bool // no v1 hierarchy is mounted: cgroup2's controllers are to be enabled
+	reused      bool // Create found a folder that was there before
+	pidsMax     *setting
+	returned    chan struct{} // closed when the thread of the last Spawn has left the cgroup
+}
+
+// folder is a cgroup's folder in one hierarchy.
+type folder struct {
+	keys  []string // controllers, or "name=..."
+	dir   string   // absolute
+	mount string   // where the hierarchy is mounted; "" when it is not known (from a state record)
+	own   string   // the caller's own cgroup; "" when it is not known
+}
+
+func (f *folder) has(controller string) bool { return slices.Contains(f.keys, controller) }
+
+// New gives the manager of a container's cgroup; it touches no file.
+//
+// cgroupsPath is linux.cgroupsPath of the configuration. An absolute one is taken from the root of each hierarchy. A
+// relative one is taken from the caller's own cgroup in that hierarchy, or, where there is only cgroup2, from
+// that one's parent, since a cgroup2 that has processes cannot give controllers to its children. An empty one is
+// the same as the relative path id. runc does likewise. A path with ".." is an error.
+func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
+	inner := cgroupsPath
+	if inner == "" {
+		inner = id
+	}
+	if err := checkPath(inner); err != nil {
+		return nil, fmt.Errorf("linux.cgroupsPath: %q: %w", inner, err)
+	}
+	place := func(mount, own string) string {
+		if strings.HasPrefix(inner, "/") {
+			return path.Join(mount, inner)
+		}
+		return path.Join(own, inner)
+	}
+	m := &Manager{unifiedOnly: layout.Mode == Unified}
+	for i := range layout.Hierarchies {
+		h := &layout.Hierarchies[i]
+		m.folders = append(m.folders, folder{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint, own: h.Own})
+	}
+	m.freezerLast()
+	if layout.Unified != "" {
+		own := layout.UnifiedOwn
+		if m.unifiedOnly && own != layout.Unified {
+			own = path.Dir(own)
+		}
+		m.unified = folder{dir: place(layout.Unified, own), mount: layout.Unified, own: layout.UnifiedOwn}
+	}
+	return m, nil
+}
+
+func checkPath(p string) error {
+	if strings.IndexByte(p, 0) >= 0 {
+		return fmt.Errorf("must not have a NUL byte")
+	}
+	named := false
+	for part := range strings.SplitSeq(p, "/") {
+		switch part {
+		case "..":
+			return fmt.Errorf("must not have a \"..\"")
+		case "", ".":
+		default:
+			named = true
+		}
+	}
+	if !named {
+		return fmt.Errorf("must name a cgroup below the root")
+	}
+	return nil
+}
+
+// Load gives the manager of the cgroup with these paths, which [Manager.Paths] gave once. The zero Layout will do,
+// and spares reading it: then a Spawn ends the thread that it used in place of moving it back.
+func Load(layout Layout, paths map[string]string) *Manager {
+	m := &Manager{unifiedOnly: len(paths) == 1 && paths[""] != ""}
+	for _, key := range slices.Sorted(maps.Keys(paths)) {
+		dir := paths[key]
+		if key == "" {
+			m.unified = folder{dir: dir, mount: layout.Unified, own: layout.UnifiedOwn}
+			continue
+		}
+		if i := slices.IndexFunc(m.folders, func(f folder) bool { return f.dir == dir }); i >= 0 {
+			m.folders[i].keys = append(m.folders[i].keys, key)
+			continue
+		}
+		f := folder{keys: []string{key}, dir: dir}
+		for i := range layout.Hierarchies {
+			if h := &layout.Hierarchies[i]; slices.Contains(h.Keys(), key) {
+				f.mount, f.own = h.Mountpoint, h.Own
+			}
+		}
+		m.folders = append(m.folders, f)
+	}
+	m.freezerLast()
+	return m
+}
+
+// freezerLast makes the freezer the last hierarchy that a forking thread joins and the first that it leaves: while it is
+// in there, whoever freezes the container stops the runtime too.
+func (m *Manager) freezerLast() {
+	for i := range m.folders {
+		if m.folders[i].has("freezer") {
+			f := m.folders[i]
+			m.folders = append(slices.Delete(m.folders, i, i+1), f)
+			return
+		}
+	}
+}
+
+// Paths gives the absolute folders for the state record: under the name of each v1 controller or named
+// hierarchy ("name=systemd"), and under "" the one in cgroup2.
+func (m *Manager) Paths() map[string]string {
+	paths := make(map[string]string, len(m.folders)+1)
+	for i := range m.folders {
+		for _, key := range m.folders[i].keys {
+			paths[key] = m.folders[i].dir
+		}
+	}
+	if m.unified.dir != "" {
+		paths[""] = m.unified.dir
+	}
+	return paths
+}
+
+// Reused reports whether Create found the cgroup, or a part of it, made already. Then it may have
+// processes: see [Manager.Empty].
+func (m *Manager) Reused() bool { return m.reused }
+
+// v1 gives the folder in the v1 hierarchy that has the controller, or nil.
+func (m *Manager) v1(controller string) *folder {
+	for i := range m.folders {
+		if m.folders[i].has(controller) {
+			return &m.folders[i]
+		}
+	}
+	return nil
+}
+
+// all calls f for each folder, v1 and cgroup2, until f gives an error.
+func (m *Manager) all(f func(*folder) error) error {
+	for i := range m.folders {
+		if err := f(&m.folders[i]); err != nil {
+			return err
+		}
+	}
+	if m.unified.dir != "" {
+		return f(&m.unified)
+	}
+	return nil
+}
