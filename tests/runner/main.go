@@ -1,0 +1,96 @@
+// Command runner runs go vet and all tests of the given packages, and ends with the line
+// "N passed, N failed, N skipped" on standard output.
+//
+// It counts from `go test -json`: leaf tests, so that a test with subtests is not counted beside
+// them. Every skip is printed with its reason and every failure with its output. A package that
+// does not build, panics or runs out of time counts as failed, as does a go vet that complains.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+)
+
+func main() {
+	tags := flag.String("tags", "", "build tags")
+	timeout := flag.String("timeout", "10m", "time limit of one package's tests")
+	run := flag.String("run", "", "only tests that match this regular expression")
+	flag.Parse()
+	packages := flag.Args()
+	if len(packages) == 0 {
+		packages = []string{"./..."}
+	}
+
+	c := newCounter(os.Stdout)
+	vet(c, *tags, packages)
+	if err := test(c, *tags, *timeout, *run, packages); err != nil {
+		c.fail("go test", err.Error())
+	}
+	c.summary()
+	if c.failed > 0 {
+		os.Exit(1)
+	}
+}
+
+// vet runs go vet over the packages.
+func vet(c *counter, tags string, packages []string) {
+	cmd := exec.Command("go", append([]string{"vet", "-tags", tags}, packages...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.fail("go vet", string(out)+err.Error())
+		return
+	}
+	fmt.Fprintln(c.out, "ok    go vet")
+}
+
+// test runs the tests and feeds their events to the counter.
+func test(c *counter, tags, timeout, run string, packages []string) error {
+	args := []string{"test", "-json", "-count=1", "-tags", tags, "-timeout", timeout,
+		// One package at a time: root tests share the machine's cgroups and mounts,
+		// and what is timed or raced in one package must not be disturbed by another.
+		"-p", "1"}
+	if run != "" {
+		args = append(args, "-run", run)
+	}
+	cmd := exec.Command("go", append(args, packages...)...)
+	cmd.Stderr = os.Stderr
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := feed(c, events)
+	waitErr := cmd.Wait()
+	if readErr != nil {
+		return readErr
+	}
+	// go test's status says nothing that the events have not said, unless they said nothing.
+	if exit := (*exec.ExitError)(nil); errors.As(waitErr, &exit) && c.failed > 0 {
+		return nil
+	}
+	return waitErr
+}
+
+// feed reads events, one JSON object in each line. A line that is none is printed as it is.
+func feed(c *counter, r io.Reader) error {
+	lines := bufio.NewReaderSize(r, 1<<16)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			c.line(line)
+		}
+		if errors.Is(err, io.EOF) {
+			c.finish()
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read test events: %w", err)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package style
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/orlop/orlop"
+
+// arrow says what of the module a package may import. Arrows point down only: the program calls
+// the lifecycle, the lifecycle calls the planner and its tools, and those stand on nsenter and specconv.
+type arrow struct {
+	from   string   // below the module's path; "." is the program
+	to     []string // packages of the module
+	extern []string // prefixes of other modules' packages; nil: the common ones
+}
+
+func arrows() []arrow {
+	const (
+		sys    = "golang.org/x/sys"
+		spec   = "github.com/opencontainers/runtime-spec"
+		paths  = "github.com/cyphar/filepath-securejoin"
+		user   = "github.com/moby/sys/user"
+		caps   = "github.com/moby/sys/capability"
+		parser = "github.com/urfave/cli/v2"
+	)
+	return []arrow{
+		{".", []string{"cli"}, nil},
+		{"cli", []string{"libcontainer", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "specconv"}, []string{sys, spec, parser, user}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer/setup", []string{"nsenter", "specconv"}, []string{sys, spec, user}},
+		{"libcontainer/cgroups", []string{"specconv"}, []string{sys, spec, paths}},
+		{"libcontainer/state", []string{"specconv"}, []string{sys, spec, paths}},
+		{"libcontainer/hooks", []string{"specconv"}, []string{sys, spec}},
+		{"libcontainer/console", []string{"specconv"}, []string{sys, spec}},
+		{"specconv", nil, []string{sys, spec}},
+		{"nsenter", nil, []string{sys}},
+	}
+}
+
+// faults checks one package's imports. Packages under tests look from outside and may import
+// anything but what makes containers: they go through the command line.
+func faults(table []arrow, pkg string, imports []string) []string {
+	rel := strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/")
+	if rel == "" {
+		rel = "."
+	}
+	i := slices.IndexFunc(table, func(a arrow) bool { return a.from == rel })
+	if i < 0 {
+		if strings.HasPrefix(rel, "tests/") || strings.HasPrefix(rel, "contrib/") || strings.Contains(rel, "internal/") {
+			return nil
+		}
+		return []string{pkg + ": not in the table of arrows"}
+	}
+	var found []string
+	for _, imported := range imports {
+		if to, ok := strings.CutPrefix(imported, module+"/"); ok {
+			inside, _, nested := strings.Cut(to, "/internal/")
+			if !slices.Contains(table[i].to, to) && !(nested && inside == rel) {
+				found = append(found, pkg+" imports "+imported+": this arrow is not in the table")
+			}
+			continue
+		}
+		if host, _, _ := strings.Cut(imported, "/"); !strings.Contains(host, ".") {
+			continue // the standard library
+		}
+		if !slices.ContainsFunc(table[i].extern, func(prefix string) bool {
+			return imported == prefix || strings.HasPrefix(imported, prefix+"/")
+		}) {
+			found = append(found, pkg+" imports "+imported+": this dependency is not in the table")
+		}
+	}
+	return found
+}
+
+// TestArrows reads `go list` and fails on an import that is not in the table.
+func TestArrows(t *testing.T) {
+	cmd := exec.Command("go", "list", "-e", "-tags", "urfave_cli_no_docs", "-json=ImportPath,Imports", module+"/...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	table, seen := arrows(), 0
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; seen++ {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&pkg); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range faults(table, pkg.ImportPath, pkg.Imports) {
+			t.Error(fault)
+		}
+	}
+	if seen == 0 {
+		t.Error("go list names no package")
+	}
+}
+
+// TestArrowFaults shows that the check can fail.
+func TestArrowFaults(t *testing.T) {
+	cases := []struct {
+		pkg, imported string
+		ok            bool
+	}{
+		{"", module + "/cli", true},
+		{"", module + "/libcontainer", false},
+		{"/cli", module + "/libcontainer", true},
+		{"/libcontainer", module + "/cli", false},
+		{"/libcontainer/setup", module + "/nsenter", true},
+		{"/libcontainer/setup", module + "/libcontainer/cgroups", false},
+		{"/nsenter", module + "/specconv", false},
+		{"/nsenter", "golang.org/x/sys/unix", true},
+		{"/nsenter", "github.com/opencontainers/runtime-spec/specs-go", false},
+		{"/specconv", "golang.org/x/systems", false},
+		{"/nsenter", "unsafe", true},
+		{"/nsenter", module + "/nsenter/internal/asm", true},
+		{"/specconv", module + "/nsenter/internal/asm", false},
+		{"/tests/e2e", "github.com/containerd/console", true},
+		{"/unheardof", "os", false},
+	}
+	for _, tc := range cases {
+		if got := faults(arrows(), module+tc.pkg, []string{tc.imported}); (len(got) == 0) != tc.ok {
+			t.Errorf("%q importing %s: %q, want ok %v", tc.pkg, tc.imported, got, tc.ok)
+		}
+	}
+}
