@@ -1,0 +1,242 @@
+package state
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	recordName = "record"
+	newName    = "record.new"
+)
+
+// Dir is the state folder of one container. It is not for use by several goroutines at once: the lock is between Dirs.
+type Dir struct {
+	root *Root
+	id   string
+	file *os.File // the folder itself; it carries the lock
+}
+
+// openDir opens the folder at path as the one of container id.
+func openDir(r *Root, id, path string) (*Dir, error) {
+	// O_NOFOLLOW, since a root in a shared place must not lead anywhere else.
+	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{root: r, id: id, file: f}, nil
+}
+
+// ID returns the id of the container.
+func (d *Dir) ID() string { return d.id }
+
+// Path returns the path of the folder.
+func (d *Dir) Path() string { return filepath.Join(d.root.path, d.id) }
+
+func (d *Dir) fd() int { return int(d.file.Fd()) }
+
+// Close releases the folder and its lock.
+func (d *Dir) Close() error { return d.file.Close() }
+
+// Lock waits until this Dir is the only one that holds the container's lock. The error is ErrNotExist when the container
+// has been removed meanwhile. When it was removed and made anew, the lock is that of the new one: what was read before
+// Lock does not count.
+func (d *Dir) Lock() error { return d.lock(unix.LOCK_EX) }
+
+// RLock is Lock for readers: several may hold it at once, and none beside a Lock.
+func (d *Dir) RLock() error { return d.lock(unix.LOCK_SH) }
+
+// TryLock is Lock without waiting: it returns false when another holds the lock.
+func (d *Dir) TryLock() (bool, error) {
+	err := d.lock(unix.LOCK_EX | unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Unlock releases the lock.
+func (d *Dir) Unlock() error {
+	if err := flock(d.fd(), unix.LOCK_UN); err != nil {
+		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
+	}
+	return nil
+}
+
+// lock locks, and then makes sure that the folder is still the one that its path names: who waits for a lock may get
+// it on a folder that its last holder has removed, while another creates and locks a new one of the same name.
+func (d *Dir) lock(how int) error {
+	for {
+		if err := flock(d.fd(), how); err != nil {
+			return &os.PathError{Op: "lock", Path: d.Path(), Err: err}
+		}
+		current, err := d.current()
+		if current {
+			return nil
+		}
+		if err == nil {
+			err = d.reopen()
+		}
+		if err != nil {
+			_ = d.Unlock()
+			return err
+		}
+	}
+}
+
+// current tells whether the folder's path still names this very folder.
+func (d *Dir) current() (bool, error) {
+	var own, named unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(d.fd(), &own) }); err != nil {
+		return false, &os.PathError{Op: "stat", Path: d.Path(), Err: err}
+	}
+	err := retry(func() error { return unix.Lstat(d.Path(), &named) })
+	if err == unix.ENOENT {
+		return false, ErrNotExist
+	}
+	if err != nil {
+		return false, &os.PathError{Op: "stat", Path: d.Path(), Err: err}
+	}
+	// The number of an inode is not used again while a descriptor keeps the inode alive.
+	return own.Dev == named.Dev && own.Ino == named.Ino, nil
+}
+
+// reopen gives d the folder that its path names now.
+func (d *Dir) reopen() error {
+	fresh, err := openDir(d.root, d.id, d.Path())
+	if err != nil {
+		return err
+	}
+	_ = d.file.Close()
+	d.file = fresh.file
+	return nil
+}
+
+// Read returns the record. It needs no lock: what it returns is whole, though it may be of before a Write that runs at
+// the same time. The error is ErrNoRecord for a container whose create did not finish, ErrNotExist for one that was
+// removed since Open, ErrDamaged or ErrVersion for a record that cannot be read.
+func (d *Dir) Read() (*Record, error) {
+	data, err := d.readFile(recordName)
+	if err == unix.ENOENT {
+		if current, err := d.current(); !current {
+			if err == nil {
+				err = ErrNotExist
+			}
+			return nil, err
+		}
+		return nil, &os.PathError{Op: "read", Path: d.Path(), Err: ErrNoRecord}
+	}
+	if err == nil {
+		var rec *Record
+		if rec, err = parse(data); err == nil {
+			return rec, nil
+		}
+	}
+	return nil, &os.PathError{Op: "read", Path: filepath.Join(d.Path(), recordName), Err: err}
+}
+
+// readFile reads a file of the folder whole.
+func (d *Dir) readFile(name string) ([]byte, error) {
+	fd, err := d.openat(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	// One read does for nearly every record; a last one of nothing tells its end.
+	buf := make([]byte, 0, 16<<10)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return buf, nil
+		}
+		buf = buf[:len(buf)+n]
+	}
+}
+
+func (d *Dir) openat(name string, flags int) (int, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(d.fd(), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		return err
+	})
+	return fd, err
+}
+
+// Write replaces the record, whole or not at all. The caller holds the Lock.
+func (d *Dir) Write(rec *Record) error {
+	data, err := rec.format()
+	if err != nil {
+		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), recordName), Err: err}
+	}
+	// The name is fixed since the lock keeps others out; what a killed Write left is overwritten.
+	if err := d.writeFile(newName, data); err != nil {
+		_ = unix.Unlinkat(d.fd(), newName, 0)
+		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), newName), Err: err}
+	}
+	// No fsync: a container does not outlive the kernel that it runs on, and neither need its record.
+	err = retry(func() error { return unix.Renameat(d.fd(), newName, d.fd(), recordName) })
+	if err != nil {
+		return &os.PathError{Op: "rename", Path: filepath.Join(d.Path(), newName), Err: err}
+	}
+	return nil
+}
+
+func (d *Dir) writeFile(name string, data []byte) error {
+	fd, err := d.openat(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for len(data) > 0 {
+		n, err := unix.Write(fd, data)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrShortWrite
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// Remove removes the folder and all that is in it, complete or not, and closes d. The caller holds the Lock. For others
+// the folder vanishes at once: its id is free again before the files are gone.
+func (d *Dir) Remove() error {
+	defer d.Close()
+	current, err := d.current()
+	if err != nil {
+		return err
+	}
+	if !current {
+		return ErrNotExist
+	}
+	tmp := filepath.Join(d.root.path, transitName())
+	err = retry(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, d.Path(), unix.AT_FDCWD, tmp, unix.RENAME_NOREPLACE)
+	})
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: d.Path(), New: tmp, Err: err}
+	}
+	// The lock is held until the end, so that no sweeper works on the same folder.
+	return os.RemoveAll(tmp)
+}

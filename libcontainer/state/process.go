@@ -1,0 +1,137 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is what tells one process from another that has got the same number later, and a dead one from a live one.
+type Process struct {
+	// State is the state letter of proc_pid_stat(5).
+	State byte
+	// StartTime is when it started, in clock ticks since boot.
+	StartTime uint64
+}
+
+// Dead tells that the process has ended and only waits to be reaped.
+func (p Process) Dead() bool { return p.State == 'Z' || p.State == 'X' || p.State == 'x' }
+
+// ErrNoProcess says that there is no such process, or none any more.
+var ErrNoProcess = errors.New("no such process")
+
+// Stat looks a process up in /proc. The error is ErrNoProcess when there is none of this number.
+func Stat(pid int) (Process, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	// The line has 52 numbers and a name of at most 64 bytes: it is far shorter than this, and read(2) gives all of it.
+	var buf [2048]byte
+	n, err := readProc(path, buf[:])
+	if err == unix.ENOENT || err == unix.ESRCH {
+		return Process{}, ErrNoProcess
+	}
+	if err != nil {
+		return Process{}, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	p, err := parseStat(buf[:n])
+	if err != nil {
+		return Process{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return p, nil
+}
+
+func readProc(path string, buf []byte) (n int, err error) {
+	var fd int
+	err = retry(func() error {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	err = retry(func() error {
+		n, err = unix.Read(fd, buf)
+		return err
+	})
+	return n, err
+}
+
+// parseStat takes fields 3 and 22 of a line of /proc/PID/stat.
+func parseStat(line []byte) (Process, error) {
+	// The name, field 2, is whatever the process calls itself, with blanks, parentheses and line feeds: only the last
+	// parenthesis ends it.
+	i := bytes.LastIndexByte(line, ')')
+	if i < 0 {
+		return Process{}, errors.New("no process name")
+	}
+	const state, startTime = 3, 22
+	rest := bytes.TrimSpace(line[i+1:])
+	var p Process
+	for field := state; ; field++ {
+		value, tail, more := bytes.Cut(rest, []byte{' '})
+		switch field {
+		case state:
+			if len(value) != 1 {
+				return Process{}, fmt.Errorf("state %q", value)
+			}
+			p.State = value[0]
+		case startTime:
+			t, err := strconv.ParseUint(string(value), 10, 64)
+			if err != nil {
+				return Process{}, fmt.Errorf("start time: %w", err)
+			}
+			p.StartTime = t
+			return p, nil
+		}
+		if !more {
+			return Process{}, fmt.Errorf("no field %d", field+1)
+		}
+		rest = tail
+	}
+}
+
+// Alive tells whether the process with this number and start time runs: a dead one that is not reaped yet does not, nor
+// another one that got the number later.
+func Alive(pid int, startTime uint64) (bool, error) {
+	if pid <= 0 {
+		return false, nil
+	}
+	p, err := Stat(pid)
+	if errors.Is(err, ErrNoProcess) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return p.StartTime == startTime && !p.Dead(), nil
+}
+
+// Pidfd opens the live process with this number and start time, for signals that cannot hit another one and for waiting.
+// The error is ErrNoProcess when it does not run (any more). Since Linux 5.3.
+func Pidfd(pid int, startTime uint64) (*os.File, error) {
+	if pid <= 0 {
+		return nil, ErrNoProcess
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	// EINVAL: the number is that of a thread by now.
+	if err == unix.ESRCH || err == unix.EINVAL {
+		return nil, ErrNoProcess
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open pidfd of %d: %w", pid, err)
+	}
+	// Looked up after opening: if it is the right one now, then the descriptor is its own.
+	alive, err := Alive(pid, startTime)
+	if err == nil && !alive {
+		err = ErrNoProcess
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}

@@ -1,0 +1,226 @@
+// Package state keeps what the runtime knows of a container between two commands: one folder per container, with a
+// lock, an atomically replaced record, and the socket at which a created container waits for its start.
+//
+// A root holds one folder per container, named by the container's id:
+//
+//	/run/orlop/            Root
+//	    ID/                Dir: flock(2) on the folder itself is the container's lock
+//	        record         Record, always whole
+//	        record.new     what a killed Write left
+//	        start.sock     the socket of a created container
+//	    ~0123456789abcdef  a folder on its way in or out: what a killed Create or Remove left
+//
+// A folder comes into being under a name that is no container id, is locked there, and is then renamed to its id without
+// replacing anything: so of two creators one wins, and nobody ever sees a folder that its creator has not locked. It goes
+// the same way back, so that a reader sees all of it or nothing. A lock never outlives its holder.
+package state
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The first two texts are contracts with the engines, which match on them.
+var (
+	// ErrExist says that the id is taken. containerd and CRI-O match on the text.
+	ErrExist = errors.New("container with given ID already exists")
+	// ErrNotExist says that there is no container of this id, or none any more. containerd takes the text as "deleted".
+	ErrNotExist = errors.New("container does not exist")
+	// ErrInvalidID says that the id cannot name a folder.
+	ErrInvalidID = errors.New("invalid container ID format")
+	// ErrNoRecord says that the folder is there but was never completed: its creator is still at work (it then holds the
+	// lock) or was killed. Remove removes it.
+	ErrNoRecord = errors.New("record missing: create has not finished or was killed")
+	// ErrVersion says that a newer orlop wrote the record.
+	ErrVersion = errors.New("record is of a newer version")
+	// ErrDamaged says that the record is not what Write writes.
+	ErrDamaged = errors.New("record is damaged")
+)
+
+// transit is the first character of the names of folders on their way in or out. No container id has it.
+const transit = "~"
+
+// Root is the folder that holds the state folders of all containers.
+type Root struct {
+	path string
+}
+
+// Open returns the root at path. It does no I/O: the folder is made by the first Create.
+func Open(path string) *Root { return &Root{path: path} }
+
+// Path returns the path that the root was opened with.
+func (r *Root) Path() string { return r.path }
+
+// Create makes the folder of a new container and returns it locked. The error is ErrExist when the id is taken.
+// The caller ends with Write and Unlock, or with Remove.
+func (r *Root) Create(id string) (*Dir, error) {
+	if !validName(id) {
+		return nil, ErrInvalidID
+	}
+	for {
+		d, err := r.create(id)
+		// Something swept our folder away before it was locked: once more.
+		if errors.Is(err, errSwept) {
+			continue
+		}
+		return d, err
+	}
+}
+
+var errSwept = errors.New("folder swept away")
+
+// create is one attempt of Create: make, lock, rename.
+func (r *Root) create(id string) (_ *Dir, err error) {
+	name, err := r.mkdir()
+	if err != nil {
+		return nil, err
+	}
+	tmp := filepath.Join(r.path, name)
+	defer func() {
+		if err != nil {
+			_ = unix.Rmdir(tmp)
+		}
+	}()
+	d, err := openDir(r, id, tmp)
+	if errors.Is(err, ErrNotExist) {
+		return nil, errSwept
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = d.Close()
+		}
+	}()
+	// A sweeper may hold the lock for a moment; it is about to remove the folder, and the rename finds that out.
+	if err := flock(d.fd(), unix.LOCK_EX); err != nil {
+		return nil, &os.PathError{Op: "lock", Path: tmp, Err: err}
+	}
+	// A plain rename would replace an empty folder, which is what another creator may just have.
+	err = retry(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, d.Path(), unix.RENAME_NOREPLACE)
+	})
+	switch {
+	case err == nil:
+		return d, nil
+	case err == unix.EEXIST:
+		return nil, ErrExist
+	case err == unix.ENOENT:
+		return nil, errSwept
+	}
+	return nil, &os.LinkError{Op: "rename", Old: tmp, New: d.Path(), Err: err}
+}
+
+// mkdir makes a folder with a transit name, and the root if there is none, and returns the name.
+func (r *Root) mkdir() (string, error) {
+	for {
+		name := transitName()
+		err := os.Mkdir(filepath.Join(r.path, name), 0o700)
+		if err == nil {
+			return name, nil
+		}
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		// Sticky: the XDG Base Directory Specification lets whatever lies in $XDG_RUNTIME_DIR be cleaned away unless it
+		// is touched every six hours or has that bit.
+		if err := os.MkdirAll(r.path, 0o700|os.ModeSticky); err != nil {
+			return "", err
+		}
+	}
+}
+
+// transitName returns a name that is no container id and that nobody else has.
+func transitName() string {
+	var b [8]byte
+	// crypto/rand.Read never returns an error.
+	_, _ = rand.Read(b[:])
+	return transit + hex.EncodeToString(b[:])
+}
+
+// Open opens the folder of the container with this id, unlocked. The error is ErrNotExist when there is none. That the
+// folder is complete is for Read to say, which gives ErrNoRecord for what a killed create left.
+func (r *Root) Open(id string) (*Dir, error) {
+	if !validName(id) {
+		return nil, ErrInvalidID
+	}
+	return openDir(r, id, filepath.Join(r.path, id))
+}
+
+// List returns the ids of all containers, sorted, those that a killed create left included. A container may be gone by
+// the time that it is opened. On the way it removes what killed calls of Create and Remove left under transit names.
+func (r *Root) List() ([]string, error) {
+	f, err := os.Open(r.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.path, err)
+	}
+	var ids []string
+	for _, e := range entries {
+		switch {
+		case !e.IsDir():
+		case strings.HasPrefix(e.Name(), transit):
+			r.sweep(e.Name())
+		default:
+			ids = append(ids, e.Name())
+		}
+	}
+	sort.Strings(ids)
+	return ids, nil
+}
+
+// sweep removes a folder with a transit name unless somebody holds its lock. Errors do not matter: the next one sweeps.
+func (r *Root) sweep(name string) {
+	path := filepath.Join(r.path, name)
+	d, err := openDir(r, name, path)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	if flock(d.fd(), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return
+	}
+	// Between the look at the root and the lock its creator may have renamed the folder to its id; the path is then
+	// gone, and what was opened is not touched.
+	_ = os.RemoveAll(path)
+}
+
+// validName guards the root against ids that lead out of it or into the transit names. What an id may consist of is
+// specconv's to say.
+func validName(id string) bool {
+	return id != "" && id != "." && id != ".." && len(id) <= unix.NAME_MAX &&
+		!strings.HasPrefix(id, transit) && !strings.ContainsAny(id, "/\x00")
+}
+
+// flock locks a descriptor. It waits in the kernel unless how has LOCK_NB.
+func flock(fd, how int) error {
+	return retry(func() error { return unix.Flock(fd, how) })
+}
+
+// retry calls f until it is not interrupted by a signal, which the Go runtime's own preemption sends often.
+func retry(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}

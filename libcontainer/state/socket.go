@@ -1,0 +1,106 @@
+package state
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+const socketName = "start.sock"
+
+// Waiter says who is at a container's start socket. The container's first process holds the listening socket, close-on-exec,
+// until it executes the program: so as long as somebody holds it, the container is created and not started.
+type Waiter int
+
+const (
+	// WaiterNone means that there is no socket: it was not made yet, or removed.
+	WaiterNone Waiter = iota
+	// WaiterGone means that nobody holds the socket any more: the container was started, or its process is dead.
+	WaiterGone
+	// WaiterHere means that somebody holds the socket: the container waits for its start.
+	WaiterHere
+)
+
+// String returns "none", "gone" or "here".
+func (w Waiter) String() string {
+	switch w {
+	case WaiterNone:
+		return "none"
+	case WaiterGone:
+		return "gone"
+	case WaiterHere:
+		return "here"
+	}
+	return strconv.Itoa(int(w))
+}
+
+// Listen makes the start socket and returns it listening: a unix(7) socket of type SOCK_SEQPACKET, blocking, close-on-exec.
+func (d *Dir) Listen() (*os.File, error) {
+	fd, err := newSocket(unix.SOCK_SEQPACKET)
+	if err != nil {
+		return nil, d.socketError("socket", err)
+	}
+	err = unix.Bind(fd, d.socketAddr())
+	op := "bind"
+	if err == nil {
+		op, err = "listen", unix.Listen(fd, 1)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, d.socketError(op, err)
+	}
+	return os.NewFile(uintptr(fd), d.socketPath()), nil
+}
+
+// Connect connects to the start socket and returns the connection, blocking, close-on-exec. The error is
+// unix.ECONNREFUSED when nobody holds the socket and unix.ENOENT when there is none.
+func (d *Dir) Connect() (*os.File, error) {
+	fd, err := newSocket(unix.SOCK_SEQPACKET)
+	if err != nil {
+		return nil, d.socketError("socket", err)
+	}
+	if err := retry(func() error { return unix.Connect(fd, d.socketAddr()) }); err != nil {
+		_ = unix.Close(fd)
+		return nil, d.socketError("connect", err)
+	}
+	return os.NewFile(uintptr(fd), d.socketPath()), nil
+}
+
+// Probe tells who is at the start socket, without being seen there: a socket of another type finds the name but is
+// refused for its type when there is a holder (unix_find_bsd in net/unix/af_unix.c).
+func (d *Dir) Probe() (Waiter, error) {
+	fd, err := newSocket(unix.SOCK_DGRAM)
+	if err != nil {
+		return WaiterNone, d.socketError("socket", err)
+	}
+	defer unix.Close(fd)
+	err = retry(func() error { return unix.Connect(fd, d.socketAddr()) })
+	switch err {
+	case unix.EPROTOTYPE:
+		return WaiterHere, nil
+	case unix.ECONNREFUSED:
+		return WaiterGone, nil
+	case unix.ENOENT:
+		return WaiterNone, nil
+	case nil:
+		err = unix.EPROTOTYPE // connected: it is not our socket
+	}
+	return WaiterNone, d.socketError("probe", err)
+}
+
+func newSocket(kind int) (int, error) {
+	return unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+}
+
+// socketAddr goes by the folder's descriptor: an address holds 107 bytes of path, and a root may lie deeper.
+func (d *Dir) socketAddr() *unix.SockaddrUnix {
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(d.fd()) + "/" + socketName}
+}
+
+func (d *Dir) socketPath() string { return filepath.Join(d.Path(), socketName) }
+
+func (d *Dir) socketError(op string, err error) error {
+	return &os.PathError{Op: op, Path: d.socketPath(), Err: err}
+}
