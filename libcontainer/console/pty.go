@@ -1,0 +1,81 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ptmx is the device of every pseudo terminal's master.
+const (
+	ptmxMajor = 5
+	ptmxMinor = 2
+)
+
+// SlaveName returns the path of the terminal whose master f is, as it is in the devpts instance that it belongs to:
+// /dev/pts/0. It fails when f is no master, and so vouches for a descriptor that came out of a container.
+func SlaveName(f *os.File) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", fmt.Errorf("stat terminal: %w", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(ptmxMajor, ptmxMinor) {
+		return "", errors.New("no master of a pseudo terminal")
+	}
+	n, err := unix.IoctlGetUint32(int(f.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		return "", fmt.Errorf("number of terminal: %w", err)
+	}
+	return fmt.Sprintf("/dev/pts/%d", n), nil
+}
+
+// Size is the size of a terminal in characters.
+type Size struct {
+	Rows, Columns uint16
+}
+
+// GetSize returns the size of the terminal f, which may be a master.
+func GetSize(f *os.File) (Size, error) {
+	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return Size{}, fmt.Errorf("size of terminal: %w", err)
+	}
+	return Size{Rows: ws.Row, Columns: ws.Col}, nil
+}
+
+// SetSize sets the size of the terminal f, which may be a master. The terminal's foreground processes get SIGWINCH.
+func SetSize(f *os.File, s Size) error {
+	ws := &unix.Winsize{Row: s.Rows, Col: s.Columns}
+	if err := unix.IoctlSetWinsize(int(f.Fd()), unix.TIOCSWINSZ, ws); err != nil {
+		return fmt.Errorf("set size of terminal: %w", err)
+	}
+	return nil
+}
+
+// IsTerminal tells whether f is a terminal.
+func IsTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns what it was before.
+func makeRaw(fd int) (*unix.Termios, error) {
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	raw := *before
+	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	raw.Oflag &^= unix.OPOST
+	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	raw.Cflag &^= unix.CSIZE | unix.PARENB
+	raw.Cflag |= unix.CS8
+	raw.Cc[unix.VMIN] = 1
+	raw.Cc[unix.VTIME] = 0
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
+		return nil, err
+	}
+	return before, nil
+}

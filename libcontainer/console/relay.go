@@ -1,0 +1,218 @@
+package console
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Relay connects a container's terminal with the caller's standard streams, for a process in the foreground.
+//
+// If stdin is a terminal it is in raw mode from Attach to Finish: keys, Ctrl-C among them, go to the container's terminal,
+// which makes of them what they mean there. The size of the caller's terminal is that of the container's, from
+// the start and at each SIGWINCH. The end of stdin ends the copying from it and nothing else.
+type Relay struct {
+	master, stdin, stdout *os.File
+
+	fds  fds
+	stop *wake // ends both copiers; the output's one after it has taken what there is
+
+	size    *os.File       // the caller's terminal, nil when it has none
+	before  *unix.Termios  // of stdin, nil when it was not made raw
+	winch   chan os.Signal // nil when there is no terminal to follow
+	restore sync.Once
+
+	workers   sync.WaitGroup
+	outputEnd chan struct{} // closed when the output has ended
+	outputErr error         // valid then
+}
+
+// fds are the numbers of the three files, taken once: File.Fd would make the master block again.
+type fds struct {
+	master, stdin, stdout int
+}
+
+// Attach starts to relay between the terminal with this master and stdin and stdout, each of which may be nil. The
+// caller owns the files, keeps them open until Finish, and uses the master for nothing else than SetSize meanwhile. The master
+// is made non-blocking. After a nil error the caller must call Finish, on every path.
+func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
+	r := &Relay{
+		master: master, stdin: stdin, stdout: stdout,
+		fds:       fds{master: int(master.Fd()), stdin: -1, stdout: -1},
+		outputEnd: make(chan struct{}),
+	}
+	if stdin != nil {
+		r.fds.stdin = int(stdin.Fd())
+	}
+	if stdout != nil {
+		r.fds.stdout = int(stdout.Fd())
+	}
+	if err := unix.SetNonblock(r.fds.master, true); err != nil {
+		return nil, fmt.Errorf("attach terminal: %w", err)
+	}
+	if r.stop, err = newWake(); err != nil {
+		return nil, fmt.Errorf("attach terminal: %w", err)
+	}
+	if stdin != nil && IsTerminal(stdin) {
+		if r.before, err = makeRaw(r.fds.stdin); err != nil {
+			r.stop.close()
+			return nil, fmt.Errorf("set terminal to raw mode: %w", err)
+		}
+		r.size = stdin
+	} else if stdout != nil && IsTerminal(stdout) {
+		r.size = stdout
+	}
+	if r.size != nil {
+		r.followSize()
+	}
+	r.workers.Add(1)
+	go r.copyOutput()
+	if stdin != nil {
+		r.workers.Add(1)
+		go r.copyInput()
+	}
+	return r, nil
+}
+
+// followSize gives the container's terminal the caller's size now and at each change.
+func (r *Relay) followSize() {
+	r.winch = make(chan os.Signal, 1)
+	signal.Notify(r.winch, unix.SIGWINCH)
+	r.Resize()
+	r.workers.Add(1)
+	go func() {
+		defer r.workers.Done()
+		for range r.winch {
+			r.Resize()
+		}
+	}()
+}
+
+// Resize gives the container's terminal the size of the caller's, as is done at each SIGWINCH. That there is none, or that
+// one of them is gone, is no error: the size is a courtesy.
+func (r *Relay) Resize() {
+	if r.size == nil {
+		return
+	}
+	// A size of 0 means that nobody knows it, as on a serial line: the container's own is better.
+	if s, err := GetSize(r.size); err == nil && s.Rows != 0 && s.Columns != 0 {
+		_ = SetSize(r.master, s)
+	}
+}
+
+// Done is closed when the terminal has no more output, since no process has it open any more, or when stdout failed.
+func (r *Relay) Done() <-chan struct{} { return r.outputEnd }
+
+// Finish ends the relay once the process is done: it copies what is left of the output, gives the caller's terminal its
+// mode back, and returns the error that stopped the output, if one did. Other processes that still have the
+// terminal open are not waited for. It can be called again, and does nothing then.
+func (r *Relay) Finish() error {
+	r.restore.Do(func() {
+		r.stop.set()
+		<-r.outputEnd
+		if r.winch != nil {
+			signal.Stop(r.winch)
+			close(r.winch)
+		}
+		r.workers.Wait()
+		r.stop.close()
+		r.restoreMode()
+	})
+	return r.outputErr
+}
+
+func (r *Relay) restoreMode() {
+	if r.before != nil {
+		_ = unix.IoctlSetTermios(r.fds.stdin, unix.TCSETS, r.before)
+	}
+}
+
+// copyOutput copies from the master to stdout until the terminal ends or the relay is stopped and there is no more.
+func (r *Relay) copyOutput() {
+	defer r.workers.Done()
+	defer close(r.outputEnd)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(r.fds.master, buf) })
+		switch {
+		case n > 0:
+			// When stdout has failed the reading goes on: a process must not block for a reader that has left.
+			if err := r.write(buf[:n]); err != nil && r.outputErr == nil {
+				r.outputErr = fmt.Errorf("write terminal output: %w", err)
+				r.fds.stdout = -1
+			}
+		case err == unix.EAGAIN:
+			// The kernel says so only when what was written to the terminal before has arrived (n_tty_read flushes its
+			// buffers first, since Linux 4.5): once the process has ended, this is all of its output.
+			if r.stop.isSet() {
+				return
+			}
+			if _, err := pollFor(r.fds.master, unix.POLLIN, r.stop); err != nil {
+				if r.outputErr == nil {
+					r.outputErr = err
+				}
+				return
+			}
+		case err == nil, err == unix.EIO:
+			return // the last process has closed the terminal
+		default:
+			if r.outputErr == nil {
+				r.outputErr = fmt.Errorf("read terminal: %w", err)
+			}
+			return
+		}
+	}
+}
+
+// write writes to stdout, which may be non-blocking because of others that share it.
+func (r *Relay) write(b []byte) error {
+	for len(b) > 0 && r.fds.stdout >= 0 {
+		n, err := retry(func() (int, error) { return unix.Write(r.fds.stdout, b) })
+		if err == unix.EAGAIN {
+			if _, err := pollFor(r.fds.stdout, unix.POLLOUT, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// copyInput copies from stdin to the master until stdin or the terminal ends or the relay is stopped.
+func (r *Relay) copyInput() {
+	defer r.workers.Done()
+	buf := make([]byte, 4<<10)
+	for {
+		if ready, err := pollFor(r.fds.stdin, unix.POLLIN, r.stop); !ready || err != nil {
+			return
+		}
+		n, err := retry(func() (int, error) { return unix.Read(r.fds.stdin, buf) })
+		if err == unix.EAGAIN {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return
+		}
+		for b := buf[:n]; len(b) > 0; {
+			n, err := retry(func() (int, error) { return unix.Write(r.fds.master, b) })
+			switch {
+			case err == unix.EAGAIN:
+				// The container does not read what was typed.
+				if ready, err := pollFor(r.fds.master, unix.POLLOUT, r.stop); !ready || err != nil {
+					return
+				}
+			case err != nil:
+				return
+			default:
+				b = b[n:]
+			}
+		}
+	}
+}

@@ -1,0 +1,81 @@
+// Package console handles pseudo terminals on the runtime's side: it hands a terminal's master, or another descriptor, to
+// whoever asked for it over a unix socket, and relays between a container's terminal and the caller's own.
+package console
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// The names that go with a pidfd, as runc (since 1.2) sends them.
+const (
+	// PidfdCreate is for the first process of a container.
+	PidfdCreate = "standard"
+	// PidfdExec is for a process that joins a container.
+	PidfdExec = "setns"
+)
+
+// maxName is the longest name that receivers make room for: containerd's go-runc and runc's utils.RecvFile have 4096 bytes.
+const maxName = 4096
+
+// Send connects to the unix stream socket at path and sends one message: the name as its data and the file's descriptor as
+// SCM_RIGHTS (unix(7)). This is what containerd, conmon and others expect at --console-socket, with the terminal's
+// master, and at --pidfd-socket. The path may be longer than a socket address. The file stays open.
+func Send(path, name string, f *os.File) error {
+	if name == "" || len(name) >= maxName {
+		return fmt.Errorf("send descriptor to %s: name of %d bytes", path, len(name))
+	}
+	sock, err := connect(path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(sock)
+	// MSG_NOSIGNAL: a receiver that has gone is an error, not a signal.
+	n, err := retry(func() (int, error) {
+		return unix.SendmsgN(sock, []byte(name), unix.UnixRights(int(f.Fd())), nil, unix.MSG_NOSIGNAL)
+	})
+	if err == nil && n < len(name) {
+		err = errors.New("short write")
+	}
+	if err != nil {
+		return fmt.Errorf("send descriptor to %s: %w", path, err)
+	}
+	return nil
+}
+
+// connect connects to the socket at path. It goes by a descriptor of the socket's file, since an address has room for 107
+// bytes of path only.
+func connect(path string) (int, error) {
+	fail := func(err error) (int, error) {
+		return -1, &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	name, err := retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return fail(err)
+	}
+	defer unix.Close(name)
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fail(err)
+	}
+	addr := &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(name)}
+	if _, err := retry(func() (int, error) { return 0, unix.Connect(sock, addr) }); err != nil {
+		_ = unix.Close(sock)
+		return fail(err)
+	}
+	return sock, nil
+}
+
+// retry calls f until it is not interrupted by a signal.
+func retry(f func() (int, error)) (int, error) {
+	for {
+		n, err := f()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package console
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// wake is a flag that poll can wait for.
+type wake struct {
+	fd   int // an eventfd
+	flag atomic.Bool
+}
+
+func newWake() (*wake, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("make eventfd: %w", err)
+	}
+	return &wake{fd: fd}, nil
+}
+
+// set sets the flag for good.
+func (w *wake) set() {
+	w.flag.Store(true)
+	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 1} // not 0 in either byte order
+	_, _ = retry(func() (int, error) { return unix.Write(w.fd, one[:]) })
+}
+
+func (w *wake) isSet() bool { return w.flag.Load() }
+
+func (w *wake) close() { _ = unix.Close(w.fd) }
+
+// pollFor waits until fd is ready for events, or has ended, and returns true; or until stop, if there is one, is set, and
+// returns false.
+func pollFor(fd int, events int16, stop *wake) (ready bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: -1}}
+	if stop != nil {
+		fds[1] = unix.PollFd{Fd: int32(stop.fd), Events: unix.POLLIN}
+	}
+	if _, err := retry(func() (int, error) { return unix.Poll(fds, -1) }); err != nil {
+		return false, fmt.Errorf("poll terminal: %w", err)
+	}
+	return fds[1].Revents == 0, nil
+}

@@ -1,0 +1,240 @@
+// Package hooks runs the hooks of a container: in order, each with the container's state on its standard input, within
+// its time limit.
+//
+// The package waits, feeds and reports; how a hook's process comes into being is a Starter's business, since some hooks
+// run in the runtime's namespaces (Host) and some in the container's.
+package hooks
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// The kinds of hooks, named as in config.json.
+const (
+	Prestart        = "prestart"
+	CreateRuntime   = "createRuntime"
+	CreateContainer = "createContainer"
+	StartContainer  = "startContainer"
+	Poststart       = "poststart"
+	Poststop        = "poststop"
+)
+
+// Starter starts the process of a hook and returns when it has executed the hook's program, or with the reason why it
+// could not. The process has the three files as its standard streams and no others of the runtime's, exactly the hook's
+// arguments (its path when it has none) and environment, and leads a process group of its own.
+// The files belong to the caller.
+type Starter func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error)
+
+// Process is a hook that was started, a child of this process that nobody else waits for.
+type Process struct {
+	Pid int
+	// Pidfd is the process's descriptor. Run closes it.
+	Pidfd *os.File
+}
+
+// Error is the failure of one hook.
+type Error struct {
+	Kind  string // "prestart" and so on
+	Index int    // in the list of that kind
+	Path  string // of the hook
+	Err   error  // *ExitError, *TimeoutError, or why it could not be started
+}
+
+// Error names the hook by its place in config.json, and its path.
+func (e *Error) Error() string {
+	return fmt.Sprintf("hooks.%s[%d] %s: %v", e.Kind, e.Index, e.Path, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ExitError says that a hook ended with a status other than 0.
+type ExitError struct {
+	Status unix.WaitStatus
+	// Output is the end of what the hook wrote to its standard error, or to its standard output when it wrote no errors.
+	Output string
+}
+
+// Error gives the status and the output, on one line.
+func (e *ExitError) Error() string {
+	text := fmt.Sprintf("exit status %d", e.Status.ExitStatus())
+	if e.Status.Signaled() {
+		text = "killed by " + signalName(e.Status.Signal())
+	}
+	return text + outputSuffix(e.Output)
+}
+
+// TimeoutError says that a hook did not end in time. It was killed, with its process group.
+type TimeoutError struct {
+	Timeout time.Duration
+	Output  string // as in ExitError
+}
+
+// Error gives the time limit and the output, on one line.
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("timed out after %d s%s", e.Timeout/time.Second, outputSuffix(e.Output))
+}
+
+func signalName(s unix.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(s))
+}
+
+// outputSuffix puts a hook's output on the line of its error: engines read errors as one line.
+func outputSuffix(output string) string {
+	lines := strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(lines, "; ")
+}
+
+// Run runs the hooks of a list one after the other and stops at the first that fails, with an *Error. Each reads state,
+// the container's state as JSON, from its standard input.
+func Run(kind string, list []specs.Hook, state []byte, start Starter) error {
+	for i := range list {
+		if err := run(list[i], state, start); err != nil {
+			return &Error{Kind: kind, Index: i, Path: list[i].Path, Err: err}
+		}
+	}
+	return nil
+}
+
+// RunAll is Run for hooks whose failure stops nothing (poststop): all of them run, and it returns the
+// errors of those that failed, each an *Error.
+func RunAll(kind string, list []specs.Hook, state []byte, start Starter) []error {
+	var warnings []error
+	for i := range list {
+		if err := run(list[i], state, start); err != nil {
+			warnings = append(warnings, &Error{Kind: kind, Index: i, Path: list[i].Path, Err: err})
+		}
+	}
+	return warnings
+}
+
+// run runs one hook to its end.
+func run(h specs.Hook, state []byte, start Starter) error {
+	stdin, err := input(state)
+	if err != nil {
+		return err
+	}
+	defer stdin.Close()
+	stdout, outW, err := outputPipe()
+	if err != nil {
+		return err
+	}
+	defer stdout.close()
+	defer outW.Close()
+	stderr, errW, err := outputPipe()
+	if err != nil {
+		return err
+	}
+	defer stderr.close()
+	defer errW.Close()
+
+	var limit time.Duration
+	if h.Timeout != nil && *h.Timeout > 0 {
+		limit = time.Duration(*h.Timeout) * time.Second
+	}
+	p, err := start(h, stdin, outW, errW)
+	if err != nil {
+		return err
+	}
+	defer p.Pidfd.Close()
+	// The hook alone holds its ends now.
+	_ = stdin.Close()
+	_ = outW.Close()
+	_ = errW.Close()
+	return p.wait(limit, stdout, stderr)
+}
+
+// wait waits until the process ends, reaps it, and says how it went. What a hook has left in the background is not
+// waited for.
+func (p Process) wait(limit time.Duration, stdout, stderr *tail) error {
+	timedOut, err := p.watch(limit, stdout, stderr)
+	if timedOut || err != nil {
+		p.kill()
+	}
+	var status unix.WaitStatus
+	if _, werr := retryInt(func() (int, error) { return unix.Wait4(p.Pid, &status, unix.WALL, nil) }); werr != nil && err == nil {
+		err = fmt.Errorf("wait for process %d: %w", p.Pid, werr)
+	}
+	if err != nil {
+		return err
+	}
+	stdout.drain()
+	stderr.drain()
+	output := stderr.String()
+	if strings.TrimSpace(output) == "" {
+		output = stdout.String()
+	}
+	switch {
+	case timedOut:
+		return &TimeoutError{Timeout: limit, Output: output}
+	case !status.Exited() || status.ExitStatus() != 0:
+		return &ExitError{Status: status, Output: output}
+	}
+	return nil
+}
+
+// watch reads the process's output until it has ended (its pidfd is readable then) or its time is up. No limit is 0.
+func (p Process) watch(limit time.Duration, outputs ...*tail) (timedOut bool, err error) {
+	deadline := time.Now().Add(limit)
+	for {
+		fds := []unix.PollFd{{Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
+		for _, o := range outputs {
+			fds = append(fds, unix.PollFd{Fd: o.pollFd(), Events: unix.POLLIN})
+		}
+		timeout := -1
+		if limit > 0 {
+			left := time.Until(deadline)
+			if left <= 0 {
+				return true, nil
+			}
+			timeout = pollTimeout(left)
+		}
+		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
+			return false, fmt.Errorf("poll process %d: %w", p.Pid, err)
+		} else if err != nil {
+			continue
+		}
+		if fds[0].Revents != 0 {
+			return false, nil
+		}
+		for i, o := range outputs {
+			if fds[i+1].Revents != 0 {
+				o.drain()
+			}
+		}
+	}
+}
+
+// pollTimeout is d in milliseconds, rounded up: rounded down it would make the last millisecond a busy loop.
+func pollTimeout(d time.Duration) int {
+	const day = 24 * time.Hour // poll takes 32 bits
+	return int((min(d, day) + time.Millisecond - 1) / time.Millisecond)
+}
+
+// kill kills the process and its process group. The numbers cannot be others' as long as the process is not reaped.
+func (p Process) kill() {
+	_ = unix.Kill(-p.Pid, unix.SIGKILL)
+	_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0)
+}
+
+func retryInt(f func() (int, error)) (int, error) {
+	for {
+		n, err := f()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package hooks
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// input returns a file that gives data and then the end. It is a pipe that holds all of it already, so that a hook that
+// reads nothing can neither block the runtime nor break the pipe under it. What does not fit becomes a memory file.
+func input(data []byte) (*os.File, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("make pipe: %w", err)
+	}
+	r, w := fds[0], fds[1]
+	defer unix.Close(w)
+	const usual = 64 << 10
+	if len(data) > usual {
+		// Refused beyond /proc/sys/fs/pipe-max-size: the write shows it.
+		_, _ = unix.FcntlInt(uintptr(w), unix.F_SETPIPE_SZ, len(data))
+	}
+	n := 0
+	var err error
+	if len(data) > 0 {
+		n, err = retryInt(func() (int, error) { return unix.Write(w, data) })
+	}
+	if err == nil && n == len(data) {
+		// The hook gets the reading end, and expects it to block.
+		if err = unix.SetNonblock(r, false); err == nil {
+			return os.NewFile(uintptr(r), "hook-stdin"), nil
+		}
+	}
+	_ = unix.Close(r)
+	if err != nil && err != unix.EAGAIN {
+		return nil, fmt.Errorf("write state: %w", err)
+	}
+	return memoryFile(data)
+}
+
+// memoryFile returns data as a file that can only be read.
+func memoryFile(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("hook-stdin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("make memory file: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "hook-stdin")
+	_, err = f.Write(data)
+	if err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	}
+	if err == nil {
+		_, err = f.Seek(0, 0)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("write state: %w", err)
+	}
+	return f, nil
+}
+
+// tailSize is how much of a hook's output an error can quote.
+const tailSize = 4 << 10
+
+// tail is the reading end of a pipe, and the last of what came out of it.
+type tail struct {
+	fd  int // -1 when closed
+	buf []byte
+	cut bool // something before buf was dropped
+}
+
+// outputPipe returns a tail and the file that writes into it.
+func outputPipe() (*tail, *os.File, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("make pipe: %w", err)
+	}
+	w := os.NewFile(uintptr(fds[1]), "hook-output")
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		_ = unix.Close(fds[0])
+		_ = w.Close()
+		return nil, nil, fmt.Errorf("make pipe: %w", err)
+	}
+	return &tail{fd: fds[0]}, w, nil
+}
+
+// pollFd returns the descriptor to poll; poll(2) passes over the -1 of a closed one.
+func (t *tail) pollFd() int32 { return int32(t.fd) }
+
+func (t *tail) close() {
+	if t.fd >= 0 {
+		_ = unix.Close(t.fd)
+		t.fd = -1
+	}
+}
+
+// drain takes what is in the pipe, at most as much as a pipe holds: a hook's child that writes without end must not keep
+// the runtime here. It closes the pipe at its end.
+func (t *tail) drain() {
+	var chunk [16 << 10]byte
+	const most = 1 << 20
+	for total := 0; t.fd >= 0 && total < most; {
+		n, err := retryInt(func() (int, error) { return unix.Read(t.fd, chunk[:]) })
+		switch {
+		case n > 0:
+			t.keep(chunk[:n])
+			total += n
+		case err == unix.EAGAIN:
+			return
+		default:
+			t.close()
+		}
+	}
+}
+
+func (t *tail) keep(b []byte) {
+	t.buf = append(t.buf, b...)
+	if drop := len(t.buf) - tailSize; drop > 0 {
+		t.buf = append(t.buf[:0], t.buf[drop:]...)
+		t.cut = true
+	}
+}
+
+// String returns the end of the output; "..." stands for what came before.
+func (t *tail) String() string {
+	if t.cut {
+		return "..." + string(t.buf)
+	}
+	return string(t.buf)
+}
