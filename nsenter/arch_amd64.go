@@ -1,0 +1,6 @@
+package nsenter
+
+const (
+	elfMachine   = 62 // EM_X86_64
+	segmentAlign = 0x1000
+)

@@ -1,0 +1,247 @@
+// Package nsenter runs a list of system calls as the first thing a new process does, without C, without
+// Go and without the runtime's own binary: a [Program] is encoded into a static ELF image of a few KiB
+// (an interpreter written in assembler, the operations, and their data), sealed in a memfd, and started
+// with the standard library's process start. It knows nothing of containers.
+//
+// A program is built once, in the parent, from operations that are all data:
+//
+//	p := nsenter.NewProgram()
+//	p.Step(0)
+//	p.Call(unix.SYS_SETHOSTNAME, p.String("web"), nsenter.Int(3))
+//	p.Step(1)
+//	root := p.Reg()
+//	p.Call(unix.SYS_OPENAT, nsenter.Int(unix.AT_FDCWD), p.String("/"), nsenter.Int(unix.O_PATH)).Result(root)
+//	p.Call(unix.SYS_FCHDIR, root)
+//	p.Call(unix.SYS_EXECVE, p.String("/bin/sh"), p.Strings(argv), p.Strings(env))
+//
+// See [Op] for what one operation means and [Start] for how a program is run and talked to.
+package nsenter
+
+import (
+	"encoding/binary"
+	"fmt"
+	"syscall"
+)
+
+// The image is linked at fixed addresses, so that the address of a piece of data is known as soon as it
+// is added to the program, and an argument that is an address is an immediate like any other.
+const (
+	textBase = 0x400000
+	dataBase = 0x800000
+
+	// The data segment begins with the report that the interpreter writes when an operation fails, and
+	// the registers.
+	reportSize   = 16
+	maxRegisters = 240
+	regsOffset   = reportSize
+	heapOffset   = regsOffset + maxRegisters*8
+)
+
+// Channel is the register that holds the descriptor on which the process talks to whoever started it.
+// It begins as the descriptor that [Start] made; a program may replace it, for instance by a connection
+// that it accepted.
+const Channel Reg = 0
+
+// exitFailed is the status with which the process ends after it has reported a failure.
+const exitFailed = 125
+
+// Arg is an argument of an operation: an immediate value, the address of data in the image, a register, or
+// a descriptor that is passed by name. The zero value is the immediate 0.
+type Arg interface{ operand() operand }
+
+type operandKind uint8
+
+const (
+	immediate operandKind = iota
+	register
+	descriptor
+)
+
+type operand struct {
+	kind  operandKind
+	value uint64
+	name  string
+}
+
+// Int is an immediate argument.
+type Int int
+
+func (i Int) operand() operand { return operand{value: uint64(i)} }
+
+// Addr is the address of data in the image.
+type Addr uint64
+
+func (a Addr) operand() operand { return operand{value: uint64(a)} }
+
+// Reg is a register: a 64-bit word that takes the result of one operation and is an argument of others.
+type Reg uint8
+
+func (r Reg) operand() operand { return operand{kind: register, value: uint64(r)} }
+
+// FD is a descriptor that the starter passes under this name; nobody but [Start] knows its number.
+type FD string
+
+func (f FD) operand() operand { return operand{kind: descriptor, name: string(f)} }
+
+// Label is a place in the program that operations jump to.
+type Label int
+
+// A Program is a list of operations and the data that they refer to. Its methods append to it. Mistakes in
+// building one (an unplaced label, too many registers) are found when its image is made, see [Program.Image].
+type Program struct {
+	ops     []Op
+	data    []byte
+	strings map[string]Addr
+	// Words of the data that hold addresses are final from the start, so only labels are left to resolve.
+	labels []int // label -> index of an operation, -1 while not placed
+	step   int
+	reg    int // next free register
+	kept   int // registers below this one live as long as the program
+	err    error
+}
+
+// NewProgram returns an empty program.
+func NewProgram() *Program {
+	return &Program{
+		ops:     make([]Op, 0, 256),
+		data:    make([]byte, 0, 8192),
+		strings: make(map[string]Addr, 128),
+		reg:     int(Channel) + 1,
+		kept:    int(Channel) + 1,
+	}
+}
+
+// Step says that the operations that follow belong to step n, which is what a [Failure] names. Registers
+// of the step before are free again.
+func (p *Program) Step(n int) {
+	p.step = n
+	p.reg = p.kept
+}
+
+// Reg returns a register that is free until the next call of Step.
+func (p *Program) Reg() Reg {
+	if p.reg >= maxRegisters {
+		p.fail("step %d needs more than %d registers", p.step, maxRegisters)
+		return Reg(maxRegisters - 1)
+	}
+	p.reg++
+	return Reg(p.reg - 1)
+}
+
+// Keep returns a register that nothing else uses. It must be called before Reg is called in the same step.
+func (p *Program) Keep() Reg {
+	if p.reg != p.kept {
+		p.fail("step %d keeps a register after it took one of its own", p.step)
+	}
+	r := p.Reg()
+	p.kept = p.reg
+	return r
+}
+
+// String returns the address of a NUL-terminated string. Equal strings share one address, so it must not
+// be written to.
+func (p *Program) String(s string) Addr {
+	if a, ok := p.strings[s]; ok {
+		return a
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] == 0 {
+			p.fail("string %q contains a NUL byte", s)
+			break
+		}
+	}
+	a := p.here()
+	p.data = append(p.data, s...)
+	p.data = append(p.data, 0)
+	p.strings[s] = a
+	return a
+}
+
+// Bytes returns the address of a copy of b, aligned to eight bytes. It is the program's own to write to.
+func (p *Program) Bytes(b []byte) Addr {
+	p.align()
+	a := p.here()
+	p.data = append(p.data, b...)
+	return a
+}
+
+// Strings returns the address of a NULL-terminated array of pointers to the strings: an argv or envp.
+func (p *Program) Strings(list []string) Addr {
+	words := make([]byte, 0, 8*(len(list)+1))
+	for _, s := range list {
+		words = binary.LittleEndian.AppendUint64(words, uint64(p.String(s)))
+	}
+	return p.Bytes(binary.LittleEndian.AppendUint64(words, 0))
+}
+
+// Words returns the address of an array of 64-bit words, some of which may be addresses: an iovec, a msghdr.
+func (p *Program) Words(words ...uint64) Addr {
+	b := make([]byte, 0, 8*len(words))
+	for _, w := range words {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return p.Bytes(b)
+}
+
+func (p *Program) here() Addr { return Addr(dataBase + heapOffset + len(p.data)) }
+
+func (p *Program) align() {
+	for (heapOffset+len(p.data))%8 != 0 {
+		p.data = append(p.data, 0)
+	}
+}
+
+// NewLabel returns a label that is to be placed later.
+func (p *Program) NewLabel() Label {
+	p.labels = append(p.labels, -1)
+	return Label(len(p.labels) - 1)
+}
+
+// Place puts the label before the next operation.
+func (p *Program) Place(l Label) { p.labels[l] = len(p.ops) }
+
+// Call appends a system call. Without more said, its result is dropped and an error makes the program fail.
+func (p *Program) Call(nr uintptr, args ...Arg) *Op {
+	if nr >= firstPseudo {
+		p.fail("system call %d is out of range", nr)
+	}
+	return p.append(uint16(nr), args)
+}
+
+// Set appends an operation that puts a value into a register.
+func (p *Program) Set(r Reg, value Arg) { p.append(opSet, []Arg{value}).Result(r) }
+
+// Store appends an operation that writes the low 32 bits of a value to an address, which is how a
+// descriptor gets into a message.
+func (p *Program) Store(to Addr, value Arg) { p.append(opStore, []Arg{to, value}) }
+
+// Jump appends an operation that goes on at the label.
+func (p *Program) Jump(l Label) { p.append(opSet, nil).OnZero(l) }
+
+// Fail appends an operation that fails with errno.
+func (p *Program) Fail(errno syscall.Errno) { p.append(opSet, []Arg{Int(-int(errno))}) }
+
+func (p *Program) append(code uint16, args []Arg) *Op {
+	op := Op{code: code, dst: noRegister, onError: noLabel, onZero: noLabel, Step: p.step}
+	if len(args) > len(op.args) {
+		p.fail("operation %s has %d arguments", opName(code), len(args))
+		args = args[:len(op.args)]
+	}
+	for i, a := range args {
+		op.args[i] = a.operand()
+	}
+	p.ops = append(p.ops, op)
+	return &p.ops[len(p.ops)-1]
+}
+
+func (p *Program) fail(format string, a ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf("program: "+format, a...)
+	}
+}
+
+// Len returns the number of operations.
+func (p *Program) Len() int { return len(p.ops) }
+
+// Ops returns the operations, for inspection.
+func (p *Program) Ops() []Op { return p.ops }

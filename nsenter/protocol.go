@@ -1,0 +1,177 @@
+package nsenter
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the process and its starter say to each other on Channel, a connection that keeps message boundaries.
+//
+//	process                                  starter
+//	  {1, id, value, 0} [descriptor]  ---->
+//	  blocks, if it is a rendezvous   <----  one byte
+//	  {2, operation, errno, 0}        ---->                then exits
+//	  end of file                     ---->                it executed its program, or it died
+//
+// The end of file, when it comes from the starter's side, ends the process.
+const (
+	kindMessage = 1
+	kindFailure = 2
+)
+
+const exitOp = Label(-3)
+
+// Send appends operations that send a message with the low 32 bits of a value to the starter. The process goes on at once.
+func (p *Program) Send(id int, value Arg) {
+	rec := p.message(id)
+	if value != nil {
+		p.Store(rec+8, value)
+	}
+	p.Call(unix.SYS_SENDTO, Channel, rec, Int(reportSize), Int(unix.MSG_NOSIGNAL))
+}
+
+// Rendezvous appends operations that send a message and wait until the starter answers it with [Conn.Resume].
+func (p *Program) Rendezvous(id int) {
+	p.Send(id, nil)
+	p.Await()
+}
+
+// Await appends the operation that waits for [Conn.Resume].
+func (p *Program) Await() {
+	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)
+}
+
+// SendFile appends operations that send a message with a descriptor to the starter. The process goes on at once.
+func (p *Program) SendFile(id int, fd Arg) {
+	rec := p.message(id)
+	iov := p.Words(uint64(rec), reportSize)
+	control := make([]byte, unix.CmsgSpace(4))
+	binary.LittleEndian.PutUint64(control, uint64(unix.CmsgLen(4)))
+	binary.LittleEndian.PutUint32(control[8:], unix.SOL_SOCKET)
+	binary.LittleEndian.PutUint32(control[12:], unix.SCM_RIGHTS)
+	ctl := p.Bytes(control)
+	p.Store(ctl+Addr(unix.CmsgLen(0)), fd)
+	msg := p.Words(0, 0, uint64(iov), 1, uint64(ctl), uint64(len(control)), 0)
+	p.Call(unix.SYS_SENDMSG, Channel, msg, Int(unix.MSG_NOSIGNAL))
+}
+
+func (p *Program) message(id int) Addr {
+	rec := make([]byte, reportSize)
+	binary.LittleEndian.PutUint32(rec, kindMessage)
+	binary.LittleEndian.PutUint32(rec[4:], uint32(id))
+	return p.Bytes(rec)
+}
+
+// A Conn is the starter's end of a program's channel.
+type Conn struct{ file *os.File }
+
+// NewConn returns the starter's end of a channel. It owns the descriptor.
+func NewConn(f *os.File) *Conn { return &Conn{f} }
+
+// A Message is what the process sent.
+type Message struct {
+	ID    int
+	Value uint32
+	File  *os.File // that came with it, or nil; the receiver's to close
+}
+
+// A Failure is the operation that failed and its error.
+type Failure struct {
+	Op    int
+	Errno syscall.Errno
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("operation %d: %v", f.Op, f.Errno) }
+
+func (f *Failure) Unwrap() error { return f.Errno }
+
+// Next returns the next message. It returns a *[Failure] when the program failed, and [io.EOF] when the process holds the channel
+// no longer: it executed its program, or it died.
+func (c *Conn) Next() (Message, error) {
+	buf := make([]byte, reportSize)
+	control := make([]byte, unix.CmsgSpace(4))
+	n, ctl, flags, err := c.receive(buf, control)
+	switch {
+	case errors.Is(err, unix.ECONNRESET):
+		return Message{}, io.EOF // it died with something unread
+	case err != nil:
+		return Message{}, fmt.Errorf("read from the process: %w", err)
+	}
+	file, err := receivedFile(control[:ctl])
+	if err != nil {
+		return Message{}, err
+	}
+	if n == 0 && file == nil {
+		return Message{}, io.EOF
+	}
+	m, err := decode(buf[:n], flags)
+	if err != nil {
+		if file != nil {
+			file.Close()
+		}
+		return Message{}, err
+	}
+	m.File = file
+	return m, nil
+}
+
+func (c *Conn) receive(buf, control []byte) (n, ctl, flags int, err error) {
+	for {
+		n, ctl, flags, _, err = unix.Recvmsg(int(c.file.Fd()), buf, control, unix.MSG_CMSG_CLOEXEC)
+		if !errors.Is(err, unix.EINTR) {
+			return n, ctl, flags, err
+		}
+	}
+}
+
+// decode reads a record. Up to the exec the process runs nothing but the program, so one that is malformed is a fault of the
+// runtime's own; it is refused all the same.
+func decode(rec []byte, flags int) (Message, error) {
+	if len(rec) != reportSize || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		return Message{}, fmt.Errorf("read from the process: a message of %d bytes, not %d", len(rec), reportSize)
+	}
+	le := binary.LittleEndian
+	first, second := le.Uint32(rec[4:]), le.Uint32(rec[8:])
+	switch kind := le.Uint32(rec); kind {
+	case kindMessage:
+		return Message{ID: int(first), Value: second}, nil
+	case kindFailure:
+		return Message{}, &Failure{Op: int(first), Errno: syscall.Errno(second)}
+	default:
+		return Message{}, fmt.Errorf("read from the process: a message of unknown kind %d", kind)
+	}
+}
+
+func receivedFile(control []byte) (*os.File, error) {
+	if len(control) == 0 {
+		return nil, nil
+	}
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return nil, fmt.Errorf("read from the process: %w", err)
+	}
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err == nil && len(fds) == 1 {
+			return os.NewFile(uintptr(fds[0]), "received"), nil
+		}
+	}
+	return nil, errors.New("read from the process: a message with no descriptor in it")
+}
+
+// Resume lets a process go on that stands at a rendezvous.
+func (c *Conn) Resume() error {
+	if err := unix.Sendto(int(c.file.Fd()), []byte{1}, unix.MSG_NOSIGNAL, nil); err != nil {
+		return fmt.Errorf("resume the process: %w", err)
+	}
+	return nil
+}
+
+// Close closes the channel, which ends a process that waits on it.
+func (c *Conn) Close() error { return c.file.Close() }
