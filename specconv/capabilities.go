@@ -1,24 +1,29 @@
 package specconv
 
-// capabilityTable returns the kernel's capabilities; the index is the number (include/uapi/linux/capability.h).
-func capabilityTable() [41]string {
-	return [41]string{
-		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", // 0-4
-		"CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", // 5-9
-		"CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", // 10-14
-		"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", // 15-19
-		"CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", // 20-24
-		"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", // 25-29
-		"CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", // 30-34
-		"CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", // 35-39
-		"CAP_CHECKPOINT_RESTORE", // 40
-	}
+import (
+	"slices"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// capabilityTable holds the kernel's capabilities; the index is the number (include/uapi/linux/capability.h).
+var capabilityTable = [...]string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", // 0-4
+	"CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", // 5-9
+	"CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", // 10-14
+	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", // 15-19
+	"CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", // 20-24
+	"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", // 25-29
+	"CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", // 30-34
+	"CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", // 35-39
+	"CAP_CHECKPOINT_RESTORE", // 40
 }
 
 // CapabilityNumber returns the kernel's number of a capability, by its name "CAP_CHOWN", and whether there is one of
 // that name. A running kernel may know fewer: see /proc/sys/kernel/cap_last_cap.
 func CapabilityNumber(name string) (uint, bool) {
-	for i, n := range capabilityTable() {
+	for i, n := range capabilityTable {
 		if n == name {
 			return uint(i), true
 		}
@@ -28,6 +33,41 @@ func CapabilityNumber(name string) (uint, bool) {
 
 // CapabilityNames returns the names of all capabilities, by number.
 func CapabilityNames() []string {
-	table := capabilityTable()
-	return table[:]
+	return slices.Clone(capabilityTable[:])
+}
+
+// CapabilitySets are the five sets of process.capabilities, a bit for each capability's number.
+type CapabilitySets struct {
+	Bounding, Effective, Inheritable, Permitted, Ambient uint64
+}
+
+// ParseCapabilities returns the sets of c, which may be nil. What cannot be granted is left out and told in warnings, as the
+// specification demands: names that are unknown; effective ones that are not permitted, and ambient ones that
+// are not both permitted and inheritable, for which the kernel would refuse the set as a whole.
+func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, warnings []string) {
+	if c == nil {
+		return
+	}
+	parse := func(set string, names []string, allowed uint64, lack string) (mask uint64) {
+		for i, name := range names {
+			n, ok := CapabilityNumber(name)
+			switch {
+			case !ok:
+				lack := "unknown capability " + strconv.Quote(name)
+				warnings = append(warnings, at("process.capabilities."+set, i)+": "+lack+", left out")
+			case allowed&(1<<n) == 0:
+				warnings = append(warnings, at("process.capabilities."+set, i)+": "+name+" is not "+lack+", left out")
+			default:
+				mask |= 1 << n
+			}
+		}
+		return mask
+	}
+	const every = ^uint64(0)
+	sets.Bounding = parse("bounding", c.Bounding, every, "")
+	sets.Permitted = parse("permitted", c.Permitted, every, "")
+	sets.Inheritable = parse("inheritable", c.Inheritable, every, "")
+	sets.Effective = parse("effective", c.Effective, sets.Permitted, "permitted")
+	sets.Ambient = parse("ambient", c.Ambient, sets.Permitted&sets.Inheritable, "both permitted and inheritable")
+	return sets, warnings
 }

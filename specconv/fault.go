@@ -1,6 +1,9 @@
 package specconv
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Fault is one thing that is wrong with a configuration.
 type Fault struct {
@@ -18,6 +21,9 @@ func (f Fault) Error() string {
 	return f.Path + ": " + f.Problem
 }
 
+// maxListed bounds how many faults or warnings a message lists.
+const maxListed = 100
+
 // Faults are all the faults of a configuration, in the order of the specification's sections. A non-empty list is an
 // error; errors.As finds it behind what Load and Parse return.
 type Faults []Fault
@@ -31,11 +37,13 @@ func (f Faults) Error() string {
 		return f[0].Error()
 	}
 	var b strings.Builder
-	b.WriteString(itoa(len(f)))
-	b.WriteString(" faults:")
-	for _, one := range f {
-		b.WriteString("\n  ")
-		b.WriteString(one.Error())
+	b.WriteString(strconv.Itoa(len(f)) + " faults:")
+	for i, one := range f {
+		if i == maxListed {
+			b.WriteString("\n  and " + strconv.Itoa(len(f)-i) + " more")
+			break
+		}
+		b.WriteString("\n  " + one.Error())
 	}
 	return b.String()
 }

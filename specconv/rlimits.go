@@ -3,37 +3,32 @@ package specconv
 import "golang.org/x/sys/unix"
 
 // rlimits is the table of resource limits: getrlimit(2)'s names and numbers.
-func rlimits() []struct {
+var rlimits = [...]struct {
 	name     string
 	resource int
-} {
-	return []struct {
-		name     string
-		resource int
-	}{
-		{"RLIMIT_AS", unix.RLIMIT_AS},
-		{"RLIMIT_CORE", unix.RLIMIT_CORE},
-		{"RLIMIT_CPU", unix.RLIMIT_CPU},
-		{"RLIMIT_DATA", unix.RLIMIT_DATA},
-		{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE},
-		{"RLIMIT_LOCKS", unix.RLIMIT_LOCKS},
-		{"RLIMIT_MEMLOCK", unix.RLIMIT_MEMLOCK},
-		{"RLIMIT_MSGQUEUE", unix.RLIMIT_MSGQUEUE},
-		{"RLIMIT_NICE", unix.RLIMIT_NICE},
-		{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE},
-		{"RLIMIT_NPROC", unix.RLIMIT_NPROC},
-		{"RLIMIT_RSS", unix.RLIMIT_RSS},
-		{"RLIMIT_RTPRIO", unix.RLIMIT_RTPRIO},
-		{"RLIMIT_RTTIME", unix.RLIMIT_RTTIME},
-		{"RLIMIT_SIGPENDING", unix.RLIMIT_SIGPENDING},
-		{"RLIMIT_STACK", unix.RLIMIT_STACK},
-	}
+}{
+	{"RLIMIT_AS", unix.RLIMIT_AS},
+	{"RLIMIT_CORE", unix.RLIMIT_CORE},
+	{"RLIMIT_CPU", unix.RLIMIT_CPU},
+	{"RLIMIT_DATA", unix.RLIMIT_DATA},
+	{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE},
+	{"RLIMIT_LOCKS", unix.RLIMIT_LOCKS},
+	{"RLIMIT_MEMLOCK", unix.RLIMIT_MEMLOCK},
+	{"RLIMIT_MSGQUEUE", unix.RLIMIT_MSGQUEUE},
+	{"RLIMIT_NICE", unix.RLIMIT_NICE},
+	{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE},
+	{"RLIMIT_NPROC", unix.RLIMIT_NPROC},
+	{"RLIMIT_RSS", unix.RLIMIT_RSS},
+	{"RLIMIT_RTPRIO", unix.RLIMIT_RTPRIO},
+	{"RLIMIT_RTTIME", unix.RLIMIT_RTTIME},
+	{"RLIMIT_SIGPENDING", unix.RLIMIT_SIGPENDING},
+	{"RLIMIT_STACK", unix.RLIMIT_STACK},
 }
 
 // RlimitResource returns the number of a resource limit for setrlimit(2), by its name "RLIMIT_NOFILE", and whether
 // there is one of that name.
 func RlimitResource(name string) (int, bool) {
-	for _, r := range rlimits() {
+	for _, r := range rlimits {
 		if r.name == name {
 			return r.resource, true
 		}
@@ -43,9 +38,8 @@ func RlimitResource(name string) (int, bool) {
 
 // RlimitNames returns the names of all resource limits, sorted.
 func RlimitNames() []string {
-	table := rlimits()
-	names := make([]string, len(table))
-	for i, r := range table {
+	names := make([]string, len(rlimits))
+	for i, r := range rlimits {
 		names[i] = r.name
 	}
 	return names

@@ -1,0 +1,148 @@
+package specconv
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// checker collects what is wrong with one configuration. Its methods, one file per section of the specification, never
+// stop at a fault. Paths are put together only when there is something to report: a start waits for all this.
+type checker struct {
+	spec     *specs.Spec
+	faults   Faults
+	warnings []string
+}
+
+func (c *checker) fault(path, problem string) {
+	c.faults = append(c.faults, Fault{path, problem})
+}
+
+func (c *checker) warn(path, text string) {
+	c.warnings = append(c.warnings, path+": "+text)
+}
+
+// at returns the path of an element of a list.
+func at(path string, i int) string {
+	return path + "[" + strconv.Itoa(i) + "]"
+}
+
+// under returns the path of an entry of an object whose keys are free.
+func under(path, key string) string {
+	if plainKey(key) {
+		return path + "." + key
+	}
+	return path + "[" + strconv.Quote(key) + "]"
+}
+
+// has reports whether the container has a namespace of type t that is not simply the runtime's: a new or a joined one.
+func (c *checker) has(t specs.LinuxNamespaceType) bool {
+	if c.spec.Linux == nil {
+		return false
+	}
+	for i := range c.spec.Linux.Namespaces {
+		if c.spec.Linux.Namespaces[i].Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+// needs reports a field that has no meaning without a namespace of type t, or would change the host's.
+func (c *checker) needs(t specs.LinuxNamespaceType, path string) {
+	if !c.has(t) {
+		article := "a "
+		if t == specs.IPCNamespace {
+			article = "an "
+		}
+		c.fault(path, "needs "+article+string(t)+" namespace")
+	}
+}
+
+// hasNUL reports whether s cannot be handed to the kernel, which ends strings at a NUL byte: what it then sees would not be
+// what was checked.
+func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+
+const nulProblem = "must not contain a NUL byte"
+
+// text reports a NUL byte.
+func (c *checker) text(path, s string) {
+	if hasNUL(s) {
+		c.fault(path, nulProblem)
+	}
+}
+
+// texts reports NUL bytes in a list.
+func (c *checker) texts(path string, list []string) {
+	for i, s := range list {
+		if hasNUL(s) {
+			c.fault(at(path, i), nulProblem)
+		}
+	}
+}
+
+// pathProblem returns what is wrong with a path that must be absolute, "" if nothing is.
+func pathProblem(p string) string {
+	switch {
+	case p == "":
+		return "is required"
+	case p[0] != '/':
+		return "must be absolute, not " + strconv.Quote(p)
+	case hasNUL(p):
+		return nulProblem
+	}
+	return ""
+}
+
+// dotdot reports whether a path has a component "..".
+func dotdot(p string) bool {
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// oneOf returns the problem of a value that is none of those allowed, "" when it is one of them. The values are few:
+// every vocabulary with more has a table.
+func oneOf[T ~string](v T, allowed ...T) string {
+	for _, a := range allowed {
+		if v == a {
+			return ""
+		}
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	if v == "" {
+		return "is required: one of " + strings.Join(names, ", ")
+	}
+	return "unknown value " + strconv.Quote(string(v)) + ", must be one of " + strings.Join(names, ", ")
+}
+
+// validRanges reports whether s is a list of numbers and ranges as the kernel's cpulist_parse takes it: "0-3,7".
+func validRanges(s string) bool {
+	for part := range strings.SplitSeq(s, ",") {
+		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		l, err := strconv.ParseUint(low, 10, 16)
+		if err != nil {
+			return false
+		}
+		if isRange {
+			if h, err := strconv.ParseUint(high, 10, 16); err != nil || h < l {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ranges reports a list of processors or memory nodes that is malformed; an empty one is absent.
+func (c *checker) ranges(path, s string) {
+	if s != "" && !validRanges(strings.TrimSuffix(s, "\n")) {
+		c.fault(path, "must be a list of numbers and ranges such as 0-3,7, not "+strconv.Quote(s))
+	}
+}

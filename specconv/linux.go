@@ -1,0 +1,198 @@
+package specconv
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// linux checks linux, section by section.
+func (c *checker) linux(b *Bundle) {
+	l := c.spec.Linux
+	if l == nil {
+		return
+	}
+	c.namespaces(b)
+	c.devices(l.Devices)
+	c.netDevices(l.NetDevices)
+	c.cgroupsPath(l.CgroupsPath)
+	c.resources(l.Resources)
+	c.intelRdt(l.IntelRdt)
+	c.memoryPolicy(l.MemoryPolicy)
+	c.sysctl(l.Sysctl)
+	c.seccomp(l.Seccomp)
+	if l.RootfsPropagation != "" {
+		c.needs(specs.MountNamespace, "linux.rootfsPropagation")
+		if _, ok := PropagationFlag(l.RootfsPropagation); !ok {
+			c.fault("linux.rootfsPropagation", "unknown mode "+strconv.Quote(l.RootfsPropagation))
+		}
+	}
+	c.hiddenPaths("linux.maskedPaths", l.MaskedPaths)
+	c.hiddenPaths("linux.readonlyPaths", l.ReadonlyPaths)
+	c.text("linux.mountLabel", l.MountLabel)
+	c.personality(l.Personality)
+}
+
+// sortedKeys returns the keys of an object in a fixed order, so that faults are reported in one.
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	return slices.Sorted(maps.Keys(m))
+}
+
+// hiddenPaths checks maskedPaths or readonlyPaths. Without a mount namespace they would be masked for the host.
+func (c *checker) hiddenPaths(path string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	c.needs(specs.MountNamespace, path)
+	for i, p := range list {
+		if problem := pathProblem(p); problem != "" {
+			c.fault(at(path, i), problem)
+		}
+	}
+}
+
+// cgroupsPath checks linux.cgroupsPath: it must not lead out of its place in the hierarchy.
+func (c *checker) cgroupsPath(p string) {
+	c.text("linux.cgroupsPath", p)
+	if dotdot(p) {
+		c.fault("linux.cgroupsPath", `must not contain ".."`)
+	}
+}
+
+// devices checks linux.devices.
+func (c *checker) devices(list []specs.LinuxDevice) {
+	for i := range list {
+		d := &list[i]
+		here := at("linux.devices", i)
+		if problem := pathProblem(d.Path); problem != "" {
+			c.fault(here+".path", problem)
+		}
+		if problem := oneOf(d.Type, "c", "b", "u", "p"); problem != "" {
+			c.fault(here+".type", problem)
+		}
+		if d.Type != "p" {
+			c.deviceNumber(here+".major", d.Major, 0, maxMajor)
+			c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
+		}
+		// Bits of the file's type are let pass: some callers hand on what stat(2) gave.
+		if d.FileMode != nil && *d.FileMode > 0o177777 {
+			c.fault(here+".fileMode", "must be at most 65535, not "+strconv.FormatUint(uint64(*d.FileMode), 10))
+		}
+		if d.UID != nil {
+			c.id(here+".uid", *d.UID)
+		}
+		if d.GID != nil {
+			c.id(here+".gid", *d.GID)
+		}
+	}
+}
+
+// The kernel's dev_t has 12 bits for the major number and 20 for the minor one.
+const (
+	maxMajor = 1<<12 - 1
+	maxMinor = 1<<20 - 1
+)
+
+func (c *checker) deviceNumber(path string, n, low, high int64) {
+	if n < low || n > high {
+		c.fault(path, "must be from "+strconv.FormatInt(low, 10)+" to "+strconv.FormatInt(high, 10)+", not "+
+			strconv.FormatInt(n, 10))
+	}
+}
+
+// netDevices checks linux.netDevices.
+func (c *checker) netDevices(devices map[string]specs.LinuxNetDevice) {
+	if len(devices) == 0 {
+		return
+	}
+	c.needs(specs.NetworkNamespace, "linux.netDevices")
+	taken := make(map[string]string, len(devices))
+	for _, host := range sortedKeys(devices) {
+		here := under("linux.netDevices", host)
+		if !validInterface(host) {
+			c.fault(here, "is not a name of a network device")
+		}
+		name := devices[host].Name
+		if name == "" {
+			name = host
+		} else if !validInterface(name) {
+			c.fault(here+".name", strconv.Quote(name)+" is not a name of a network device")
+		}
+		if other, ok := taken[name]; ok && !strings.Contains(name, "%d") {
+			c.fault(here+".name", "is the name of "+under("linux.netDevices", other)+" too")
+		}
+		taken[name] = host
+	}
+}
+
+// validInterface follows the kernel's dev_valid_name.
+func validInterface(name string) bool {
+	return name != "" && len(name) < 16 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
+}
+
+// intelRdt checks linux.intelRdt. closID becomes a folder's name.
+func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
+	if r == nil {
+		return
+	}
+	const path = "linux.intelRdt"
+	if id := r.ClosID; id == "." || id == ".." || id != "/" && strings.ContainsAny(id, "/\n\x00") {
+		c.fault(path+".closID", strconv.Quote(id)+" is not a folder's name")
+	}
+	if strings.Contains(r.L3CacheSchema, "\n") {
+		c.fault(path+".l3CacheSchema", "must not contain newlines")
+	}
+	if s := r.MemBwSchema; s != "" && (!strings.HasPrefix(s, "MB:") || strings.Contains(s, "\n")) {
+		c.fault(path+".memBwSchema", "must start with MB: and not contain newlines")
+	}
+	for i, s := range r.Schemata {
+		if strings.Contains(s, "\n") {
+			c.fault(at(path+".schemata", i), "must not contain newlines")
+		}
+	}
+}
+
+// memoryPolicy checks linux.memoryPolicy.
+func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
+	if m == nil {
+		return
+	}
+	const path = "linux.memoryPolicy"
+	if problem := oneOf(m.Mode, specs.MpolDefault, specs.MpolBind, specs.MpolInterleave, specs.MpolWeightedInterleave,
+		specs.MpolPreferred, specs.MpolPreferredMany, specs.MpolLocal); problem != "" {
+		c.fault(path+".mode", problem)
+	}
+	c.ranges(path+".nodes", m.Nodes)
+	switch m.Mode {
+	case specs.MpolDefault, specs.MpolLocal:
+		if m.Nodes != "" {
+			c.fault(path+".nodes", "must be empty for "+string(m.Mode))
+		}
+	case specs.MpolBind, specs.MpolInterleave, specs.MpolWeightedInterleave, specs.MpolPreferredMany:
+		if m.Nodes == "" {
+			c.fault(path+".nodes", "is required for "+string(m.Mode))
+		}
+	}
+	for i, f := range m.Flags {
+		if problem := oneOf(f, specs.MpolFNumaBalancing, specs.MpolFRelativeNodes, specs.MpolFStaticNodes); problem != "" {
+			c.fault(at(path+".flags", i), problem)
+		}
+	}
+}
+
+// personality checks linux.personality.
+func (c *checker) personality(p *specs.LinuxPersonality) {
+	if p == nil {
+		return
+	}
+	if problem := oneOf(p.Domain, specs.PerLinux, specs.PerLinux32); problem != "" {
+		c.fault("linux.personality.domain", problem)
+	}
+	if len(p.Flags) > 0 {
+		c.fault("linux.personality.flags", "no flags are supported")
+	}
+}

@@ -1,0 +1,201 @@
+package specconv
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// MaxConfigSize is the greatest size of config.json in bytes; a larger file is refused before it is read whole.
+const MaxConfigSize = 16 << 20
+
+// ConfigName is the name of the configuration in a bundle's folder.
+const ConfigName = "config.json"
+
+// Load reads and validates dir/config.json. The error wraps Faults, a *SyntaxError, or what reading the file gave.
+func Load(dir string) (*Bundle, error) {
+	return LoadFile(dir, filepath.Join(dir, ConfigName))
+}
+
+// LoadFile reads and validates the file configPath as the configuration of the bundle in dir. Beyond Parse, it finds a
+// root file system that is not there.
+func LoadFile(dir, configPath string) (*Bundle, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("bundle %s: %w", dir, err)
+	}
+	config, err := readConfig(configPath)
+	if err != nil {
+		return nil, err
+	}
+	b, faults, err := parse(config, dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", configPath, err)
+	}
+	if b.Rootfs != "" {
+		faults = append(faults, checkRootfs(b.Rootfs)...)
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("%s: %w", configPath, faults)
+	}
+	return b, nil
+}
+
+// readConfig reads a file of at most MaxConfigSize.
+func readConfig(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	tooLarge := fmt.Errorf("%s: larger than %d MiB", name, MaxConfigSize>>20)
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: is a folder, not a file", name)
+	case info.Size() > MaxConfigSize:
+		return nil, tooLarge
+	}
+	// One byte of room beyond the size lets ReadFull see the end of the file without growing the buffer.
+	config := make([]byte, info.Size()+1)
+	n, err := io.ReadFull(f, config)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return config[:n], nil
+	case err != nil:
+		return nil, err
+	}
+	// The file grew, or is a pipe and has no size.
+	rest, err := io.ReadAll(io.LimitReader(f, int64(MaxConfigSize+1-n)))
+	if err != nil {
+		return nil, err
+	}
+	if config = append(config, rest...); len(config) > MaxConfigSize {
+		return nil, tooLarge
+	}
+	return config, nil
+}
+
+// checkRootfs finds a root that is absent. Other errors (no permission, say) are left to the one who mounts it: a plan can
+// be made without root's rights.
+func checkRootfs(rootfs string) Faults {
+	info, err := os.Stat(rootfs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return Faults{{"root.path", rootfs + " does not exist"}}
+	case err == nil && !info.IsDir():
+		return Faults{{"root.path", rootfs + " is not a folder"}}
+	}
+	return nil
+}
+
+// Parse validates config as the config.json of a bundle in dir, which must be absolute. It touches nothing but its
+// arguments. The error is Faults or a *SyntaxError.
+func Parse(config []byte, dir string) (*Bundle, error) {
+	b, faults, err := parse(config, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := faults.err(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// parse returns the bundle together with its faults; err is for what stops it before any field is looked at.
+func parse(config []byte, dir string) (*Bundle, Faults, error) {
+	if !filepath.IsAbs(dir) {
+		return nil, nil, fmt.Errorf("bundle %q: must be absolute", dir)
+	}
+	if len(config) > MaxConfigSize {
+		return nil, nil, fmt.Errorf("larger than %d MiB", MaxConfigSize>>20)
+	}
+	if len(config) == 0 {
+		return nil, nil, errors.New("empty, where a JSON object is expected")
+	}
+	spec := new(specs.Spec)
+	d := decodeAll(config, "", spec, decodeSpec)
+	if d.syntax != nil {
+		return nil, nil, d.syntax
+	}
+	c := checker{spec: spec, warnings: d.warnings}
+	b := &Bundle{Dir: filepath.Clean(dir), Spec: spec}
+	c.version()
+	c.root(b)
+	c.mounts(b)
+	c.process(spec.Process)
+	c.hostname()
+	c.hooks()
+	c.annotations()
+	c.linux(b)
+	c.faults = append(c.faults, Unsupported(spec)...)
+	b.Warnings = c.warnings
+	return b, mergeFaults(d.faults, c.faults), nil
+}
+
+// ParseProcess parses and validates a process as exec --process takes it. Its faults' paths start with "process", and
+// the error is as Parse's.
+func ParseProcess(data []byte) (*specs.Process, error) {
+	if len(data) > MaxConfigSize {
+		return nil, fmt.Errorf("larger than %d MiB", MaxConfigSize>>20)
+	}
+	if len(data) == 0 {
+		return nil, errors.New("empty, where a JSON object is expected")
+	}
+	p := new(specs.Process)
+	d := decodeAll(data, "process", p, decodeProcess)
+	if d.syntax != nil {
+		return nil, d.syntax
+	}
+	if err := mergeFaults(d.faults, processFaults(p)).err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// ValidateProcess checks a process as that of config.json is checked; the error is Faults.
+func ValidateProcess(p *specs.Process) error {
+	return processFaults(p).err()
+}
+
+func processFaults(p *specs.Process) Faults {
+	c := checker{spec: new(specs.Spec)}
+	c.process(p)
+	return append(c.faults, unsupportedProcess(p)...)
+}
+
+// mergeFaults joins the faults of decoding with those of checking, without the latter's about fields that could not be
+// decoded: they would only say that those are missing.
+func mergeFaults(decoded, checked Faults) Faults {
+	if len(decoded) == 0 {
+		return checked
+	}
+	all := decoded
+	for _, f := range checked {
+		if !decoded.cover(f.Path) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// cover reports whether there is a fault at path or at a value that holds it.
+func (f Faults) cover(path string) bool {
+	for _, one := range f {
+		rest, ok := strings.CutPrefix(path, one.Path)
+		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,124 @@
+package specconv
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// mounts checks mounts and sets the bundle's Mounts.
+func (c *checker) mounts(b *Bundle) {
+	list := c.spec.Mounts
+	if len(list) == 0 {
+		return
+	}
+	c.needs(specs.MountNamespace, "mounts")
+	b.Mounts = make([]Mount, len(list))
+	for i := range list {
+		b.Mounts[i] = c.mount(b.Dir, i, &list[i])
+	}
+}
+
+// mount checks and parses one entry of mounts.
+func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
+	m := Mount{Index: index, Type: in.Type, Source: in.Source}
+	here := func(field string) string { return at("mounts", index) + field }
+
+	switch {
+	case in.Destination == "":
+		c.fault(here(".destination"), "is required")
+	case hasNUL(in.Destination):
+		c.fault(here(".destination"), nulProblem)
+	case in.Destination[0] != '/':
+		c.warn(here(".destination"), "is relative, which is deprecated; taken from /")
+	}
+	m.Destination = path.Clean("/" + in.Destination)
+
+	unknown := c.mountOptions(&m, in.Options)
+	if in.Type == "bind" && !m.Bind && !m.Remount {
+		c.warn(here(".options"), "neither bind nor rbind is there; taken as bind because of the type")
+		m.Bind = true
+	}
+	switch {
+	case hasNUL(in.Type):
+		c.fault(here(".type"), nulProblem)
+	case !m.Bind && !m.Remount && in.Type == "":
+		c.fault(here(".type"), "is required for a mount that is not a bind mount")
+	}
+	switch {
+	case hasNUL(in.Source):
+		c.fault(here(".source"), nulProblem)
+	case m.Bind && in.Source == "" && !m.Remount:
+		c.fault(here(".source"), "is required for a bind mount")
+	}
+	if m.Bind {
+		m.Type = "bind"
+		if m.Source != "" {
+			m.Source = inBundle(dir, m.Source)
+		}
+		// These belong to the file system, which a bind mount only shows in another place.
+		m.SuperFlags, m.Data = nil, nil
+		for _, i := range unknown {
+			c.fault(at(here(".options"), i), "unknown option "+strconv.Quote(in.Options[i])+" for a bind mount")
+		}
+	}
+	if m.TmpCopyUp && m.Type != "tmpfs" {
+		c.fault(here(".options"), "tmpcopyup is only for tmpfs")
+	}
+	c.procMount(&m)
+	c.mountIDMaps(&m, in)
+	return m
+}
+
+// mountOptions applies options to m and returns the indices of those that are not recognised. They are taken as the
+// file system's own.
+func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
+	for i, o := range options {
+		switch {
+		case hasNUL(o):
+			c.fault(at(at("mounts", m.Index)+".options", i), nulProblem)
+		case o != "" && !m.addOption(o):
+			m.Data = append(m.Data, o)
+			unknown = append(unknown, i)
+		}
+	}
+	return unknown
+}
+
+// procMount refuses what would put something else in the place of the container's procfs or of its files: security
+// labels are written through it (CVE-2019-16884, CVE-2019-19921). What lies below /proc through links is the setup's to find.
+// The exceptions are runc's: files that lxcfs stands in for, and the host's procfs itself.
+func (c *checker) procMount(m *Mount) {
+	here := at("mounts", m.Index) + ".destination"
+	switch {
+	case m.Remount:
+	case m.Destination == "/proc":
+		if m.Type != "proc" && (m.Type != "bind" || m.Source != "/proc") {
+			c.fault(here, "/proc must be of type proc")
+		}
+	case strings.HasPrefix(m.Destination, "/proc/") && !mayCoverProcFile(m.Destination):
+		c.fault(here, m.Destination+" is inside /proc, and must not be mounted over")
+	}
+}
+
+// mayCoverProcFile reports whether a file of procfs may be mounted over.
+func mayCoverProcFile(p string) bool {
+	switch p {
+	case "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg",
+		"/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled":
+		return true
+	}
+	return false
+}
+
+// mountIDMaps checks the id maps of an id-mapped mount.
+func (c *checker) mountIDMaps(m *Mount, in *specs.Mount) {
+	here := at("mounts", m.Index)
+	if (len(in.UIDMappings) == 0) != (len(in.GIDMappings) == 0) {
+		c.fault(here, "uidMappings and gidMappings must be given together")
+	}
+	c.idMap(here+".uidMappings", in.UIDMappings)
+	c.idMap(here+".gidMappings", in.GIDMappings)
+}

@@ -1,0 +1,165 @@
+package specconv
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxGroups is the kernel's NGROUPS_MAX.
+const maxGroups = 65536
+
+// process checks process; a container can be created, though not started, without one.
+func (c *checker) process(p *specs.Process) {
+	if p == nil {
+		return
+	}
+	if len(p.Args) == 0 {
+		c.fault("process.args", "needs at least one entry")
+	}
+	c.texts("process.args", p.Args)
+	c.environment("process.env", p.Env)
+	if problem := pathProblem(p.Cwd); problem != "" {
+		c.fault("process.cwd", problem)
+	}
+	// "Runtimes MUST ignore consoleSize if terminal is false or unset."
+	if s := p.ConsoleSize; s != nil && p.Terminal {
+		c.consoleSize("process.consoleSize.height", s.Height)
+		c.consoleSize("process.consoleSize.width", s.Width)
+	}
+	c.user(&p.User)
+	_, warnings := ParseCapabilities(p.Capabilities)
+	c.warnings = append(c.warnings, warnings...)
+	c.rlimits(p.Rlimits)
+	if n := p.OOMScoreAdj; n != nil && (*n < -1000 || *n > 1000) {
+		c.fault("process.oomScoreAdj", "must be from -1000 to 1000, not "+strconv.Itoa(*n))
+	}
+	c.text("process.apparmorProfile", p.ApparmorProfile)
+	c.text("process.selinuxLabel", p.SelinuxLabel)
+	c.scheduler(p.Scheduler)
+	if io := p.IOPriority; io != nil {
+		if problem := oneOf(io.Class, specs.IOPRIO_CLASS_RT, specs.IOPRIO_CLASS_BE, specs.IOPRIO_CLASS_IDLE); problem != "" {
+			c.fault("process.ioPriority.class", problem)
+		}
+		if io.Priority < 0 || io.Priority > 7 {
+			c.fault("process.ioPriority.priority", "must be from 0 to 7, not "+strconv.Itoa(io.Priority))
+		}
+	}
+	if a := p.ExecCPUAffinity; a != nil {
+		c.ranges("process.execCPUAffinity.initial", a.Initial)
+		c.ranges("process.execCPUAffinity.final", a.Final)
+	}
+}
+
+// environment checks a list of variables. "The same semantics as IEEE Std 1003.1-2008's environ": entries are name=value.
+func (c *checker) environment(path string, env []string) {
+	for i, e := range env {
+		switch name, _, ok := strings.Cut(e, "="); {
+		case hasNUL(e):
+			c.fault(at(path, i), nulProblem)
+		case !ok:
+			c.fault(at(path, i), "must be name=value, not "+strconv.Quote(e))
+		case name == "":
+			c.fault(at(path, i), "must have a name before '='")
+		}
+	}
+}
+
+// consoleSize checks one side of the terminal: the kernel's struct winsize has 16 bits for it.
+func (c *checker) consoleSize(path string, n uint) {
+	if n > math.MaxUint16 {
+		c.fault(path, "must be at most 65535, not "+strconv.FormatUint(uint64(n), 10))
+	}
+}
+
+// user checks process.user.
+func (c *checker) user(u *specs.User) {
+	c.id("process.user.uid", u.UID)
+	c.id("process.user.gid", u.GID)
+	for i, g := range u.AdditionalGids {
+		if g == math.MaxUint32 {
+			c.id(at("process.user.additionalGids", i), g)
+		}
+	}
+	if len(u.AdditionalGids) > maxGroups {
+		c.fault("process.user.additionalGids", "must not have more than "+strconv.Itoa(maxGroups)+" entries")
+	}
+	if u.Umask != nil && *u.Umask > 0o777 {
+		c.fault("process.user.umask", "must be at most 511 (octal 777), not "+strconv.FormatUint(uint64(*u.Umask), 10))
+	}
+}
+
+// id reports the one number that is no user or group: setresuid(2) and its kin take it as "leave as it is", and the
+// process would keep root's.
+func (c *checker) id(path string, n uint32) {
+	if n == math.MaxUint32 {
+		c.fault(path, "4294967295 is not an id: the kernel takes it as -1")
+	}
+}
+
+// rlimits checks process.rlimits.
+func (c *checker) rlimits(list []specs.POSIXRlimit) {
+	seen := 0 // a bit for each resource
+	for i := range list {
+		r := &list[i]
+		n, ok := RlimitResource(r.Type)
+		if !ok {
+			problem := "unknown limit " + strconv.Quote(r.Type)
+			if r.Type == "" {
+				problem = "is required"
+			}
+			c.fault(at("process.rlimits", i)+".type", problem)
+			continue
+		}
+		if seen&(1<<n) != 0 {
+			c.fault(at("process.rlimits", i)+".type", r.Type+" is there twice")
+		}
+		seen |= 1 << n
+		if r.Soft > r.Hard {
+			c.fault(at("process.rlimits", i)+".soft", strconv.FormatUint(r.Soft, 10)+" is greater than hard, "+
+				strconv.FormatUint(r.Hard, 10))
+		}
+	}
+}
+
+// scheduler checks process.scheduler, with the rules of sched_setattr(2).
+func (c *checker) scheduler(s *specs.Scheduler) {
+	if s == nil {
+		return
+	}
+	if problem := oneOf(s.Policy, specs.SchedOther, specs.SchedFIFO, specs.SchedRR, specs.SchedBatch, specs.SchedISO,
+		specs.SchedIdle, specs.SchedDeadline); problem != "" {
+		c.fault("process.scheduler.policy", problem)
+	}
+	if s.Nice < -20 || s.Nice > 19 {
+		c.fault("process.scheduler.nice", "must be from -20 to 19, not "+strconv.Itoa(int(s.Nice)))
+	}
+	switch realTime := s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR; {
+	case !realTime && s.Priority != 0:
+		c.fault("process.scheduler.priority", "is only for SCHED_FIFO and SCHED_RR")
+	case realTime && (s.Priority < 1 || s.Priority > 99):
+		c.fault("process.scheduler.priority", "must be from 1 to 99, not "+strconv.Itoa(int(s.Priority)))
+	}
+	for i, f := range s.Flags {
+		if problem := oneOf(f, specs.SchedFlagResetOnFork, specs.SchedFlagReclaim, specs.SchedFlagDLOverrun,
+			specs.SchedFlagKeepPolicy, specs.SchedFlagKeepParams, specs.SchedFlagUtilClampMin,
+			specs.SchedFlagUtilClampMax); problem != "" {
+			c.fault(at("process.scheduler.flags", i), problem)
+		}
+	}
+	times := [...]struct {
+		path  string
+		value uint64
+	}{
+		{"process.scheduler.runtime", s.Runtime},
+		{"process.scheduler.deadline", s.Deadline},
+		{"process.scheduler.period", s.Period},
+	}
+	for _, t := range times {
+		if t.value != 0 && s.Policy != specs.SchedDeadline {
+			c.fault(t.path, "is only for SCHED_DEADLINE")
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package specconv
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// ValidateResources checks resources as linux.resources of config.json is checked, for the update of a container. The
+// error is Faults.
+func ValidateResources(r *specs.LinuxResources) error {
+	c := checker{spec: new(specs.Spec)}
+	c.resources(r)
+	return c.faults.err()
+}
+
+// resources checks linux.resources as far as that goes without the host.
+func (c *checker) resources(r *specs.LinuxResources) {
+	if r == nil {
+		return
+	}
+	for i := range r.Devices {
+		c.deviceRule(i, &r.Devices[i])
+	}
+	c.memory(r.Memory)
+	c.cpu(r.CPU)
+	if r.Pids != nil {
+		c.limit("linux.resources.pids.limit", r.Pids.Limit)
+	}
+	c.blockIO(r.BlockIO)
+	for i := range r.HugepageLimits {
+		c.pageSize(i, r.HugepageLimits[i].Pagesize)
+	}
+	if r.Network != nil {
+		for i, p := range r.Network.Priorities {
+			if !validInterface(p.Name) {
+				c.fault(at("linux.resources.network.priorities", i)+".name",
+					strconv.Quote(p.Name)+" is not a name of a network device")
+			}
+		}
+	}
+	for _, name := range sortedKeys(r.Rdma) {
+		if d := r.Rdma[name]; d.HcaHandles == nil && d.HcaObjects == nil {
+			c.fault(under("linux.resources.rdma", name), "needs hcaHandles or hcaObjects")
+		}
+	}
+	for _, name := range sortedKeys(r.Unified) {
+		// The key becomes a file's name in the cgroup's folder.
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+			c.fault(under("linux.resources.unified", name), "is not a name of a cgroup's file")
+		}
+	}
+}
+
+// deviceRule checks one entry of linux.resources.devices; -1 stands for all numbers, as it always did.
+func (c *checker) deviceRule(i int, d *specs.LinuxDeviceCgroup) {
+	here := "linux.resources.devices"
+	if d.Type != "" {
+		if problem := oneOf(d.Type, "a", "c", "b"); problem != "" {
+			c.fault(at(here, i)+".type", problem)
+		}
+	}
+	if d.Major != nil {
+		c.deviceNumber(at(here, i)+".major", *d.Major, -1, 1<<32-1)
+	}
+	if d.Minor != nil {
+		c.deviceNumber(at(here, i)+".minor", *d.Minor, -1, 1<<32-1)
+	}
+	if strings.Trim(d.Access, "rwm") != "" {
+		c.fault(at(here, i)+".access", "must be made of r, w and m, not "+strconv.Quote(d.Access))
+	}
+}
+
+// limit checks a value for which -1 means unlimited.
+func (c *checker) limit(path string, n *int64) {
+	if n != nil && *n < -1 {
+		c.fault(path, "must be -1 (unlimited) or more, not "+strconv.FormatInt(*n, 10))
+	}
+}
+
+func (c *checker) memory(m *specs.LinuxMemory) {
+	if m == nil {
+		return
+	}
+	const path = "linux.resources.memory"
+	c.limit(path+".limit", m.Limit)
+	c.limit(path+".reservation", m.Reservation)
+	c.limit(path+".swap", m.Swap)
+	//nolint:staticcheck // deprecated, yet read by cgroup v1 kernels
+	c.limit(path+".kernel", m.Kernel)
+	c.limit(path+".kernelTCP", m.KernelTCP)
+	if m.Limit != nil && m.Swap != nil && *m.Limit > 0 && *m.Swap > 0 && *m.Swap < *m.Limit {
+		c.fault(path+".swap", "is the limit of memory and swap together: must not be less than memory.limit")
+	}
+	if m.Swappiness != nil && *m.Swappiness > 100 {
+		c.fault(path+".swappiness", "must be from 0 to 100, not "+strconv.FormatUint(*m.Swappiness, 10))
+	}
+}
+
+func (c *checker) cpu(u *specs.LinuxCPU) {
+	if u == nil {
+		return
+	}
+	const path = "linux.resources.cpu"
+	c.limit(path+".quota", u.Quota)
+	c.limit(path+".realtimeRuntime", u.RealtimeRuntime)
+	if u.Burst != nil && u.Quota != nil && *u.Quota > 0 && *u.Burst > uint64(*u.Quota) {
+		c.fault(path+".burst", "must not be greater than quota")
+	}
+	if u.Idle != nil && *u.Idle != 0 && *u.Idle != 1 {
+		c.fault(path+".idle", "must be 0 or 1, not "+strconv.FormatInt(*u.Idle, 10))
+	}
+	c.ranges(path+".cpus", u.Cpus)
+	c.ranges(path+".mems", u.Mems)
+}
+
+func (c *checker) blockIO(b *specs.LinuxBlockIO) {
+	if b == nil {
+		return
+	}
+	const path = "linux.resources.blockIO"
+	c.weight(path+".weight", b.Weight)
+	c.weight(path+".leafWeight", b.LeafWeight)
+	for i, d := range b.WeightDevice {
+		here := at(path+".weightDevice", i)
+		if d.Weight == nil && d.LeafWeight == nil {
+			c.fault(here, "needs weight or leafWeight")
+		}
+		c.weight(here+".weight", d.Weight)
+		c.weight(here+".leafWeight", d.LeafWeight)
+		c.deviceNumber(here+".major", d.Major, 0, maxMajor)
+		c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
+	}
+	throttles := [...]struct {
+		field string
+		list  []specs.LinuxThrottleDevice
+	}{
+		{".throttleReadBpsDevice", b.ThrottleReadBpsDevice},
+		{".throttleWriteBpsDevice", b.ThrottleWriteBpsDevice},
+		{".throttleReadIOPSDevice", b.ThrottleReadIOPSDevice},
+		{".throttleWriteIOPSDevice", b.ThrottleWriteIOPSDevice},
+	}
+	for _, t := range throttles {
+		for i, d := range t.list {
+			here := at(path+t.field, i)
+			c.deviceNumber(here+".major", d.Major, 0, maxMajor)
+			c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
+		}
+	}
+}
+
+// weight checks a weight of block I/O; 0 means that none is given (Docker writes it).
+func (c *checker) weight(path string, w *uint16) {
+	if w != nil && *w != 0 && (*w < 10 || *w > 1000) {
+		c.fault(path, "must be from 10 to 1000, not "+strconv.Itoa(int(*w)))
+	}
+}
+
+// pageSize checks the size of linux.resources.hugepageLimits, which becomes a part of a file's name: <size><unit-prefix>B.
+func (c *checker) pageSize(i int, s string) {
+	here := at("linux.resources.hugepageLimits", i) + ".pageSize"
+	number, ok := strings.CutSuffix(s, "B")
+	if ok && number != "" && strings.IndexByte("KMGT", number[len(number)-1]) >= 0 {
+		number = number[:len(number)-1]
+	}
+	if n, err := strconv.ParseUint(number, 10, 64); !ok || err != nil || n == 0 {
+		c.fault(here, "must be a size such as 64KB, 2MB or 1GB, not "+strconv.Quote(s))
+	}
+}

@@ -1,0 +1,77 @@
+package specconv
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The real-time signals as C programs number them: the kernel's begin at 32, but C libraries keep the first two.
+const (
+	sigRTMin = 34
+	sigRTMax = 64
+)
+
+// signals is the table of signals (signal(7)); amd64 and arm64 number them alike. Of several names for one number,
+// the usual one comes first.
+var signals = [...]struct {
+	name   string
+	signal unix.Signal
+}{
+	{"ABRT", unix.SIGABRT}, {"ALRM", unix.SIGALRM}, {"BUS", unix.SIGBUS}, {"CHLD", unix.SIGCHLD},
+	{"CONT", unix.SIGCONT}, {"FPE", unix.SIGFPE}, {"HUP", unix.SIGHUP}, {"ILL", unix.SIGILL},
+	{"INT", unix.SIGINT}, {"IO", unix.SIGIO}, {"KILL", unix.SIGKILL}, {"PIPE", unix.SIGPIPE},
+	{"PROF", unix.SIGPROF}, {"PWR", unix.SIGPWR}, {"QUIT", unix.SIGQUIT}, {"SEGV", unix.SIGSEGV},
+	{"STKFLT", unix.SIGSTKFLT}, {"STOP", unix.SIGSTOP}, {"SYS", unix.SIGSYS}, {"TERM", unix.SIGTERM},
+	{"TRAP", unix.SIGTRAP}, {"TSTP", unix.SIGTSTP}, {"TTIN", unix.SIGTTIN}, {"TTOU", unix.SIGTTOU},
+	{"URG", unix.SIGURG}, {"USR1", unix.SIGUSR1}, {"USR2", unix.SIGUSR2}, {"VTALRM", unix.SIGVTALRM},
+	{"WINCH", unix.SIGWINCH}, {"XCPU", unix.SIGXCPU}, {"XFSZ", unix.SIGXFSZ},
+	{"CLD", unix.SIGCHLD}, {"IOT", unix.SIGABRT}, {"POLL", unix.SIGIO}, {"UNUSED", unix.SIGSYS},
+}
+
+// ParseSignal returns the signal of a name in any case, with or without "SIG" ("TERM", "SIGTERM", "RTMIN+3", "RTMAX-1"), or
+// of a number from 1 to 64. 0, which only probes for a process, is refused.
+func ParseSignal(s string) (unix.Signal, error) {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		if n < 1 || n > sigRTMax {
+			return 0, fmt.Errorf("signal %q: must be from 1 to %d", s, sigRTMax)
+		}
+		return unix.Signal(n), nil
+	}
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	for i := range signals {
+		if signals[i].name == name {
+			return signals[i].signal, nil
+		}
+	}
+	if n, ok := realTimeSignal(name); ok {
+		return n, nil
+	}
+	return 0, fmt.Errorf("signal %q: unknown", s)
+}
+
+// realTimeSignal parses RTMIN, RTMIN+N, RTMAX and RTMAX-N.
+func realTimeSignal(name string) (unix.Signal, bool) {
+	rest, fromMin := strings.CutPrefix(name, "RTMIN")
+	base, sign := sigRTMin, 1
+	if !fromMin {
+		var ok bool
+		if rest, ok = strings.CutPrefix(name, "RTMAX"); !ok {
+			return 0, false
+		}
+		base, sign = sigRTMax, -1
+	}
+	if rest == "" {
+		return unix.Signal(base), true
+	}
+	if fromMin != (rest[0] == '+') || !fromMin && rest[0] != '-' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(rest[1:], 10, 8)
+	if err != nil || n > sigRTMax-sigRTMin {
+		return 0, false
+	}
+	return unix.Signal(base + sign*int(n)), true
+}

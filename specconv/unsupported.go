@@ -1,0 +1,65 @@
+package specconv
+
+import specs "github.com/opencontainers/runtime-spec/specs-go"
+
+const notYet = " not implemented yet"
+
+// Unsupported lists the fields of s that are set and valid, but which the runtime does not implement yet: to ignore them
+// would run a container that is not the one described. What implements one deletes its line here.
+func Unsupported(s *specs.Spec) Faults {
+	var f Faults
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		mapped := len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0
+		for _, o := range m.Options {
+			mapped = mapped || o == "idmap" || o == "ridmap"
+		}
+		f.unless(!mapped, at("mounts", i), "id-mapped mounts are")
+	}
+	f = append(f, unsupportedProcess(s.Process)...)
+	l := s.Linux
+	if l == nil {
+		return f
+	}
+	for i, n := range l.Namespaces {
+		f.unless(n.Type != specs.UserNamespace, at("linux.namespaces", i), "user namespaces are")
+		f.unless(n.Type != specs.TimeNamespace, at("linux.namespaces", i), "time namespaces are")
+	}
+	f.unless(len(l.UIDMappings) == 0, "linux.uidMappings", "user namespaces are")
+	f.unless(len(l.GIDMappings) == 0, "linux.gidMappings", "user namespaces are")
+	f.unless(len(l.TimeOffsets) == 0, "linux.timeOffsets", "time namespaces are")
+	f.unless(len(l.NetDevices) == 0, "linux.netDevices", "network devices are")
+	f.unless(l.IntelRdt == nil, "linux.intelRdt", "Intel RDT is")
+	f.unless(l.MemoryPolicy == nil, "linux.memoryPolicy", "memory policies are")
+	f.unless(l.MountLabel == "", "linux.mountLabel", "SELinux labels are")
+	return f
+}
+
+// unsupportedProcess is the part of Unsupported for a process.
+func unsupportedProcess(p *specs.Process) Faults {
+	var f Faults
+	if p == nil {
+		return f
+	}
+	f.unless(p.ApparmorProfile == "", "process.apparmorProfile", "AppArmor profiles are")
+	f.unless(p.SelinuxLabel == "", "process.selinuxLabel", "SELinux labels are")
+	f.unless(p.Scheduler == nil, "process.scheduler", "scheduling attributes are")
+	f.unless(p.IOPriority == nil, "process.ioPriority", "I/O priorities are")
+	f.unless(p.ExecCPUAffinity == nil, "process.execCPUAffinity", "CPU affinity is")
+	return f
+}
+
+// SeccompFault returns the fault of a configuration with a seccomp profile, nil when there is none. Parse lets profiles
+// pass, so that a caller may offer to leave them out.
+func SeccompFault(s *specs.Spec) *Fault {
+	if s.Linux == nil || s.Linux.Seccomp == nil {
+		return nil
+	}
+	return &Fault{"linux.seccomp", "seccomp profiles are" + notYet}
+}
+
+func (f *Faults) unless(fine bool, path, what string) {
+	if !fine {
+		*f = append(*f, Fault{path, what + notYet})
+	}
+}
