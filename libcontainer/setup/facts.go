@@ -1,0 +1,37 @@
+package setup
+
+// Facts is what the planner must know of the host and the caller, gathered beforehand. The zero value is fit for
+// printing a plan for a host that nothing is known of: no capability is left out and every bind source is taken for a folder.
+type Facts struct {
+	// LastCap is the highest capability that the kernel knows (/proc/sys/kernel/cap_last_cap). 0: 40, CAP_CHECKPOINT_RESTORE.
+	LastCap uint
+	// Grantable is the set of capabilities that the runtime has and so can grant, bit by number. Others are left out with
+	// a warning. 0: all.
+	Grantable uint64
+	// SourceIsFile tells for each mount of the bundle (same index) whether the source of a bind mount is something else than
+	// a folder, so that the mount point that is made for it is a file.
+	SourceIsFile []bool
+	// Cgroup is the cgroup of the container as its hierarchies are mounted on the host.
+	Cgroup CgroupFacts
+	// Home is the home folder of process.user.uid in the root file system's /etc/passwd, "" if there is none.
+	Home string
+	// RootParent is the mount point on the host that holds the root file system. It matters for rootfsPropagation "shared".
+	RootParent string
+}
+
+// CgroupFacts is what a mount of type cgroup or cgroup2 shows the container.
+type CgroupFacts struct {
+	// Unified is true when the host has nothing but cgroup2: a mount of type cgroup is then one of cgroup2.
+	Unified bool
+	// UnifiedPath is the container's folder in the cgroup2 hierarchy, "" if it has none.
+	UnifiedPath string
+	// Hierarchies are the v1 hierarchies in the order of their mounts.
+	Hierarchies []CgroupHierarchy
+}
+
+// CgroupHierarchy is one v1 hierarchy.
+type CgroupHierarchy struct {
+	Dir         string   // name of its mount point below /sys/fs/cgroup: "cpu,cpuacct", "systemd"
+	Controllers []string // "cpu", "cpuacct"; or "name=systemd": its mount options, too
+	Path        string   // the container's folder on the host
+}

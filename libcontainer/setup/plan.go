@@ -1,0 +1,96 @@
+// Package setup plans what a process does between its birth and the exec of the program that config.json names.
+// It is pure: everything that it must know of the host comes as [Facts], and what comes out is data: a [Plan]
+// that can be printed, verified, and lowered to a program of package nsenter.
+package setup
+
+import (
+	"github.com/orlop/orlop/nsenter"
+)
+
+// A Plan is what a process does, step by step, from its birth to its last exec.
+type Plan struct {
+	// Cloneflags are the namespaces (CLONE_NEW*) that the process is born in. A new cgroup namespace is not
+	// among them: see Unshare.
+	Cloneflags uintptr
+	Steps      []Step
+	// Warnings are parts of the configuration that cannot be had and are left out.
+	Warnings []string
+	// Inherit is the number of descriptors from 3 on that the program is to have.
+	Inherit int
+}
+
+// A Step is one entry of a plan.
+type Step struct {
+	// Field is the JSON path in config.json that the step comes from, "" when it is the runtime's own.
+	Field string
+	Action
+}
+
+// An Action is what a step does.
+type Action interface {
+	// Verb is the kind of the action in a word or two: "mount", "pivot root".
+	Verb() string
+	// String is the whole action for people: "mount tmpfs on /dev, nosuid,mode=755".
+	String() string
+	// Needs names the descriptors that the action refers to and that whoever runs the plan has to pass.
+	Needs() []Descriptor
+	lower(*lowering)
+}
+
+// A Descriptor is a descriptor that the runtime opens and passes to the process by name.
+type Descriptor struct {
+	Name nsenter.FD
+	// Path is what is to be opened, O_RDONLY (or O_PATH when OPath is set); "" for those that have no path:
+	// [PidfdOfContainer], [StartSocket].
+	Path  string
+	OPath bool
+}
+
+// Descriptors without a path.
+const (
+	PidfdOfContainer nsenter.FD = "pidfd of the container" // of the process whose namespaces are joined
+	StartSocket      nsenter.FD = "start socket"           // the listening socket that `start` connects to
+)
+
+// What a process says to the runtime, by the number of the message. The direction, and whether the process waits
+// for an answer, is part of the number's meaning.
+const (
+	// MessageChild carries the process id of the process that goes on in the process's place after a PID namespace was joined; it is a
+	// child of the runtime, too, and goes on at once. The first process exits with status 0.
+	MessageChild = iota + 1
+	// MessageHooks is a rendezvous: all is mounted, the root is not changed yet: prestart, createRuntime and
+	// createContainer hooks are to be run.
+	MessageHooks
+	// MessageCopyFrom comes with a folder of the image, MessageCopyTo after it with the new tmpfs that is to be mounted over
+	// that folder, and is a rendezvous: the one's content is to be copied into the other (tmpcopyup).
+	MessageCopyFrom
+	MessageCopyTo
+	// MessageConsole comes with the master side of the terminal; the process goes on.
+	MessageConsole
+	// MessageReady: all is set up but the last exec. With Options.StartSocket the process goes on and waits for a
+	// connection on it, otherwise it is a rendezvous.
+	MessageReady
+	// MessageStart is a rendezvous on the connection of `start`: startContainer hooks are to be run. From the connection
+	// on, that is the channel. There it is always sent, also when there are no such hooks.
+	MessageStart
+)
+
+// Options are the caller's wishes that do not stand in config.json.
+type Options struct {
+	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
+	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
+	NoNewKeyring bool
+	Inherit      int // descriptors from 3 on that the program is to have
+}
+
+// Join is a request for the plan of a process that joins a container.
+type Join struct {
+	// Namespaces are the CLONE_NEW* flags of the container's own namespaces, to be joined through PidfdOfContainer.
+	Namespaces uintptr
+	// Chroot is set for a container without a mount namespace: the process changes its root to the folder
+	// that is passed as RootOfContainer.
+	Chroot bool
+}
+
+// RootOfContainer is the root folder of a container without a mount namespace.
+const RootOfContainer nsenter.FD = "root of the container"
