@@ -1,0 +1,177 @@
+package specconv
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile("testdata/"+name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from testdata/%s (go test -update writes it anew):\n%s", name, got)
+	}
+}
+
+func describe(m *Mount) string {
+	return fmt.Sprintf("set=%#x clear=%#x rset=%#x rclear=%#x prop=%#x bind=%v,%v remount=%v copyup=%v super=%q data=%q",
+		m.AttrSet, m.AttrClear, m.RecAttrSet, m.RecAttrClear, m.Propagation, m.Bind, m.Recursive, m.Remount, m.TmpCopyUp,
+		m.SuperFlags, m.Data)
+}
+
+// Each option alone, and those combinations whose order matters.
+func TestMountOptionsGolden(t *testing.T) {
+	var b strings.Builder
+	lines := MountOptionNames()
+	lines = append(lines, "ro,rw", "rw,ro", "noatime,strictatime", "strictatime,atime", "noatime,atime", "noatime,relatime",
+		"rnoatime,ratime", "rro,rrw", "nosuid,suid", "suid,nosuid", "sync,async", "sync,sync,dirsync", "shared,rprivate",
+		"rbind,ro,rro,nosuid", "mode=755,nosuid,size=64k")
+	for _, line := range lines {
+		var m Mount
+		for o := range strings.SplitSeq(line, ",") {
+			if !m.addOption(o) {
+				m.Data = append(m.Data, o)
+			}
+		}
+		fmt.Fprintf(&b, "%-22s %s\n", line, describe(&m))
+	}
+	golden(t, "mountoptions.golden", b.String())
+}
+
+func TestMountOptionNames(t *testing.T) {
+	names := MountOptionNames()
+	// The table of config.md, runtime-spec 1.3.
+	const spec = `async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec
+		noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount
+		rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared
+		rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup
+		unbindable idmap ridmap`
+	for _, o := range strings.Fields(spec) {
+		if !slices.Contains(names, o) {
+			t.Errorf("%s is missing", o)
+		}
+	}
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Error("not sorted, or not unique")
+	}
+	for _, n := range names { // the table is searched by halves
+		if !new(Mount).addOption(n) {
+			t.Errorf("%s is not found", n)
+		}
+	}
+}
+
+func TestMountFaults(t *testing.T) {
+	mount := func(m specs.Mount, want ...string) {
+		t.Helper()
+		expect(t, func(s *specs.Spec) { s.Mounts = []specs.Mount{m} }, want...)
+	}
+	bind := func(destination string, options ...string) specs.Mount {
+		return specs.Mount{Destination: destination, Type: "none", Source: "/src", Options: append(options, "rbind")}
+	}
+	mount(bind("/a", "ro", "rro", "rprivate", "acl"))
+	mount(bind("/a", "sise=1k", "ro", "RO"), `mounts[0].options[0]: unknown option "sise=1k" for a bind mount`,
+		`mounts[0].options[2]: unknown option "RO" for a bind mount`)
+	mount(specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"anything"}})
+	mount(bind("", "ro"), "mounts[0].destination: is required")
+	mount(bind("a/b"), "warning: mounts[0].destination: is relative, which is deprecated; taken from /")
+	mount(bind("/a\x00"), "mounts[0].destination: must not contain a NUL byte")
+	mount(bind("/a", "x\x00"), "mounts[0].options[0]: must not contain a NUL byte")
+	mount(specs.Mount{Destination: "/a", Options: []string{"bind"}}, "mounts[0].source: is required for a bind mount")
+	mount(specs.Mount{Destination: "/a"}, "mounts[0].type: is required for a mount that is not a bind mount")
+	mount(specs.Mount{Destination: "/a", Options: []string{"remount", "ro"}})
+	mount(specs.Mount{Destination: "/a", Type: "bind", Source: "/b"},
+		"warning: mounts[0].options: neither bind nor rbind is there; taken as bind because of the type")
+	mount(bind("/a", "tmpcopyup"), "mounts[0].options: tmpcopyup is only for tmpfs")
+	mount(bind("/a", "idmap"), "mounts[0]: id-mapped mounts are not implemented yet")
+	mapped := bind("/a")
+	mapped.UIDMappings = []specs.LinuxIDMapping{{Size: 1}}
+	mount(mapped, "mounts[0]: uidMappings and gidMappings must be given together",
+		"mounts[0]: id-mapped mounts are not implemented yet")
+}
+
+func TestMountsOverProc(t *testing.T) {
+	for destination, bad := range map[string]string{
+		"/proc":                                  "/proc must be of type proc",
+		"/proc/.":                                "/proc must be of type proc",
+		"//a/../proc/":                           "/proc must be of type proc",
+		"proc":                                   "/proc must be of type proc",
+		"/proc/self":                             "/proc/self is inside /proc, and must not be mounted over",
+		"/proc/self/attr/../attr":                "/proc/self/attr is inside /proc, and must not be mounted over",
+		"/proc/sys":                              "/proc/sys is inside /proc, and must not be mounted over",
+		"/proc/cpuinfo":                          "",
+		"/proc/sys/kernel/../kernel/ns_last_pid": "",
+		"/process":                               "",
+		"/a/proc":                                "",
+	} {
+		for _, m := range []specs.Mount{
+			{Destination: destination, Type: "tmpfs", Source: "tmpfs"},
+			{Destination: destination, Source: "/src", Options: []string{"bind"}},
+			{Destination: destination, Type: "proc", Source: "/src", Options: []string{"bind"}},
+		} {
+			s := Example()
+			s.Mounts = []specs.Mount{m}
+			text, _ := json.Marshal(s)
+			want := ""
+			if bad != "" {
+				want = "mounts[0].destination: " + bad
+			}
+			got := ""
+			if _, err := Parse(text, "/b"); err != nil {
+				got = err.Error()
+			}
+			if got != want {
+				t.Errorf("%+v: got %q, want %q", m, got, want)
+			}
+		}
+	}
+	expect(t, func(s *specs.Spec) { // the host's procfs itself, as Podman does for --pid=host
+		s.Mounts = []specs.Mount{{Destination: "/proc", Type: "bind", Source: "/proc", Options: []string{"rbind"}}}
+	})
+}
+
+func TestParsedMounts(t *testing.T) {
+	s := Example()
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "data//x/../y", Type: "none", Source: "vol", Options: []string{"rbind", "ro", "sync"}})
+	text, _ := json.Marshal(s)
+	b, err := Parse(text, "/bundle/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Dir != "/bundle" || b.Rootfs != "/bundle/rootfs" || len(b.Mounts) != len(b.Spec.Mounts) {
+		t.Errorf("%+v", b)
+	}
+	var out strings.Builder
+	for i, m := range b.Mounts {
+		if m.Index != i {
+			t.Errorf("index %d at %d", m.Index, i)
+		}
+		fmt.Fprintf(&out, "%s on %s type %s: %s\n", m.Source, m.Destination, m.Type, describe(&m))
+	}
+	golden(t, "mounts.golden", out.String())
+	for i, n := range b.Namespaces {
+		if got, ok := b.Namespace(n.Type); !ok || got != n || n.Index != i {
+			t.Errorf("namespace %d: %+v", i, got)
+		}
+	}
+	if _, ok := b.Namespace(specs.UserNamespace); ok {
+		t.Error("there is no user namespace")
+	}
+}
