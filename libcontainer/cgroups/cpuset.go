@@ -1,0 +1,55 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// cpusetBoth: the files have the same names in v1 and cgroup2.
+func cpusetBoth(s []setting, r *specs.LinuxCPU) []setting {
+	if r.Cpus != "" {
+		s = append(s, setting{"cpuset", "cpuset.cpus", r.Cpus, "linux.resources.cpu.cpus", false})
+	}
+	if r.Mems != "" {
+		s = append(s, setting{"cpuset", "cpuset.mems", r.Mems, "linux.resources.cpu.mems", false})
+	}
+	return s
+}
+
+// inheritCpuset gives a new v1 cpuset what its parent has, and its parents what theirs have: v1 makes them empty, and nothing can
+// join an empty one (cgroup-v1/cpusets.rst, 1.4). Configured values are written after it.
+func inheritCpuset(dir, mount string) error {
+	for _, file := range [...]string{"/cpuset.cpus", "/cpuset.mems"} {
+		if _, err := inheritCpusetFile(dir, mount, file, true); err != nil {
+			return fmt.Errorf("initialise cpuset %s%s: %w", dir, file, err)
+		}
+	}
+	return nil
+}
+
+func inheritCpusetFile(dir, mount, file string, fresh bool) (string, error) {
+	if !fresh {
+		value, err := readFile(dir + file)
+		if value = strings.TrimSpace(value); err != nil || value != "" {
+			return value, err
+		}
+	}
+	if dir == mount || dir == "/" {
+		return "", errors.New("the root of the hierarchy has none")
+	}
+	value, err := inheritCpusetFile(path.Dir(dir), mount, file, false)
+	if err != nil {
+		return "", err
+	}
+	err = writeFile(dir+file, value)
+	if err == unix.EACCES && !fresh {
+		// The parent lists more than it may use (a processor was taken away); children get what is in use.
+		return value, nil
+	}
+	return value, err
+}

@@ -1,0 +1,224 @@
+package cgroups
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroup2 has no control files for devices: a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE (since kernel 4.15) is asked for each
+// open and mknod, and returns 1 or 0. When several are attached, all must agree.
+
+// instruction is the kernel's struct bpf_insn. The registers are a bit field of it, whose order follows the machine's;
+// amd64 and arm64 are little-endian: the destination is the low half.
+type instruction struct {
+	op        uint8
+	registers uint8
+	offset    int16
+	imm       int32
+}
+
+// The opcodes in use: bpf(2), include/uapi/linux/bpf.h. Arithmetic and jumps are on 64 bits, against an immediate but where
+// "Reg" says otherwise.
+const (
+	opLoad32 = unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W
+	opAnd    = unix.BPF_ALU64 | unix.BPF_AND | unix.BPF_K
+	opShift  = unix.BPF_ALU64 | unix.BPF_RSH | unix.BPF_K
+	opMov    = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K
+	opMovReg = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_X
+	opJumpNE = unix.BPF_JMP | unix.BPF_JNE | unix.BPF_K
+	opJumpEQ = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	opExit   = unix.BPF_JMP | unix.BPF_EXIT
+)
+
+// The program's registers.
+const (
+	regResult = 0 // and for what is needed for a moment
+	regCtx    = 1 // struct bpf_cgroup_dev_ctx: access_type, major, minor
+	regKind   = 2
+	regWanted = 3 // the operations that no rule has decided about yet
+	regMajor  = 4
+	regMinor  = 5
+)
+
+// deviceProgram makes the program that enforces the rules. It goes through them from the last to the first, since the last that
+// matches decides, and it does so for each operation apart: what a rule allows is struck off; when nothing is left, the
+// answer is yes; the first rule that denies what is left makes it no.
+func deviceProgram(rules []deviceRule) []instruction {
+	insn := func(op uint8, dst, src uint8, offset int16, imm int32) instruction {
+		return instruction{op, dst | src<<4, offset, imm}
+	}
+	p := []instruction{
+		insn(opLoad32, regKind, regCtx, 0, 0),
+		insn(opAnd, regKind, 0, 0, 0xffff),
+		insn(opLoad32, regWanted, regCtx, 0, 0),
+		insn(opShift, regWanted, 0, 0, 16),
+		insn(opLoad32, regMajor, regCtx, 4, 0),
+		insn(opLoad32, regMinor, regCtx, 8, 0),
+	}
+	verdict := func(allow bool) {
+		result := int32(0)
+		if allow {
+			result = 1
+		}
+		p = append(p, insn(opMov, regResult, 0, 0, result), insn(opExit, 0, 0, 0, 0))
+	}
+	for i := len(rules) - 1; i >= 0; i-- {
+		r := &rules[i]
+		if r.everything() {
+			// The verifier refuses instructions that cannot be reached, as would be all from here on.
+			verdict(r.allow)
+			return p
+		}
+		if r.access == 0 {
+			continue
+		}
+		var toNext []int // jumps to the next rule
+		unless := func(op, register uint8, imm int32) {
+			toNext = append(toNext, len(p))
+			p = append(p, insn(op, register, 0, 0, imm))
+		}
+		switch r.kind {
+		case 'b':
+			unless(opJumpNE, regKind, unix.BPF_DEVCG_DEV_BLOCK)
+		case 'c':
+			unless(opJumpNE, regKind, unix.BPF_DEVCG_DEV_CHAR)
+		}
+		if r.major != anyNumber {
+			unless(opJumpNE, regMajor, int32(r.major))
+		}
+		if r.minor != anyNumber {
+			unless(opJumpNE, regMinor, int32(r.minor))
+		}
+		switch {
+		case r.access == mayAll:
+		case r.allow:
+			p = append(p, insn(opAnd, regWanted, 0, 0, int32(mayAll&^r.access)))
+			unless(opJumpNE, regWanted, 0)
+		default:
+			p = append(p, insn(opMovReg, regResult, regWanted, 0, 0), insn(opAnd, regResult, 0, 0, int32(r.access)))
+			unless(opJumpEQ, regResult, 0)
+		}
+		verdict(r.allow)
+		for _, at := range toNext {
+			p[at].offset = int16(len(p) - at - 1)
+		}
+	}
+	verdict(false)
+	return p
+}
+
+// attachDevices makes the program the one device program of the cgroup2 folder. One that is there is replaced in one
+// step (since kernel 5.6), so that at no moment more or less than one of both is in force; where that cannot be, both are
+// for a moment, and what either forbids is forbidden.
+func attachDevices(dir string, program []instruction) error {
+	cgroup, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	defer unix.Close(cgroup)
+	prog, err := loadDevices(program)
+	if err != nil {
+		return fmt.Errorf("load BPF device program of %d instructions: %w", len(program), err)
+	}
+	defer unix.Close(prog)
+	old, err := attachedDevices(cgroup)
+	if err != nil {
+		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
+	}
+	defer func() {
+		for _, fd := range old {
+			unix.Close(fd)
+		}
+	}()
+
+	attach := bpfAttach{target: uint32(cgroup), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
+	if len(old) == 1 {
+		replace := attach
+		replace.flags |= unix.BPF_F_REPLACE
+		replace.replace = uint32(old[0])
+		if _, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&replace), unsafe.Sizeof(replace)); err == nil {
+			return nil
+		}
+	}
+	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
+		return fmt.Errorf("attach BPF device program to %s: %w", dir, err)
+	}
+	for _, fd := range old {
+		detach := bpfAttach{target: uint32(cgroup), prog: uint32(fd), kind: unix.BPF_CGROUP_DEVICE}
+		if _, err := bpf(unix.BPF_PROG_DETACH, unsafe.Pointer(&detach), unsafe.Sizeof(detach)); err != nil {
+			return fmt.Errorf("detach old BPF device program from %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// bpfAttach is the part of union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH.
+type bpfAttach struct {
+	target, prog, kind, flags, replace uint32
+}
+
+func loadDevices(program []instruction) (int, error) {
+	// Only programs that call GPL helpers must be GPL; this one calls none.
+	license := []byte("Apache-2.0\x00")
+	name := [16]byte{'o', 'r', 'l', 'o', 'p', '_', 'd', 'e', 'v', 'i', 'c', 'e', 's'}
+	attr := struct {
+		kind, count          uint32
+		instructions         unsafe.Pointer // 64 bits, as on every machine that this is built for
+		license              unsafe.Pointer
+		logLevel, logSize    uint32
+		log                  unsafe.Pointer
+		kernelVersion, flags uint32
+		name                 [16]byte
+		ifindex, attachType  uint32
+	}{
+		kind: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(program)),
+		instructions: unsafe.Pointer(&program[0]), license: unsafe.Pointer(&license[0]), name: name,
+	}
+	return bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+}
+
+// attachedDevices gives descriptors of the device programs that are attached to the cgroup itself.
+func attachedDevices(cgroup int) (fds []int, err error) {
+	var ids [64]uint32 // the kernel's BPF_CGROUP_MAX_PROGS
+	query := struct {
+		target, kind, queryFlags, attachFlags uint32
+		ids                                   unsafe.Pointer
+		count, _                              uint32
+		attachFlagsPerProg                    unsafe.Pointer
+	}{target: uint32(cgroup), kind: unix.BPF_CGROUP_DEVICE, ids: unsafe.Pointer(&ids[0]), count: uint32(len(ids))}
+	_, err = bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&query), unsafe.Sizeof(query))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids[:query.count] {
+		get := struct{ id, next, flags uint32 }{id: id}
+		fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&get), unsafe.Sizeof(get))
+		if err == unix.ENOENT { // detached meanwhile
+			continue
+		}
+		if err != nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+			return nil, err
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+// bpf is bpf(2). Descriptors that it returns are close-on-exec.
+func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(r), nil
+		case unix.EINTR, unix.EAGAIN: // the verifier was interrupted by a signal
+		default:
+			return -1, errno
+		}
+	}
+}

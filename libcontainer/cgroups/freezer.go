@@ -1,0 +1,129 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// freezeLimit bounds the wait for processes to stand still; one in an uninterruptible system call may never do.
+const freezeLimit = 10 * time.Second
+
+// Frozen reports whether the cgroup, or one above it, is frozen or about to be. One that is gone is not frozen.
+func (m *Manager) Frozen() (bool, error) {
+	if f := m.v1("freezer"); f != nil {
+		frozen, err := frozenV1(f.dir)
+		if frozen || err != nil {
+			return frozen, err
+		}
+	}
+	if m.unified.dir != "" {
+		return frozenV2(m.unified.dir)
+	}
+	return false, nil
+}
+
+func frozenV1(dir string) (bool, error) {
+	state, err := readFile(dir + "/freezer.state")
+	switch {
+	case err == unix.ENOENT || err == unix.ENODEV:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read %s/freezer.state: %w", dir, err)
+	}
+	return !strings.HasPrefix(state, "THAWED"), nil
+}
+
+func frozenV2(dir string) (bool, error) {
+	// cgroup.events counts parents in but tells only of the end of freezing; cgroup.freeze tells of its beginning.
+	events, err := readFile(dir + "/cgroup.events")
+	switch {
+	case err == unix.ENOENT || err == unix.ENODEV:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
+	case strings.Contains(events, "frozen 1"):
+		return true, nil
+	}
+	freeze, err := readFile(dir + "/cgroup.freeze")
+	switch {
+	case err == unix.ENOENT || err == unix.ENODEV: // before kernel 5.2
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read %s/cgroup.freeze: %w", dir, err)
+	}
+	return strings.HasPrefix(freeze, "1"), nil
+}
+
+// Freeze stops all processes and returns when they stand. On failure they go on.
+func (m *Manager) Freeze() error {
+	deadline := time.Now().Add(freezeLimit)
+	var err error
+	f := m.v1("freezer")
+	switch {
+	case f != nil:
+		err = freezeV1(f.dir, deadline)
+	case m.unified.dir != "":
+		err = freezeV2(m.unified.dir, deadline)
+	default:
+		return fmt.Errorf("freeze: cgroup controller freezer: %w", errNoController)
+	}
+	if err != nil {
+		return errors.Join(err, m.Thaw())
+	}
+	return nil
+}
+
+func freezeV1(dir string, deadline time.Time) error {
+	file := dir + "/freezer.state"
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		// Written again each time: a process that forked just then may have escaped (cgroup-v1/freezer-subsystem.rst).
+		if err := writeFile(file, "FROZEN"); err != nil {
+			return fmt.Errorf("write FROZEN to %s: %w", file, err)
+		}
+		state, err := readFile(file)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", file, err)
+		}
+		if strings.HasPrefix(state, "FROZEN") {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("freeze %s: not all processes stand still after %v", dir, freezeLimit)
+		}
+		// The v1 freezer reports the end of freezing to nobody: the kernel works it out when the state is read.
+		nap(pause)
+	}
+}
+
+func freezeV2(dir string, deadline time.Time) error {
+	if err := writeFile(dir+"/cgroup.freeze", "1"); err != nil {
+		return fmt.Errorf("write 1 to %s/cgroup.freeze: %w", dir, err)
+	}
+	ok, err := waitEvent(dir, "frozen 1", deadline)
+	if err == nil && !ok {
+		err = fmt.Errorf("freeze %s: not all processes stand still after %v", dir, freezeLimit)
+	}
+	return err
+}
+
+// Thaw lets the processes go on.
+func (m *Manager) Thaw() error {
+	file, value := "", ""
+	f := m.v1("freezer")
+	switch {
+	case f != nil:
+		file, value = f.dir+"/freezer.state", "THAWED"
+	case m.unified.dir != "":
+		file, value = m.unified.dir+"/cgroup.freeze", "0"
+	default:
+		return fmt.Errorf("thaw: cgroup controller freezer: %w", errNoController)
+	}
+	if err := writeFile(file, value); err != nil {
+		return fmt.Errorf("write %s to %s: %w", value, file, err)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// killLimit bounds how long Kill chases processes that fork faster than it finds them.
+const killLimit = 10 * time.Second
+
+// Processes gives the pids of all processes in the cgroup and below, in any of the hierarchies, sorted. Ones outside of the
+// caller's PID namespace are left out.
+func (m *Manager) Processes() ([]int, error) {
+	var pids []int
+	err := m.all(func(f *folder) error { return members(f.dir, "cgroup.procs", &pids) })
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids), nil
+}
+
+// Empty reports whether no process is in the cgroup or below.
+func (m *Manager) Empty() (bool, error) {
+	empty := true
+	err := m.all(func(f *folder) error {
+		var pids []int
+		err := members(f.dir, "cgroup.procs", &pids)
+		empty = empty && len(pids) == 0
+		return err
+	})
+	return empty, err
+}
+
+// members adds the pids (file "cgroup.procs") or thread ids ("tasks") of a folder and those below it. A folder that is gone
+// has none.
+func members(dir, file string, ids *[]int) error {
+	text, err := readFile(dir + "/" + file)
+	switch err {
+	case nil:
+	case unix.ENOENT, unix.ENODEV:
+		return nil
+	case unix.EOPNOTSUPP: // a threaded cgroup2 shows its threads only: the processes show in the domain above
+		text = ""
+	default:
+		return fmt.Errorf("read %s/%s: %w", dir, file, err)
+	}
+	for text != "" {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		if id, err := strconv.Atoi(line); err == nil && id > 0 {
+			*ids = append(*ids, id)
+		}
+	}
+	return subfolders(dir, func(sub string) error { return members(sub, file, ids) })
+}
+
+// subfolders calls f for each folder in dir.
+func subfolders(dir string, f func(sub string) error) error {
+	// A kernfs folder has two links and one more for each folder in it, which spares reading some 60 names.
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil || st.Nlink == 2 {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read cgroup: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := f(dir + "/" + e.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Kill sends sig to every process in the cgroup and below, ones that are forked meanwhile included. It does not wait for
+// their end; see [Manager.WaitEmpty]. SIGKILL reaches frozen processes too, and thaws a frozen v1 cgroup, since in there
+// none could die.
+func (m *Manager) Kill(sig unix.Signal) error {
+	m.await()
+	killing := sig == unix.SIGKILL
+	if killing && m.unified.dir != "" {
+		// Since kernel 5.14. Nothing that forks escapes it; the rest is for processes that are in a v1 hierarchy only.
+		if err := writeFile(m.unified.dir+"/cgroup.kill", "1"); err != nil && err != unix.ENOENT && err != unix.EOPNOTSUPP {
+			return fmt.Errorf("write 1 to %s/cgroup.kill: %w", m.unified.dir, err)
+		}
+	}
+	err := m.signalAll(sig, killing)
+	if killing {
+		if f := m.v1("freezer"); f != nil {
+			if frozen, _ := frozenV1(f.dir); frozen {
+				err = errors.Join(err, m.Thaw())
+			}
+		}
+	}
+	return err
+}
+
+// signalAll signals every process once. While killing it holds the cgroup by the freezer from the second round on: a process that has
+// SIGKILL pending does not fork any more, so that the rounds come to an end.
+func (m *Manager) signalAll(sig unix.Signal, killing bool) error {
+	deadline := time.Now().Add(killLimit)
+	signalled := make(map[int]bool)
+	pids, err := m.Processes()
+	for round := 0; err == nil; round++ {
+		fresh := slices.DeleteFunc(pids, func(pid int) bool { return signalled[pid] })
+		if len(fresh) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("kill: processes fork faster than they are found: %v", fresh)
+		}
+		if killing && round > 0 {
+			// Only a help, and Kill thaws v1's at the end; SIGKILL gets through cgroup2's.
+			if f := m.v1("freezer"); f != nil {
+				writeFile(f.dir+"/freezer.state", "FROZEN")
+			} else {
+				writeFile(m.unified.dir+"/cgroup.freeze", "1")
+			}
+		}
+		if pids, err = m.signalSome(fresh, sig, signalled); err != nil {
+			return err
+		}
+		if !killing {
+			return nil
+		}
+	}
+	return err
+}
+
+// signalSome signals the listed processes and returns those that are in the cgroup by then. The pids are a moment old: one of
+// them may belong to a stranger by now. So all are pinned by pidfds first, and then looked for in the cgroup again: who is
+// listed under that pid afterwards is the pinned process, or that is dead.
+func (m *Manager) signalSome(pids []int, sig unix.Signal, signalled map[int]bool) ([]int, error) {
+	type pinned struct{ pid, fd int }
+	var pins []pinned
+	defer func() {
+		for _, p := range pins {
+			unix.Close(p.fd)
+		}
+	}()
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		switch err {
+		case nil:
+			pins = append(pins, pinned{pid, fd})
+			continue
+		case unix.ESRCH, unix.EINVAL: // gone
+			signalled[pid] = true
+			continue
+		case unix.EMFILE, unix.ENFILE:
+			if len(pins) > 0 {
+				break // the rest comes in the next round
+			}
+		}
+		if len(pins) > 0 {
+			break
+		}
+		return nil, fmt.Errorf("kill process %d: pidfd_open: %w", pid, err)
+	}
+	now, err := m.Processes()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pins {
+		if _, member := slices.BinarySearch(now, p.pid); !member {
+			continue
+		}
+		if err := unix.PidfdSendSignal(p.fd, sig, nil, 0); err != nil && err != unix.ESRCH {
+			return nil, fmt.Errorf("kill process %d: %w", p.pid, err)
+		}
+		signalled[p.pid] = true
+	}
+	return now, nil
+}

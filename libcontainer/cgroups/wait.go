@@ -1,0 +1,125 @@
+package cgroups
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The kernel tells of a cgroup that empties in two ways. cgroup2: cgroup.events changes, which wakes poll. v1 has nothing of
+// the sort (notify_on_release starts a program for the whole hierarchy; cgroup.event_control knows memory only), but
+// each task that is still in there can be waited for: a pidfd becomes readable when it has exited, and a task leaves its
+// cgroups before that.
+
+// waitEvent waits until cgroup.events of a cgroup2 folder has the line; false: the deadline passed. A folder that is gone has
+// every event behind it.
+func waitEvent(dir, line string, deadline time.Time) (bool, error) {
+	fd, err := open(dir+"/cgroup.events", unix.O_RDONLY)
+	if err == unix.ENOENT {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open %s/cgroup.events: %w", dir, err)
+	}
+	defer unix.Close(fd)
+	for {
+		// A read arms the next poll, so that no change falls between the two.
+		if _, err := unix.Seek(fd, 0, 0); err != nil {
+			return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
+		}
+		events, err := readAll(fd)
+		if err == unix.ENODEV || err == nil && strings.Contains(events, line) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
+		}
+		if !poll(fd, unix.POLLPRI, deadline) {
+			return false, nil
+		}
+	}
+}
+
+// poll waits until fd has the events; false: the deadline passed.
+func poll(fd int, events int16, deadline time.Time) bool {
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return false
+		}
+		timeout := unix.NsecToTimespec(int64(left))
+		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: events}}, &timeout, nil)
+		if n > 0 || err != nil && err != unix.EINTR {
+			return true
+		}
+	}
+}
+
+// waitTask waits until the task with this thread id has exited; false: the deadline passed.
+func waitTask(tid int, deadline time.Time) bool {
+	// PIDFD_THREAD is there since kernel 6.9. Before that only a thread group's leader can be waited for.
+	fd, err := unix.PidfdOpen(tid, unix.PIDFD_THREAD)
+	if err == unix.EINVAL {
+		fd, err = unix.PidfdOpen(tid, 0)
+	}
+	switch err {
+	case nil:
+	case unix.ESRCH:
+		return true
+	default:
+		// No pidfd can be had: another thread on an old kernel, a task outside of our PID namespace (0 in the list), or
+		// no descriptor left. Nothing tells of its end but another look.
+		nap(time.Millisecond)
+		return time.Now().Before(deadline)
+	}
+	defer unix.Close(fd)
+	return poll(fd, unix.POLLIN, deadline)
+}
+
+// nap is for the few waits that no event can end.
+func nap(d time.Duration) {
+	timeout := unix.NsecToTimespec(int64(d))
+	unix.Ppoll(nil, &timeout, nil)
+}
+
+// WaitEmpty waits until all processes have left the cgroup and those below, by exit or otherwise; being reaped is not
+// needed. After limit it gives an error that wraps EBUSY and names processes that are still there.
+func (m *Manager) WaitEmpty(limit time.Duration) error {
+	m.await()
+	deadline := time.Now().Add(limit)
+	return m.all(func(f *folder) error {
+		if empty, err := waitFolder(f.dir, f == &m.unified, deadline); err != nil || empty {
+			return err
+		}
+		return stillUsed("wait for cgroup", f.dir, limit)
+	})
+}
+
+// waitFolder waits until no task is in a folder or below it; false: the deadline passed.
+func waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
+	if cgroup2 {
+		return waitEvent(dir, "populated 0", deadline)
+	}
+	for {
+		var tids []int
+		if err := members(dir, "tasks", &tids); err != nil {
+			return false, err
+		}
+		if len(tids) == 0 {
+			return true, nil
+		}
+		for _, tid := range tids {
+			if !waitTask(tid, deadline) {
+				return false, nil
+			}
+		}
+	}
+}
+
+func stillUsed(operation, dir string, limit time.Duration) error {
+	var pids []int
+	members(dir, "cgroup.procs", &pids)
+	return fmt.Errorf("%s %s: still in use after %v, by processes %v: %w", operation, dir, limit, pids, unix.EBUSY)
+}
