@@ -1,0 +1,285 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// hookList selects one kind of hooks.
+func hookList(h *specs.Hooks, kind string) *[]specs.Hook {
+	switch kind {
+	case "prestart":
+		return &h.Prestart //nolint:staticcheck // engines still use it
+	case "createRuntime":
+		return &h.CreateRuntime
+	case "createContainer":
+		return &h.CreateContainer
+	case "startContainer":
+		return &h.StartContainer
+	case "poststart":
+		return &h.Poststart
+	default:
+		return &h.Poststop
+	}
+}
+
+func hookKinds() []string {
+	return []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
+}
+
+// addHook adds a hook of a shell script. The host's busybox runs it: /bin/busybox is the same path inside.
+func addHook(b *harness.Box, kind, script string) {
+	if b.Spec.Hooks == nil {
+		b.Spec.Hooks = &specs.Hooks{}
+	}
+	list := hookList(b.Spec.Hooks, kind)
+	*list = append(*list, specs.Hook{Path: "/bin/busybox", Args: []string{"busybox", "sh", "-c", script}, Env: []string{"PATH=/bin:/usr/bin"}})
+	b.Write()
+}
+
+// needBusybox skips where the host's busybox lies elsewhere (hook paths are absolute).
+func needBusybox(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/bin/busybox"); err != nil {
+		t.Skip("needs /bin/busybox on the host")
+	}
+}
+
+// logged mounts a folder of the host at the same path inside, and returns the log's path in it: every hook
+// can append to it, in whatever namespace it runs.
+func logged(b *harness.Box) string {
+	dir := filepath.Join(b.Dir, "log")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		b.T.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(b.Rootfs, dir), 0o755); err != nil {
+		b.T.Fatal(err)
+	}
+	harness.WithMount(dir, "bind", dir, "rbind", "rw")(b.Spec)
+	return filepath.Join(dir, "log")
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestHookOrder(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "runc 1.1 runs poststart hooks in create, before the process is started")
+	b := harness.New(t)
+	log := logged(b)
+	for _, kind := range hookKinds() {
+		for i := range 2 {
+			addHook(b, kind, fmt.Sprintf("cat > /dev/null; echo %s %d >> %s", kind, i, log))
+		}
+	}
+	b.Spec.Process.Args = []string{"sh", "-c", "echo process; exec sleep 1000"}
+	b.Write()
+	check := func(when string, kinds ...string) {
+		t.Helper()
+		want := ""
+		for _, kind := range kinds {
+			want += kind + " 0\n" + kind + " 1\n"
+		}
+		if got := read(t, log); got != want {
+			t.Errorf("after %s: got %q, want %q", when, got, want)
+		}
+	}
+	kinds := hookKinds()
+	lines := b.Create()
+	check("create", kinds[:3]...)
+	b.OK("start", b.ID)
+	check("start", kinds[:5]...) // poststart runs before start returns
+	lines.Next()
+	pid := b.State().Pid
+	b.OK("kill", b.ID, "KILL")
+	b.WaitGone(pid)
+	check("kill", kinds[:5]...)
+	b.OK("delete", b.ID)
+	check("delete", kinds...)
+}
+
+// TestHookNamespaces: which run in the runtime's namespaces and which in the container's.
+func TestHookNamespaces(t *testing.T) {
+	needBusybox(t)
+	host := link(t, "/proc/self/ns/mnt")
+	inside := map[string]bool{"createContainer": true, "startContainer": true}
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t)
+			log := logged(b)
+			addHook(b, kind, "cat > /dev/null; readlink /proc/self/ns/mnt > "+log+"; readlink /proc/self/ns/uts >> "+log)
+			b.OK("run", "--bundle", b.Bundle, b.ID)
+			got := strings.Fields(read(t, log))
+			if len(got) != 2 {
+				t.Fatalf("got %q", got)
+			}
+			if in := got[0] != host; in != inside[kind] {
+				t.Errorf("in the container's mount namespace: %v, want %v", in, inside[kind])
+			}
+		})
+	}
+}
+
+func TestHookState(t *testing.T) {
+	needBusybox(t)
+	status := map[string]specs.ContainerState{
+		"prestart": "creating", "createRuntime": "creating", "createContainer": "creating",
+		"startContainer": "created", "poststart": "running", "poststop": "stopped",
+	}
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			b.Spec.Annotations = map[string]string{"deck": "orlop"}
+			log := logged(b)
+			addHook(b, kind, "cat > "+log)
+			b.OK("create", "--bundle", b.Bundle, b.ID)
+			b.OK("start", b.ID)
+			b.OK("delete", "--force", b.ID)
+			var s specs.State
+			if err := json.Unmarshal([]byte(read(t, log)), &s); err != nil {
+				t.Fatal(err)
+			}
+			if s.ID != b.ID || s.Bundle != b.Bundle || s.Version == "" || s.Annotations["deck"] != "orlop" {
+				t.Errorf("state: %+v", s)
+			}
+			if s.Status != status[kind] {
+				if harness.Name() != "orlop" {
+					t.Skipf("orlop only: status %q, the specification says %q", s.Status, status[kind])
+				}
+				t.Errorf("status %q, want %q", s.Status, status[kind])
+			}
+			if (s.Pid > 0) != (kind != "poststop") {
+				t.Errorf("pid %d", s.Pid)
+			}
+		})
+	}
+}
+
+// TestHookEnvironment: env and args exactly as given.
+func TestHookEnvironment(t *testing.T) {
+	needBusybox(t)
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t)
+			log := logged(b)
+			addHook(b, kind, "cat > /dev/null; (echo $0 $1; env | grep ^ONE) > "+log)
+			list := *hookList(b.Spec.Hooks, kind)
+			list[0].Args = append(list[0].Args, "zero", "first")
+			list[0].Env = []string{"PATH=/bin:/usr/bin", "ONE=1 of 1"}
+			b.Write()
+			b.OK("run", "--bundle", b.Bundle, b.ID)
+			if got := read(t, log); got != "zero first\nONE=1 of 1\n" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// TestHookFails: a failing hook stops and cleans up; poststart's and poststop's are warned of.
+func TestHookFails(t *testing.T) {
+	needBusybox(t)
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t)
+			addHook(b, kind, "cat > /dev/null; echo the rope broke >&2; exit 3")
+			r := b.Do("run", "--bundle", b.Bundle, b.ID)
+			switch kind {
+			case "poststop":
+				r.OK(b)
+			case "poststart":
+				// runc ends the container and fails; the specification lets it go on with a warning.
+				if harness.Name() != "orlop" {
+					t.Skip("orlop only: poststart failures are treated differently")
+				}
+				if r.Status == 0 && !strings.Contains(r.Stderr, "poststart") {
+					t.Errorf("neither a failure nor a warning: %q", r.Stderr)
+				}
+			default:
+				r.Fails(b, "")
+				if harness.Name() == "orlop" {
+					r.Fails(b, "hooks."+kind+"[0]")
+					r.Fails(b, "the rope broke")
+				}
+			}
+			b.CheckClean()
+		})
+	}
+}
+
+// TestHookFailsLater: the hooks after a failing one don't run.
+func TestHookFailsLater(t *testing.T) {
+	needBusybox(t)
+	b := harness.New(t)
+	log := filepath.Join(b.Dir, "log")
+	addHook(b, "createRuntime", "cat > /dev/null; echo 0 >> "+log)
+	addHook(b, "createRuntime", "cat > /dev/null; echo 1 >> "+log+"; exit 1")
+	addHook(b, "createRuntime", "cat > /dev/null; echo 2 >> "+log)
+	b.Fails("", "create", "--bundle", b.Bundle, b.ID)
+	if got := read(t, log); got != "0\n1\n" {
+		t.Errorf("got %q", got)
+	}
+	b.CheckClean()
+}
+
+func TestHookTimeout(t *testing.T) {
+	needBusybox(t)
+	b := harness.New(t)
+	// Its child holds the hook's descriptors: it must go too.
+	addHook(b, "createRuntime", "sleep 1000 & sleep 1000")
+	second := 1
+	b.Spec.Hooks.CreateRuntime[0].Timeout = &second
+	b.Write()
+	if harness.Name() != "orlop" {
+		t.Skip("orlop only: other runtimes leave the hook's children running")
+	}
+	b.Fails("hooks.createRuntime[0]", "create", "--bundle", b.Bundle, b.ID)
+	b.CheckClean()
+}
+
+func TestHookMissing(t *testing.T) {
+	needBusybox(t)
+	b := harness.New(t)
+	addHook(b, "createRuntime", "")
+	b.Spec.Hooks.CreateRuntime[0].Path = "/no/such/hook"
+	b.Write()
+	b.Fails("no such file or directory", "create", "--bundle", b.Bundle, b.ID)
+	b.CheckClean()
+}
+
+// TestHookIgnoresStdin: a hook that doesn't read its standard input is no error, however large the state.
+func TestHookIgnoresStdin(t *testing.T) {
+	needBusybox(t)
+	b := harness.New(t)
+	b.Spec.Annotations = map[string]string{"large": strings.Repeat("x", 200_000)}
+	addHook(b, "createRuntime", "exit 0")
+	if r := b.Do("run", "--bundle", b.Bundle, b.ID); r.Status != 0 {
+		if harness.Name() != "orlop" {
+			t.Skipf("orlop only: %s", r.Stderr)
+		}
+		r.OK(b)
+	}
+}
+
+// link reads a symbolic link.
+func link(t *testing.T, path string) string {
+	t.Helper()
+	target, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}

@@ -1,0 +1,180 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// close ends what the test left running, deletes its containers and looks for leaks.
+func (b *Box) close() {
+	b.T.Helper()
+	for _, pipe := range b.pipes {
+		pipe.Close()
+	}
+	b.deleteAll()
+	for _, p := range b.running {
+		if p.result == nil {
+			p.cmd.Process.Kill()
+			p.Wait()
+		}
+	}
+	b.deleteAll() // what a killed command still made
+	for _, leak := range b.leaks() {
+		b.T.Errorf("left behind: %s", leak)
+	}
+	// Nothing may be removed through a mount.
+	if left := unmountBelow(b.Dir); left == nil {
+		if err := os.RemoveAll(b.Dir); err != nil {
+			b.T.Errorf("remove the test's folder: %v", err)
+		}
+	}
+}
+
+// deleteAll deletes the containers in --root.
+func (b *Box) deleteAll() {
+	b.T.Helper()
+	entries, err := os.ReadDir(b.Root)
+	if err != nil {
+		return // no container was ever made
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") {
+			if r := b.Do("delete", "--force", entry.Name()); r.Status != 0 {
+				b.T.Errorf("delete --force %s: %s", entry.Name(), r.Stderr)
+			}
+		}
+	}
+}
+
+// CheckClean fails the test if anything of the container is there: for tests that say that a failure
+// leaves nothing, before the clean-up runs.
+func (b *Box) CheckClean() {
+	b.T.Helper()
+	for _, leak := range b.leaks() {
+		b.T.Errorf("left behind: %s", leak)
+	}
+}
+
+// leaks names what is left of the test's containers.
+func (b *Box) leaks() []string {
+	var found []string
+	for _, pid := range shared.reaper.settle(2 * time.Second) {
+		if slices.ContainsFunc(b.running, func(p *Process) bool { return p.Pid == pid && p.result == nil }) {
+			continue
+		}
+		found = append(found, "process "+describe(pid))
+		unix.Kill(pid, unix.SIGKILL)
+	}
+	mounts, err := mountsBelow(b.Dir)
+	if err != nil {
+		found = append(found, err.Error())
+	}
+	for _, mount := range mounts {
+		found = append(found, "mount "+mount)
+	}
+	for _, hierarchy := range shared.cgroups {
+		path := filepath.Join(hierarchy, CgroupParent(), b.ID)
+		if _, err := os.Stat(path); err == nil {
+			found = append(found, "cgroup "+path)
+			os.Remove(path)
+		}
+	}
+	if entries, err := os.ReadDir(b.Root); err == nil {
+		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), ".") {
+				found = append(found, "state "+entry.Name())
+			}
+		}
+	}
+	return append(found, holders(b.Dir)...)
+}
+
+// describe names a process with its command line.
+func describe(pid int) string {
+	line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return strings.TrimSpace(fmt.Sprintf("%d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
+}
+
+// holders names the other processes that have a descriptor on a file below dir.
+func holders(dir string) []string {
+	var found []string
+	self := os.Getpid()
+	for pid := range parents() {
+		folder := "/proc/" + strconv.Itoa(pid) + "/fd"
+		entries, err := os.ReadDir(folder)
+		if err != nil || pid == self {
+			continue
+		}
+		for _, entry := range entries {
+			if path, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && strings.HasPrefix(path, dir+"/") {
+				found = append(found, "descriptor "+entry.Name()+" of process "+describe(pid)+" on "+path)
+			}
+		}
+	}
+	return found
+}
+
+// mountsBelow lists the mount points at or below dir, in the order in which they were made.
+func mountsBelow(dir string) ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); len(fields) > 4 && (fields[4] == dir || strings.HasPrefix(fields[4], dir+"/")) {
+			found = append(found, fields[4])
+		}
+	}
+	return found, nil
+}
+
+// unmountBelow unmounts everything at or below dir, and returns an error if something stays.
+func unmountBelow(dir string) error {
+	mounts, err := mountsBelow(dir)
+	if err != nil {
+		return err
+	}
+	for _, mount := range slices.Backward(mounts) {
+		if err := unix.Unmount(mount, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount %s: %w", mount, err)
+		}
+	}
+	return nil
+}
+
+// cgroupMounts lists the mount points of all cgroup hierarchies.
+func cgroupMounts() ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for line := range strings.Lines(string(data)) {
+		left, right, _ := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(left), strings.Fields(right)
+		if len(fields) > 4 && len(kind) > 0 && (kind[0] == "cgroup" || kind[0] == "cgroup2") {
+			found = append(found, fields[4])
+		}
+	}
+	return found, nil
+}
+
+// coverUnified hides the v2 hierarchy of a hybrid host: crun 1.8 writes plain files there.
+func coverUnified() error {
+	const path = "/sys/fs/cgroup/unified"
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	if err := unix.Unmount(path, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", path, err)
+	}
+	return unix.Mount("tmpfs", path, "tmpfs", 0, "")
+}
