@@ -150,7 +150,7 @@ func TestTypeMismatches(t *testing.T) {
 	}`
 	_, err := Parse([]byte(text), "/b")
 	want := strings.Join([]string{
-		"15 faults:",
+		"14 faults:",
 		"  ociVersion: must be a string, not a number",
 		"  process.args[1]: must be a string, not a number",
 		"  process.cwd: must be a string, not an object",
@@ -166,7 +166,6 @@ func TestTypeMismatches(t *testing.T) {
 		"  linux.resources.blockIO.weight: must be from 0 to 65535, not 65536",
 		`  linux.namespaces[0].type: unknown type "mnt"`,
 	}, "\n")
-	want = strings.Replace(want, "15 faults", "14 faults", 1)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

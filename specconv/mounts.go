@@ -82,6 +82,8 @@ func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 		case o != "" && !m.addOption(o):
 			m.Data = append(m.Data, o)
 			unknown = append(unknown, i)
+		case o == "iversion":
+			c.warn(at(at("mounts", m.Index)+".options", i), "iversion has no effect: fsconfig(2) has no such flag")
 		}
 	}
 	return unknown

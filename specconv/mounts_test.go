@@ -90,6 +90,8 @@ func TestMountFaults(t *testing.T) {
 	mount(bind("/a", "sise=1k", "ro", "RO"), `mounts[0].options[0]: unknown option "sise=1k" for a bind mount`,
 		`mounts[0].options[2]: unknown option "RO" for a bind mount`)
 	mount(specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"anything"}})
+	mount(specs.Mount{Destination: "/a", Type: "ext4", Options: []string{"iversion"}},
+		"warning: mounts[0].options[0]: iversion has no effect: fsconfig(2) has no such flag")
 	mount(bind("", "ro"), "mounts[0].destination: is required")
 	mount(bind("a/b"), "warning: mounts[0].destination: is relative, which is deprecated; taken from /")
 	mount(bind("/a\x00"), "mounts[0].destination: must not contain a NUL byte")
