@@ -22,7 +22,7 @@ const (
 	programHeaderSize = 56
 	programHeaders    = 3
 	codeOffset        = 256   // of the interpreter, and so the entry point
-	opsOffset         = 0x400 // of the operations; the interpreter knows it
+	opsOffset         = 0x400 // of the operations; the interpreter knows it, and both bases
 	opSize            = 64
 	maxOps            = 60000 // so that the text ends below the data
 )
@@ -52,8 +52,8 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(p.ops)+1 > maxOps {
-		return nil, fmt.Errorf("program: %d operations, %d at most", len(p.ops), maxOps-1)
+	if p.count+1 > maxOps {
+		return nil, fmt.Errorf("program: %d operations, %d at most", p.count, maxOps-1)
 	}
 	ops, err := p.encodeOps(fds)
 	if err != nil {
@@ -73,13 +73,13 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 
 // encodeOps writes the records that the interpreter reads; their layout stands in interp_amd64.s.
 func (p *Program) encodeOps(fds map[string]int) ([]byte, error) {
-	exit := Op{code: unix.SYS_EXIT_GROUP, dst: noRegister, onError: noLabel, onZero: noLabel}
+	exit := Op{code: unix.SYS_EXIT_GROUP, dst: noRegister}
 	exit.args[0] = Int(exitFailed).operand()
-	out := make([]byte, opSize*(len(p.ops)+1))
-	for i := range len(p.ops) + 1 {
+	out := make([]byte, opSize*(p.count+1))
+	for i := range p.count + 1 {
 		op := &exit
-		if i < len(p.ops) {
-			op = &p.ops[i]
+		if i < p.count {
+			op = &p.ops[i/opBlock][i%opBlock]
 		}
 		if err := p.encodeOp(out[i*opSize:(i+1)*opSize], i, op, fds); err != nil {
 			return nil, fmt.Errorf("program: operation %d (%s, step %d): %w", i, op.Name(), op.Step, err)
@@ -89,6 +89,9 @@ func (p *Program) encodeOps(fds map[string]int) ([]byte, error) {
 }
 
 func (p *Program) encodeOp(rec []byte, index int, op *Op, fds map[string]int) error {
+	if op.mistake != nil {
+		return op.mistake
+	}
 	le := binary.LittleEndian
 	le.PutUint16(rec, op.code)
 	rec[3] = op.dst
@@ -108,6 +111,9 @@ func (p *Program) encodeOp(rec []byte, index int, op *Op, fds map[string]int) er
 		v := a.value
 		switch a.kind {
 		case register:
+			if v >= maxRegisters {
+				return fmt.Errorf("register %d does not exist", v)
+			}
 			rec[2] |= 1 << j
 		case descriptor:
 			n, ok := fds[a.name]
@@ -130,13 +136,15 @@ func (p *Program) target(l Label, index int) (uint16, error) {
 	case l == nextOp:
 		return uint16(index + 1), nil
 	case l == exitOp:
-		return uint16(len(p.ops)), nil
-	case p.labels[l] < 0:
+		return uint16(p.count), nil
+	case l < 0 || int(l) > len(p.labels):
+		return 0, fmt.Errorf("label %d is not one of this program's", l)
+	case p.labels[l-1] < 0:
 		return 0, fmt.Errorf("label %d is not placed", l)
-	case p.labels[l] == 0:
+	case p.labels[l-1] == 0:
 		return 0, fmt.Errorf("label %d stands before the first operation", l)
 	}
-	return uint16(p.labels[l]), nil
+	return uint16(p.labels[l-1]), nil
 }
 
 // writeHeaders puts the ELF header and the program headers in front of the text.

@@ -17,8 +17,8 @@
 //
 // The data segment: a report of 16 bytes (kind, operation, errno, 0), the registers, then the program's data.
 
-#define OPS 0x400400
-#define DATA 0x800000
+#define OPS 0x10000400
+#define DATA 0x10400000
 #define REGS 16
 
 #define ARG(i, to) \

@@ -2,8 +2,8 @@
 
 // The interpreter: see interp_amd64.s, which says what it does and how the record of an operation looks.
 
-#define OPS 0x400400
-#define DATA 0x800000
+#define OPS 0x10000400
+#define DATA 0x10400000
 #define REGS 16
 
 #define ARG(i, to) \

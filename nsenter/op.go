@@ -1,6 +1,10 @@
 package nsenter
 
-import "syscall"
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
 
 // An Op is one operation. Its meaning, which the reference interpreter in the tests spells out in Go:
 //
@@ -14,6 +18,8 @@ import "syscall"
 //
 // A call that does not return, like a successful execve, ends the program. Operations that follow the last
 // one do not exist: a program must end in a call that does not return, and [Program.Image] adds an exit.
+//
+// A mistake in the methods' arguments is found when the program's image is made.
 type Op struct {
 	// Step is the number that was given to [Program.Step].
 	Step int
@@ -24,6 +30,7 @@ type Op struct {
 	errnos  [2]uint16
 	onError Label
 	onZero  Label
+	mistake error
 }
 
 const (
@@ -33,15 +40,19 @@ const (
 	opStore     = 0xf001
 
 	noRegister = 0xff
-	noLabel    = Label(-1)
-	nextOp     = Label(-2)
+	noLabel    = Label(0)
+	nextOp     = Label(-1)
+	exitOp     = Label(-2) // the exit that the image ends in
 
-	noErrno  = 0
+	maxErrno = 4095
 	anyErrno = 0xffff
 )
 
 // Result names the register that takes the result.
 func (o *Op) Result(r Reg) *Op {
+	if r >= maxRegisters {
+		o.mistake = fmt.Errorf("register %d does not exist", r)
+	}
 	o.dst = uint8(r)
 	return o
 }
@@ -49,17 +60,33 @@ func (o *Op) Result(r Reg) *Op {
 // OnError makes the program go on at the label when the call fails with one of at most two errors, or with any
 // error when none is given. The register of Result is left as it was.
 func (o *Op) OnError(l Label, errnos ...syscall.Errno) *Op {
-	o.onError = l
-	if len(errnos) == 0 {
-		o.errnos[0] = anyErrno
+	switch {
+	case o.errnos[0] != 0:
+		o.mistake = errors.New("says twice what an error does")
+	case len(errnos) > len(o.errnos):
+		o.mistake = fmt.Errorf("%d errors that it goes on after, %d at most", len(errnos), len(o.errnos))
+		return o
 	}
-	if len(errnos) > len(o.errnos) {
-		panic("nsenter: OnError takes two errors at most")
-	}
+	o.setLabel(&o.onError, l)
+	o.errnos[0] = anyErrno
 	for i, e := range errnos {
+		o.checkErrno(e)
 		o.errnos[i] = uint16(e)
 	}
 	return o
+}
+
+func (o *Op) checkErrno(e syscall.Errno) {
+	if e == 0 || e > maxErrno {
+		o.mistake = fmt.Errorf("%d is not an error", int(e))
+	}
+}
+
+func (o *Op) setLabel(to *Label, l Label) {
+	if l == noLabel {
+		o.mistake = errors.New("goes on at a label that nobody made")
+	}
+	*to = l
 }
 
 // Ignore makes the program go on with the next operation when the call fails with one of at most two errors, or with
@@ -68,7 +95,7 @@ func (o *Op) Ignore(errnos ...syscall.Errno) *Op { return o.OnError(nextOp, errn
 
 // OnZero makes the program go on at the label when the result is 0: the child's side of clone, or the end of a file.
 func (o *Op) OnZero(l Label) *Op {
-	o.onZero = l
+	o.setLabel(&o.onZero, l)
 	return o
 }
 

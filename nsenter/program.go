@@ -20,14 +20,17 @@ package nsenter
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 )
 
 // The image is linked at fixed addresses, so that the address of a piece of data is known as soon as it
-// is added to the program, and an argument that is an address is an immediate like any other.
+// is added to the program, and an argument that is an address is an immediate like any other. They lie above
+// where Go's linker puts a binary, so that the tests can have the data at its address in their own process.
 const (
-	textBase = 0x400000
-	dataBase = 0x800000
+	textBase = 0x10000000
+	dataBase = 0x10400000
 
 	// The data segment begins with the report that the interpreter writes when an operation fails, and
 	// the registers.
@@ -83,27 +86,30 @@ type FD string
 
 func (f FD) operand() operand { return operand{kind: descriptor, name: string(f)} }
 
-// Label is a place in the program that operations jump to.
+// Label is a place in the program that operations jump to. The zero value is none.
 type Label int
 
 // A Program is a list of operations and the data that they refer to. Its methods append to it. Mistakes in
 // building one (an unplaced label, too many registers) are found when its image is made, see [Program.Image].
 type Program struct {
-	ops     []Op
+	ops     [][]Op // in blocks, because Call gives away pointers into them
+	count   int    // of operations
 	data    []byte
 	strings map[string]Addr
 	// Words of the data that hold addresses are final from the start, so only labels are left to resolve.
-	labels []int // label -> index of an operation, -1 while not placed
+	labels []int // of label n+1: index of an operation, -1 while not placed
 	step   int
 	reg    int // next free register
 	kept   int // registers below this one live as long as the program
 	err    error
 }
 
+// opBlock is how many operations are allocated at once.
+const opBlock = 64
+
 // NewProgram returns an empty program.
 func NewProgram() *Program {
 	return &Program{
-		ops:     make([]Op, 0, 256),
 		data:    make([]byte, 0, 8192),
 		strings: make(map[string]Addr, 128),
 		reg:     int(Channel) + 1,
@@ -144,11 +150,8 @@ func (p *Program) String(s string) Addr {
 	if a, ok := p.strings[s]; ok {
 		return a
 	}
-	for i := 0; i < len(s); i++ {
-		if s[i] == 0 {
-			p.fail("string %q contains a NUL byte", s)
-			break
-		}
+	if strings.IndexByte(s, 0) >= 0 {
+		p.fail("string %q contains a NUL byte", s)
 	}
 	a := p.here()
 	p.data = append(p.data, s...)
@@ -194,13 +197,30 @@ func (p *Program) align() {
 // NewLabel returns a label that is to be placed later.
 func (p *Program) NewLabel() Label {
 	p.labels = append(p.labels, -1)
-	return Label(len(p.labels) - 1)
+	return Label(len(p.labels))
 }
 
 // Place puts the label before the next operation.
-func (p *Program) Place(l Label) { p.labels[l] = len(p.ops) }
+func (p *Program) Place(l Label) {
+	switch {
+	case l <= 0 || int(l) > len(p.labels):
+		p.fail("label %d is not one of this program's", l)
+	case p.labels[l-1] >= 0:
+		p.fail("label %d is placed twice", l)
+	default:
+		p.labels[l-1] = p.count
+	}
+}
 
 // Call appends a system call. Without more said, its result is dropped and an error makes the program fail.
+//
+// The number and the order of a call's arguments are the architecture's. Those of clone differ:
+//
+//	amd64: clone(flags, stack, parent_tid, child_tid, tls)
+//	arm64: clone(flags, stack, parent_tid, tls, child_tid)
+//
+// so that a program that is to be the same on both names no more than the first three. And many of the older calls, such
+// as open, dup2, fork and chown, do not exist on arm64.
 func (p *Program) Call(nr uintptr, args ...Arg) *Op {
 	if nr >= firstPseudo {
 		p.fail("system call %d is out of range", nr)
@@ -219,19 +239,31 @@ func (p *Program) Store(to Addr, value Arg) { p.append(opStore, []Arg{to, value}
 func (p *Program) Jump(l Label) { p.append(opSet, nil).OnZero(l) }
 
 // Fail appends an operation that fails with errno.
-func (p *Program) Fail(errno syscall.Errno) { p.append(opSet, []Arg{Int(-int(errno))}) }
+func (p *Program) Fail(errno syscall.Errno) {
+	op := p.append(opSet, []Arg{Int(-int(errno))})
+	op.checkErrno(errno)
+}
 
 func (p *Program) append(code uint16, args []Arg) *Op {
-	op := Op{code: code, dst: noRegister, onError: noLabel, onZero: noLabel, Step: p.step}
+	if p.count%opBlock == 0 {
+		p.ops = append(p.ops, make([]Op, 0, opBlock))
+	}
+	block := &p.ops[len(p.ops)-1]
+	*block = append(*block, Op{code: code, dst: noRegister, Step: p.step})
+	p.count++
+	op := &(*block)[len(*block)-1]
 	if len(args) > len(op.args) {
-		p.fail("operation %s has %d arguments", opName(code), len(args))
+		op.mistake = fmt.Errorf("%d arguments, %d at most", len(args), len(op.args))
 		args = args[:len(op.args)]
 	}
 	for i, a := range args {
+		if a == nil {
+			op.mistake = fmt.Errorf("argument %d is nil", i)
+			continue
+		}
 		op.args[i] = a.operand()
 	}
-	p.ops = append(p.ops, op)
-	return &p.ops[len(p.ops)-1]
+	return op
 }
 
 func (p *Program) fail(format string, a ...any) {
@@ -241,7 +273,7 @@ func (p *Program) fail(format string, a ...any) {
 }
 
 // Len returns the number of operations.
-func (p *Program) Len() int { return len(p.ops) }
+func (p *Program) Len() int { return p.count }
 
-// Ops returns the operations, for inspection.
-func (p *Program) Ops() []Op { return p.ops }
+// Ops returns a copy of the operations, for inspection.
+func (p *Program) Ops() []Op { return slices.Concat(p.ops...) }

@@ -25,8 +25,6 @@ const (
 	kindFailure = 2
 )
 
-const exitOp = Label(-3)
-
 // Send appends operations that send a message with the low 32 bits of a value to the starter. The process goes on at once.
 func (p *Program) Send(id int, value Arg) {
 	rec := p.message(id)
@@ -68,7 +66,8 @@ func (p *Program) message(id int) Addr {
 	return p.Bytes(rec)
 }
 
-// A Conn is the starter's end of a program's channel.
+// A Conn is the starter's end of a program's channel. Close must not be called while another method runs: what unblocks
+// Next is the end of the process.
 type Conn struct{ file *os.File }
 
 // NewConn returns the starter's end of a channel. It owns the descriptor.
@@ -81,7 +80,8 @@ type Message struct {
 	File  *os.File // that came with it, or nil; the receiver's to close
 }
 
-// A Failure is the operation that failed and its error.
+// A Failure is the operation that failed and its error. Op is an index into the program's operations as long as the
+// sender is the program; whoever looks it up checks it.
 type Failure struct {
 	Op    int
 	Errno syscall.Errno
@@ -97,10 +97,7 @@ func (c *Conn) Next() (Message, error) {
 	buf := make([]byte, reportSize)
 	control := make([]byte, unix.CmsgSpace(4))
 	n, ctl, flags, err := c.receive(buf, control)
-	switch {
-	case errors.Is(err, unix.ECONNRESET):
-		return Message{}, io.EOF // it died with something unread
-	case err != nil:
+	if err != nil {
 		return Message{}, fmt.Errorf("read from the process: %w", err)
 	}
 	file, err := receivedFile(control[:ctl])
@@ -121,10 +118,12 @@ func (c *Conn) Next() (Message, error) {
 	return m, nil
 }
 
+// receive reads a record. When the process ends with something unread, which an answer that came too early is, the kernel
+// says so once, before the records that it sent: a failure could be behind it.
 func (c *Conn) receive(buf, control []byte) (n, ctl, flags int, err error) {
 	for {
 		n, ctl, flags, _, err = unix.Recvmsg(int(c.file.Fd()), buf, control, unix.MSG_CMSG_CLOEXEC)
-		if !errors.Is(err, unix.EINTR) {
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNRESET) {
 			return n, ctl, flags, err
 		}
 	}
@@ -156,16 +155,22 @@ func receivedFile(control []byte) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read from the process: %w", err)
 	}
+	var received []int
 	for _, m := range messages {
-		fds, err := unix.ParseUnixRights(&m)
-		if err == nil && len(fds) == 1 {
-			return os.NewFile(uintptr(fds[0]), "received"), nil
+		if fds, err := unix.ParseUnixRights(&m); err == nil {
+			received = append(received, fds...)
 		}
 	}
-	return nil, errors.New("read from the process: a message with no descriptor in it")
+	if len(received) == 1 {
+		return os.NewFile(uintptr(received[0]), "received"), nil
+	}
+	for _, fd := range received { // the padding has room for a second one
+		unix.Close(fd)
+	}
+	return nil, fmt.Errorf("read from the process: a message with %d descriptors, not 1", len(received))
 }
 
-// Resume lets a process go on that stands at a rendezvous.
+// Resume lets a process go on that stands at a rendezvous. EPIPE says that the process has gone; Next tells why.
 func (c *Conn) Resume() error {
 	if err := unix.Sendto(int(c.file.Fd()), []byte{1}, unix.MSG_NOSIGNAL, nil); err != nil {
 		return fmt.Errorf("resume the process: %w", err)

@@ -15,8 +15,13 @@ type Start struct {
 	Stdin, Stdout, Stderr *os.File   // nil: /dev/null
 	Inherit               []*os.File // become descriptors 3, 4, ...; a nil one stays closed
 	Files                 []NamedFile
-	Cloneflags            uintptr // CLONE_NEW*: namespaces that the process is born in
+	Cloneflags            uintptr // CLONE_NEW*: namespaces that the process is born in; not CLONE_NEWTIME, see clone(2)
 }
+
+// namespaceFlags are all that clone takes for new namespaces. The bit of CLONE_NEWTIME belongs to the signal that the
+// parent gets at the end: the process would silently be born without either. A program can unshare one.
+const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
 // A NamedFile is a descriptor that the program refers to as FD(Name). It stays the caller's to close.
 type NamedFile struct {
@@ -32,20 +37,22 @@ const channelName = "channel"
 //	p.Call(unix.SYS_CLOSE_RANGE, nsenter.FirstOwn, nsenter.Int(math.MaxUint32), nsenter.Int(unix.CLOSE_RANGE_CLOEXEC))
 const FirstOwn = FD(channelName)
 
-// A Launch is a process that is ready to be started.
+// A Launch is a process that is ready to be started, once.
 type Launch struct {
-	start   Start
-	program *Program
+	start   Start // keeps what files names open
 	files   []uintptr
 	image   *os.File
 	channel [2]*os.File // the parent's end, the child's end
-	null    *os.File
+	null    *os.File    // nil when it is not needed
 }
 
 // Prepare encodes and seals the program and makes its channel. Nothing is started yet; the caller must end with
 // [Launch.Close].
 func Prepare(p *Program, s Start) (_ *Launch, err error) {
-	l := &Launch{start: s, program: p}
+	if extra := s.Cloneflags &^ namespaceFlags; extra != 0 {
+		return nil, fmt.Errorf("prepare a process: clone flags %#x are not for namespaces that clone makes", extra)
+	}
+	l := &Launch{start: s}
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -57,10 +64,10 @@ func Prepare(p *Program, s Start) (_ *Launch, err error) {
 	}
 	l.channel[0] = os.NewFile(uintptr(pair[0]), "channel")
 	l.channel[1] = os.NewFile(uintptr(pair[1]), "channel of the child")
-	if l.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+	fds, err := l.number()
+	if err != nil {
 		return nil, err
 	}
-	fds := l.number()
 	image, err := p.Image(fds)
 	if err != nil {
 		return nil, err
@@ -72,30 +79,68 @@ func Prepare(p *Program, s Start) (_ *Launch, err error) {
 	return l, nil
 }
 
+// closed is how a descriptor is written down that stays closed, and what a closed file gives for its own.
+const closed = ^uintptr(0)
+
 // number lays out the descriptors of the new process: the standard streams, the inherited ones, and then the runtime's own.
-func (l *Launch) number() map[string]int {
+func (l *Launch) number() (map[string]int, error) {
 	s := &l.start
-	for _, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
+	l.files = make([]uintptr, 0, 3+len(s.Inherit)+1+len(s.Files)+1)
+	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
 		if f == nil {
+			if err := l.openNull(); err != nil {
+				return nil, err
+			}
 			f = l.null
 		}
-		l.files = append(l.files, f.Fd())
+		if err := l.pass(f); err != nil {
+			return nil, fmt.Errorf("pass descriptor %d: %w", i, err)
+		}
 	}
-	for _, f := range s.Inherit {
+	for i, f := range s.Inherit {
 		if f == nil {
-			l.files = append(l.files, ^uintptr(0))
+			l.files = append(l.files, closed)
 			continue
 		}
-		l.files = append(l.files, f.Fd())
+		if err := l.pass(f); err != nil {
+			return nil, fmt.Errorf("pass descriptor %d: %w", 3+i, err)
+		}
 	}
 	fds := make(map[string]int, len(s.Files)+1)
 	fds[channelName] = len(l.files)
 	l.files = append(l.files, l.channel[1].Fd())
 	for _, n := range s.Files {
+		if _, taken := fds[n.Name]; taken {
+			return nil, fmt.Errorf("pass descriptor %q: the name is taken", n.Name)
+		}
 		fds[n.Name] = len(l.files)
-		l.files = append(l.files, n.File.Fd())
+		if err := l.pass(n.File); err != nil {
+			return nil, fmt.Errorf("pass descriptor %q: %w", n.Name, err)
+		}
 	}
-	return fds
+	return fds, nil
+}
+
+func (l *Launch) pass(f *os.File) error {
+	fd := f.Fd()
+	if fd == closed { // or nil
+		return os.ErrClosed
+	}
+	l.files = append(l.files, fd)
+	return nil
+}
+
+// openNull opens /dev/null, not by way of os.Open, which would start the poller for it.
+func (l *Launch) openNull() error {
+	if l.null != nil {
+		return nil
+	}
+	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	l.null = os.NewFile(uintptr(fd), os.DevNull)
+	return nil
 }
 
 // seal writes the image into a memfd and makes it immutable.
@@ -133,10 +178,13 @@ func (im *Image) writeTo(f *os.File) error {
 }
 
 // Start starts the process. cgroup is a descriptor of the cgroup2 folder that it is born in, or -1. On v1 hierarchies it
-// is born where the calling thread is, which then must be locked to its goroutine.
+// is born where the calling thread is, which then must be locked to its goroutine. After an error, it may be tried again.
 //
 // The process's signal mask and ignored signals are the caller's. It is the caller's child, to be waited for.
 func (l *Launch) Start(cgroup int) (*Process, error) {
+	if l.channel[1] == nil {
+		return nil, errors.New("start a process: this launch was started or closed before")
+	}
 	pidfd := -1
 	sys := &syscall.SysProcAttr{
 		Cloneflags:  l.start.Cloneflags,
@@ -151,7 +199,7 @@ func (l *Launch) Start(cgroup int) (*Process, error) {
 		return nil, fmt.Errorf("start a process (%s): %w", cloneflagNames(l.start.Cloneflags), err)
 	}
 	if pidfd < 0 {
-		// Linux 5.14 has it, so something in between hides it.
+		// CLONE_PIDFD: since Linux 5.2. Older ones ignore it.
 		unix.Kill(pid, unix.SIGKILL)
 		unix.Wait4(pid, nil, 0, nil)
 		return nil, errors.New("start a process: the kernel gave no pidfd")
