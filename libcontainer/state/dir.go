@@ -14,24 +14,29 @@ const (
 	newName    = "record.new"
 )
 
-// Dir is the state folder of one container. It is not for use by several goroutines at once: the lock is between Dirs.
+// Dir is the state folder of one container, open until Close or Remove. It is not for use by several goroutines at once: the lock is between Dirs.
 type Dir struct {
 	root *Root
 	id   string
-	file *os.File // the folder itself; it carries the lock
+	fd   int // the folder itself, which carries the lock; -1 when closed
 }
 
 // openDir opens the folder at path as the one of container id.
 func openDir(r *Root, id, path string) (*Dir, error) {
 	// O_NOFOLLOW, since a root in a shared place must not lead anywhere else.
-	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	d := &Dir{root: r, id: id, fd: -1}
+	err := retry(func() (err error) {
+		d.fd, err = unix.Open(path, flags, 0)
+		return err
+	})
+	if err == unix.ENOENT || err == unix.ENOTDIR {
 		return nil, ErrNotExist
 	}
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &Dir{root: r, id: id, file: f}, nil
+	return d, nil
 }
 
 // ID returns the id of the container.
@@ -40,10 +45,15 @@ func (d *Dir) ID() string { return d.id }
 // Path returns the path of the folder.
 func (d *Dir) Path() string { return filepath.Join(d.root.path, d.id) }
 
-func (d *Dir) fd() int { return int(d.file.Fd()) }
-
 // Close releases the folder and its lock.
-func (d *Dir) Close() error { return d.file.Close() }
+func (d *Dir) Close() error {
+	if d.fd < 0 {
+		return os.ErrClosed
+	}
+	err := unix.Close(d.fd)
+	d.fd = -1
+	return err
+}
 
 // Lock waits until this Dir is the only one that holds the container's lock. The error is ErrNotExist when the container
 // has been removed meanwhile. When it was removed and made anew, the lock is that of the new one: what was read before
@@ -64,7 +74,7 @@ func (d *Dir) TryLock() (bool, error) {
 
 // Unlock releases the lock.
 func (d *Dir) Unlock() error {
-	if err := flock(d.fd(), unix.LOCK_UN); err != nil {
+	if err := flock(d.fd, unix.LOCK_UN); err != nil {
 		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
 	}
 	return nil
@@ -74,7 +84,7 @@ func (d *Dir) Unlock() error {
 // it on a folder that its last holder has removed, while another creates and locks a new one of the same name.
 func (d *Dir) lock(how int) error {
 	for {
-		if err := flock(d.fd(), how); err != nil {
+		if err := flock(d.fd, how); err != nil {
 			return &os.PathError{Op: "lock", Path: d.Path(), Err: err}
 		}
 		current, err := d.current()
@@ -94,7 +104,7 @@ func (d *Dir) lock(how int) error {
 // current tells whether the folder's path still names this very folder.
 func (d *Dir) current() (bool, error) {
 	var own, named unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(d.fd(), &own) }); err != nil {
+	if err := retry(func() error { return unix.Fstat(d.fd, &own) }); err != nil {
 		return false, &os.PathError{Op: "stat", Path: d.Path(), Err: err}
 	}
 	err := retry(func() error { return unix.Lstat(d.Path(), &named) })
@@ -114,8 +124,8 @@ func (d *Dir) reopen() error {
 	if err != nil {
 		return err
 	}
-	_ = d.file.Close()
-	d.file = fresh.file
+	_ = d.Close()
+	d.fd = fresh.fd
 	return nil
 }
 
@@ -172,7 +182,7 @@ func (d *Dir) readFile(name string) ([]byte, error) {
 func (d *Dir) openat(name string, flags int) (int, error) {
 	var fd int
 	err := retry(func() (err error) {
-		fd, err = unix.Openat(d.fd(), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		fd, err = unix.Openat(d.fd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 		return err
 	})
 	return fd, err
@@ -180,17 +190,13 @@ func (d *Dir) openat(name string, flags int) (int, error) {
 
 // Write replaces the record, whole or not at all. The caller holds the Lock.
 func (d *Dir) Write(rec *Record) error {
-	data, err := rec.format()
-	if err != nil {
-		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), recordName), Err: err}
-	}
 	// The name is fixed since the lock keeps others out; what a killed Write left is overwritten.
-	if err := d.writeFile(newName, data); err != nil {
-		_ = unix.Unlinkat(d.fd(), newName, 0)
+	if err := d.writeFile(newName, rec.format()); err != nil {
+		_ = unix.Unlinkat(d.fd, newName, 0)
 		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
 	// No fsync: a container does not outlive the kernel that it runs on, and neither need its record.
-	err = retry(func() error { return unix.Renameat(d.fd(), newName, d.fd(), recordName) })
+	err := retry(func() error { return unix.Renameat(d.fd, newName, d.fd, recordName) })
 	if err != nil {
 		return &os.PathError{Op: "rename", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
@@ -238,5 +244,12 @@ func (d *Dir) Remove() error {
 		return &os.LinkError{Op: "rename", Old: d.Path(), New: tmp, Err: err}
 	}
 	// The lock is held until the end, so that no sweeper works on the same folder.
+	for _, name := range [...]string{recordName, socketName, newName} {
+		_ = unix.Unlinkat(d.fd, name, 0)
+	}
+	if unix.Rmdir(tmp) == nil {
+		return nil
+	}
+	// Something else is in there as well.
 	return os.RemoveAll(tmp)
 }

@@ -84,6 +84,9 @@ func parseStat(line []byte) (Process, error) {
 			if err != nil {
 				return Process{}, fmt.Errorf("start time: %w", err)
 			}
+			if !more {
+				return Process{}, errors.New("start time: cut off")
+			}
 			p.StartTime = t
 			return p, nil
 		}

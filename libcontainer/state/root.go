@@ -16,13 +16,13 @@
 package state
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +102,7 @@ func (r *Root) create(id string) (_ *Dir, err error) {
 		}
 	}()
 	// A sweeper may hold the lock for a moment; it is about to remove the folder, and the rename finds that out.
-	if err := flock(d.fd(), unix.LOCK_EX); err != nil {
+	if err := flock(d.fd, unix.LOCK_EX); err != nil {
 		return nil, &os.PathError{Op: "lock", Path: tmp, Err: err}
 	}
 	// A plain rename would replace an empty folder, which is what another creator may just have.
@@ -145,9 +145,10 @@ func (r *Root) mkdir() (string, error) {
 // transitName returns a name that is no container id and that nobody else has.
 func transitName() string {
 	var b [8]byte
-	// crypto/rand.Read never returns an error.
-	_, _ = rand.Read(b[:])
-	return transit + hex.EncodeToString(b[:])
+	// Not crypto/rand, whose package checks itself at the start of each program. So few bytes come at once (getrandom(2));
+	// if they did not, then a name that is taken makes the caller try again or fail.
+	_, _ = unix.Getrandom(b[:], 0)
+	return transit + strconv.FormatUint(binary.NativeEndian.Uint64(b[:]), 16)
 }
 
 // Open opens the folder of the container with this id, unlocked. The error is ErrNotExist when there is none. That the
@@ -196,7 +197,7 @@ func (r *Root) sweep(name string) {
 		return
 	}
 	defer d.Close()
-	if flock(d.fd(), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
 	}
 	// Between the look at the root and the lock its creator may have renamed the folder to its id; the path is then

@@ -96,7 +96,7 @@ func newSocket(kind int) (int, error) {
 
 // socketAddr goes by the folder's descriptor: an address holds 107 bytes of path, and a root may lie deeper.
 func (d *Dir) socketAddr() *unix.SockaddrUnix {
-	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(d.fd()) + "/" + socketName}
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(d.fd) + "/" + socketName}
 }
 
 func (d *Dir) socketPath() string { return filepath.Join(d.Path(), socketName) }

@@ -1,0 +1,455 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func testRoot(t testing.TB) *Root {
+	t.Helper()
+	return Open(filepath.Join(t.TempDir(), "not", "yet", "there"))
+}
+
+func mustCreate(t testing.TB, r *Root, id string) *Dir {
+	t.Helper()
+	d, err := r.Create(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func mustOpen(t testing.TB, r *Root, id string) *Dir {
+	t.Helper()
+	d, err := r.Open(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// entries returns what is in the root, transit names included.
+func entries(t testing.TB, r *Root) []string {
+	t.Helper()
+	all, err := os.ReadDir(r.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range all {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestLife(t *testing.T) {
+	r := testRoot(t)
+	if ids, err := r.List(); len(ids) != 0 || err != nil {
+		t.Fatalf("list without a root: %v, %v", ids, err)
+	}
+	if _, err := r.Open("c1"); !errors.Is(err, ErrNotExist) {
+		t.Fatalf("open without a root: %v", err)
+	}
+	d := mustCreate(t, r, "c1")
+	if fi, err := os.Stat(d.Path()); err != nil || fi.Mode() != os.ModeDir|0o700 {
+		t.Fatalf("folder: %v, %v", fi, err)
+	}
+	if _, err := r.Create("c1"); !errors.Is(err, ErrExist) {
+		t.Fatalf("second create: %v", err)
+	}
+	other := mustOpen(t, r, "c1")
+	if ok, err := other.TryLock(); ok || err != nil {
+		t.Fatalf("locked beside the creator: %v, %v", ok, err)
+	}
+	if _, err := other.Read(); !errors.Is(err, ErrNoRecord) {
+		t.Fatalf("read before write: %v", err)
+	}
+	if err := d.Write(&Record{ID: "c1", Pid: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if rec, err := other.Read(); err != nil || rec.Pid != 7 {
+		t.Fatalf("read: %+v, %v", rec, err)
+	}
+	if err := d.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := other.TryLock(); !ok || err != nil {
+		t.Fatalf("not locked after unlock: %v, %v", ok, err)
+	}
+	mustCreate(t, r, "c0")
+	if ids, err := r.List(); err != nil || fmt.Sprint(ids) != "[c0 c1]" {
+		t.Fatalf("list: %v, %v", ids, err)
+	}
+	late := mustOpen(t, r, "c1")
+	if err := other.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Read(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("read after remove: %v", err)
+	}
+	if err := late.Lock(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("lock after remove: %v", err)
+	}
+	if err := late.Remove(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("second remove: %v", err)
+	}
+	if err := other.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("close after remove: %v", err)
+	}
+	if got := fmt.Sprint(entries(t, r)); got != "[c0]" {
+		t.Errorf("left in the root: %s", got)
+	}
+}
+
+func TestNames(t *testing.T) {
+	r := testRoot(t)
+	for _, id := range []string{"", ".", "..", "a/b", "../x", "~1", "a\x00b", strings.Repeat("x", 256)} {
+		if _, err := r.Create(id); !errors.Is(err, ErrInvalidID) {
+			t.Errorf("create %q: %v", id, err)
+		}
+		if _, err := r.Open(id); !errors.Is(err, ErrInvalidID) {
+			t.Errorf("open %q: %v", id, err)
+		}
+	}
+	mustCreate(t, r, strings.Repeat("x", 255))
+	// A link in the root is not a container, whatever it leads to.
+	if err := os.Symlink("/tmp", filepath.Join(r.Path(), "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Open("link"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("open a link: %v", err)
+	}
+	if _, err := r.Create("link"); !errors.Is(err, ErrExist) {
+		t.Errorf("create over a link: %v", err)
+	}
+	if ids, err := r.List(); err != nil || len(ids) != 1 {
+		t.Errorf("list: %d, %v", len(ids), err)
+	}
+}
+
+// The lock is the new container's when the old one was removed while Lock waited.
+func TestLockFollowsName(t *testing.T) {
+	r := testRoot(t)
+	first := mustCreate(t, r, "c")
+	waiter := mustOpen(t, r, "c")
+	locked := make(chan error)
+	go func() { locked <- waiter.Lock() }()
+	if err := first.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.Create("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if err := second.Write(&Record{ID: "c", Pid: 2}); err != nil {
+		t.Fatal(err)
+	}
+	// The waiter either saw that there was no container for a moment, or waits for the second one's lock.
+	select {
+	case err := <-locked:
+		if !errors.Is(err, ErrNotExist) {
+			t.Fatalf("lock beside the second container's creator: %v", err)
+		}
+		return
+	default:
+	}
+	if err := second.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-locked; err != nil {
+		if !errors.Is(err, ErrNotExist) {
+			t.Fatal(err)
+		}
+		return
+	}
+	if ok, err := second.TryLock(); ok || err != nil {
+		t.Errorf("two holders: %v, %v", ok, err)
+	}
+	if rec, err := waiter.Read(); err != nil || rec.Pid != 2 {
+		t.Errorf("read under the lock: %+v, %v", rec, err)
+	}
+}
+
+// A lock on a folder that its name has left is worth nothing.
+func TestLockTakesNewFolder(t *testing.T) {
+	r := testRoot(t)
+	if err := mustCreate(t, r, "c").Close(); err != nil {
+		t.Fatal(err)
+	}
+	old := mustOpen(t, r, "c")
+	if err := os.Rename(old.Path(), old.Path()+"-old"); err != nil {
+		t.Fatal(err)
+	}
+	fresh := mustCreate(t, r, "c")
+	if ok, err := old.TryLock(); ok || err != nil {
+		t.Fatalf("lock of the old folder passes for the new one's: %v, %v", ok, err)
+	}
+	if err := fresh.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := old.TryLock(); !ok || err != nil {
+		t.Fatalf("new folder not locked: %v, %v", ok, err)
+	}
+	if ok, err := fresh.TryLock(); ok || err != nil {
+		t.Errorf("two holders: %v, %v", ok, err)
+	}
+}
+
+func TestReadersShare(t *testing.T) {
+	r := testRoot(t)
+	if err := mustCreate(t, r, "c").Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := mustOpen(t, r, "c"), mustOpen(t, r, "c"), mustOpen(t, r, "c")
+	if err := errors.Join(a.RLock(), b.RLock()); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := c.TryLock(); ok || err != nil {
+		t.Fatalf("writer beside readers: %v, %v", ok, err)
+	}
+	_, _ = a.Unlock(), b.Close()
+	if ok, err := c.TryLock(); !ok || err != nil {
+		t.Fatalf("writer after readers: %v, %v", ok, err)
+	}
+}
+
+// Of several creators of one id exactly one wins, and who loses leaves nothing.
+func TestCreateRace(t *testing.T) {
+	const rounds, creators = 1000, 4
+	r := testRoot(t)
+	for round := range rounds {
+		id := fmt.Sprintf("c%d", round%3)
+		var wins atomic.Int32
+		var winner *Dir
+		var done sync.WaitGroup
+		begin := make(chan struct{})
+		for range creators {
+			done.Go(func() {
+				<-begin
+				d, err := r.Create(id)
+				switch {
+				case err == nil:
+					wins.Add(1)
+					winner = d
+				case !errors.Is(err, ErrExist):
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		close(begin)
+		done.Wait()
+		if n := wins.Load(); n != 1 {
+			t.Fatalf("round %d: %d winners", round, n)
+		}
+		if got := fmt.Sprint(entries(t, r)); got != "["+id+"]" {
+			t.Fatalf("round %d: in the root: %s", round, got)
+		}
+		if round%2 == 0 {
+			if err := winner.Write(&Record{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := winner.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Creators, removers, readers and listers of the same few ids at once: there is never a second holder of a lock, and a
+// reader sees a whole record or is told why not.
+func TestChurn(t *testing.T) {
+	const rounds, ids = 1000, 2
+	r := testRoot(t)
+	if err := mustCreate(t, r, "other").Close(); err != nil {
+		t.Fatal(err)
+	}
+	var holders [ids]atomic.Int32
+	enter := func(i int) {
+		if n := holders[i].Add(1); n != 1 {
+			t.Errorf("%d holders of one lock", n)
+		}
+	}
+	id := func(i int) string { return fmt.Sprintf("c%d", i) }
+	annotations := map[string]string{"long": strings.Repeat("x", 10_000)}
+
+	create := func(n int) {
+		i := n % ids
+		d, err := r.Create(id(i))
+		if errors.Is(err, ErrExist) {
+			return
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		enter(i)
+		for pid := range 3 {
+			if err := d.Write(&Record{ID: id(i), Pid: pid, Annotations: annotations}); err != nil {
+				t.Error(err)
+			}
+		}
+		holders[i].Add(-1)
+		_ = d.Close()
+	}
+	remove := func(n int) {
+		i := n % ids
+		d, err := r.Open(id(i))
+		if err == nil {
+			defer d.Close()
+			err = d.Lock()
+		}
+		if errors.Is(err, ErrNotExist) {
+			return
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		enter(i)
+		if _, err := d.Read(); err != nil {
+			t.Errorf("read under lock: %v", err)
+		}
+		holders[i].Add(-1)
+		if err := d.Remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	read := func(n int) {
+		d, err := r.Open(id(n % ids))
+		if err == nil {
+			defer d.Close()
+			var rec *Record
+			if rec, err = d.Read(); err == nil && len(rec.Annotations["long"]) != 10_000 {
+				t.Error("half a record")
+			}
+		}
+		if err != nil && !errors.Is(err, ErrNotExist) && !errors.Is(err, ErrNoRecord) {
+			t.Error(err)
+		}
+	}
+	list := func(int) {
+		all, err := r.List()
+		if err != nil {
+			t.Error(err)
+		}
+		if len(all) == 0 || all[len(all)-1] != "other" {
+			t.Errorf("list: %v", all)
+		}
+	}
+	var done sync.WaitGroup
+	for _, f := range []func(int){create, create, remove, remove, read, list} {
+		done.Go(func() {
+			for n := range rounds {
+				f(n)
+			}
+		})
+	}
+	done.Wait()
+	if _, err := r.List(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range entries(t, r) {
+		if strings.HasPrefix(name, transit) {
+			t.Errorf("left in the root: %s", name)
+		}
+	}
+}
+
+// Whatever a creator or remover was at when it was killed can be told and removed.
+func TestKilled(t *testing.T) {
+	whole := string((&Record{ID: "c", Status: specs.StateCreating}).format())
+	tests := map[string]struct {
+		files map[string]string
+		want  error // of Read
+	}{
+		"after the folder":    {nil, ErrNoRecord},
+		"in the first record": {map[string]string{newName: whole[:20]}, ErrNoRecord},
+		"before its rename":   {map[string]string{newName: whole}, ErrNoRecord},
+		"after the socket":    {map[string]string{socketName: ""}, ErrNoRecord},
+		"after the record":    {map[string]string{recordName: whole}, nil},
+		"in a later record":   {map[string]string{recordName: whole, newName: whole[:9]}, nil},
+		"with more in it":     {map[string]string{recordName: whole, "work/a/b": "x"}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := testRoot(t)
+			for file, content := range test.files {
+				path := filepath.Join(r.Path(), "c", file)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.MkdirAll(filepath.Join(r.Path(), "c"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if ids, err := r.List(); err != nil || fmt.Sprint(ids) != "[c]" {
+				t.Errorf("list: %v, %v", ids, err)
+			}
+			if _, err := r.Create("c"); !errors.Is(err, ErrExist) {
+				t.Errorf("create: %v", err)
+			}
+			d := mustOpen(t, r, "c")
+			if _, err := d.Read(); !errors.Is(err, test.want) {
+				t.Errorf("read: %v", err)
+			}
+			if err := d.Lock(); err != nil {
+				t.Fatal(err)
+			}
+			// A killed writer does not hinder the next one.
+			if test.want == nil {
+				if err := d.Write(&Record{ID: "c", Pid: 5}); err != nil {
+					t.Error(err)
+				}
+				if rec, err := d.Read(); err != nil || rec.Pid != 5 {
+					t.Errorf("read after write: %+v, %v", rec, err)
+				}
+			}
+			if err := d.Remove(); err != nil {
+				t.Error(err)
+			}
+			if got := entries(t, r); len(got) != 0 {
+				t.Errorf("left in the root: %v", got)
+			}
+			mustCreate(t, r, "c")
+		})
+	}
+}
+
+// What lies under a transit name is swept, unless its owner is at work on it.
+func TestSweep(t *testing.T) {
+	r := testRoot(t)
+	if err := os.MkdirAll(filepath.Join(r.Path(), "~dead", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(r.Path(), "~live"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	live, err := openDir(r, "~live", filepath.Join(r.Path(), "~live"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	if err := live.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := r.List(); len(ids) != 0 || err != nil {
+		t.Errorf("list: %v, %v", ids, err)
+	}
+	if got := fmt.Sprint(entries(t, r)); got != "[~live]" {
+		t.Errorf("in the root: %s", got)
+	}
+}

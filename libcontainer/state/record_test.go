@@ -1,0 +1,200 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// example is a record as long as Docker makes them.
+func example(t testing.TB) *Record {
+	t.Helper()
+	id := strings.Repeat("0123456789abcdef", 4)
+	r := &Record{
+		ID: id, OCIVersion: "1.3.0", Status: specs.StateCreated, Pid: 4711, StartTime: 1 << 63,
+		Bundle: "/run/containerd/io.containerd.runtime.v2.task/moby/" + id, Rootfs: "/var/lib/docker/over\nlay/\xff\"",
+		Created: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Owner: 1000, Terminal: true,
+		Annotations: map[string]string{"": "", "org.example": "a\nb \"c\" é \x00 \xfe", "end": "end\n"},
+		CgroupPaths: map[string]string{},
+		Namespaces: []Namespace{
+			{Type: specs.NetworkNamespace, Path: "/run/netns/a b", Inode: 4026531840}, {Type: specs.PIDNamespace},
+		},
+	}
+	for _, c := range []string{"", "blkio", "cpu", "cpuset", "devices", "freezer", "memory", "name=systemd", "pids"} {
+		r.CgroupPaths[c] = "/sys/fs/cgroup/" + c + "/docker/" + id
+	}
+	limit := 5
+	process := &specs.Process{
+		Cwd: "/", Args: []string{"sh", "-c", "echo\n"},
+		Env:          []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=x"},
+		Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_KILL"}},
+	}
+	hooks := &specs.Hooks{Poststop: []specs.Hook{{Path: "/bin/true", Timeout: &limit}}}
+	if err := errors.Join(r.SetProcess(process), r.SetHooks(hooks)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	r := testRoot(t)
+	for name, want := range map[string]*Record{"example": example(t), "empty": {ID: "x"}} {
+		d := mustCreate(t, r, name)
+		if err := d.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+func TestSections(t *testing.T) {
+	r := example(t)
+	p, err := r.Process()
+	if err != nil || p.Args[2] != "echo\n" {
+		t.Errorf("process: %+v, %v", p, err)
+	}
+	h, err := r.Hooks()
+	if err != nil || *h.Poststop[0].Timeout != 5 {
+		t.Errorf("hooks: %+v, %v", h, err)
+	}
+	p.Args = []string{"new"}
+	if err := errors.Join(r.SetHooks(nil), r.SetProcess(p)); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := r.Hooks(); h != nil || err != nil {
+		t.Errorf("no hooks: %+v, %v", h, err)
+	}
+	if p, err := r.Process(); err != nil || p.Args[0] != "new" {
+		t.Errorf("second process: %+v, %v", p, err)
+	}
+	r.sections[0].data = `{"args":7}`
+	if _, err := r.Process(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("damaged process: %v", err)
+	}
+	// Keys of later programs survive.
+	r, err = parse([]byte("orlop-record 1\nid \"x\"\nlater {\"a\": 1}\nend\n"))
+	if err != nil || !strings.Contains(string(r.format()), "\nlater {\"a\": 1}\n") {
+		t.Errorf("unknown section: %+v, %v", r, err)
+	}
+}
+
+func TestRecordFaults(t *testing.T) {
+	r := testRoot(t)
+	d := mustCreate(t, r, "c")
+	path := filepath.Join(d.Path(), recordName)
+	check := func(content string, want error, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := d.Read()
+		if !errors.Is(err, want) {
+			t.Errorf("%.40q: %v", content, err)
+		} else if !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%.40q: error says %q, not %q and the path", content, err, text)
+		}
+	}
+	whole := string(example(t).format())
+	for n := range len(whole) {
+		check(whole[:n], ErrDamaged, "damaged")
+	}
+	check("orlop-record 2\nwhatever", ErrVersion, "2, and this orlop knows those up to 1")
+	check("orlop-record 0\nid \"x\"\nend\n", ErrDamaged, "version")
+	check("orlop-record x\nend\n", ErrDamaged, "version")
+	check("{}", ErrDamaged, "no record")
+	check("orlop-record 1\nend\n", ErrDamaged, "no id")
+	check("orlop-record 1\nid \"x\"\npid 1x\nend\n", ErrDamaged, "line 3")
+	check("orlop-record 1\nid \"x\" \"y\"\nend\n", ErrDamaged, "more than")
+	check("orlop-record 1\nid x\nend\n", ErrDamaged, "no string")
+	check("orlop-record 1\nid \"x\"\ncgroup \"a\"\nend\n", ErrDamaged, "no string")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Read(); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("folder as record: %v", err)
+	}
+	if err := d.Write(&Record{ID: "c"}); err == nil {
+		t.Error("wrote over a folder")
+	}
+}
+
+func TestLongRecord(t *testing.T) {
+	r := testRoot(t)
+	d := mustCreate(t, r, "c")
+	for _, size := range []int{15 << 10, 16<<10 - 1, 16 << 10, 16<<10 + 1, 3 << 20} {
+		want := &Record{ID: "c"}
+		if err := want.SetProcess(&specs.Process{Env: []string{strings.Repeat("x", size)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Read()
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(example(f).format())
+	f.Add([]byte("orlop-record 1\nid \"x\"\n\nend\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := parse(data)
+		if err != nil {
+			return
+		}
+		again, err := parse(r.format())
+		if err != nil || !reflect.DeepEqual(r, again) {
+			t.Errorf("%q\nfirst  %+v\nsecond %+v, %v", data, r, again, err)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	data := example(b).format()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := parse(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkProcess(b *testing.B) {
+	r := example(b)
+	for b.Loop() {
+		if _, err := r.Process(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// The fields by JSON, to compare with: see the comment at the format.
+func BenchmarkJSON(b *testing.B) {
+	data, err := json.Marshal(example(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := json.Unmarshal(data, new(Record)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
