@@ -27,9 +27,8 @@ const (
 )
 
 // Starter starts the process of a hook and returns when it has executed the hook's program, or with the reason why it
-// could not. The process has the three files as its standard streams and no others of the runtime's, exactly the hook's
-// arguments (its path when it has none) and environment, and leads a process group of its own.
-// The files belong to the caller.
+// could not. The process has the three files as its standard streams, exactly the hook's arguments (its path when it has
+// none) and environment, and leads a process group of its own. The files belong to the caller.
 type Starter func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error)
 
 // Process is a hook that was started, a child of this process that nobody else waits for.

@@ -11,7 +11,8 @@ import (
 
 // Host returns the Starter for hooks that run in the runtime's namespaces: a plain fork and exec. The specification names no
 // working folder for hooks; as with other runtimes it is the bundle's, dir, and "/" when that is gone, as it may be by
-// the time of poststop.
+// the time of poststop. Of other descriptors the hook inherits those that are not close-on-exec, which are none of this
+// library's.
 func Host(dir string) Starter {
 	return func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error) {
 		args := h.Args
