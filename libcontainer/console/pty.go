@@ -37,18 +37,37 @@ type Size struct {
 }
 
 // GetSize returns the size of the terminal f, which may be a master.
-func GetSize(f *os.File) (Size, error) {
-	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+func GetSize(f *os.File) (s Size, err error) {
+	cerr := control(f, func(fd int) { s, err = getSize(fd) })
+	return s, errors.Join(cerr, err)
+}
+
+// SetSize sets the size of the terminal f, which may be a master. The terminal's foreground processes get SIGWINCH.
+func SetSize(f *os.File, s Size) (err error) {
+	cerr := control(f, func(fd int) { err = setSize(fd, s) })
+	return errors.Join(cerr, err)
+}
+
+// control calls do with the descriptor of f. Unlike f.Fd it leaves a non-blocking one, as a relay needs it, as it is.
+func control(f *os.File, do func(fd int)) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return c.Control(func(fd uintptr) { do(int(fd)) })
+}
+
+func getSize(fd int) (Size, error) {
+	ws, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 	if err != nil {
 		return Size{}, fmt.Errorf("size of terminal: %w", err)
 	}
 	return Size{Rows: ws.Row, Columns: ws.Col}, nil
 }
 
-// SetSize sets the size of the terminal f, which may be a master. The terminal's foreground processes get SIGWINCH.
-func SetSize(f *os.File, s Size) error {
+func setSize(fd int, s Size) error {
 	ws := &unix.Winsize{Row: s.Rows, Col: s.Columns}
-	if err := unix.IoctlSetWinsize(int(f.Fd()), unix.TIOCSWINSZ, ws); err != nil {
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, ws); err != nil {
 		return fmt.Errorf("set size of terminal: %w", err)
 	}
 	return nil
@@ -60,7 +79,9 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns what it was before.
+// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns what it was before. Output goes
+// through as it is, since the container's terminal has put the carriage returns in. (containerd's console package keeps
+// output processing on instead, and runc turns it off in the container's terminal.)
 func makeRaw(fd int) (*unix.Termios, error) {
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {

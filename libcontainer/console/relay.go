@@ -15,33 +15,30 @@ import (
 // which makes of them what they mean there. The size of the caller's terminal is that of the container's, from
 // the start and at each SIGWINCH. The end of stdin ends the copying from it and nothing else.
 type Relay struct {
-	master, stdin, stdout *os.File
-
 	fds  fds
 	stop *wake // ends both copiers; the output's one after it has taken what there is
 
-	size    *os.File       // the caller's terminal, nil when it has none
-	before  *unix.Termios  // of stdin, nil when it was not made raw
-	winch   chan os.Signal // nil when there is no terminal to follow
-	restore sync.Once
+	before *unix.Termios  // of stdin, nil when it was not made raw
+	winch  chan os.Signal // nil when there is no terminal to follow
+	finish sync.Once
 
 	workers   sync.WaitGroup
 	outputEnd chan struct{} // closed when the output has ended
 	outputErr error         // valid then
 }
 
-// fds are the numbers of the three files, taken once: File.Fd would make the master block again.
+// fds are the numbers of the files, taken once, since os.File.Fd makes a file block again; -1 for none.
 type fds struct {
 	master, stdin, stdout int
+	size                  int // the caller's terminal
 }
 
 // Attach starts to relay between the terminal with this master and stdin and stdout, each of which may be nil. The
-// caller owns the files, keeps them open until Finish, and uses the master for nothing else than SetSize meanwhile. The master
-// is made non-blocking. After a nil error the caller must call Finish, on every path.
+// caller owns the files, keeps them open until Finish, and uses the master for nothing but SetSize meanwhile. The master is
+// made non-blocking, and stays so. After a nil error the caller must call Finish, on every path.
 func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
 	r := &Relay{
-		master: master, stdin: stdin, stdout: stdout,
-		fds:       fds{master: int(master.Fd()), stdin: -1, stdout: -1},
+		fds:       fds{master: int(master.Fd()), stdin: -1, stdout: -1, size: -1},
 		outputEnd: make(chan struct{}),
 	}
 	if stdin != nil {
@@ -61,11 +58,11 @@ func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
 			r.stop.close()
 			return nil, fmt.Errorf("set terminal to raw mode: %w", err)
 		}
-		r.size = stdin
+		r.fds.size = r.fds.stdin
 	} else if stdout != nil && IsTerminal(stdout) {
-		r.size = stdout
+		r.fds.size = r.fds.stdout
 	}
-	if r.size != nil {
+	if r.fds.size >= 0 {
 		r.followSize()
 	}
 	r.workers.Add(1)
@@ -94,23 +91,23 @@ func (r *Relay) followSize() {
 // Resize gives the container's terminal the size of the caller's, as is done at each SIGWINCH. That there is none, or that
 // one of them is gone, is no error: the size is a courtesy.
 func (r *Relay) Resize() {
-	if r.size == nil {
+	if r.fds.size < 0 {
 		return
 	}
 	// A size of 0 means that nobody knows it, as on a serial line: the container's own is better.
-	if s, err := GetSize(r.size); err == nil && s.Rows != 0 && s.Columns != 0 {
-		_ = SetSize(r.master, s)
+	if s, err := getSize(r.fds.size); err == nil && s.Rows != 0 && s.Columns != 0 {
+		_ = setSize(r.fds.master, s)
 	}
 }
 
-// Done is closed when the terminal has no more output, since no process has it open any more, or when stdout failed.
+// Done is closed when the terminal has no more output, since no process has it open any more.
 func (r *Relay) Done() <-chan struct{} { return r.outputEnd }
 
 // Finish ends the relay once the process is done: it copies what is left of the output, gives the caller's terminal its
 // mode back, and returns the error that stopped the output, if one did. Other processes that still have the
 // terminal open are not waited for. It can be called again, and does nothing then.
 func (r *Relay) Finish() error {
-	r.restore.Do(func() {
+	r.finish.Do(func() {
 		r.stop.set()
 		<-r.outputEnd
 		if r.winch != nil {

@@ -1,0 +1,504 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	containerd "github.com/containerd/console"
+	"golang.org/x/sys/unix"
+)
+
+// pty returns both ends of a new pseudo terminal.
+func pty(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	master = os.NewFile(uintptr(fd), "/dev/ptmx")
+	t.Cleanup(func() { _ = master.Close() })
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := SlaveName(master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sfd, err := unix.Open(name, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave = os.NewFile(uintptr(sfd), name)
+	t.Cleanup(func() { _ = slave.Close() })
+	return master, slave
+}
+
+func termios(t *testing.T, f *os.File) unix.Termios {
+	t.Helper()
+	tio, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *tio
+}
+
+// start starts a program that has the terminal as its controlling one.
+func start(t *testing.T, slave *os.File, script string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// within fails the test when f takes longer than any wait should.
+func within(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s hangs", what)
+	}
+}
+
+// receive accepts one connection and takes one message, as go-runc does.
+func receive(l *net.UnixListener) (name string, f *os.File, err error) {
+	conn, err := l.AcceptUnix()
+	if err != nil {
+		return "", nil, err
+	}
+	defer conn.Close()
+	data, oob := make([]byte, 4096), make([]byte, 1024)
+	n, oobn, _, _, err := conn.ReadMsgUnix(data, oob)
+	if err != nil {
+		return "", nil, err
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(msgs) != 1 {
+		return "", nil, fmt.Errorf("%d control messages: %w", len(msgs), err)
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) != 1 {
+		return "", nil, fmt.Errorf("%d descriptors: %w", len(fds), err)
+	}
+	if n, err := conn.Read(data[n:]); n != 0 || err != io.EOF {
+		return "", nil, fmt.Errorf("%d more bytes, %w", n, err)
+	}
+	return string(data[:n]), os.NewFile(uintptr(fds[0]), "received"), nil
+}
+
+func TestSend(t *testing.T) {
+	for _, length := range []int{10, 107, 108, 300} {
+		dir := t.TempDir()
+		for len(dir) < length {
+			dir = filepath.Join(dir, strings.Repeat("d", 50))
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// Listened to by a short name of the folder.
+		link := filepath.Join(os.TempDir(), fmt.Sprintf("orlop-console-%d", os.Getpid()))
+		if err := os.Symlink(dir, link); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(link, "s"), Net: "unix"})
+		_ = os.Remove(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		if err := l.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		master, slave := pty(t)
+		if err := Send(filepath.Join(dir, "s"), "/dev/pts/7", master); err != nil {
+			t.Fatal(err)
+		}
+		name, f, err := receive(l)
+		if err != nil || name != "/dev/pts/7" {
+			t.Fatalf("received %q, %v", name, err)
+		}
+		// It is the master, for containerd too, and ours is still open.
+		c, err := containerd.ConsoleFromFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Resize(containerd.WinSize{Height: 11, Width: 22}); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := GetSize(slave); err != nil || s != (Size{11, 22}) {
+			t.Errorf("size %v, %v", s, err)
+		}
+		if _, err := SlaveName(master); err != nil {
+			t.Errorf("sent file: %v", err)
+		}
+		_ = f.Close()
+		_ = l.Close()
+		if err := Send(filepath.Join(dir, "s"), "x", master); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("to nobody: %v", err)
+		}
+	}
+}
+
+func TestSendPidfd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cmd := exec.Command("/bin/cat")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	err = Send(path, PidfdCreate, pidfd)
+	_ = pidfd.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, f, err := receive(l)
+	if err != nil || name != "standard" {
+		t.Fatalf("received %q, %v", name, err)
+	}
+	defer f.Close()
+	if err := unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait()
+}
+
+func TestSendFaults(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{
+		"":                         unix.ENOENT,
+		filepath.Join(dir, "none"): unix.ENOENT,
+		file:                       unix.ECONNREFUSED,
+		dir:                        unix.ECONNREFUSED,
+		"@abstract":                unix.ENOENT,
+		file + "/x":                unix.ENOTDIR,
+	} {
+		if err := Send(path, "x", os.Stdin); !errors.Is(err, want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("x", 4096)} {
+		if err := Send(file, name, os.Stdin); err == nil {
+			t.Errorf("name of %d bytes", len(name))
+		}
+	}
+}
+
+func TestSlaveName(t *testing.T) {
+	_, slave := pty(t)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, f := range []*os.File{slave, null} {
+		if name, err := SlaveName(f); err == nil {
+			t.Errorf("%s has the slave %s", f.Name(), name)
+		}
+		if f == null && IsTerminal(f) {
+			t.Error("null device is a terminal")
+		}
+	}
+	if !IsTerminal(slave) {
+		t.Error("terminal is none")
+	}
+}
+
+func TestRawIsContainerds(t *testing.T) {
+	_, a := pty(t)
+	_, b := pty(t)
+	if _, err := makeRaw(int(a.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	c, err := containerd.ConsoleFromFile(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetRaw(); err != nil {
+		t.Fatal(err)
+	}
+	x, y := termios(t, a), termios(t, b)
+	y.Oflag &^= unix.OPOST // see makeRaw
+	if x != y {
+		t.Errorf("raw mode\n%+v, not\n%+v", x, y)
+	}
+}
+
+// All of a terminal's output has arrived when Finish returns, however much it is.
+func TestOutputIsDrained(t *testing.T) {
+	for range 20 {
+		master, slave := pty(t)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		relay, err := Attach(master, nil, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan string)
+		go func() {
+			b, _ := io.ReadAll(r)
+			got <- string(b)
+		}()
+		// This test holds the slave open, so that no hang-up tells the end: as a process that was left behind would.
+		cmd := start(t, slave, "stty raw; head -c 300000 /dev/zero | tr '\\0' x; printf end")
+		within(t, "program", func() { _ = cmd.Wait() })
+		within(t, "finish", func() {
+			if err := relay.Finish(); err != nil {
+				t.Error(err)
+			}
+		})
+		_ = w.Close()
+		if out := <-got; len(out) != 300003 || !strings.HasSuffix(out, "xend") {
+			t.Fatalf("%d bytes of output", len(out))
+		}
+		_ = r.Close()
+		if err := relay.Finish(); err != nil {
+			t.Errorf("second finish: %v", err)
+		}
+		_, _ = master.Close(), slave.Close()
+	}
+}
+
+// The relay ends by itself when the last process has closed the terminal.
+func TestDone(t *testing.T) {
+	master, slave := pty(t)
+	relay, err := Attach(master, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Finish()
+	select {
+	case <-relay.Done():
+		t.Error("done at once")
+	default:
+	}
+	_ = slave.Close()
+	within(t, "output", func() { <-relay.Done() })
+}
+
+// A terminal as caller: raw while attached, its size is the container's, keys arrive, and it gets its mode back.
+func TestTerminal(t *testing.T) {
+	master, slave := pty(t)
+	keys, tty := pty(t)
+	if err := SetSize(keys, Size{33, 99}); err != nil {
+		t.Fatal(err)
+	}
+	before := termios(t, tty)
+	fds := openDescriptors(t)
+	relay, err := Attach(master, tty, tty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := termios(t, tty); mode.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 {
+		t.Errorf("not raw: %#x", mode.Lflag)
+	}
+	if s, err := GetSize(slave); err != nil || s != (Size{33, 99}) {
+		t.Errorf("size %v, %v", s, err)
+	}
+	cmd := start(t, slave, `stty -echo
+		trap 'stty size; exit 5' INT; trap 'echo size $(stty size)' WINCH
+		echo ready; read line; echo "got $line"; while :; do read line; done`)
+	screen := &expecter{t: t, f: keys}
+	screen.expect("ready\r\n")
+	screen.send("hello\r")
+	screen.expect("got hello\r\n")
+	// The caller's terminal gets another size; the shell of a real one gets the signal from the kernel.
+	if err := SetSize(keys, Size{44, 88}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(os.Getpid(), unix.SIGWINCH); err != nil {
+		t.Fatal(err)
+	}
+	screen.expect("size 44 88\r\n")
+	// Ctrl-C is a key for the container's terminal.
+	screen.send("\x03")
+	screen.expect("44 88\r\n")
+	within(t, "program", func() { _ = cmd.Wait() })
+	if code := cmd.ProcessState.ExitCode(); code != 5 {
+		t.Errorf("exit status %d", code)
+	}
+	within(t, "finish", func() { _ = relay.Finish() })
+	if after := termios(t, tty); !reflect.DeepEqual(after, before) {
+		t.Errorf("mode after\n%+v, before\n%+v", after, before)
+	}
+	if n := openDescriptors(t); n > fds {
+		t.Errorf("%d descriptors before, %d after", fds, n)
+	}
+}
+
+type expecter struct {
+	t   *testing.T
+	f   *os.File
+	got string
+}
+
+func (e *expecter) send(s string) {
+	if _, err := e.f.WriteString(s); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// expect waits until s has been shown, and forgets all up to it.
+func (e *expecter) expect(s string) {
+	e.t.Helper()
+	within(e.t, fmt.Sprintf("waiting for %q after %q", s, e.got), func() {
+		buf := make([]byte, 4096)
+		for !strings.Contains(e.got, s) {
+			n, err := e.f.Read(buf)
+			if err != nil {
+				e.t.Errorf("waiting for %q after %q: %v", s, e.got, err)
+				return
+			}
+			e.got += string(buf[:n])
+		}
+		_, e.got, _ = strings.Cut(e.got, s)
+	})
+}
+
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// The end of stdin ends nothing but the input; more input than the container reads blocks nothing but itself.
+func TestInput(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	zero, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zero.Close()
+	silent, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	defer w.Close()
+	for name, stdin := range map[string]*os.File{"empty": null, "endless": zero, "silent": silent} {
+		t.Run(name, func(t *testing.T) {
+			master, slave := pty(t)
+			out, err := os.CreateTemp(t.TempDir(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			if _, err := makeRaw(int(slave.Fd())); err != nil {
+				t.Fatal(err)
+			}
+			relay, err := Attach(master, stdin, out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := start(t, slave, "echo output")
+			within(t, "program", func() { _ = cmd.Wait() })
+			within(t, "finish", func() {
+				if err := relay.Finish(); err != nil {
+					t.Error(err)
+				}
+			})
+			if b, err := os.ReadFile(out.Name()); err != nil || string(b) != "output\n" {
+				t.Errorf("output %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// When stdout fails, the container's output is still taken from it, and the failure is told at the end.
+func TestStdoutFails(t *testing.T) {
+	master, slave := pty(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	defer w.Close()
+	relay, err := Attach(master, nil, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := start(t, slave, "head -c 300000 /dev/zero")
+	within(t, "program", func() { _ = cmd.Wait() })
+	within(t, "finish", func() {
+		if err := relay.Finish(); !errors.Is(err, unix.EPIPE) {
+			t.Errorf("finish: %v", err)
+		}
+	})
+}
+
+// A stdout that is slow, and non-blocking by somebody else's doing, gets everything.
+func TestNonBlockingStdout(t *testing.T) {
+	master, slave := pty(t)
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r, w := os.NewFile(uintptr(fds[0]), "r"), os.NewFile(uintptr(fds[1]), "w")
+	defer r.Close()
+	relay, err := Attach(master, nil, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(fds[1], true); err != nil {
+		t.Fatal(err)
+	}
+	cmd := start(t, slave, "stty raw; head -c 300000 /dev/zero")
+	total := make(chan int64)
+	go func() {
+		n, _ := io.Copy(io.Discard, r)
+		total <- n
+	}()
+	within(t, "program", func() { _ = cmd.Wait() })
+	within(t, "finish", func() {
+		if err := relay.Finish(); err != nil {
+			t.Error(err)
+		}
+	})
+	_ = w.Close()
+	if n := <-total; n != 300000 {
+		t.Errorf("%d bytes", n)
+	}
+}
