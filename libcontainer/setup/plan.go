@@ -80,7 +80,8 @@ type Options struct {
 	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
-	Inherit      int // descriptors from 3 on that the program is to have
+	Inherit      int    // descriptors from 3 on that the program is to have
+	ID           string // names the session keyring; "" leaves it nameless
 }
 
 // Join is a request for the plan of a process that joins a container.
