@@ -24,11 +24,11 @@ func Host(dir string) Starter {
 			cwd = "/"
 		}
 		pidfd := -1
-		// syscall.StartProcess and not os.StartProcess: the hook is waited for here, by pid and pidfd.
+		// syscall.StartProcess and not os.StartProcess: the hook is waited for here, by pid and pidfd, and a nil
+		// environment is an empty one, not the runtime's.
 		pid, _, err := syscall.StartProcess(h.Path, args, &syscall.ProcAttr{
-			Dir: cwd,
-			// Not nil: that would be the runtime's own environment.
-			Env:   append([]string{}, h.Env...),
+			Dir:   cwd,
+			Env:   h.Env,
 			Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
 			Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 		})

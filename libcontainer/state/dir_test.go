@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func testRoot(t testing.TB) *Root {
@@ -363,93 +361,5 @@ func TestChurn(t *testing.T) {
 		if strings.HasPrefix(name, transit) {
 			t.Errorf("left in the root: %s", name)
 		}
-	}
-}
-
-// Whatever a creator or remover was at when it was killed can be told and removed.
-func TestKilled(t *testing.T) {
-	whole := string((&Record{ID: "c", Status: specs.StateCreating}).format())
-	tests := map[string]struct {
-		files map[string]string
-		want  error // of Read
-	}{
-		"after the folder":    {nil, ErrNoRecord},
-		"in the first record": {map[string]string{newName: whole[:20]}, ErrNoRecord},
-		"before its rename":   {map[string]string{newName: whole}, ErrNoRecord},
-		"after the socket":    {map[string]string{socketName: ""}, ErrNoRecord},
-		"after the record":    {map[string]string{recordName: whole}, nil},
-		"in a later record":   {map[string]string{recordName: whole, newName: whole[:9]}, nil},
-		"with more in it":     {map[string]string{recordName: whole, "work/a/b": "x"}, nil},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			r := testRoot(t)
-			for file, content := range test.files {
-				path := filepath.Join(r.Path(), "c", file)
-				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := os.MkdirAll(filepath.Join(r.Path(), "c"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if ids, err := r.List(); err != nil || fmt.Sprint(ids) != "[c]" {
-				t.Errorf("list: %v, %v", ids, err)
-			}
-			if _, err := r.Create("c"); !errors.Is(err, ErrExist) {
-				t.Errorf("create: %v", err)
-			}
-			d := mustOpen(t, r, "c")
-			if _, err := d.Read(); !errors.Is(err, test.want) {
-				t.Errorf("read: %v", err)
-			}
-			if err := d.Lock(); err != nil {
-				t.Fatal(err)
-			}
-			// A killed writer does not hinder the next one.
-			if test.want == nil {
-				if err := d.Write(&Record{ID: "c", Pid: 5}); err != nil {
-					t.Error(err)
-				}
-				if rec, err := d.Read(); err != nil || rec.Pid != 5 {
-					t.Errorf("read after write: %+v, %v", rec, err)
-				}
-			}
-			if err := d.Remove(); err != nil {
-				t.Error(err)
-			}
-			if got := entries(t, r); len(got) != 0 {
-				t.Errorf("left in the root: %v", got)
-			}
-			mustCreate(t, r, "c")
-		})
-	}
-}
-
-// What lies under a transit name is swept, unless its owner is at work on it.
-func TestSweep(t *testing.T) {
-	r := testRoot(t)
-	if err := os.MkdirAll(filepath.Join(r.Path(), "~dead", "x"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(r.Path(), "~live"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	live, err := openDir(r, "~live", filepath.Join(r.Path(), "~live"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer live.Close()
-	if err := live.Lock(); err != nil {
-		t.Fatal(err)
-	}
-	if ids, err := r.List(); len(ids) != 0 || err != nil {
-		t.Errorf("list: %v, %v", ids, err)
-	}
-	if got := fmt.Sprint(entries(t, r)); got != "[~live]" {
-		t.Errorf("in the root: %s", got)
 	}
 }
