@@ -58,7 +58,7 @@ func (m *Manager) Create(r *specs.LinuxResources) (err error) {
 			return err
 		}
 	}
-	m.splitPids(list)
+	m.splitLate(list)
 	if err := m.write(list); err != nil {
 		return err
 	}

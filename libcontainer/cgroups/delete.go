@@ -49,7 +49,7 @@ func remove(dir string, cgroup2 bool, deadline time.Time, limit time.Duration) e
 			return err
 		}
 		if !empty || !time.Now().Before(deadline) {
-			return stillUsed("remove cgroup", dir, limit)
+			return stillUsed("remove cgroup", dir, cgroup2, limit)
 		}
 	}
 }

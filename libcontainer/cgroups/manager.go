@@ -11,12 +11,12 @@ import (
 // A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
 // [Load] for one from a state record. Its methods may not be called at the same time, but where they say so.
 type Manager struct {
-	folders []folder // v1, one per hierarchy; the freezer is the last
+	folders []folder // v1, one per hierarchy; see order
 	unified folder   // dir is "" where there is no cgroup2
 
-	unifiedOnly bool // no v1 hierarchy is mounted: cgroup2's controllers are to be enabled
-	reused      bool // Create found a folder that was there before
-	pidsMax     *setting
+	unifiedOnly bool          // no v1 hierarchy is mounted: cgroup2's controllers are to be enabled
+	reused      bool          // Create found a folder that was there before
+	late        []setting     // limits to be written at the end of Spawn
 	returned    chan struct{} // closed when the thread of the last Spawn has left the cgroup
 }
 
@@ -55,7 +55,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 		h := &layout.Hierarchies[i]
 		m.folders = append(m.folders, folder{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint, own: h.Own})
 	}
-	m.freezerLast()
+	m.order()
 	if layout.Unified != "" {
 		own := layout.UnifiedOwn
 		if m.unifiedOnly && own != layout.Unified {
@@ -108,18 +108,19 @@ func Load(layout Layout, paths map[string]string) *Manager {
 		}
 		m.folders = append(m.folders, f)
 	}
-	m.freezerLast()
+	m.order()
 	return m
 }
 
-// freezerLast makes the freezer the last hierarchy that a forking thread joins and the first that it leaves: while it is
-// in there, whoever freezes the container stops the runtime too.
-func (m *Manager) freezerLast() {
-	for i := range m.folders {
-		if m.folders[i].has("freezer") {
-			f := m.folders[i]
-			m.folders = append(slices.Delete(m.folders, i, i+1), f)
-			return
+// order puts last what a forking thread is to join last and leave first: the freezer, since who freezes the container while
+// the thread is in there stops the runtime too; before it pids, in which the thread counts; and memory, where what it does is charged.
+func (m *Manager) order() {
+	for _, controller := range [...]string{"memory", "pids", "freezer"} {
+		for i := range m.folders {
+			if f := m.folders[i]; f.has(controller) {
+				m.folders = append(slices.Delete(m.folders, i, i+1), f)
+				break
+			}
 		}
 	}
 }

@@ -17,45 +17,6 @@ func pidsBoth(s []setting, r *specs.LinuxPids) []setting {
 	return s
 }
 
-// spawnTasks is how many tasks of ours may be in a container's pids cgroup while it is spawned: the thread that forks (v1), and
-// a process that clones itself once more to enter a joined PID namespace.
-const spawnTasks = 2
-
-// pidsLimit is the greatest value that pids.max accepts (PID_MAX_LIMIT of a 64 bit kernel).
-const pidsLimit = 4 << 20
-
-// splitPids takes pids.max out of the settings that are written before the first process is there, and puts a limit in its place that
-// leaves room for the spawning. The configured one is written when that is over: see [Manager.Spawn]. In between,
-// and if the runtime is killed there, the limit is looser by spawnTasks, but never absent.
-func (m *Manager) splitPids(list []setting) {
-	for i := range list {
-		s := &list[i]
-		if s.controller != "pids" {
-			continue
-		}
-		limit, err := strconv.ParseInt(s.value, 10, 64)
-		if err != nil || limit+spawnTasks > pidsLimit {
-			return
-		}
-		final := *s
-		m.pidsMax = &final
-		s.value = itoa(limit + spawnTasks)
-		return
-	}
-}
-
-// tightenPids writes the configured pids.max in place of the one that left room for the spawning.
-func (m *Manager) tightenPids() error {
-	if m.pidsMax == nil {
-		return nil
-	}
-	err := m.write([]setting{*m.pidsMax})
-	if err == nil {
-		m.pidsMax = nil
-	}
-	return err
-}
-
 // withRoom calls fork with pids.max raised by spawnTasks, after fork failed since the container is at its limit. The kernel does
 // not refuse a process that is moved into a full cgroup, and other runtimes enter that way; so a process that is born there is
 // not to be refused either. The lock on the control file keeps a second exec from taking the raised value for the
@@ -76,7 +37,7 @@ func (m *Manager) withRoom(fork func() error, refused error) error {
 	if err != nil {
 		return refused
 	}
-	value, err := readAll(fd)
+	value, err := readAll(fd, 512)
 	if err != nil {
 		return refused
 	}

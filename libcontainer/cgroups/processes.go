@@ -19,7 +19,7 @@ const killLimit = 10 * time.Second
 // caller's PID namespace are left out.
 func (m *Manager) Processes() ([]int, error) {
 	var pids []int
-	err := m.all(func(f *folder) error { return members(f.dir, "cgroup.procs", &pids) })
+	err := m.all(func(f *folder) error { return members(f.dir, f == &m.unified, &pids) })
 	if err != nil {
 		return nil, err
 	}
@@ -32,34 +32,78 @@ func (m *Manager) Empty() (bool, error) {
 	empty := true
 	err := m.all(func(f *folder) error {
 		var pids []int
-		err := members(f.dir, "cgroup.procs", &pids)
+		err := members(f.dir, f == &m.unified, &pids)
 		empty = empty && len(pids) == 0
 		return err
 	})
 	return empty, err
 }
 
-// members adds the pids (file "cgroup.procs") or thread ids ("tasks") of a folder and those below it. A folder that is gone
-// has none.
-func members(dir, file string, ids *[]int) error {
-	text, err := readFile(dir + "/" + file)
+// members adds the processes of a folder and those below it. A folder that is gone has none.
+func members(dir string, cgroup2 bool, pids *[]int) error {
+	procs, err := readIDs(dir + "/cgroup.procs")
+	if err != nil {
+		return err
+	}
+	if cgroup2 {
+		*pids = append(*pids, procs...)
+	} else if len(procs) > 0 {
+		tasks, err := readIDs(dir + "/tasks")
+		if err != nil {
+			return err
+		}
+		for _, pid := range procs {
+			if slices.Contains(tasks, pid) || leaderExited(pid) {
+				*pids = append(*pids, pid)
+			}
+			// Else another thread of the process is in here, but not its first: it is a runtime that forks (Spawn), we
+			// ourselves perhaps, and must not be taken for the container's.
+		}
+	}
+	return subfolders(dir, func(sub string) error { return members(sub, cgroup2, pids) })
+}
+
+// threads adds the thread ids of a v1 folder and those below it, ones of forking runtimes included.
+func threads(dir string, tids *[]int) error {
+	tasks, err := readIDs(dir + "/tasks")
+	if err != nil {
+		return err
+	}
+	*tids = append(*tids, tasks...)
+	return subfolders(dir, func(sub string) error { return threads(sub, tids) })
+}
+
+// readIDs reads a list of pids or thread ids. Ones outside of our PID namespace read 0 and are left out.
+func readIDs(file string) ([]int, error) {
+	text, err := readFile(file)
 	switch err {
 	case nil:
-	case unix.ENOENT, unix.ENODEV:
-		return nil
-	case unix.EOPNOTSUPP: // a threaded cgroup2 shows its threads only: the processes show in the domain above
-		text = ""
+	case unix.ENOENT, unix.ENODEV, // the cgroup is gone
+		unix.EOPNOTSUPP: // a threaded cgroup2 shows its threads only; its processes show in the domain above
+		return nil, nil
 	default:
-		return fmt.Errorf("read %s/%s: %w", dir, file, err)
+		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
+	var ids []int
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
 		if id, err := strconv.Atoi(line); err == nil && id > 0 {
-			*ids = append(*ids, id)
+			ids = append(ids, id)
 		}
 	}
-	return subfolders(dir, func(sub string) error { return members(sub, file, ids) })
+	return ids, nil
+}
+
+// leaderExited reports whether a process goes on without its first thread, which then is in no list of tasks any more.
+func leaderExited(pid int) bool {
+	stat, err := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	// PID (COMMAND) STATE; the command may hold anything.
+	end := strings.LastIndexByte(stat, ')')
+	return end >= 0 && strings.HasPrefix(stat[end+1:], " Z")
 }
 
 // subfolders calls f for each folder in dir.

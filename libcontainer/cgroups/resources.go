@@ -231,11 +231,12 @@ func readFile(path string) (string, error) {
 		return "", err
 	}
 	defer unix.Close(fd)
-	return readAll(fd)
+	return readAll(fd, 512)
 }
 
-func readAll(fd int) (string, error) {
-	buf := make([]byte, 0, 512)
+// readAll reads to the end; size is a guess.
+func readAll(fd, size int) (string, error) {
+	buf := make([]byte, 0, size)
 	for {
 		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
 		switch {

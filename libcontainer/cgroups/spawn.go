@@ -8,14 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Spawn calls fork so that the process which it starts is born in the container's cgroup; then it writes the final pids.max.
+// Spawn calls fork so that the process which it starts is born in the container's cgroup; then it writes
+// the limits that had to leave room for that.
 //
 //	caller            a thread of its own
 //	  |  go  ------->   LockOSThread
 //	  |                 "0" > tasks of each v1 hierarchy; the freezer, when not frozen, last
 //	  |                 fork(descriptor of the cgroup2 folder)
-//	  |                 "0" > tasks of where it came from: freezer, pids
-//	  |  <-- result --  pids.max
+//	  |                 "0" > tasks of where it came from: freezer, pids, memory
+//	  |  <-- result --  limits that left room: pids.max, small memory limits
 //	  |                 "0" > tasks of where it came from: the others
 //	  v                 UnlockOSThread
 //
@@ -30,14 +31,14 @@ import (
 // returns after that at best.
 //
 // errors.Is(err, ErrFrozen): the cgroup is frozen; see [Manager.SpawnFrozen]. A panic in fork comes out of Spawn. When fork
-// succeeded and Spawn fails none the less (pids.max could not be written), the process is there, and the caller's to kill.
+// succeeded and Spawn fails none the less (a limit could not be written), the process is there, and the caller's to kill.
 func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
 	return m.spawn(fork, false)
 }
 
 // SpawnFrozen is Spawn for a paused container (exec --ignore-paused): the process is born outside of the freezer, so that
 // neither the forking thread nor the process between fork and exec stops, and is moved into it when fork has
-// returned its pid. That move waits for RCU.
+// returned its pid. That move waits for an RCU grace period.
 func (m *Manager) SpawnFrozen(fork func(unifiedFD int) (pid int, err error)) error {
 	pid := 0
 	err := m.spawn(func(unifiedFD int) (err error) {
@@ -146,7 +147,7 @@ func (s *spawning) onThread() {
 	}
 	home := s.leave(s.urgent())
 	if s.err == nil {
-		s.err = s.m.tightenPids()
+		s.err = s.m.tighten()
 	}
 	finished = true
 	close(s.done)
@@ -183,15 +184,15 @@ func (s *spawning) forkInside() {
 		s.err = s.m.withRoom(s.fork, s.err)
 	}
 	if s.err == nil && len(s.joined) == 0 {
-		s.err = s.m.tightenPids()
+		s.err = s.m.tighten()
 	}
 }
 
-// urgent is how many hierarchies, counted from the last joined, are to be left before Spawn returns: the freezer, in which
-// somebody may stop us, and pids, in which we count.
+// urgent is how many hierarchies, counted from the last joined, are to be left before Spawn returns: those that the order of
+// folders puts last.
 func (s *spawning) urgent() int {
 	for i, f := range s.joined {
-		if f.has("pids") || f.has("freezer") {
+		if f.has("memory") || f.has("pids") || f.has("freezer") {
 			return len(s.joined) - i
 		}
 	}

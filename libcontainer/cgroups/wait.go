@@ -29,7 +29,7 @@ func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 		if _, err := unix.Seek(fd, 0, 0); err != nil {
 			return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
 		}
-		events, err := readAll(fd)
+		events, err := readAll(fd, 512)
 		if err == unix.ENODEV || err == nil && strings.Contains(events, line) {
 			return true, nil
 		}
@@ -93,7 +93,7 @@ func (m *Manager) WaitEmpty(limit time.Duration) error {
 		if empty, err := waitFolder(f.dir, f == &m.unified, deadline); err != nil || empty {
 			return err
 		}
-		return stillUsed("wait for cgroup", f.dir, limit)
+		return stillUsed("wait for cgroup", f.dir, f == &m.unified, limit)
 	})
 }
 
@@ -104,7 +104,7 @@ func waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
 	}
 	for {
 		var tids []int
-		if err := members(dir, "tasks", &tids); err != nil {
+		if err := threads(dir, &tids); err != nil {
 			return false, err
 		}
 		if len(tids) == 0 {
@@ -118,8 +118,8 @@ func waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
 	}
 }
 
-func stillUsed(operation, dir string, limit time.Duration) error {
+func stillUsed(operation, dir string, cgroup2 bool, limit time.Duration) error {
 	var pids []int
-	members(dir, "cgroup.procs", &pids)
+	members(dir, cgroup2, &pids)
 	return fmt.Errorf("%s %s: still in use after %v, by processes %v: %w", operation, dir, limit, pids, unix.EBUSY)
 }
