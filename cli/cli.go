@@ -1,0 +1,161 @@
+// Package cli is orlop's command line: flags, output, the log, and exit statuses. What the commands do is
+// libcontainer's.
+//
+// Exit statuses:
+//
+//	0    done
+//	1    failed, or wrongly called; the reason is on standard error and in the log
+//	255  exec: the process could not be started (run: 1)
+//	N    run and exec in the foreground: what the process returned
+//	128+N  run and exec in the foreground: signal N ended the process
+package cli
+
+import (
+	"errors"
+	"os"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+)
+
+// name is the program's name in messages and help, whatever the file is called.
+const name = "orlop"
+
+// program is one call of the command line.
+type program struct {
+	version               string
+	stdin, stdout, stderr *os.File
+	log                   logger
+	root                  string // state folder
+	status                int    // exit status of a call without error: that of the container's process
+}
+
+// Main runs the command line args, of which the first is the program's name, and returns the exit status. The streams are
+// those of a container in the foreground, too.
+func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
+	p := &program{version: version, stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr)}
+	err := p.run(args)
+	if errors.Is(err, errDone) {
+		err = nil
+	}
+	if err = p.log.finish(err); err != nil {
+		return exitStatus(err)
+	}
+	return p.status
+}
+
+func (p *program) run(args []string) error {
+	app := p.app(args)
+	args, err := arrange(app, args)
+	if err != nil {
+		return err
+	}
+	return app.Run(args)
+}
+
+// errDone ends the program early without an error: all was said.
+var errDone = errors.New("done")
+
+// builder makes one command. The table of commands is one of builders since a call needs one command only, and the
+// flags of all take longer to build than that one to run.
+type builder struct {
+	name  string
+	build func(*program) *cli.Command
+}
+
+func builders() [13]builder {
+	return [...]builder{
+		{"create", (*program).createCommand},
+		{"start", (*program).startCommand},
+		{"run", (*program).runCommand},
+		{"state", (*program).stateCommand},
+		{"list", (*program).listCommand},
+		{"exec", (*program).execCommand},
+		{"kill", (*program).killCommand},
+		{"delete", (*program).deleteCommand},
+		{"pause", (*program).pauseCommand},
+		{"resume", (*program).resumeCommand},
+		{"spec", (*program).specCommand},
+		{"plan", (*program).planCommand},
+		{"features", (*program).featuresCommand},
+	}
+}
+
+// commands builds the commands whose names are among the arguments: the one that is called must be. It builds all of them
+// when none is, or when help may be asked for.
+func (p *program) commands(args []string) []*cli.Command {
+	var list []*cli.Command
+	all := slices.ContainsFunc(args, func(arg string) bool {
+		return arg == "help" || arg == "h" || arg == "--help" || arg == "-help" || arg == "-h"
+	})
+	table := builders()
+	for {
+		for _, b := range table {
+			if all || slices.Contains(args, b.name) {
+				c := b.build(p)
+				c.Name = b.name
+				// Without this a container named "help" could not be addressed.
+				c.HideHelpCommand = true
+				c.OnUsageError = usage
+				list = append(list, c)
+			}
+		}
+		if all || len(list) > 0 {
+			return list
+		}
+		all = true
+	}
+}
+
+func (p *program) app(args []string) *cli.App {
+	return &cli.App{
+		Name:                      name,
+		HelpName:                  name,
+		Usage:                     "an OCI container runtime",
+		ArgsUsage:                 "",
+		HideVersion:               true, // its printer is a variable of the package; version.go has ours
+		Flags:                     p.globalFlags(),
+		Before:                    p.before,
+		Action:                    p.noCommand,
+		Commands:                  p.commands(args),
+		OnUsageError:              usage,
+		ExitErrHandler:            func(*cli.Context, error) {}, // Main returns the status, it doesn't exit
+		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one
+		CustomAppHelpTemplate:     cli.AppHelpTemplate + exitStatuses,
+		Reader:                    p.stdin,
+		Writer:                    p.stdout,
+		ErrWriter:                 p.stderr,
+	}
+}
+
+const exitStatuses = `
+EXIT STATUS:
+   0      done
+   1      failed, or wrongly called: the reason is on standard error and in the log
+   255    exec: the process could not be started
+   N      run and exec in the foreground: what the process returned
+   128+N  run and exec in the foreground: signal N ended the process
+`
+
+// noCommand is the action of a call that names no command that there is.
+func (p *program) noCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		return p.printVersion()
+	}
+	if c.Args().Present() {
+		return usagef("unknown command %q: see %s --help", c.Args().First(), name)
+	}
+	return cli.ShowAppHelp(c)
+}
+
+// runtime returns the library's view of the state folder.
+func (p *program) runtime() *libcontainer.Runtime {
+	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn}
+}
+
+// container loads the container that the first argument names.
+func (p *program) container(c *cli.Context) (*libcontainer.Container, error) {
+	return p.runtime().Load(c.Args().First())
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/specconv"
+)
+
+// usageError is a call that the command line doesn't allow.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+// usage is urfave's hook for flags that cannot be parsed: the message is enough, and its text is looked for (Podman
+// wants "flag needs an argument"); the whole help would bury it.
+func usage(c *cli.Context, err error, _ bool) error {
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		return usagef("%s: %v", c.Command.Name, err)
+	}
+	return usagef("%v", err)
+}
+
+// unsupportedError is a wish that cannot be fulfilled yet.
+type unsupportedError struct{ text string }
+
+func (e *unsupportedError) Error() string { return e.text }
+
+func unsupported(text string) error { return &unsupportedError{text} }
+
+// execError is a process that exec could not start: the exit status tells it from one that returned 1.
+type execError struct{ error }
+
+func (e execError) Unwrap() error { return e.error }
+
+// exitStatus returns the program's exit status for an error.
+func exitStatus(err error) int {
+	if e := (execError{}); errors.As(err, &e) {
+		return 255
+	}
+	return 1
+}
+
+// A detail is a structured field of the error's line in the log, beside its message.
+type detail struct{ key, value string }
+
+// details returns what is known of an error for programs to read:
+//
+//	code   what kind it is, see codeOf
+//	errno  the kernel's error, "EPERM"
+//	path   the file that it was about
+//	field  the field of config.json that it comes from
+//	step   the step of the container's set-up that failed
+func details(err error) []detail {
+	var list []detail
+	add := func(key, value string) {
+		if value != "" {
+			list = append(list, detail{key, value})
+		}
+	}
+	add("code", codeOf(err))
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		add("errno", unix.ErrnoName(errno))
+	}
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		add("path", e.Path)
+	} else if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
+		add("path", e.File)
+	}
+	field, step := origin(err)
+	add("field", field)
+	add("step", step)
+	return list
+}
+
+// origin returns the field of config.json that an error comes from and the step that failed, empty where it has none.
+func origin(err error) (field, step string) {
+	if e := (*setup.StepError)(nil); errors.As(err, &e) {
+		return e.Field, e.Title
+	}
+	if e := (specconv.Fault{}); errors.As(err, &e) {
+		return e.Path, ""
+	}
+	if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
+		return e.Field, ""
+	}
+	return "", ""
+}
+
+// codeOf names the kind of an error. The names are part of the interface.
+func codeOf(err error) string {
+	for _, known := range [...]struct {
+		err  error
+		code string
+	}{
+		{libcontainer.ErrExist, "exist"},
+		{libcontainer.ErrNotExist, "not-exist"},
+		{libcontainer.ErrInvalidID, "invalid-id"},
+		{specconv.ErrInvalidID, "invalid-id"},
+		{libcontainer.ErrNotRunning, "not-running"},
+		{libcontainer.ErrPaused, "paused"},
+		{libcontainer.ErrRunning, "running"},
+		{libcontainer.ErrStarted, "started"},
+		{libcontainer.ErrStopped, "stopped"},
+		{libcontainer.ErrIncomplete, "incomplete"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.code
+		}
+	}
+	if e := (*usageError)(nil); errors.As(err, &e) {
+		return "usage"
+	}
+	if e := (*unsupportedError)(nil); errors.As(err, &e) {
+		return "unsupported"
+	}
+	if e := (specconv.Fault{}); errors.As(err, &e) {
+		return "config"
+	}
+	if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
+		return "resource"
+	}
+	if e := (*setup.StepError)(nil); errors.As(err, &e) {
+		return "step"
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/libcontainer/console"
+)
+
+// signalRoom is how many signals are kept while the process is not there yet.
+const signalRoom = 256
+
+func subreaperFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "no-subreaper", Usage: "do not adopt the processes that lose their parent"}
+}
+
+// foreground is the caller's side of a process that it waits for.
+type foreground struct {
+	program *program
+	reaper  bool
+	signals chan os.Signal
+}
+
+// newForeground is called before the process is started, so that no signal is lost that comes meanwhile.
+func newForeground(p *program, reaper bool) (*foreground, error) {
+	f := &foreground{program: p, reaper: reaper, signals: make(chan os.Signal, signalRoom)}
+	signal.Notify(f.signals, forwarded()...)
+	if reaper {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return nil, fmt.Errorf("become subreaper: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// forwarded returns the signals that are passed on to the process: all that there are, but for
+//   - SIGCHLD, which tells of it;
+//   - SIGURG, by which Go's scheduler interrupts threads, and SIGPIPE, which is for who writes;
+//   - SIGWINCH, SIGTTIN and SIGTTOU, which are about our terminal: see console.Relay;
+//   - those that cannot be caught, or that mean a fault of our own.
+func forwarded() []os.Signal {
+	list := make([]os.Signal, 0, 64)
+	for s := unix.Signal(1); s <= 64; s++ {
+		switch s {
+		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU,
+			unix.SIGKILL, unix.SIGSTOP, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGPROF,
+			32, 33: // the C library's own
+		default:
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// wait relays signals and the terminal until the process has ended, and returns its status.
+func (f *foreground) wait(process *libcontainer.Process) (status int, err error) {
+	defer process.Close()
+	p := f.program
+	if master := process.Console(); master != nil {
+		defer master.Close()
+		relay, err := console.Attach(master, p.stdin, p.stdout)
+		if err != nil {
+			// The process runs, and nobody can see or end it.
+			_ = process.Signal(unix.SIGKILL)
+			_, _ = f.reap(process)
+			return 0, err
+		}
+		defer func() {
+			// The status counts, whether or not somebody was there to read the last of the output.
+			if err := relay.Finish(); err != nil {
+				p.log.warn(err.Error())
+			}
+		}()
+	}
+	go func() {
+		for s := range f.signals {
+			if s, ok := s.(unix.Signal); ok {
+				_ = process.Signal(s) // it may have ended
+			}
+		}
+	}()
+	status, err = f.reap(process)
+	signal.Stop(f.signals)
+	return status, err
+}
+
+func (f *foreground) reap(process *libcontainer.Process) (int, error) {
+	if f.reaper {
+		return process.WaitReaping()
+	}
+	return process.Wait()
+}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Where containers are known, by default.
+const (
+	rootFolder    = "/run/orlop" // root's
+	userFolder    = "orlop"      // below XDG_RUNTIME_DIR, another user's
+	xdgRuntimeDir = "XDG_RUNTIME_DIR"
+)
+
+func (p *program) globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "root", Usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
+		&cli.StringFlag{Name: "log", Usage: "append warnings and the error to `FILE`, not warnings to standard error"},
+		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT` of the log: text or json", Value: "text"},
+		&cli.StringFlag{Name: "log-level", Usage: "least `LEVEL` that is logged: error, warning, info or debug", Value: "warning"},
+		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
+		&cli.StringFlag{Name: "rootless", Usage: "whether the caller lacks root's rights, `WHEN`: true, false or auto", Value: "auto"},
+		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "refused: cgroups by systemd are not supported yet"},
+		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+	}
+}
+
+// before takes the global flags. It runs before any command.
+func (p *program) before(c *cli.Context) error {
+	if c.Bool("version") {
+		if err := p.printVersion(); err != nil {
+			return err
+		}
+		return errDone
+	}
+	if err := p.openLog(c); err != nil {
+		return err
+	}
+	if c.Bool("systemd-cgroup") {
+		return unsupported("--systemd-cgroup: cgroups by systemd are not supported yet")
+	}
+	rootless, err := parseRootless(c.String("rootless"))
+	if err != nil {
+		return err
+	}
+	p.root = c.String("root")
+	if p.root == "" {
+		p.root = defaultRoot(rootless, os.Geteuid(), os.Getenv, os.ReadFile)
+	} else if p.root, err = filepath.Abs(p.root); err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, c.Args().Slice(), p.root))
+	return nil
+}
+
+func (p *program) openLog(c *cli.Context) error {
+	format, level := c.String("log-format"), c.String("log-level")
+	switch format {
+	case "text":
+	case "json":
+		p.log.json = true
+	default:
+		return usagef("--log-format %q: must be text or json", format)
+	}
+	var ok bool
+	if p.log.level, ok = parseLevel(level); !ok {
+		return usagef("--log-level %q: must be error, warning, info or debug", level)
+	}
+	if c.Bool("debug") {
+		p.log.level = levelDebug
+	}
+	file := c.String("log")
+	if file == "" || file == "/dev/stderr" {
+		return nil
+	}
+	// Synchronous, as with runc: the engine looks into it when we have ended, and may be on the other side of a crash.
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
+	if err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	p.log.file = f
+	return nil
+}
+
+// rootlessness is the value of --rootless.
+type rootlessness int
+
+const (
+	rootlessAuto rootlessness = iota
+	rootlessYes
+	rootlessNo
+)
+
+func parseRootless(s string) (rootlessness, error) {
+	if s == "auto" {
+		return rootlessAuto, nil
+	}
+	yes, err := strconv.ParseBool(s)
+	switch {
+	case err != nil:
+		return 0, usagef("--rootless %q: must be true, false or auto", s)
+	case yes:
+		return rootlessYes, nil
+	}
+	return rootlessNo, nil
+}
+
+// defaultRoot returns the state folder for a caller who names none, as runc chooses it: root in a user namespace is a
+// user who lacks root's rights, unless USER says that it is the namespace's own root.
+func defaultRoot(r rootlessness, euid int, getenv func(string) string, readFile func(string) ([]byte, error)) string {
+	xdg := getenv(xdgRuntimeDir)
+	if xdg == "" || r == rootlessNo {
+		return rootFolder
+	}
+	if r == rootlessAuto && euid == 0 {
+		idMap, err := readFile("/proc/self/uid_map")
+		if err != nil || initialIDMap(string(idMap)) || getenv("USER") == "root" {
+			return rootFolder
+		}
+	}
+	return filepath.Join(xdg, userFolder)
+}
+
+// initialIDMap reports whether a uid_map maps all ids to themselves, as the initial user namespace's does.
+func initialIDMap(idMap string) bool {
+	fields := strings.Fields(idMap)
+	return len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"
+}

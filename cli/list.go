@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+)
+
+func (p *program) listCommand() *cli.Command {
+	return &cli.Command{
+		Usage:       "list the containers in the state folder",
+		Description: "Lists all containers that --root knows of, stopped ones too.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: table or json", Value: "table"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the ids only"},
+		},
+		Action: p.list,
+	}
+}
+
+func (p *program) list(c *cli.Context) error {
+	if err := argsFor(c, 0, 0, "none"); err != nil {
+		return err
+	}
+	format := c.String("format")
+	if format != "table" && format != "json" {
+		return usagef("list: --format %q: must be table or json", format)
+	}
+	containers, err := p.runtime().List()
+	if err != nil {
+		return err
+	}
+	if c.Bool("quiet") {
+		for _, container := range containers {
+			if _, err := fmt.Fprintln(p.stdout, container.ID()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	list := make([]*libcontainer.Status, 0, len(containers)) // not nil: an empty array, not null
+	for _, container := range containers {
+		s, err := container.Status()
+		switch {
+		case errors.Is(err, libcontainer.ErrNotExist): // deleted meanwhile
+		case err != nil:
+			// One that is damaged must not hide the others.
+			p.log.warn(err.Error())
+		default:
+			list = append(list, s)
+		}
+	}
+	if format == "json" {
+		return json.NewEncoder(p.stdout).Encode(list)
+	}
+	return writeTable(p.stdout, list)
+}
+
+// writeTable writes the table with runc's columns and spaces.
+func writeTable(w io.Writer, list []*libcontainer.Status) error {
+	t := tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
+	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
+	for _, s := range list {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n",
+			s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/specconv"
+)
+
+func (p *program) runCommand() *cli.Command {
+	return &cli.Command{
+		Usage:     "make a container and start its program",
+		ArgsUsage: idUsage,
+		Description: "Makes the container that config.json in the bundle describes, runs its program, and deletes the container when that has\n" +
+			"ended. Signals are passed on to it. The exit status is the program's.",
+		Flags: append(append(planFlags(), streamFlags()...),
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the program runs, and leave the container to delete"},
+			&cli.BoolFlag{Name: "keep", Usage: "do not delete the container when its program has ended"},
+			subreaperFlag(),
+		),
+		Action: p.runContainer,
+	}
+}
+
+func (p *program) runContainer(c *cli.Context) error {
+	if err := oneID(c); err != nil {
+		return err
+	}
+	b, err := p.loadBundle(c)
+	if err != nil {
+		return err
+	}
+	detach := c.Bool("detach")
+	o, err := p.createOptions(c, b, detach)
+	if err != nil {
+		return err
+	}
+	id := c.Args().First()
+	if detach {
+		_, err := p.runtime().Run(id, b, o)
+		return err
+	}
+	return p.runForeground(c, id, b, o)
+}
+
+func (p *program) runForeground(c *cli.Context, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+	f, err := newForeground(p, !c.Bool("no-subreaper"))
+	if err != nil {
+		return err
+	}
+	container, err := p.runtime().Run(id, b, o)
+	if err != nil {
+		return err
+	}
+	p.log.succeed()
+	p.status, err = f.wait(container.Process())
+	if c.Bool("keep") {
+		return err
+	}
+	return errors.Join(err, container.Delete())
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+)
+
+func (p *program) stateCommand() *cli.Command {
+	return &cli.Command{
+		Usage:       "print the state of a container",
+		ArgsUsage:   idUsage,
+		Description: "Prints the state as the OCI runtime specification has it, and what runc adds to that, as JSON.",
+		Action: func(c *cli.Context) error {
+			if err := oneID(c); err != nil {
+				return err
+			}
+			container, err := p.container(c)
+			if err != nil {
+				return err
+			}
+			s, err := container.Status()
+			if err != nil {
+				return err
+			}
+			_, err = p.stdout.Write(append(appendStatus(nil, s), '\n'))
+			return err
+		},
+	}
+}
+
+// appendStatus appends a status as json.MarshalIndent has it, in runc's order. It is written out by hand to be quick:
+// engines ask often.
+func appendStatus(b []byte, s *libcontainer.Status) []byte {
+	field := func(key, value string) {
+		b = appendJSON(append(b, "\n  "...), key)
+		b = append(appendJSON(append(b, ": "...), value), ',')
+	}
+	b = append(b, '{')
+	field("ociVersion", s.OCIVersion)
+	field("id", s.ID)
+	b = append(strconv.AppendInt(append(b, "\n  \"pid\": "...), int64(s.Pid), 10), ',')
+	field("status", string(s.Status))
+	field("bundle", s.Bundle)
+	field("rootfs", s.Rootfs)
+	field("created", s.Created.Format(time.RFC3339Nano))
+	if len(s.Annotations) > 0 {
+		b = append(b, "\n  \"annotations\": {"...)
+		keys := make([]string, 0, len(s.Annotations))
+		for key := range s.Annotations {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		for i, key := range keys {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendJSON(append(b, "\n    "...), key)
+			b = appendJSON(append(b, ": "...), s.Annotations[key])
+		}
+		b = append(b, "\n  },"...)
+	}
+	b = appendJSON(append(b, "\n  \"owner\": "...), s.Owner)
+	return append(b, "\n}"...)
+}
