@@ -144,3 +144,35 @@ func TestLoad(t *testing.T) {
 		t.Errorf("order of joining: %s", got)
 	}
 }
+
+func TestSub(t *testing.T) {
+	m, err := New(hybridLayout(), "/p", "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sub, want := range map[string][3]string{ // cpu, cpuset, cgroup2
+		"a/b":          {"/p/a/b", "/p/a/b", "/p/a/b"},
+		"/":            {"/p", "/p", "/p"},
+		"cpu:/a":       {"/p/a", "/p", "/p"},
+		"cpuset,cpu:a": {"/p/a", "/p/a", "/p"},
+	} {
+		s, err := m.Sub(sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths := s.Paths()
+		for i, dir := range []string{"/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/unified"} {
+			if got := paths[[]string{"cpu", "cpuset", ""}[i]]; got != dir+want[i] {
+				t.Errorf("%q: %s, want %s", sub, got, dir+want[i])
+			}
+		}
+	}
+	if got := m.Paths()["cpu"]; got != "/sys/fs/cgroup/cpu,cpuacct/p" {
+		t.Errorf("Sub changed its receiver: %s", got)
+	}
+	for _, bad := range []string{"..", "a/../../b", "cpu:../x", "rdma:x", ":x", "a\x00"} {
+		if _, err := m.Sub(bad); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}

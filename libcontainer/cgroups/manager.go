@@ -112,6 +112,34 @@ func Load(layout Layout, paths map[string]string) *Manager {
 	return m
 }
 
+// Sub gives the manager of an existing cgroup below the container's, for exec --cgroup: "PATH", or "CONTROLLER[,CONTROLLER...]:PATH"
+// to go below in the hierarchies of these controllers alone (v1; named ones as "name=..."). A path with ".." is an
+// error; "/" is the container's own cgroup. That the folders are there shows at Spawn.
+func (m *Manager) Sub(sub string) (*Manager, error) {
+	list, unsafePath, limited := strings.Cut(sub, ":")
+	if !limited {
+		unsafePath = sub
+	}
+	if err := checkPath(unsafePath + "/x"); err != nil {
+		return nil, fmt.Errorf("cgroup %q: %w", sub, err)
+	}
+	s := &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedOnly: m.unifiedOnly}
+	if !limited {
+		return s, s.all(func(f *folder) error {
+			f.dir = path.Join(f.dir, unsafePath)
+			return nil
+		})
+	}
+	for controller := range strings.SplitSeq(list, ",") {
+		f := m.v1(controller)
+		if f == nil {
+			return nil, fmt.Errorf("cgroup %q: controller %q: %w", sub, controller, errNoController)
+		}
+		s.v1(controller).dir = path.Join(f.dir, unsafePath)
+	}
+	return s, nil
+}
+
 // order puts last what a forking thread is to join last and leave first: the freezer, since who freezes the container while
 // the thread is in there stops the runtime too; before it pids, in which the thread counts; and memory, where what it does is charged.
 func (m *Manager) order() {
