@@ -209,6 +209,10 @@ func TestDelegate(t *testing.T) {
 	if !errors.As(err, &re) || re.Field != "linux.resources.memory.limit" || !errors.Is(err, errNotDelegated) {
 		t.Errorf("a controller that stays away: error %v", err)
 	}
+	err = manager(tree()).delegate([]setting{{"rdma", "rdma.max", "1", "linux.resources.rdma", false}})
+	if !errors.Is(err, errNoController) {
+		t.Errorf("a controller that is not there at all: error %v", err)
+	}
 	full := fakeTree(t, map[string]string{"p/cgroup.controllers": "cpu", "p/c/cgroup.controllers": "cpu"})
 	if err := manager(full).delegate(nil); err != nil {
 		t.Errorf("all is there, yet more was looked at: %v", err)

@@ -48,9 +48,15 @@ func (m *Manager) delegate(list []setting) error {
 		return err
 	}
 	for i := range list {
-		if s := &list[i]; slices.Contains(needed, s.controller) && !slices.Contains(have, s.controller) {
-			return &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: errNotDelegated}
+		s := &list[i]
+		if !slices.Contains(needed, s.controller) || slices.Contains(have, s.controller) {
+			continue
 		}
+		err := errNotDelegated
+		if top, _ := controllers(m.unified.mount, "cgroup.controllers"); !slices.Contains(top, s.controller) {
+			err = errNoController
+		}
+		return &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: err}
 	}
 	return nil
 }
@@ -58,7 +64,7 @@ func (m *Manager) delegate(list []setting) error {
 // enable gives the children of dir the controllers that mount has, from the top down. One that cannot be given (cpu
 // with real-time processes about, a cgroup of another owner) is left out: whether it is needed, the caller looks at the end.
 func enable(mount, dir string) error {
-	if dir != mount && strings.HasPrefix(dir, mount+"/") {
+	if mount != "" && strings.HasPrefix(dir, mount+"/") {
 		if err := enable(mount, path.Dir(dir)); err != nil {
 			return err
 		}
