@@ -51,6 +51,7 @@ func New(t testing.TB, changes ...func(*specs.Spec)) *Box {
 	b := &Box{T: t, Dir: dir, Root: filepath.Join(dir, "state"), Bundle: filepath.Join(dir, "bundle"),
 		ID: fmt.Sprintf("box-%d-%d", os.Getpid(), serial.Add(1))}
 	b.Rootfs = filepath.Join(b.Bundle, "rootfs")
+	shared.keep(b)
 	t.Cleanup(b.close)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)

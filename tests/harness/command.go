@@ -29,7 +29,7 @@ type Command struct {
 	Env            []string   // added to the test's own
 	Dir            string
 	Wrap           []string // a command that runs the runtime: strace, setpriv, ...
-	Session        bool     // in a session of its own, so that no terminal is there
+	Terminal       bool     // in a session of its own whose terminal is Stdin
 }
 
 // Result is what a command came to. Stdout and Stderr are empty where the caller gave files.
@@ -69,7 +69,7 @@ func (c *Command) Start() *Process {
 	cmd.Stdin, cmd.ExtraFiles, cmd.Dir = c.Stdin, c.Files, c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.WaitDelay = timeLimit
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: c.Session}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: c.Terminal, Setctty: c.Terminal}
 	p := &Process{box: b, cmd: cmd}
 	cmd.Stdout, p.out = b.output(c.Stdout, "stdout")
 	cmd.Stderr, p.err = b.output(c.Stderr, "stderr")
@@ -186,4 +186,15 @@ func (r Result) Fails(b *Box, text string) Result {
 		b.T.Fatalf("%q: status %d, want a failure with %q\nstdout: %s\nstderr: %s", r.Args, r.Status, text, r.Stdout, r.Stderr)
 	}
 	return r
+}
+
+// Aside runs another command than the runtime to its end.
+func (b *Box) Aside(cmd *exec.Cmd) {
+	b.T.Helper()
+	if err := shared.reaper.start(cmd); err != nil {
+		b.T.Fatal(err)
+	}
+	if err := shared.reaper.wait(cmd); err != nil {
+		b.T.Fatalf("%q: %v", cmd.Args, err)
+	}
 }

@@ -26,6 +26,7 @@ func (b *Box) close() {
 		}
 	}
 	b.deleteAll() // what a killed command still made
+	defer shared.drop(b)
 	for _, leak := range b.leaks() {
 		b.T.Errorf("left behind: %s", leak)
 	}
@@ -65,10 +66,7 @@ func (b *Box) CheckClean() {
 // leaks names what is left of the test's containers.
 func (b *Box) leaks() []string {
 	var found []string
-	for _, pid := range shared.reaper.settle(2 * time.Second) {
-		if slices.ContainsFunc(b.running, func(p *Process) bool { return p.Pid == pid && p.result == nil }) {
-			continue
-		}
+	for _, pid := range shared.reaper.settle(2*time.Second, b.accounted) {
 		found = append(found, "process "+describe(pid))
 		unix.Kill(pid, unix.SIGKILL)
 	}
@@ -94,6 +92,25 @@ func (b *Box) leaks() []string {
 		}
 	}
 	return append(found, holders(b.Dir)...)
+}
+
+// accounted tells whether a process is a command that still runs, or belongs to another box that is in use.
+func (b *Box) accounted(pid int) bool {
+	cgroups, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return true // gone
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	for _, box := range shared.boxes {
+		if slices.ContainsFunc(box.running, func(p *Process) bool { return p.Pid == pid && p.result == nil }) {
+			return true
+		}
+		if box != b && strings.Contains(string(cgroups), CgroupParent()+"/"+box.ID+"\n") {
+			return true
+		}
+	}
+	return false
 }
 
 // describe names a process with its command line.

@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +22,7 @@ import (
 // marks the process that stands in its own mount namespace already.
 const privateEnv = "ORLOP_TEST_PRIVATE"
 
-// world is what all tests of one process share. It is made in Main and not changed afterwards.
+// world is what all tests of one process share. It is made in Main; afterwards only boxes changes.
 type world struct {
 	runtime string // path of the runtime's binary
 	name    string // "orlop", "runc", "crun"
@@ -30,6 +32,21 @@ type world struct {
 	cgroups []string // mount points of all cgroup hierarchies
 	reaper  *reaper
 	skip    string // why no test can run here; "" when they can
+
+	mu    sync.Mutex
+	boxes []*Box // in use
+}
+
+func (w *world) keep(b *Box) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.boxes = append(w.boxes, b)
+}
+
+func (w *world) drop(b *Box) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.boxes = slices.DeleteFunc(w.boxes, func(box *Box) bool { return box == b })
 }
 
 // shared is set once by Main, before any test runs.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,15 +97,16 @@ func (r *reaper) waitOrphan(pid int, limit time.Duration) (unix.WaitStatus, bool
 	}
 }
 
-// settle waits until no process is left below this one, and returns those that are after the time limit.
-func (r *reaper) settle(limit time.Duration) []int {
+// settle waits until no process is left below this one but those to be ignored, and returns those that are
+// after the time limit.
+func (r *reaper) settle(limit time.Duration, ignore func(pid int) bool) []int {
 	timer := time.After(limit)
 	for {
 		r.mu.Lock()
 		change := r.change
 		r.mu.Unlock()
 		r.sweep()
-		left := descendants()
+		left := slices.DeleteFunc(descendants(), ignore)
 		if len(left) == 0 {
 			return nil
 		}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+func mkfifo(t *testing.T, path string) {
+	t.Helper()
+	must(t, unix.Mkfifo(path, 0o644))
+}
+
+// TestExeOfCreated: a created container's process is no file of the host (CVE-2019-5736).
+func TestExeOfCreated(t *testing.T) {
+	harness.OrlopOnly(t, "others wait in their own binary")
+	b := harness.New(t)
+	b.Create()
+	exe := link(t, "/proc/"+strconv.Itoa(b.State().Pid)+"/exe")
+	if !strings.HasPrefix(exe, "/memfd:orlop") {
+		t.Errorf("/proc/PID/exe is %q, want a memfd", exe)
+	}
+}
+
+// TestNoReexec: nobody executes the runtime's own binary, but the one who calls it.
+func TestNoReexec(t *testing.T) {
+	harness.OrlopOnly(t, "runc executes itself to enter the container")
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace")
+	}
+	b := harness.New(t)
+	trace := filepath.Join(b.Dir, "trace")
+	c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
+	c.Wrap = []string{strace, "-f", "-qq", "-o", trace, "-e", "trace=execve,execveat"}
+	r := c.Run()
+	if r.Status != 0 && strings.Contains(r.Stderr, "ptrace") {
+		t.Skipf("strace can't trace here: %s", r.Stderr)
+	}
+	r.OK(b)
+	own, program := 0, 0
+	for line := range strings.Lines(read(t, trace)) {
+		if strings.Contains(line, harness.Runtime()) || strings.Contains(line, "/proc/self/exe") {
+			own++
+		}
+		if strings.Contains(line, `"/bin/true"`) {
+			program++
+		}
+	}
+	if own != 1 || program == 0 {
+		t.Errorf("the runtime's binary is executed %d times, want 1:\n%s", own, read(t, trace))
+	}
+}
+
+// TestSmallMemory: /bin/true runs under 256 KiB.
+func TestSmallMemory(t *testing.T) {
+	harness.OrlopOnly(t, "runc needs some MiB")
+	limit := int64(262144)
+	b := harness.New(t)
+	b.Spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+	b.Write()
+	for range 5 {
+		b.OK("run", "--bundle", b.Bundle, b.ID)
+	}
+}
+
+// TestLimits: what the cgroup has been given, as the kernel shows it.
+func TestLimits(t *testing.T) {
+	memory, pids, quota, period, shares := int64(64<<20), int64(50), int64(20000), uint64(100000), uint64(512)
+	b := harness.New(t)
+	b.Spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &memory}
+	b.Spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: &pids}
+	b.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period, Shares: &shares}
+	got := b.Sh(`cd /sys/fs/cgroup
+cat memory.max memory/memory.limit_in_bytes 2>/dev/null
+cat pids.max pids/pids.max 2>/dev/null
+cat cpu.max cpu/cpu.cfs_quota_us 2>/dev/null
+true`)
+	fields := strings.Fields(got)
+	if len(fields) < 3 || fields[0] != "67108864" || fields[1] != "50" || fields[2] != "20000" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestPidsLimitOfOne: the runtime's own threads don't count.
+func TestPidsLimitOfOne(t *testing.T) {
+	harness.OrlopOnly(t, "others need more to start")
+	one := int64(1)
+	b := harness.New(t)
+	b.Spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: &one}
+	b.Write()
+	b.OK("run", "--bundle", b.Bundle, b.ID)
+}
+
+// TestProcSelfExe: a process that is /proc/self/exe, or asks for it as its interpreter, doesn't get the host's binary.
+func TestProcSelfExe(t *testing.T) {
+	before := sha256.Sum256([]byte(read(t, harness.Runtime())))
+	for name, args := range map[string][]string{"args": {"/proc/self/exe", "--version"}, "script": {"/opt-script"}, "link": {"/opt-link", "--version"}} {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t, harness.Writable, harness.Args(args...))
+			must(t, os.WriteFile(filepath.Join(b.Rootfs, "opt-script"), []byte("#!/proc/self/exe\n"), 0o755))
+			must(t, os.Symlink("/proc/self/exe", filepath.Join(b.Rootfs, "opt-link")))
+			r := b.Do("run", "--bundle", b.Bundle, b.ID)
+			if harness.Name() == "orlop" && strings.Contains(r.Stdout, "spec:") {
+				t.Errorf("the runtime runs in the container: %s", r.Stdout)
+			}
+		})
+	}
+	if after := sha256.Sum256([]byte(read(t, harness.Runtime()))); !bytes.Equal(before[:], after[:]) {
+		t.Error("the runtime's binary has changed")
+	}
+}
+
+// TestManyStateReaders: state is read whole while containers come and go.
+func TestManyStateReaders(t *testing.T) {
+	b := harness.New(t)
+	b.Create()
+	var processes []*harness.Process
+	for range 10 {
+		processes = append(processes, b.Cmd("state", b.ID).Start())
+	}
+	b.OK("start", b.ID)
+	for i, p := range processes {
+		if r := p.Wait(); r.Status != 0 || !strings.Contains(r.Stdout, `"status"`) {
+			t.Errorf("reader %d: %s", i, fmt.Sprint(r))
+		}
+	}
+}
+
+// TestKilledCreate: what a create leaves that was killed at any moment, delete --force removes.
+func TestKilledCreate(t *testing.T) {
+	harness.OrlopOnly(t, "others leave cgroups and processes")
+	for moment := range 20 {
+		b := harness.New(t)
+		p := b.Cmd("create", "--bundle", b.Bundle, b.ID).Start()
+		wait := exec.Command("sleep", fmt.Sprintf("0.%03d", moment)) // the moment is the test's parameter
+		b.Aside(wait)
+		p.Signal(unix.SIGKILL)
+		p.Wait()
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+	}
+}
