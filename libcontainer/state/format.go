@@ -48,6 +48,7 @@ func (r *Record) format() []byte {
 	w.line("created", r.Created.UTC().Format(time.RFC3339Nano))
 	w.line("owner", strconv.Itoa(r.Owner))
 	w.line("terminal", strconv.FormatBool(r.Terminal))
+	w.line("sharedCgroup", strconv.FormatBool(r.SharedCgroup))
 	for _, key := range slices.Sorted(maps.Keys(r.Annotations)) {
 		w.text("annotation", key, r.Annotations[key])
 	}
@@ -139,6 +140,8 @@ func (r *Record) parseLine(line string) (err error) {
 		r.Owner, err = strconv.Atoi(v.word())
 	case "terminal":
 		r.Terminal, err = strconv.ParseBool(v.word())
+	case "sharedCgroup":
+		r.SharedCgroup, err = strconv.ParseBool(v.word())
 	case "annotation":
 		put(&r.Annotations, v.text(), v.text())
 	case "cgroup":

@@ -30,6 +30,8 @@ type Record struct {
 	Annotations map[string]string
 	// CgroupPaths are the folders of the container's cgroups, by controller or name; "" is the unified one.
 	CgroupPaths map[string]string
+	// SharedCgroup says that the cgroup was there before the container, so that others may be in it.
+	SharedCgroup bool
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
 	Namespaces []Namespace
 
