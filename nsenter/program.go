@@ -257,11 +257,11 @@ func (p *Program) append(code uint16, args []Arg) *Op {
 		args = args[:len(op.args)]
 	}
 	for i, a := range args {
-		if a == nil {
+		if a != nil {
+			op.args[i] = a.operand()
+		} else if op.mistake == nil {
 			op.mistake = fmt.Errorf("argument %d is nil", i)
-			continue
 		}
-		op.args[i] = a.operand()
 	}
 	return op
 }
