@@ -55,13 +55,11 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 	if p.count+1 > maxOps {
 		return nil, fmt.Errorf("program: %d operations, %d at most", p.count, maxOps-1)
 	}
-	ops, err := p.encodeOps(fds)
-	if err != nil {
+	text := make([]byte, opsOffset+opSize*(p.count+1))
+	copy(text[codeOffset:], code)
+	if err := p.encodeOps(text[opsOffset:], fds); err != nil {
 		return nil, err
 	}
-	text := make([]byte, opsOffset, opsOffset+len(ops))
-	copy(text[codeOffset:], code)
-	text = append(text, ops...)
 	data := make([]byte, heapOffset, heapOffset+len(p.data))
 	if n, ok := fds[channelName]; ok {
 		binary.LittleEndian.PutUint64(data[regsOffset+8*int(Channel):], uint64(n))
@@ -71,21 +69,20 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 	return &Image{text: text, data: data}, nil
 }
 
-// encodeOps writes the records that the interpreter reads; their layout stands in interp_amd64.s.
-func (p *Program) encodeOps(fds map[string]int) ([]byte, error) {
+// encodeOps writes the records, and that of the exit behind them, that the interpreter reads; their layout stands in interp_amd64.s.
+func (p *Program) encodeOps(out []byte, fds map[string]int) error {
 	exit := Op{code: unix.SYS_EXIT_GROUP, dst: noRegister}
-	exit.args[0] = Int(exitFailed).operand()
-	out := make([]byte, opSize*(p.count+1))
+	exit.args[0] = Int(exitFailed).operand(p)
 	for i := range p.count + 1 {
 		op := &exit
 		if i < p.count {
 			op = &p.ops[i/opBlock][i%opBlock]
 		}
 		if err := p.encodeOp(out[i*opSize:(i+1)*opSize], i, op, fds); err != nil {
-			return nil, fmt.Errorf("program: operation %d (%s, step %d): %w", i, op.Name(), op.Step, err)
+			return fmt.Errorf("program: operation %d (%s, step %d): %w", i, op.Name(), op.Step, err)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func (p *Program) encodeOp(rec []byte, index int, op *Op, fds map[string]int) error {
@@ -116,9 +113,9 @@ func (p *Program) encodeOp(rec []byte, index int, op *Op, fds map[string]int) er
 			}
 			rec[2] |= 1 << j
 		case descriptor:
-			n, ok := fds[a.name]
+			n, ok := fds[p.names[v]]
 			if !ok {
-				return fmt.Errorf("descriptor %q is not passed", a.name)
+				return fmt.Errorf("descriptor %q is not passed", p.names[v])
 			}
 			v = uint64(n)
 		}

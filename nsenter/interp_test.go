@@ -228,7 +228,7 @@ func listing(p *Program) string {
 			case register:
 				fmt.Fprintf(&b, " r%d", a.value)
 			case descriptor:
-				fmt.Fprintf(&b, " fd(%s)", a.name)
+				fmt.Fprintf(&b, " fd(%s)", p.names[a.value])
 			default:
 				fmt.Fprintf(&b, " %#x", a.value)
 			}

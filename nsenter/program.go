@@ -50,7 +50,7 @@ const exitFailed = 125
 
 // Arg is an argument of an operation: an immediate value, the address of data in the image, a register, or
 // a descriptor that is passed by name. The zero value is the immediate 0.
-type Arg interface{ operand() operand }
+type Arg interface{ operand(p *Program) operand }
 
 type operandKind uint8
 
@@ -62,29 +62,35 @@ const (
 
 type operand struct {
 	kind  operandKind
-	value uint64
-	name  string
+	value uint64 // for a descriptor, the index of its name
 }
 
 // Int is an immediate argument.
 type Int int
 
-func (i Int) operand() operand { return operand{value: uint64(i)} }
+func (i Int) operand(*Program) operand { return operand{value: uint64(i)} }
 
 // Addr is the address of data in the image.
 type Addr uint64
 
-func (a Addr) operand() operand { return operand{value: uint64(a)} }
+func (a Addr) operand(*Program) operand { return operand{value: uint64(a)} }
 
 // Reg is a register: a 64-bit word that takes the result of one operation and is an argument of others.
 type Reg uint8
 
-func (r Reg) operand() operand { return operand{kind: register, value: uint64(r)} }
+func (r Reg) operand(*Program) operand { return operand{kind: register, value: uint64(r)} }
 
 // FD is a descriptor that the starter passes under this name; nobody but [Start] knows its number.
 type FD string
 
-func (f FD) operand() operand { return operand{kind: descriptor, name: string(f)} }
+func (f FD) operand(p *Program) operand {
+	i := slices.Index(p.names, string(f))
+	if i < 0 {
+		i = len(p.names)
+		p.names = append(p.names, string(f))
+	}
+	return operand{kind: descriptor, value: uint64(i)}
+}
 
 // Label is a place in the program that operations jump to. The zero value is none.
 type Label int
@@ -96,6 +102,7 @@ type Program struct {
 	count   int    // of operations
 	data    []byte
 	strings map[string]Addr
+	names   []string // of descriptors
 	// Words of the data that hold addresses are final from the start, so only labels are left to resolve.
 	labels []int // of label n+1: index of an operation, -1 while not placed
 	step   int
@@ -258,7 +265,7 @@ func (p *Program) append(code uint16, args []Arg) *Op {
 	}
 	for i, a := range args {
 		if a != nil {
-			op.args[i] = a.operand()
+			op.args[i] = a.operand(p)
 		} else if op.mistake == nil {
 			op.mistake = fmt.Errorf("argument %d is nil", i)
 		}

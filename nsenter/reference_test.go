@@ -66,7 +66,7 @@ func lowerForReference(p *Program, fds map[string]int) []refOp {
 		for j, a := range op.args {
 			r.args[j] = refArg{a.kind == register, a.value}
 			if a.kind == descriptor {
-				r.args[j].value = uint64(fds[a.name])
+				r.args[j].value = uint64(fds[p.names[a.value]])
 			}
 		}
 		ops = append(ops, r)
