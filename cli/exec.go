@@ -198,7 +198,7 @@ func setUser(u *specs.User, s string) error {
 // parseUserID parses a user's or group's number. The greatest one means none to the kernel.
 func parseUserID(s string) (uint32, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
-	return uint32(n), err == nil && n != 1<<32-1 && s[0] != '+'
+	return uint32(n), err == nil && n != 1<<32-1
 }
 
 // addCapabilities adds capabilities to those that the process may have and has. They do not become inheritable, and so

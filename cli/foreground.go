@@ -57,9 +57,9 @@ func forwarded() []os.Signal {
 	return list
 }
 
-// wait relays signals and the terminal until the process has ended, and returns its status.
+// wait relays signals and the terminal until the process has ended, and returns its status. The process stays open for
+// signals that come late.
 func (f *foreground) wait(process *libcontainer.Process) (status int, err error) {
-	defer process.Close()
 	p := f.program
 	if master := process.Console(); master != nil {
 		defer master.Close()
@@ -84,9 +84,8 @@ func (f *foreground) wait(process *libcontainer.Process) (status int, err error)
 			}
 		}
 	}()
-	status, err = f.reap(process)
-	signal.Stop(f.signals)
-	return status, err
+	// The signals stay caught until the program ends: one that came while the container is deleted would leave half of it.
+	return f.reap(process)
 }
 
 func (f *foreground) reap(process *libcontainer.Process) (int, error) {

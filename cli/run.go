@@ -59,5 +59,11 @@ func (p *program) runForeground(c *cli.Context, id string, b *specconv.Bundle, o
 	if c.Bool("keep") {
 		return err
 	}
-	return errors.Join(err, container.Delete())
+	deleteErr := container.Delete()
+	if deleteErr != nil && err == nil && p.status != 0 {
+		// The program's own failure is what the caller must learn.
+		p.log.warn(deleteErr.Error())
+		return nil
+	}
+	return errors.Join(err, deleteErr)
 }
