@@ -194,7 +194,7 @@ func foreground(t *testing.T, b *harness.Box, args ...string) (*harness.Process,
 func TestForegroundTerminal(t *testing.T) {
 	for _, kind := range []string{"run", "exec"} {
 		t.Run(kind, func(t *testing.T) {
-			script := "stty size; trap 'stty size' WINCH; echo ready; read line; echo got $line; read line; exit 6"
+			script := "stty size; echo ready; read line; echo got $line; trap 'stty size; exit 6' WINCH; echo armed; while :; do sleep 1000 & wait; done"
 			b := harness.New(t, harness.Sh(script))
 			args := []string{"run", "--bundle", b.Bundle, b.ID}
 			if kind == "exec" {
@@ -211,7 +211,7 @@ func TestForegroundTerminal(t *testing.T) {
 					t.Errorf("got %q, want %q", got, want)
 				}
 			}
-			if harness.Name() == "runc" && kind == "exec" {
+			if harness.Name() == "runc" {
 				nextLine(t, out) // runc sets the size after the start
 			} else {
 				expect("44 111")
@@ -222,12 +222,11 @@ func TestForegroundTerminal(t *testing.T) {
 			}
 			expect("words")
 			expect("got words")
+			expect("armed")
 			if err := c.Resize(console.WinSize{Height: 55, Width: 122}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.Write([]byte("\r")); err != nil {
-				t.Fatal(err)
-			}
+			expect("55 122")
 			if got := p.Wait(); got.Status != 6 {
 				t.Errorf("status %d, want 6", got.Status)
 			}

@@ -91,8 +91,13 @@ func reexecPrivate() error {
 	return unix.Exec(self, os.Args, append(os.Environ(), privateEnv+"=1"))
 }
 
-func newWorld() (*world, error) {
-	w := &world{}
+func newWorld() (w *world, err error) {
+	w = &world{}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
 	if os.Geteuid() != 0 {
 		w.skip = "needs root"
 		return w, nil
@@ -205,8 +210,14 @@ func (w *world) close() {
 		return
 	}
 	for _, mount := range w.cgroups {
-		// Runtimes make the parents of a cgroup and leave them.
-		os.Remove(filepath.Join(mount, CgroupParent()))
+		// Runtimes make the parents of a cgroup and leave them. Below are those of failed tests only.
+		parent := filepath.Join(mount, CgroupParent())
+		if left, err := filepath.Glob(parent + "/*/"); err == nil {
+			for _, path := range left {
+				os.Remove(path)
+			}
+		}
+		os.Remove(parent)
 	}
 	os.RemoveAll(w.dir)
 }
