@@ -69,7 +69,8 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 	return &Image{text: text, data: data}, nil
 }
 
-// encodeOps writes the records, and that of the exit behind them, that the interpreter reads; their layout stands in interp_amd64.s.
+// encodeOps writes the records that the interpreter reads, the last one being the exit's. Their layout stands in
+// interp_amd64.s.
 func (p *Program) encodeOps(out []byte, fds map[string]int) error {
 	exit := Op{code: unix.SYS_EXIT_GROUP, dst: noRegister}
 	exit.args[0] = Int(exitFailed).operand(p)

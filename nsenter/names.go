@@ -33,6 +33,9 @@ type syscallName struct {
 	name string
 }
 
+// syscallNames is the list, sorted.
+//
+// long: one line for each call
 func syscallNames() []syscallName {
 	return []syscallName{
 		{unix.SYS_ACCEPT4, "accept4"},
