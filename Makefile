@@ -36,7 +36,8 @@ demo: ## walk a busybox container through its life, with every command shown
 
 test: ## go vet, all unit tests and all tests that need root
 	@tests/deps.sh certificates busybox strace qemu-aarch64
-	@$(GO) run -tags $(TAGS) ./tests/runner -tags $(TAGS) -timeout $(TIMEOUT) $(PKGS)
+	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
+	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) $(PKGS)
 
 bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick look)
 	@tests/deps.sh certificates busybox hyperfine runc crun

@@ -91,48 +91,52 @@ func reexecPrivate() error {
 	return unix.Exec(self, os.Args, append(os.Environ(), privateEnv+"=1"))
 }
 
-func newWorld() (w *world, err error) {
-	w = &world{}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
+func newWorld() (*world, error) {
+	w := &world{}
+	if err := w.open(); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// open makes what the tests share, or says in skip why there can be none.
+func (w *world) open() error {
 	if os.Geteuid() != 0 {
 		w.skip = "needs root"
-		return w, nil
+		return nil
 	}
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		w.skip = "needs busybox (Debian: busybox-static)"
-		return w, nil
+		return nil
 	}
 	if w.dir, err = os.MkdirTemp("", "orlop-e2e-"); err != nil {
-		return nil, err
+		return err
 	}
 	// Containers of other users walk through it.
 	if err := os.Chmod(w.dir, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.findBusybox(busybox); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.findRuntime(); err != nil {
-		return nil, err
+		return err
 	}
 	if w.name == "crun" {
 		if err := coverUnified(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if w.cgroups, err = cgroupMounts(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("become child subreaper: %w", err)
+		return fmt.Errorf("become child subreaper: %w", err)
 	}
 	w.reaper = newReaper()
-	return w, nil
+	return nil
 }
 
 // findBusybox copies busybox beside the tests' folders, so that it can be hard-linked into each root file
