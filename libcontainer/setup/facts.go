@@ -11,12 +11,18 @@ type Facts struct {
 	// SourceIsFile tells for each mount of the bundle (same index) whether the source of a bind mount is something else than
 	// a folder, so that the mount point that is made for it is a file.
 	SourceIsFile []bool
+	// FolderMode has for each mount of the bundle (same index) the permission bits of the folder that the image has at its
+	// destination, 0 for none. A tmpfs that is configured without a mode gets these.
+	FolderMode []uint32
 	// Cgroup is the cgroup of the container as its hierarchies are mounted on the host.
 	Cgroup CgroupFacts
 	// Home is the home folder of process.user.uid in the root file system's /etc/passwd, "" if there is none.
 	Home string
 	// RootParent is the mount point on the host that holds the root file system. It matters for rootfsPropagation "shared".
 	RootParent string
+	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:
+	// /proc and /sys.
+	Pseudo []string
 }
 
 // CgroupFacts is what a mount of type cgroup or cgroup2 shows the container.

@@ -17,6 +17,8 @@ type Plan struct {
 	Warnings []string
 	// Inherit is the number of descriptors from 3 on that the program is to have.
 	Inherit int
+
+	verified *lowering // left by Verify for Lower
 }
 
 // A Step is one entry of a plan.
@@ -34,7 +36,40 @@ type Action interface {
 	String() string
 	// Needs names the descriptors that the action refers to and that whoever runs the plan has to pass.
 	Needs() []Descriptor
+	phase() phase
 	lower(*lowering)
+}
+
+// A phase is a stretch of a plan. The phases of a plan never go backwards; why each comes where it does:
+type phase uint8
+
+const (
+	phaseIsolate      phase = iota // before anything can look into the process
+	phaseJoin                      // namespaces that exist; the process may give way to another one here
+	phaseIdentity                  // hostname, interfaces, session: no files
+	phaseRoot                      // the root file system's descriptor, from which all paths are looked up
+	phaseMounts                    // what is mounted, while the host is in reach
+	phaseDevices                   // nodes and links in /dev, which may be one of the mounts
+	phaseConsole                   // a terminal from the container's devpts
+	phaseHooks                     // hooks see all mounts, and the host
+	phaseHide                      // kernel parameters, and then what hides them; after the hooks, which may need them
+	phasePivot                     // from here on there is no host
+	phaseInside                    // what the root and the process are to be, and would have been in the way before
+	phaseLimits                    // limits would have held for the set-up, too, and take a privilege
+	phaseBounding                  // the drop of privileges: see credentials.go
+	phaseUser                      //
+	phaseCapabilities              //
+	phaseAmbient                   //
+	phaseNoNewPrivs                //
+	phaseFind                      // the program, as the user who executes it
+	phaseReady                     // all that can fail early has not
+	phaseStart                     // what the wait itself must not suffer from
+	phaseExec
+)
+
+func (p phase) String() string {
+	return [...]string{"isolate", "join", "identity", "root", "mounts", "devices", "console", "hooks", "hide", "pivot", "inside", "limits",
+		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "ready", "start", "exec"}[p]
 }
 
 // A Descriptor is a descriptor that the runtime opens and passes to the process by name.
@@ -68,7 +103,7 @@ const (
 	// MessageConsole comes with the master side of the terminal; the process goes on.
 	MessageConsole
 	// MessageReady: all is set up but the last exec. With Options.StartSocket the process goes on and waits for a
-	// connection on it, otherwise it is a rendezvous.
+	// connection on it, otherwise it is a rendezvous. A process that joins a container does not say so: it goes on.
 	MessageReady
 	// MessageStart is a rendezvous on the connection of `start`: startContainer hooks are to be run. From the connection
 	// on, that is the channel. There it is always sent, also when there are no such hooks.

@@ -1,0 +1,271 @@
+package setup
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
+)
+
+// A builder puts a plan together. What it appends is in the order of the phases, see phase.
+type builder struct {
+	plan     *Plan
+	bundle   *specconv.Bundle
+	facts    *Facts
+	kept     int    // mounts whose descriptors are kept
+	readOnly []Step // mounts that are made read-only inside
+	files    []Step // a limit of open files that comes last
+}
+
+func newBuilder(o Options, f *Facts) *builder {
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 64), Inherit: o.Inherit}, facts: f}
+	b.add("", isolate{})
+	return b
+}
+
+func (b *builder) add(field string, a Action) {
+	b.plan.Steps = append(b.plan.Steps, Step{field, a})
+}
+
+func (b *builder) warn(text string) { b.plan.Warnings = append(b.plan.Warnings, text) }
+
+// Container plans a container's first process. The error names what is wrong with the configuration, by its JSON path.
+func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
+	b := newBuilder(o, &f)
+	b.bundle = bundle
+	spec := bundle.Spec
+	linux := spec.Linux
+	if linux == nil {
+		linux = &specs.Linux{}
+	}
+	process := spec.Process
+	if process == nil {
+		process = &specs.Process{}
+	}
+	if err := checkPaths(linux, process); err != nil {
+		return nil, err
+	}
+	b.joinSteps(bundle)
+	b.identitySteps(spec, o)
+	final := b.rootSteps(linux)
+	if err := b.mountSteps(bundle); err != nil {
+		return nil, err
+	}
+	if cwd := cleanPath(process.Cwd); cwd != "/" {
+		b.add("process.cwd", makeCwd{cwd})
+	}
+	b.deviceSteps(bundle)
+	if process.Terminal {
+		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace()})
+	}
+	b.hookSteps(spec.Hooks)
+	if err := b.procSteps(linux.Sysctl, process.OOMScoreAdj, b.ownProc(bundle)); err != nil {
+		return nil, err
+	}
+	b.hiddenSteps(linux.ReadonlyPaths, linux.MaskedPaths)
+	b.pivotSteps(o)
+	b.insideSteps(spec, linux, final)
+	b.processSteps(process, o, linux.Personality)
+	return b.plan, nil
+}
+
+// Exec plans a process that joins a container.
+func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
+	if err := checkPaths(&specs.Linux{}, p); err != nil {
+		return nil, err
+	}
+	b := newBuilder(o, &f)
+	b.joinContainerSteps(j)
+	b.sessionSteps(o)
+	b.add("", openOwnRoot{})
+	if p.Terminal {
+		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false})
+	}
+	if err := b.procSteps(nil, p.OOMScoreAdj, false); err != nil {
+		return nil, err
+	}
+	_, warnings := specconv.ParseCapabilities(p.Capabilities)
+	b.plan.Warnings = append(b.plan.Warnings, warnings...)
+	b.add("process.user.umask", umaskOf(p))
+	b.limitSteps(p.Rlimits)
+	b.credentialSteps(p)
+	b.programSteps(p)
+	return b.plan, nil
+}
+
+// Hook plans a process that joins a container's namespaces and executes a hook. With p it runs with the credentials of
+// that process (startContainer), otherwise with the runtime's (createContainer): then the root is still the host's.
+func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
+	b := newBuilder(Options{}, &f)
+	b.joinContainerSteps(j)
+	b.add("", newSession{})
+	if p != nil {
+		b.add("", openOwnRoot{})
+		b.add("process.user.umask", umaskOf(p))
+		b.credentialSteps(p)
+	} else {
+		b.add("", setUmask{defaultUmask})
+	}
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	b.add("hooks", execHook{h.Path, args, h.Env})
+	return b.plan, nil
+}
+
+func (b *builder) identitySteps(spec *specs.Spec, o Options) {
+	if spec.Hostname != "" {
+		b.add("hostname", setHostname{spec.Hostname})
+	}
+	if spec.Domainname != "" {
+		b.add("domainname", setDomainname{spec.Domainname})
+	}
+	if n, ok := b.bundle.Namespace(specs.NetworkNamespace); ok && n.Path == "" {
+		b.add(element("linux.namespaces", n.Index), loopbackUp{})
+	}
+	b.sessionSteps(o)
+}
+
+func (b *builder) mountNamespace() bool {
+	_, ok := b.bundle.Namespace(specs.MountNamespace)
+	return ok
+}
+
+// rootSteps appends what makes the root file system a mount of its own, and returns the propagation that it gets in the end.
+func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
+	if !b.mountNamespace() {
+		b.add("root.path", openRoot{b.bundle.Rootfs})
+		return 0
+	}
+	flags, _ := specconv.PropagationFlag(linux.RootfsPropagation)
+	host, private, final := rootPropagation(flags)
+	b.add("linux.rootfsPropagation", host)
+	if flags&^unix.MS_REC == unix.MS_SHARED {
+		parent := b.facts.RootParent
+		if parent == "" {
+			parent = "/"
+		}
+		b.add("linux.rootfsPropagation", makePrivate{parent})
+	}
+	b.add("root.path", bindRoot{b.bundle.Rootfs, private})
+	return final
+}
+
+func (b *builder) hookSteps(h *specs.Hooks) {
+	if h == nil {
+		return
+	}
+	var kinds []string
+	if len(h.Prestart) > 0 { //nolint:staticcheck // deprecated, and yet part of the specification
+		kinds = append(kinds, "prestart")
+	}
+	if len(h.CreateRuntime) > 0 {
+		kinds = append(kinds, "createRuntime")
+	}
+	if len(h.CreateContainer) > 0 {
+		kinds = append(kinds, "createContainer")
+	}
+	if kinds != nil {
+		b.add("hooks", runHooks{strings.Join(kinds, ", ")})
+	}
+}
+
+// ownProc reports whether the container has a procfs of its own that parameters can be set through: see refersTo.
+func (b *builder) ownProc(bundle *specconv.Bundle) bool {
+	own := false
+	for i := range bundle.Mounts {
+		m := &bundle.Mounts[i]
+		if m.Destination == "/proc" && !m.Remount {
+			own = m.Type == "proc" && b.refersTo(bundle, m)
+		}
+	}
+	return own && b.kept < maxKept
+}
+
+func (b *builder) pivotSteps(o Options) {
+	switch {
+	case !b.mountNamespace():
+		b.add("", changeRoot{})
+	case o.NoPivot:
+		pseudo := b.facts.Pseudo
+		if pseudo == nil {
+			pseudo = []string{"/proc", "/sys"}
+		}
+		b.add("", moveRoot{pseudo})
+	default:
+		b.add("", pivot{})
+	}
+}
+
+func (b *builder) insideSteps(spec *specs.Spec, linux *specs.Linux, final uint64) {
+	b.plan.Steps = append(b.plan.Steps, b.readOnly...)
+	if spec.Root != nil && spec.Root.Readonly {
+		b.add("root.readonly", rootReadOnly{})
+	}
+	if final != 0 {
+		b.add("linux.rootfsPropagation", finalPropagation{final, linux.RootfsPropagation})
+	}
+}
+
+func umaskOf(p *specs.Process) setUmask {
+	if p.User.Umask != nil {
+		return setUmask{*p.User.Umask}
+	}
+	return setUmask{defaultUmask}
+}
+
+// processSteps appends what makes the process the configured one, and its wait for start.
+func (b *builder) processSteps(p *specs.Process, o Options, personality *specs.LinuxPersonality) {
+	if personality != nil {
+		b.add("linux.personality", setPersonality{personality.Domain})
+	}
+	b.add("process.user.umask", umaskOf(p))
+	b.limitSteps(p.Rlimits)
+	b.credentialSteps(p)
+	if len(p.Args) > 0 {
+		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})
+	}
+	b.add("", hold{o.StartSocket})
+	b.execSteps(p)
+}
+
+// programSteps is processSteps' end for a process that waits for nothing.
+func (b *builder) programSteps(p *specs.Process) {
+	if len(p.Args) > 0 {
+		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})
+	}
+	b.execSteps(p)
+}
+
+func (b *builder) execSteps(p *specs.Process) {
+	b.plan.Steps = append(b.plan.Steps, b.files...)
+	if len(p.Args) == 0 {
+		b.add("process.args", nothingToExec{})
+		return
+	}
+	b.add("process.args", execProgram{p.Args[0], p.Args, environment(p.Env, b.facts.Home), b.plan.Inherit})
+}
+
+// checkPaths finds what no file can be made at.
+func checkPaths(linux *specs.Linux, p *specs.Process) error {
+	for i := range linux.Devices {
+		if cleanPath(linux.Devices[i].Path) == "/" {
+			return specconv.Fault{Path: element("linux.devices", i) + ".path", Problem: "must not be /"}
+		}
+	}
+	if p.Terminal && p.ConsoleSize != nil && (p.ConsoleSize.Height > 65535 || p.ConsoleSize.Width > 65535) {
+		return specconv.Fault{Path: "process.consoleSize", Problem: "must be at most 65535"}
+	}
+	return nil
+}
+
+// cleanPath returns a path of the container in its shortest form, absolute.
+func cleanPath(p string) string { return path.Clean("/" + p) }
+
+// quote is for messages.
+func quote(s string) string { return strconv.Quote(s) }

@@ -1,0 +1,113 @@
+package setup
+
+import (
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// mountCgroups shows the container its cgroups on a host with v1 hierarchies: a tmpfs with a folder for each hierarchy, and a link for
+// each controller of one that has several.
+type mountCgroups struct {
+	specconv.Mount
+	Options     []string
+	Hierarchies []CgroupHierarchy
+	// Namespace is set when the container has a cgroup namespace: what is mounted then is the hierarchy as the namespace shows
+	// it. Otherwise it is the container's folder of it.
+	Namespace bool
+}
+
+func (m mountCgroups) Verb() string      { return "mount" }
+func (mountCgroups) Needs() []Descriptor { return nil }
+func (mountCgroups) phase() phase        { return phaseMounts }
+func (m mountCgroups) descriptors() int  { return 3 + 3*len(m.Hierarchies) }
+
+func (m mountCgroups) String() string {
+	dirs := make([]string, len(m.Hierarchies))
+	for i, h := range m.Hierarchies {
+		dirs[i] = h.Dir
+	}
+	return "mount cgroup hierarchies on " + m.Destination + optionList(m.Options) + ": " + strings.Join(dirs, " ")
+}
+
+func (m mountCgroups) lower(l *lowering) {
+	top := l.fd()
+	const attributes = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+	l.newMount(top, "tmpfs", "tmpfs", []string{"mode=755"}, attributes)
+	l.move(top, l.destination(m.Destination, aFolder))
+	for i := range m.Hierarchies {
+		m.hierarchy(l, top, &m.Hierarchies[i])
+	}
+	// All at once, now that all is made. Nobody but this process can have seen it as it was before.
+	all := unix.MountAttr{Attr_set: m.AttrSet | m.RecAttrSet, Attr_clr: m.AttrClear &^ (m.AttrSet | m.RecAttrSet) &^ unix.MOUNT_ATTR__ATIME}
+	all.Attr_clr |= (m.AttrClear | m.RecAttrClear) & unix.MOUNT_ATTR__ATIME
+	if all != (unix.MountAttr{}) {
+		l.setattr(top, all, true)
+	}
+	if m.Propagation != 0 {
+		l.setattr(top, unix.MountAttr{Propagation: m.Propagation &^ unix.MS_REC}, m.Propagation&unix.MS_REC != 0)
+	}
+	l.noteMount(m.Destination, top, false, false)
+}
+
+// hierarchy appends one hierarchy's mount on a folder of the tmpfs, which nobody else has written to.
+func (m mountCgroups) hierarchy(l *lowering, top nsenter.Reg, h *CgroupHierarchy) {
+	on, mount := l.prog.Reg(), l.prog.Reg()
+	l.makeIn(top, h.Dir, aFolder)
+	l.open(on, top, h.Dir, unix.O_PATH|unix.O_DIRECTORY, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
+	if m.Namespace {
+		l.newMount(mount, "cgroup", "cgroup", hierarchyParameters(h), 0)
+	} else {
+		l.host(unix.SYS_OPEN_TREE, h.Path, nsenter.Int(unix.AT_FDCWD), l.str(h.Path),
+			nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	}
+	l.move(mount, on)
+	if len(h.Controllers) < 2 {
+		return
+	}
+	for _, c := range h.Controllers {
+		if name := strings.TrimPrefix(c, "name="); name != h.Dir {
+			l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str(h.Dir), top}, name).Ignore(unix.EEXIST)
+		}
+	}
+}
+
+// hierarchyParameters names a hierarchy that exists. One without controllers must say so.
+func hierarchyParameters(h *CgroupHierarchy) []string {
+	if len(h.Controllers) == 1 && strings.HasPrefix(h.Controllers[0], "name=") {
+		return []string{"none", h.Controllers[0]}
+	}
+	return h.Controllers
+}
+
+// cgroupMount appends a mount of type cgroup or cgroup2.
+func (b *builder) cgroupMount(field string, m *specconv.Mount, options []string) {
+	_, namespace := b.bundle.Namespace(specs.CgroupNamespace)
+	cg := &b.facts.Cgroup
+	if m.Type == "cgroup" && !cg.Unified {
+		// A hierarchy that the container has no folder in is not shown.
+		var list []CgroupHierarchy
+		for _, h := range cg.Hierarchies {
+			if h.Path != "" && h.Dir != "" && h.Dir == path.Base(h.Dir) {
+				list = append(list, h)
+			}
+		}
+		b.add(field, mountCgroups{*m, options, list, namespace})
+		return
+	}
+	if !namespace && cg.UnifiedPath != "" {
+		// Without a namespace, a new mount would show the whole host, and reset the hierarchy's options to those given here.
+		bind := *m
+		bind.Bind, bind.Type, bind.Source, bind.SuperFlags, bind.Data = true, "bind", cg.UnifiedPath, nil, nil
+		b.add(field, bindMount{Mount: bind, Options: options})
+		return
+	}
+	fresh := *m
+	fresh.Type = "cgroup2"
+	b.add(field, mountNew{Mount: fresh, Options: options})
+}

@@ -1,0 +1,77 @@
+package setup
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// openConsole opens a new terminal, hands its master to the runtime, and makes its slave the process's controlling terminal and
+// standard streams. No name of the slave is ever looked up: the image or a neighbour may have put something else there
+// (CVE-2025-52565).
+type openConsole struct {
+	Size *specs.Box
+	UID  uint32
+	// Mount is set when the slave is to show as /dev/console.
+	Mount bool
+}
+
+func (openConsole) Verb() string        { return "open console" }
+func (openConsole) Needs() []Descriptor { return nil }
+func (openConsole) phase() phase        { return phaseConsole }
+
+func (c openConsole) String() string {
+	text := "open a console"
+	if c.Size != nil {
+		text += fmt.Sprintf(" of %d rows and %d columns", c.Size.Height, c.Size.Width)
+	}
+	return text
+}
+
+func (c openConsole) lower(l *lowering) {
+	master, slave := l.fd(), l.fd()
+	if l.hasPts {
+		l.open(master, l.devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
+	} else {
+		// Whatever it is that is opened here, the calls below only work on the master of a terminal.
+		l.open(master, l.root, "dev/ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, inRoot)
+	}
+	l.call(unix.SYS_IOCTL, master, nsenter.Int(unix.TIOCSPTLCK), l.prog.Bytes(words(0)))
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	l.call(unix.SYS_IOCTL, master, nsenter.Int(tiocgptpeer), nsenter.Int(flags)).Result(slave)
+	if c.Size != nil {
+		size := make([]byte, 8) // struct winsize
+		binary.LittleEndian.PutUint16(size, uint16(c.Size.Height))
+		binary.LittleEndian.PutUint16(size[2:], uint16(c.Size.Width))
+		l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TIOCSWINSZ), l.prog.Bytes(size))
+	}
+	if c.UID != 0 {
+		// The group stays as the devpts has it (gid=5). EINVAL: a user that the namespace does not map.
+		l.call(unix.SYS_FCHOWN, slave, nsenter.Int(c.UID), nsenter.Int(-1)).Ignore(unix.EINVAL, unix.EPERM)
+	}
+	if c.Mount {
+		c.mount(l, slave)
+	}
+	l.sendFile(MessageConsole, master)
+	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TIOCSCTTY), nsenter.Int(0))
+	for fd := range 3 {
+		l.call(unix.SYS_DUP3, slave, nsenter.Int(fd), nsenter.Int(0))
+	}
+}
+
+// tiocgptpeer opens the slave of a master. It is the same number on amd64 and arm64.
+const tiocgptpeer = unix.TIOCGPTPEER
+
+// mount appends the bind of the slave on /dev/console.
+func (c openConsole) mount(l *lowering, slave nsenter.Reg) {
+	dev, _ := l.folder("/dev")
+	console, tree := l.fd(), l.fd()
+	l.makeIn(dev, "console", aFile)
+	l.open(console, dev, "console", unix.O_PATH, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
+	l.clone(slave, false).Result(tree)
+	l.move(tree, console)
+}

@@ -1,0 +1,179 @@
+package setup
+
+import (
+	"math"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// The order of the drop of privileges, for a container's first process and for those that join it:
+//
+//	bounding    takes CAP_SETPCAP, so it comes first
+//	user        groups, then group, then user: each takes a right that the next one gives up; capabilities survive it
+//	capset      effective, permitted and inheritable
+//	ambient     the kernel wants them permitted and inheritable before
+//	noNewPrivs  last: with it, a file's capabilities have no effect any more
+//
+// Verify holds plans to it.
+
+// defaultLastCap is CAP_CHECKPOINT_RESTORE, the last capability that is known here.
+const defaultLastCap = 40
+
+// dropBounding takes capabilities out of the bounding set.
+type dropBounding struct {
+	Keep uint64
+	Last uint
+}
+
+func (d dropBounding) Verb() string { return "drop" }
+func (d dropBounding) String() string {
+	return "drop capabilities from the bounding set, all but " + capNames(d.Keep)
+}
+func (dropBounding) Needs() []Descriptor { return nil }
+func (dropBounding) phase() phase        { return phaseBounding }
+
+func (d dropBounding) lower(l *lowering) {
+	for n := range d.Last + 1 {
+		if d.Keep&(1<<n) == 0 {
+			l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_CAPBSET_DROP), nsenter.Int(n), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+		}
+	}
+}
+
+// setUser changes groups, group and user. Capabilities stay until setCapabilities.
+type setUser struct {
+	UID, GID uint32
+	Groups   []uint32
+}
+
+func (s setUser) Verb() string      { return "set user" }
+func (setUser) Needs() []Descriptor { return nil }
+func (setUser) phase() phase        { return phaseUser }
+
+func (s setUser) String() string {
+	text := "set user " + strconv.FormatUint(uint64(s.UID), 10) + ", group " + strconv.FormatUint(uint64(s.GID), 10)
+	for i, g := range s.Groups {
+		if i == 0 {
+			text += ", additional groups"
+		}
+		text += " " + strconv.FormatUint(uint64(g), 10)
+	}
+	return text
+}
+
+func (s setUser) lower(l *lowering) {
+	zero := nsenter.Int(0)
+	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_KEEPCAPS), nsenter.Int(1), zero, zero, zero)
+	groups := nsenter.Addr(0)
+	if len(s.Groups) > 0 {
+		groups = l.prog.Bytes(words(s.Groups...))
+	}
+	l.call(unix.SYS_SETGROUPS, nsenter.Int(len(s.Groups)), groups)
+	gid, uid := nsenter.Int(s.GID), nsenter.Int(s.UID)
+	l.call(unix.SYS_SETRESGID, gid, gid, gid)
+	l.call(unix.SYS_SETRESUID, uid, uid, uid)
+	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_KEEPCAPS), zero, zero, zero, zero)
+	// A change of user may make the process dumpable again, depending on the sysctl fs.suid_dumpable.
+	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_DUMPABLE), zero, zero, zero, zero)
+}
+
+// setCapabilities sets the three sets of old.
+type setCapabilities struct{ Effective, Permitted, Inheritable uint64 }
+
+func (s setCapabilities) Verb() string      { return "set capabilities" }
+func (setCapabilities) Needs() []Descriptor { return nil }
+func (setCapabilities) phase() phase        { return phaseCapabilities }
+
+func (s setCapabilities) String() string {
+	return "set capabilities: effective " + capNames(s.Effective) + "; permitted " + capNames(s.Permitted) +
+		"; inheritable " + capNames(s.Inheritable)
+}
+
+func (s setCapabilities) lower(l *lowering) {
+	low := func(m uint64) uint32 { return uint32(m & math.MaxUint32) }
+	high := func(m uint64) uint32 { return uint32(m >> 32) }
+	header := l.prog.Bytes(words(unix.LINUX_CAPABILITY_VERSION_3, 0))
+	data := l.prog.Bytes(words(
+		low(s.Effective), low(s.Permitted), low(s.Inheritable),
+		high(s.Effective), high(s.Permitted), high(s.Inheritable)))
+	l.call(unix.SYS_CAPSET, header, data)
+}
+
+// setAmbient sets the ambient set.
+type setAmbient struct{ Ambient uint64 }
+
+func (s setAmbient) Verb() string      { return "set capabilities" }
+func (s setAmbient) String() string    { return "set ambient capabilities: " + capNames(s.Ambient) }
+func (setAmbient) Needs() []Descriptor { return nil }
+func (setAmbient) phase() phase        { return phaseAmbient }
+
+func (s setAmbient) lower(l *lowering) {
+	ambient, zero := nsenter.Int(unix.PR_CAP_AMBIENT), nsenter.Int(0)
+	l.call(unix.SYS_PRCTL, ambient, nsenter.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL), zero, zero, zero)
+	for m := s.Ambient; m != 0; m &= m - 1 {
+		l.call(unix.SYS_PRCTL, ambient, nsenter.Int(unix.PR_CAP_AMBIENT_RAISE), nsenter.Int(bits.TrailingZeros64(m)), zero, zero)
+	}
+}
+
+// noNewPrivileges keeps the process and its children from gaining any.
+type noNewPrivileges struct{}
+
+func (noNewPrivileges) Verb() string        { return "set" }
+func (noNewPrivileges) String() string      { return "set no_new_privs" }
+func (noNewPrivileges) Needs() []Descriptor { return nil }
+func (noNewPrivileges) phase() phase        { return phaseNoNewPrivs }
+
+func (noNewPrivileges) lower(l *lowering) {
+	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_NO_NEW_PRIVS), nsenter.Int(1), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+}
+
+// credentialSteps appends the drop of privileges to those of p.
+func (b *builder) credentialSteps(p *specs.Process) {
+	sets, _ := specconv.ParseCapabilities(p.Capabilities)
+	last := b.facts.LastCap
+	if last == 0 {
+		last = defaultLastCap
+	}
+	have := b.facts.Grantable
+	if have == 0 {
+		have = math.MaxUint64
+	}
+	have &= 1<<(last+1) - 1
+	if lost := (sets.Effective | sets.Permitted | sets.Inheritable | sets.Ambient) &^ have; lost != 0 {
+		b.warn("process.capabilities: the runtime does not have " + capNames(lost) + ": left out")
+	}
+	b.add("process.capabilities.bounding", dropBounding{sets.Bounding, last})
+	b.cwdStep(p, false)
+	b.add("process.user", setUser{p.User.UID, p.User.GID, p.User.AdditionalGids})
+	b.cwdStep(p, true)
+	b.add("process.capabilities", setCapabilities{sets.Effective & have, sets.Permitted & have, sets.Inheritable & have})
+	b.add("process.capabilities.ambient", setAmbient{sets.Ambient & have})
+	if p.NoNewPrivileges {
+		b.add("process.noNewPrivileges", noNewPrivileges{})
+	}
+}
+
+// capNames names capabilities, for people.
+func capNames(mask uint64) string {
+	if mask == 0 {
+		return "none"
+	}
+	names := specconv.CapabilityNames()
+	var list []string
+	for ; mask != 0; mask &= mask - 1 {
+		n := bits.TrailingZeros64(mask)
+		if n < len(names) {
+			list = append(list, strings.TrimPrefix(names[n], "CAP_"))
+		} else {
+			list = append(list, strconv.Itoa(n))
+		}
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,208 @@
+package setup
+
+import (
+	"fmt"
+	"path"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// device is a node to be made.
+type device struct {
+	Path         string
+	Type         uint32 // S_IFCHR, ...
+	Major, Minor int64
+	Mode         uint32
+	UID, GID     uint32
+}
+
+// defaultDevices are the nodes that every container has (config-linux.md, "Default Devices"); /dev/console and /dev/ptmx are
+// made otherwise.
+var defaultDevices = [...]device{
+	{"/dev/null", unix.S_IFCHR, 1, 3, 0o666, 0, 0},
+	{"/dev/zero", unix.S_IFCHR, 1, 5, 0o666, 0, 0},
+	{"/dev/full", unix.S_IFCHR, 1, 7, 0o666, 0, 0},
+	{"/dev/random", unix.S_IFCHR, 1, 8, 0o666, 0, 0},
+	{"/dev/urandom", unix.S_IFCHR, 1, 9, 0o666, 0, 0},
+	{"/dev/tty", unix.S_IFCHR, 5, 0, 0o666, 0, 0},
+}
+
+func (d *device) String() string {
+	kind := "c"
+	switch d.Type {
+	case unix.S_IFBLK:
+		kind = "b"
+	case unix.S_IFIFO:
+		return fmt.Sprintf("%s (fifo, mode %04o)", d.Path, d.Mode)
+	}
+	return fmt.Sprintf("%s (%s %d:%d, mode %04o)", d.Path, kind, d.Major, d.Minor, d.Mode)
+}
+
+// makeDevice makes one configured node.
+type makeDevice struct{ Device device }
+
+func (m makeDevice) Verb() string      { return "make device" }
+func (m makeDevice) String() string    { return "make device " + m.Device.String() }
+func (makeDevice) Needs() []Descriptor { return nil }
+func (makeDevice) phase() phase        { return phaseDevices }
+func (makeDevice) descriptors() int    { return 1 }
+
+func (m makeDevice) lower(l *lowering) {
+	dir, _ := l.folder(path.Dir(m.Device.Path))
+	l.makeNode(dir, &m.Device)
+}
+
+// makeNode appends what makes a node in a folder, unless something of that name is there: the image's own, or one that a hook or a
+// mount has brought.
+func (l *lowering) makeNode(dir nsenter.Reg, d *device) {
+	name := path.Base(d.Path)
+	there := l.prog.NewLabel()
+	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
+	l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(d.Type|d.Mode), nsenter.Int(number)).OnError(there, unix.EEXIST)
+	if d.UID != 0 || d.GID != 0 {
+		l.at(unix.SYS_FCHOWNAT, in(dir), name, nsenter.Int(d.UID), nsenter.Int(d.GID), nsenter.Int(unix.AT_SYMLINK_NOFOLLOW))
+	}
+	l.prog.Place(there)
+}
+
+// folder appends what opens a folder in which something is to be made. fresh tells whether nobody else has written to it.
+func (l *lowering) folder(p string) (dir nsenter.Reg, fresh bool) {
+	for i := len(l.mounted) - 1; i >= 0; i-- {
+		m := &l.mounted[i]
+		if m.destination == p {
+			if m.fresh {
+				return m.fd, true
+			}
+			break
+		}
+	}
+	return l.destination(p, aFolder), false
+}
+
+// fillDev makes the default nodes and links of /dev.
+type fillDev struct {
+	Devices []device
+	// Fresh is set when /dev is a new tmpfs, in which nothing can stand in the way.
+	Fresh bool
+}
+
+func (fillDev) Verb() string        { return "fill" }
+func (fillDev) Needs() []Descriptor { return nil }
+func (fillDev) phase() phase        { return phaseDevices }
+
+func (f fillDev) String() string {
+	text := "fill /dev:"
+	for i := range f.Devices {
+		text += " " + path.Base(f.Devices[i].Path)
+	}
+	return text + " fd stdin stdout stderr core ptmx"
+}
+
+func (f fillDev) lower(l *lowering) {
+	l.null = l.keep()
+	dev, fresh := l.folder("/dev")
+	for i := range f.Devices {
+		l.makeNode(dev, &f.Devices[i])
+	}
+	if fresh && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
+		// It may only be taken for a null device by later steps because this process has just made it, in a folder that nobody else
+		// has written to (CVE-2025-31133).
+		l.open(l.null, dev, "null", unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
+		l.hasNull = true
+	}
+	for _, link := range [...][2]string{
+		{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
+	} {
+		l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str(link[0]), dev}, link[1]).Ignore(unix.EEXIST)
+	}
+	f.core(l, dev)
+	// The node of the host's would open terminals of the wrong devpts.
+	if !f.Fresh {
+		l.at(unix.SYS_UNLINKAT, in(dev), "ptmx", nsenter.Int(0)).Ignore(unix.ENOENT)
+		l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str("pts/ptmx"), dev}, "ptmx")
+		return
+	}
+	l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str("pts/ptmx"), dev}, "ptmx").Ignore(unix.EEXIST)
+}
+
+// core appends the link to the kernel's memory image, if the kernel has one.
+func (fillDev) core(l *lowering, dev nsenter.Reg) {
+	none := l.prog.NewLabel()
+	if l.hasProc {
+		l.at(unix.SYS_FACCESSAT2, in(l.procfs), "kcore", nsenter.Int(unix.F_OK), nsenter.Int(unix.AT_SYMLINK_NOFOLLOW)).OnError(none)
+	} else {
+		l.openat2(l.root, "proc/kcore", unix.O_PATH, 0, inRoot).OnError(none)
+	}
+	l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str("/proc/kcore"), dev}, "core").Ignore(unix.EEXIST)
+	l.prog.Place(none)
+}
+
+// deviceSteps appends the making of nodes and links, unless /dev is the host's.
+func (b *builder) deviceSteps(bundle *specconv.Bundle) {
+	fresh := false
+	for i := range bundle.Mounts {
+		m := &bundle.Mounts[i]
+		if m.Remount {
+			continue
+		}
+		if m.Destination == "/dev" {
+			if m.Bind {
+				return
+			}
+			fresh = m.Type == "tmpfs" && !m.TmpCopyUp
+		} else if m.Destination == "/" {
+			fresh = false
+		}
+	}
+	var configured []specs.LinuxDevice
+	if bundle.Spec.Linux != nil {
+		configured = bundle.Spec.Linux.Devices
+	}
+	fill := fillDev{Fresh: fresh}
+	for _, d := range defaultDevices {
+		if !hasDevice(configured, d.Path) {
+			fill.Devices = append(fill.Devices, d)
+		}
+	}
+	fill.Fresh = fresh && !hasDevice(configured, "/dev/ptmx")
+	b.add("", fill)
+	for i := range configured {
+		if path.Clean(configured[i].Path) == "/dev/ptmx" {
+			continue // replaced by a link, see fillDev
+		}
+		b.add(element("linux.devices", i), makeDevice{parseDevice(&configured[i])})
+	}
+}
+
+func hasDevice(list []specs.LinuxDevice, p string) bool {
+	for i := range list {
+		if path.Clean(list[i].Path) == p {
+			return true
+		}
+	}
+	return false
+}
+
+func parseDevice(d *specs.LinuxDevice) device {
+	n := device{Path: path.Clean(d.Path), Type: unix.S_IFCHR, Major: d.Major, Minor: d.Minor, Mode: 0o666}
+	switch d.Type {
+	case "b":
+		n.Type = unix.S_IFBLK
+	case "p":
+		n.Type, n.Major, n.Minor = unix.S_IFIFO, 0, 0
+	}
+	if d.FileMode != nil {
+		n.Mode = uint32(*d.FileMode) & 0o7777
+	}
+	if d.UID != nil {
+		n.UID = *d.UID
+	}
+	if d.GID != nil {
+		n.GID = *d.GID
+	}
+	return n
+}

@@ -1,0 +1,79 @@
+package setup
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// execProgram closes what the program is not to have and executes it.
+type execProgram struct {
+	Name    string
+	Args    []string
+	Env     []string
+	Inherit int
+}
+
+func (execProgram) Verb() string        { return "exec" }
+func (execProgram) Needs() []Descriptor { return nil }
+func (execProgram) phase() phase        { return phaseExec }
+func (e execProgram) String() string    { return "exec " + displayArgs(e.Args) }
+
+func (e execProgram) lower(l *lowering) {
+	argv, env := l.prog.Strings(e.Args), l.prog.Strings(e.Env)
+	l.closeOnExec()
+	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
+}
+
+// execHook executes a hook.
+type execHook struct {
+	Path string
+	Args []string
+	Env  []string
+}
+
+func (execHook) Verb() string        { return "exec" }
+func (execHook) Needs() []Descriptor { return nil }
+func (execHook) phase() phase        { return phaseExec }
+func (e execHook) String() string    { return "exec the hook " + e.Path }
+
+func (e execHook) lower(l *lowering) {
+	argv, env := l.prog.Strings(e.Args), l.prog.Strings(e.Env)
+	l.closeOnExec()
+	l.own(unix.SYS_EXECVE, e.Path, nsenter.Arg(l.str(e.Path)), argv, env)
+}
+
+// nothingToExec ends a container that is started though its configuration has no program.
+type nothingToExec struct{}
+
+func (nothingToExec) Verb() string        { return "exec" }
+func (nothingToExec) String() string      { return "fail: there is no program to be started" }
+func (nothingToExec) Needs() []Descriptor { return nil }
+func (nothingToExec) phase() phase        { return phaseExec }
+
+func (nothingToExec) lower(l *lowering) {
+	l.closeOnExec()
+	l.prog.Fail(unix.EINVAL)
+}
+
+// displayArgs is for messages: long arguments are cut.
+func displayArgs(args []string) string {
+	const most = 120
+	var text strings.Builder
+	for i, a := range args {
+		if i > 0 {
+			text.WriteByte(' ')
+		}
+		if a == "" || strings.ContainsAny(a, " \t\n\"'\\") {
+			a = quote(a)
+		}
+		if text.Len()+len(a) > most {
+			text.WriteString("...")
+			break
+		}
+		text.WriteString(a)
+	}
+	return text.String()
+}

@@ -1,0 +1,120 @@
+package setup
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// readOnlyPath makes a file, or a folder and all below it, read-only. What is missing needs none of that.
+type readOnlyPath struct{ Path string }
+
+func (r readOnlyPath) Verb() string      { return "make" }
+func (r readOnlyPath) String() string    { return "make " + r.Path + " read-only" }
+func (readOnlyPath) Needs() []Descriptor { return nil }
+func (readOnlyPath) phase() phase        { return phaseHide }
+func (readOnlyPath) descriptors() int    { return 2 }
+
+func (r readOnlyPath) lower(l *lowering) {
+	missing := l.prog.NewLabel()
+	on, mount := l.fd(), l.fd()
+	l.openIfThere(on, r.Path, missing)
+	l.clone(on, true).Result(mount)
+	l.setattr(mount, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, true)
+	l.move(mount, on)
+	l.prog.Place(missing)
+}
+
+// openIfThere appends what opens a path of the container, or goes on at the label if it is missing. EAGAIN means that something was
+// moved while the kernel walked up from a folder, which it does for no path of the kernel's own; a hostile neighbour who moves folders
+// without end in a volume makes the container fail, but not go unmasked.
+func (l *lowering) openIfThere(to nsenter.Reg, path string, missing nsenter.Label) {
+	const tries = 4
+	opened := l.prog.NewLabel()
+	if !kernelPath(path) {
+		for range tries {
+			next := l.prog.NewLabel()
+			l.openat2(l.root, rel(path), unix.O_PATH, 0, inRoot).Result(to).OnError(next, unix.ENOENT, unix.EAGAIN)
+			l.prog.Jump(opened)
+			l.prog.Place(next)
+		}
+	}
+	l.openat2(l.root, rel(path), unix.O_PATH, 0, inRoot).Result(to).OnError(missing, unix.ENOENT, unix.ENOTDIR)
+	l.prog.Place(opened)
+}
+
+// kernelPath reports whether a path belongs to procfs or sysfs, whose links lead nowhere but down.
+func kernelPath(p string) bool {
+	return len(p) > 6 && p[:6] == "/proc/" || len(p) > 5 && p[:5] == "/sys/"
+}
+
+// prepareMasks makes the one empty read-only folder that all masked folders show, and finds the file that all masked files show.
+type prepareMasks struct{}
+
+func (prepareMasks) Verb() string        { return "prepare" }
+func (prepareMasks) String() string      { return "prepare an empty folder for masks" }
+func (prepareMasks) Needs() []Descriptor { return nil }
+func (prepareMasks) phase() phase        { return phaseHide }
+
+func (prepareMasks) lower(l *lowering) {
+	l.empty, l.first = l.keep(), l.keep()
+	if !l.hasNull {
+		// The host's, because the container's might be anything (CVE-2025-31133). It is shown read-only, so that its
+		// mode and owner cannot be changed from inside.
+		l.null = l.keep()
+		l.host(unix.SYS_OPENAT, "/dev/null", nsenter.Int(unix.AT_FDCWD), l.str("/dev/null"),
+			nsenter.Int(unix.O_PATH|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.null)
+	}
+	const attributes = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+	l.newMount(l.empty, "tmpfs", "tmpfs", []string{"mode=755", "nr_blocks=1", "nr_inodes=1"}, attributes)
+	l.prog.Set(l.first, noFD)
+	l.hasMask = true
+}
+
+// maskPath covers a file with a null device, or a folder with an empty one. What is missing needs no mask.
+type maskPath struct{ Path string }
+
+func (m maskPath) Verb() string      { return "mask" }
+func (m maskPath) String() string    { return "mask " + m.Path }
+func (maskPath) Needs() []Descriptor { return nil }
+func (maskPath) phase() phase        { return phaseHide }
+func (maskPath) descriptors() int    { return 3 }
+
+func (m maskPath) lower(l *lowering) {
+	done, file, first := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	on, mount := l.fd(), l.fd()
+	l.openIfThere(on, m.Path, done)
+	// "." is only in folders.
+	l.openat2(on, ".", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot|unix.RESOLVE_NO_XDEV).Result(l.fd()).OnError(file, unix.ENOTDIR)
+
+	// The first masked folder gets the tmpfs itself and the others copies of that mount: older kernels (before 6.15) copy no
+	// mount that is not attached.
+	l.clone(l.first, false).Result(mount).OnError(first, unix.EBADF)
+	l.move(mount, on)
+	l.prog.Jump(done)
+	l.prog.Place(first)
+	l.move(l.empty, on)
+	l.prog.Set(l.first, l.empty)
+	l.prog.Jump(done)
+
+	l.prog.Place(file)
+	l.clone(l.null, false).Result(mount)
+	if !l.hasNull {
+		l.setattr(mount, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)
+	}
+	l.move(mount, on)
+	l.prog.Place(done)
+}
+
+// hiddenSteps appends the steps for linux.readonlyPaths and linux.maskedPaths.
+func (b *builder) hiddenSteps(readOnly, masked []string) {
+	for i, p := range readOnly {
+		b.add(element("linux.readonlyPaths", i), readOnlyPath{cleanPath(p)})
+	}
+	if len(masked) > 0 {
+		b.add("linux.maskedPaths", prepareMasks{})
+	}
+	for i, p := range masked {
+		b.add(element("linux.maskedPaths", i), maskPath{cleanPath(p)})
+	}
+}

@@ -1,0 +1,101 @@
+package setup
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+type setHostname struct{ Name string }
+
+func (s setHostname) Verb() string      { return "set hostname" }
+func (s setHostname) String() string    { return "set hostname " + strconv.Quote(s.Name) }
+func (setHostname) Needs() []Descriptor { return nil }
+func (setHostname) phase() phase        { return phaseIdentity }
+
+func (s setHostname) lower(l *lowering) {
+	l.call(unix.SYS_SETHOSTNAME, l.str(s.Name), nsenter.Int(len(s.Name)))
+}
+
+type setDomainname struct{ Name string }
+
+func (s setDomainname) Verb() string      { return "set domainname" }
+func (s setDomainname) String() string    { return "set domainname " + strconv.Quote(s.Name) }
+func (setDomainname) Needs() []Descriptor { return nil }
+func (setDomainname) phase() phase        { return phaseIdentity }
+
+func (s setDomainname) lower(l *lowering) {
+	l.call(unix.SYS_SETDOMAINNAME, l.str(s.Name), nsenter.Int(len(s.Name)))
+}
+
+// loopbackUp brings up the one interface that a new network namespace has.
+type loopbackUp struct{}
+
+func (loopbackUp) Verb() string        { return "bring up" }
+func (loopbackUp) String() string      { return "bring up the loopback interface" }
+func (loopbackUp) Needs() []Descriptor { return nil }
+func (loopbackUp) phase() phase        { return phaseIdentity }
+
+func (loopbackUp) lower(l *lowering) {
+	// Any socket will do for the request, and Unix ones are in every kernel. It must be a new one: that of Channel belongs
+	// to the host's network namespace.
+	socket := l.fd()
+	l.call(unix.SYS_SOCKET, nsenter.Int(unix.AF_UNIX), nsenter.Int(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), nsenter.Int(0)).Result(socket)
+	// struct ifreq. The interface's other flags are not the user's to set, so they need not be read first.
+	request := make([]byte, 40)
+	copy(request, "lo")
+	request[unix.IFNAMSIZ] = unix.IFF_UP
+	l.call(unix.SYS_IOCTL, socket, nsenter.Int(unix.SIOCSIFFLAGS), l.prog.Bytes(request))
+}
+
+// newSession makes the process the leader of a session of its own, so that it can have a terminal.
+type newSession struct{}
+
+func (newSession) Verb() string        { return "start" }
+func (newSession) String() string      { return "start a new session" }
+func (newSession) Needs() []Descriptor { return nil }
+func (newSession) phase() phase        { return phaseIdentity }
+func (newSession) lower(l *lowering)   { l.call(unix.SYS_SETSID) }
+
+// joinKeyring gives the container a session keyring of its own, in place of the runtime's.
+type joinKeyring struct{ Name string }
+
+func (joinKeyring) Verb() string        { return "join" }
+func (joinKeyring) Needs() []Descriptor { return nil }
+func (joinKeyring) phase() phase        { return phaseIdentity }
+
+func (k joinKeyring) String() string {
+	if k.Name == "" {
+		return "join a new session keyring"
+	}
+	return "join the session keyring " + k.Name
+}
+
+func (k joinKeyring) lower(l *lowering) {
+	name := nsenter.Addr(0)
+	if k.Name != "" {
+		name = l.str(k.Name)
+	}
+	none, ring := l.prog.NewLabel(), l.prog.Reg()
+	// A kernel without keyrings has nothing to be kept apart.
+	l.call(unix.SYS_KEYCTL, nsenter.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), name).Result(ring).OnError(none, unix.ENOSYS)
+	// All for the possessor but to change this, and view, read, search and link for the user: without search, the keyring would be of no
+	// use after a change of the user.
+	const permissions = 0x3f1b0000
+	l.call(unix.SYS_KEYCTL, nsenter.Int(unix.KEYCTL_SETPERM), ring, nsenter.Int(permissions)).Ignore(unix.EACCES)
+	l.prog.Place(none)
+}
+
+// identitySteps appends the steps that set what a process is, apart from files.
+func (b *builder) sessionSteps(o Options) {
+	b.add("", newSession{})
+	if !o.NoNewKeyring {
+		name := ""
+		if o.ID != "" {
+			name = "_ses." + o.ID
+		}
+		b.add("", joinKeyring{name})
+	}
+}

@@ -1,0 +1,290 @@
+package setup
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// A lowering turns the steps of one plan into operations, one after the other. All system calls go through its methods, one
+// for each way in which a call meets paths, and leave a record for Verify:
+//
+//	call     takes no path
+//	openat2  walks a path below a descriptor, held by RESOLVE_IN_ROOT or RESOLVE_BENEATH
+//	at       takes one name, or none, in a folder that a descriptor stands for: nothing is walked
+//	host     walks a path of the host, which is only allowed before the root is changed
+//	own      walks a path as the container's own process would, which is only allowed after the root is changed
+type lowering struct {
+	prog  *nsenter.Program
+	step  int
+	calls []callRecord
+
+	root    nsenter.Reg // the root file system's folder, opened with O_PATH
+	hasRoot bool
+	mounted []mounted   // in the order in which they were made
+	null    nsenter.Reg // a character device 1:3 that the plan made, on a mount of the container
+	hasNull bool
+	procfs  nsenter.Reg // a procfs of the container's PID namespace, on which nothing is mounted for the runtime's eyes
+	hasProc bool
+	devpts  nsenter.Reg
+	hasPts  bool
+	empty   nsenter.Reg // the tmpfs of masked folders
+	first   nsenter.Reg // the same once it is attached; before that no descriptor
+	hasMask bool
+	cwd     nsenter.Reg // the working folder once it was entered; before that no descriptor
+	found   nsenter.Reg // the address of the path of the program that is to be executed
+
+	pool []nsenter.Reg // registers of descriptors that are closed at the end of a step, nil while all stay open until the exec
+	used int
+
+	hows  []knownHow
+	attrs []knownAttr
+}
+
+// A mounted is a mount that the plan made.
+type mounted struct {
+	destination string
+	fd          nsenter.Reg
+	kept        bool // fd is a register that is the mount's for good
+	// fresh is true for a folder that nothing but this plan has written to, so that names can be made in it without a look at what
+	// is there. Then fd is kept.
+	fresh bool
+	made  []string // names that were made in it
+}
+
+// A callRecord is what Verify looks at.
+type callRecord struct {
+	step    int
+	nr      uintptr
+	way     way
+	path    string
+	resolve uint64
+}
+
+type way uint8
+
+const (
+	wayNone way = iota
+	wayOpenat2
+	wayAt
+	wayHost
+	wayOwn
+	waySend // resolve is the message's number
+	wayAwait
+)
+
+type knownHow struct {
+	how  unix.OpenHow
+	addr nsenter.Addr
+}
+
+type knownAttr struct {
+	attr unix.MountAttr
+	addr nsenter.Addr
+}
+
+// noFD is in a register that holds no descriptor: no process has one with this number. (-1 would not do: a program that
+// puts an error number into a register has failed.)
+const noFD = nsenter.Int(1 << 30)
+
+// inRoot is how a path of the container is resolved: its root cannot be left, and links of procfs that are not paths are
+// not followed.
+const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+
+// manyDescriptors is the number of descriptors from which on they are closed step by step. Otherwise it is quicker to let the exec
+// close them all. The limit of open files is 1024 nearly everywhere.
+const manyDescriptors = 200
+
+func newLowering(p *Plan) *lowering {
+	l := &lowering{prog: nsenter.NewProgram(), calls: make([]callRecord, 0, 256)}
+	descriptors := 0
+	for i := range p.Steps {
+		if d, ok := p.Steps[i].Action.(interface{ descriptors() int }); ok {
+			descriptors += d.descriptors()
+		}
+	}
+	if descriptors > manyDescriptors {
+		l.pool = make([]nsenter.Reg, 24)
+	}
+	return l
+}
+
+// begin starts a step.
+func (l *lowering) begin(step int) {
+	l.step = step
+	l.prog.Step(step)
+	l.used = 0
+	if l.pool != nil && step == 1 {
+		for i := range l.pool {
+			l.pool[i] = l.prog.Keep()
+			l.prog.Set(l.pool[i], noFD)
+		}
+	}
+}
+
+// end closes the step's descriptors when there would be too many.
+func (l *lowering) end() {
+	if l.step == 0 {
+		return // the pool is filled in the next one
+	}
+	for _, r := range l.pool[:min(l.used, len(l.pool))] {
+		l.call(unix.SYS_CLOSE, r).Ignore(unix.EBADF)
+		l.prog.Set(r, noFD)
+	}
+}
+
+// fd returns a register for a descriptor that the step needs and the later ones do not.
+func (l *lowering) fd() nsenter.Reg {
+	if l.used < len(l.pool) && l.step > 0 {
+		l.used++
+		return l.pool[l.used-1]
+	}
+	return l.prog.Reg()
+}
+
+// keep returns a register that later steps use, too. A step must take these first.
+func (l *lowering) keep() nsenter.Reg { return l.prog.Keep() }
+
+func (l *lowering) str(s string) nsenter.Addr { return l.prog.String(s) }
+
+func (l *lowering) record(nr uintptr, w way, path string, resolve uint64) {
+	l.calls = append(l.calls, callRecord{l.step, nr, w, path, resolve})
+}
+
+// call appends a call that takes no path.
+func (l *lowering) call(nr uintptr, args ...nsenter.Arg) *nsenter.Op {
+	l.record(nr, wayNone, "", 0)
+	return l.prog.Call(nr, args...)
+}
+
+// openat2 appends the walk of a path below dir. A path that begins with "/" begins at dir. The kernel may answer EAGAIN when
+// folders are moved while it walks up from one: use open unless that is dealt with.
+func (l *lowering) openat2(dir nsenter.Arg, path string, flags, mode, resolve uint64) *nsenter.Op {
+	l.record(unix.SYS_OPENAT2, wayOpenat2, path, resolve)
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode, Resolve: resolve}
+	return l.prog.Call(unix.SYS_OPENAT2, dir, l.str(path), l.how(how), nsenter.Int(unix.SizeofOpenHow))
+}
+
+// open appends openat2, repeated while it answers EAGAIN, and puts the descriptor into to.
+func (l *lowering) open(to nsenter.Reg, dir nsenter.Arg, path string, flags, mode, resolve uint64) {
+	again := l.prog.NewLabel()
+	l.prog.Place(again)
+	l.openat2(dir, path, flags, mode, resolve).Result(to).OnError(again, unix.EAGAIN)
+}
+
+// at appends a call whose arguments before and after a name are as given. dir is where the name is looked up; it is the last of
+// before, which symlinkat begins with another string.
+func (l *lowering) at(nr uintptr, before []nsenter.Arg, name string, after ...nsenter.Arg) *nsenter.Op {
+	l.record(nr, wayAt, name, 0)
+	args := make([]nsenter.Arg, 0, 6)
+	args = append(append(append(args, before...), l.str(name)), after...)
+	return l.prog.Call(nr, args...)
+}
+
+// in is the folder of at.
+func in(dir nsenter.Arg) []nsenter.Arg { return []nsenter.Arg{dir} }
+
+// host appends a call that walks a path of the host. Where the path stands among args is the caller's affair; it is given once more
+// for the record.
+func (l *lowering) host(nr uintptr, path string, args ...nsenter.Arg) *nsenter.Op {
+	l.record(nr, wayHost, path, 0)
+	return l.prog.Call(nr, args...)
+}
+
+// own appends a call that walks a path as the container's own process would.
+func (l *lowering) own(nr uintptr, path string, args ...nsenter.Arg) *nsenter.Op {
+	l.record(nr, wayOwn, path, 0)
+	return l.prog.Call(nr, args...)
+}
+
+// how returns the address of a struct open_how. The kernel does not write to it, so equal ones share an address.
+func (l *lowering) how(how unix.OpenHow) nsenter.Addr {
+	for i := range l.hows {
+		if l.hows[i].how == how {
+			return l.hows[i].addr
+		}
+	}
+	a := l.prog.Words(how.Flags, how.Mode, how.Resolve)
+	l.hows = append(l.hows, knownHow{how, a})
+	return a
+}
+
+// setattr appends mount_setattr on the mount that fd stands for.
+func (l *lowering) setattr(fd nsenter.Arg, attr unix.MountAttr, recursive bool) *nsenter.Op {
+	flags := unix.AT_EMPTY_PATH
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	addr := nsenter.Addr(0)
+	for i := range l.attrs {
+		if l.attrs[i].attr == attr {
+			addr = l.attrs[i].addr
+		}
+	}
+	if addr == 0 {
+		addr = l.prog.Words(attr.Attr_set, attr.Attr_clr, attr.Propagation, attr.Userns_fd)
+		l.attrs = append(l.attrs, knownAttr{attr, addr})
+	}
+	return l.at(unix.SYS_MOUNT_SETATTR, in(fd), "", nsenter.Int(flags), addr, nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+}
+
+// move appends the attachment of a detached mount.
+func (l *lowering) move(mount, to nsenter.Reg) *nsenter.Op {
+	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	empty := l.str("")
+	return l.at(unix.SYS_MOVE_MOUNT, []nsenter.Arg{mount, empty, to}, "", nsenter.Int(flags))
+}
+
+// clone appends the copy of what fd stands for as a detached mount.
+func (l *lowering) clone(fd nsenter.Arg, recursive bool) *nsenter.Op {
+	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	return l.at(unix.SYS_OPEN_TREE, in(fd), "", nsenter.Int(flags))
+}
+
+// send appends a message, and await the wait for an answer.
+func (l *lowering) send(id int, value nsenter.Arg) {
+	l.record(0, waySend, "", uint64(id))
+	l.prog.Send(id, value)
+}
+
+func (l *lowering) sendFile(id int, fd nsenter.Arg) {
+	l.record(0, waySend, "", uint64(id))
+	l.prog.SendFile(id, fd)
+}
+
+func (l *lowering) await() {
+	l.record(0, wayAwait, "", 0)
+	l.prog.Await()
+}
+
+// rendezvous appends a message and the wait for its answer.
+func (l *lowering) rendezvous(id int) {
+	l.send(id, nil)
+	l.await()
+}
+
+// words returns the bytes of 32-bit words.
+func words(list ...uint32) []byte {
+	b := make([]byte, 0, 4*len(list))
+	for _, w := range list {
+		b = binary.LittleEndian.AppendUint32(b, w)
+	}
+	return b
+}
+
+// rel returns an absolute path of the container as one below its root: "." for the root itself.
+func rel(path string) string {
+	if path == "/" {
+		return "."
+	}
+	return path[1:]
+}
+
+// element returns the JSON path of an element of a list.
+func element(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }

@@ -1,0 +1,211 @@
+package setup
+
+import (
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// setUmask gives the process its own umask; until then it is 0.
+type setUmask struct{ Mask uint32 }
+
+func (s setUmask) Verb() string      { return "set" }
+func (s setUmask) String() string    { return "set umask " + octal(s.Mask) }
+func (setUmask) Needs() []Descriptor { return nil }
+func (setUmask) phase() phase        { return phaseInside }
+func (s setUmask) lower(l *lowering) { l.call(unix.SYS_UMASK, nsenter.Int(s.Mask)) }
+
+func octal(n uint32) string {
+	return string([]byte{'0', '0' + byte(n>>6&7), '0' + byte(n>>3&7), '0' + byte(n&7)})
+}
+
+// defaultUmask is what a process gets that asks for none.
+const defaultUmask = 0o022
+
+// setPersonality sets the process's execution domain.
+type setPersonality struct{ Domain specs.LinuxPersonalityDomain }
+
+func (s setPersonality) Verb() string      { return "set" }
+func (s setPersonality) String() string    { return "set personality " + string(s.Domain) }
+func (setPersonality) Needs() []Descriptor { return nil }
+func (setPersonality) phase() phase        { return phaseInside }
+
+func (s setPersonality) lower(l *lowering) {
+	const perLinux, perLinux32 = 0x0, 0x8 // include/uapi/linux/personality.h
+	domain := perLinux
+	if s.Domain == specs.PerLinux32 {
+		domain = perLinux32
+	}
+	l.call(unix.SYS_PERSONALITY, nsenter.Int(domain))
+}
+
+// enterCwd enters the working folder. It is tried with the runtime's rights, which may be needed to get there, and again with the
+// user's, who may have rights on a network file system that root does not have.
+type enterCwd struct {
+	Path   string
+	AsUser bool
+}
+
+func (e enterCwd) Verb() string      { return "enter" }
+func (enterCwd) Needs() []Descriptor { return nil }
+
+func (e enterCwd) String() string {
+	if e.AsUser {
+		return "enter the folder " + e.Path + " as the user, if that failed before"
+	}
+	return "enter the folder " + e.Path
+}
+
+func (e enterCwd) phase() phase {
+	if e.AsUser {
+		return phaseUser
+	}
+	return phaseBounding
+}
+
+func (e enterCwd) lower(l *lowering) {
+	skip := l.prog.NewLabel()
+	if !e.AsUser {
+		l.cwd = l.keep()
+		fd := l.fd()
+		l.prog.Set(l.cwd, noFD)
+		l.openat2(l.root, rel(e.Path), unix.O_PATH|unix.O_DIRECTORY, 0, inRoot).Result(fd).OnError(skip, unix.EACCES, unix.EPERM)
+		l.call(unix.SYS_FCHDIR, fd).OnError(skip, unix.EACCES, unix.EPERM)
+		l.prog.Set(l.cwd, fd)
+		l.prog.Place(skip)
+		return
+	}
+	again, fd := l.prog.NewLabel(), l.fd()
+	l.call(unix.SYS_FCNTL, l.cwd, nsenter.Int(unix.F_GETFD)).OnError(again, unix.EBADF)
+	l.prog.Jump(skip)
+	l.prog.Place(again)
+	l.open(fd, l.root, rel(e.Path), unix.O_PATH|unix.O_DIRECTORY, 0, inRoot)
+	l.call(unix.SYS_FCHDIR, fd)
+	l.prog.Place(skip)
+}
+
+// cwdStep appends the change to the working folder.
+func (b *builder) cwdStep(p *specs.Process, asUser bool) {
+	if p.Cwd != "" {
+		b.add("process.cwd", enterCwd{cleanPath(p.Cwd), asUser})
+	}
+}
+
+// findProgram finds the program that is to be executed, as the user that it is executed by, so that what is wrong with it shows
+// before the container is said to be created.
+type findProgram struct {
+	Name string
+	// Candidates are the paths to be tried, in this order.
+	Candidates []string
+}
+
+func (f findProgram) String() string    { return "find the program " + quote(f.Name) }
+func (findProgram) Needs() []Descriptor { return nil }
+func (findProgram) phase() phase        { return phaseFind }
+
+func (f findProgram) Verb() string {
+	if strings.Contains(f.Name, "/") {
+		return "find"
+	}
+	return verbSearch
+}
+
+func (f findProgram) lower(l *lowering) {
+	l.found = l.keep()
+	if strings.Contains(f.Name, "/") {
+		l.single(f.Name)
+		return
+	}
+	done := l.prog.NewLabel()
+	for _, c := range f.Candidates {
+		next, found := l.prog.NewLabel(), l.prog.NewLabel()
+		l.executable(c).OnError(next)
+		l.isFolder(c, found)
+		l.prog.Jump(next)
+		l.prog.Place(found)
+		l.prog.Set(l.found, l.str(c))
+		l.prog.Jump(done)
+		l.prog.Place(next)
+	}
+	l.prog.Fail(unix.ENOENT)
+	l.prog.Place(done)
+}
+
+// single appends the check of a program that is named by its path.
+func (l *lowering) single(path string) {
+	file := l.prog.NewLabel()
+	l.executable(path)
+	l.isFolder(path, file)
+	l.prog.Fail(unix.EACCES) // as execve has it
+	l.prog.Place(file)
+	l.prog.Set(l.found, l.str(path))
+}
+
+func (l *lowering) executable(path string) *nsenter.Op {
+	return l.own(unix.SYS_FACCESSAT2, path, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(unix.X_OK), nsenter.Int(unix.AT_EACCESS))
+}
+
+// isFolder goes on at the label if a path does not name a folder.
+func (l *lowering) isFolder(path string, no nsenter.Label) {
+	l.own(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).OnError(no)
+}
+
+// maxCandidates bounds the look-up. PATH has no limit of its own.
+const maxCandidates = 1000
+
+// candidates returns the paths that a program may have, by PATH of the process's environment. Without PATH nothing is found, as
+// with other runtimes.
+func candidates(name string, env []string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	if name == "" {
+		return nil
+	}
+	var list []string
+	for dir := range strings.SplitSeq(variable(env, "PATH"), ":") {
+		switch {
+		case len(list) == maxCandidates:
+			return list
+		case dir == "":
+			// An empty entry is the working folder, but only when there is a PATH.
+			if variable(env, "PATH") != "" {
+				list = append(list, "./"+name)
+			}
+		default:
+			list = append(list, strings.TrimRight(dir, "/")+"/"+name)
+		}
+	}
+	return list
+}
+
+// variable returns the value of a variable. Of several, the last one counts, as with the shell.
+func variable(env []string, name string) string {
+	for i := len(env) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(env[i], name); ok && strings.HasPrefix(v, "=") {
+			return v[1:]
+		}
+	}
+	return ""
+}
+
+// environment returns the process's environment: the configured one, with HOME if that lacks it.
+func environment(env []string, home string) []string {
+	if variable(env, "HOME") != "" {
+		return env
+	}
+	if home == "" {
+		home = "/"
+	}
+	list := make([]string, 0, len(env)+1)
+	for _, e := range env {
+		if e != "HOME=" {
+			list = append(list, e)
+		}
+	}
+	return append(list, "HOME="+home)
+}

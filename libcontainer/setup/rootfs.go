@@ -1,0 +1,168 @@
+package setup
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// setPropagation sets the propagation of all mounts of the new mount namespace, which are copies of the host's.
+type setPropagation struct {
+	Flags uint64
+	Mode  string
+}
+
+func (s setPropagation) Verb() string      { return "make" }
+func (s setPropagation) String() string    { return "make / " + s.Mode }
+func (setPropagation) Needs() []Descriptor { return nil }
+func (setPropagation) phase() phase        { return phaseRoot }
+
+func (s setPropagation) lower(l *lowering) {
+	flags := 0
+	if s.Flags&unix.MS_REC != 0 {
+		flags = unix.AT_RECURSIVE
+	}
+	attr := l.prog.Words(0, 0, s.Flags&^unix.MS_REC, 0)
+	l.host(unix.SYS_MOUNT_SETATTR, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(flags), attr,
+		nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+}
+
+// makePrivate makes one mount private, the one that the root lies on when mounts are shared with the host: pivot_root demands
+// it, and what is mounted for the container would show on the host.
+type makePrivate struct{ Path string }
+
+func (m makePrivate) Verb() string      { return "make" }
+func (m makePrivate) String() string    { return "make " + m.Path + " private" }
+func (makePrivate) Needs() []Descriptor { return nil }
+func (makePrivate) phase() phase        { return phaseRoot }
+
+func (m makePrivate) lower(l *lowering) {
+	attr := l.prog.Words(0, 0, unix.MS_PRIVATE, 0)
+	l.host(unix.SYS_MOUNT_SETATTR, m.Path, nsenter.Int(unix.AT_FDCWD), l.str(m.Path), nsenter.Int(0), attr,
+		nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+}
+
+// bindRoot puts a copy of the root file system's mounts on top of them, so that it is a mount point, and remembers its descriptor:
+// from here on, no path of the container is looked up from anywhere else.
+type bindRoot struct {
+	Path    string
+	Private bool // not even receive what the host mounts below it
+}
+
+func (b bindRoot) Verb() string      { return "bind" }
+func (b bindRoot) String() string    { return "bind the root file system " + b.Path }
+func (bindRoot) Needs() []Descriptor { return nil }
+func (bindRoot) phase() phase        { return phaseRoot }
+func (bindRoot) setsRoot()           {}
+
+func (b bindRoot) lower(l *lowering) {
+	l.root, l.hasRoot = l.keep(), true
+	under := l.fd()
+	l.host(unix.SYS_OPENAT, b.Path, nsenter.Int(unix.AT_FDCWD), l.str(b.Path),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
+	l.clone(under, true).Result(l.root)
+	// Neither may the copy send anything to the host. What is a slave already stays one.
+	if b.Private {
+		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_PRIVATE}, true)
+	} else {
+		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
+	}
+	l.move(l.root, under)
+}
+
+// openRoot opens the root file system of a container without a mount namespace of its own.
+type openRoot struct{ Path string }
+
+func (o openRoot) Verb() string      { return "open" }
+func (o openRoot) String() string    { return "open the root file system " + o.Path }
+func (openRoot) Needs() []Descriptor { return nil }
+func (openRoot) phase() phase        { return phaseRoot }
+func (openRoot) setsRoot()           {}
+
+func (o openRoot) lower(l *lowering) {
+	l.root, l.hasRoot = l.keep(), true
+	l.host(unix.SYS_OPENAT, o.Path, nsenter.Int(unix.AT_FDCWD), l.str(o.Path),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.root)
+}
+
+// openOwnRoot opens the root of a process that has joined a container.
+type openOwnRoot struct{}
+
+func (openOwnRoot) Verb() string        { return "open" }
+func (openOwnRoot) String() string      { return "open the container's root" }
+func (openOwnRoot) Needs() []Descriptor { return nil }
+func (openOwnRoot) phase() phase        { return phaseRoot }
+func (openOwnRoot) setsRoot()           {}
+
+func (openOwnRoot) lower(l *lowering) {
+	l.root, l.hasRoot = l.keep(), true
+	l.own(unix.SYS_OPENAT, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.root)
+}
+
+// enterRoot changes the root of a process to that of the container without a mount namespace that it joins.
+type enterRoot struct{}
+
+func (enterRoot) Verb() string        { return "enter" }
+func (enterRoot) String() string      { return "enter the container's root" }
+func (enterRoot) Needs() []Descriptor { return []Descriptor{{Name: RootOfContainer, OPath: true}} }
+func (enterRoot) phase() phase        { return phaseJoin }
+
+func (enterRoot) lower(l *lowering) {
+	l.call(unix.SYS_FCHDIR, RootOfContainer)
+	l.own(unix.SYS_CHROOT, ".", l.str("."))
+}
+
+// makeCwd makes the working folder where it is missing.
+type makeCwd struct{ Path string }
+
+func (m makeCwd) Verb() string      { return "make" }
+func (m makeCwd) String() string    { return "make the folder " + m.Path + " if it is missing" }
+func (makeCwd) Needs() []Descriptor { return nil }
+func (makeCwd) phase() phase        { return phaseMounts }
+func (m makeCwd) lower(l *lowering) { l.destination(m.Path, aFolder) }
+
+// rootPropagation returns how the mounts of the new namespace are made to propagate, and what the root gets in the end, 0 for what
+// it has then.
+//
+// "Shared" must leave the mounts of the host as they are, so that a volume can be one that the container's mounts show on
+// (Kubernetes: Bidirectional). All else makes them slaves as a whole: the single mount that "slave" or "private" names
+// would leave those below it shared with the host.
+func rootPropagation(flags uint64) (host setPropagation, private bool, final uint64) {
+	switch flags &^ unix.MS_REC {
+	case unix.MS_SHARED:
+		return setPropagation{flags, "shared"}, true, flags
+	case unix.MS_PRIVATE:
+		return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, true, 0
+	case unix.MS_UNBINDABLE:
+		return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, true, flags
+	}
+	return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, false, 0
+}
+
+// finalPropagation gives the root the propagation that the configuration asks for, which is not possible before it is the root.
+type finalPropagation struct {
+	Flags uint64
+	Mode  string
+}
+
+func (f finalPropagation) Verb() string      { return "make" }
+func (f finalPropagation) String() string    { return "make the container's / " + f.Mode }
+func (finalPropagation) Needs() []Descriptor { return nil }
+func (finalPropagation) phase() phase        { return phaseInside }
+
+func (f finalPropagation) lower(l *lowering) {
+	l.setattr(l.root, unix.MountAttr{Propagation: f.Flags &^ unix.MS_REC}, f.Flags&unix.MS_REC != 0)
+}
+
+// rootReadOnly makes the root's own mount read-only, and none below it.
+type rootReadOnly struct{}
+
+func (rootReadOnly) Verb() string        { return "make" }
+func (rootReadOnly) String() string      { return "make the container's / read-only" }
+func (rootReadOnly) Needs() []Descriptor { return nil }
+func (rootReadOnly) phase() phase        { return phaseInside }
+
+func (rootReadOnly) lower(l *lowering) {
+	l.setattr(l.root, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)
+}

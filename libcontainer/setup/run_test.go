@@ -1,0 +1,233 @@
+package setup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// A trial runs a plan on the real kernel: in new namespaces, with a root file system that has busybox and nothing else.
+type trial struct {
+	t       *testing.T
+	dir     string // the bundle
+	spec    *specs.Spec
+	options Options
+	facts   Facts
+	stdin   *os.File
+	// onMessage is called for each message. It returns whether the process is to be resumed.
+	onMessage func(p *nsenter.Process, m nsenter.Message) bool
+	inherit   []*os.File
+	named     []nsenter.NamedFile
+}
+
+const busybox = "/bin/busybox"
+
+func newTrial(t *testing.T, script string) *trial {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	if _, err := os.Stat(busybox); err != nil {
+		t.Skip("needs busybox-static: ", err)
+	}
+	spec := specconv.Example()
+	spec.Process.Terminal = false
+	spec.Process.Args = []string{"/bin/busybox", "sh", "-c", script}
+	tr := &trial{t: t, dir: t.TempDir(), spec: spec}
+	if err := os.MkdirAll(tr.path("bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tr.path("bin/busybox"), data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields("sh ls cat mount env id stat readlink grep ps hostname wc sysctl ip umask test true touch sleep tty stty") {
+		if err := os.Symlink("busybox", tr.path("bin/"+name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tr
+}
+
+// path returns a path of the root file system.
+func (tr *trial) path(name string) string { return filepath.Join(tr.dir, "rootfs", name) }
+
+// write makes a file in the root file system.
+func (tr *trial) write(name, content string) {
+	tr.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(tr.path(name)), 0o755); err != nil {
+		tr.t.Fatal(err)
+	}
+	if err := os.WriteFile(tr.path(name), []byte(content), 0o644); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+func (tr *trial) bundle() *specconv.Bundle {
+	tr.t.Helper()
+	config, err := json.Marshal(tr.spec)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	b, err := specconv.Parse(config, tr.dir)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return b
+}
+
+// run runs the container and returns its output and the error of its set-up.
+func (tr *trial) run() (string, error) {
+	tr.t.Helper()
+	plan, err := Container(tr.bundle(), tr.options, tr.facts)
+	if err != nil {
+		return "", err
+	}
+	return tr.runPlan(plan)
+}
+
+// out is run for a container that is to succeed.
+func (tr *trial) out() string {
+	tr.t.Helper()
+	out, err := tr.run()
+	if err != nil {
+		tr.t.Fatalf("%v\noutput: %s", err, out)
+	}
+	return out
+}
+
+func (tr *trial) runPlan(plan *Plan) (string, error) {
+	tr.t.Helper()
+	prog, err := plan.Lower()
+	if err != nil {
+		return "", err
+	}
+	named := tr.named
+	for _, d := range plan.Needs() {
+		if d.Path == "" {
+			continue
+		}
+		f, err := os.Open(d.Path)
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		defer f.Close()
+		named = append(named, nsenter.NamedFile{Name: string(d.Name), File: f})
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	defer r.Close()
+	launch, err := nsenter.Prepare(prog, nsenter.Start{
+		Stdin: tr.stdin, Stdout: w, Stderr: w, Inherit: tr.inherit, Files: named, Cloneflags: plan.Cloneflags,
+	})
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	defer launch.Close()
+	proc, err := launch.Start(-1)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	defer proc.Close()
+	w.Close()
+	serr := tr.serve(plan, prog, proc)
+	out, err := io.ReadAll(r)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	status, err := proc.Wait()
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	if serr == nil && status != 0 {
+		serr = fmt.Errorf("status %#x", uint32(status))
+	}
+	return string(out), serr
+}
+
+func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process) error {
+	for {
+		m, err := proc.Conn.Next()
+		var f *nsenter.Failure
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.As(err, &f):
+			return plan.Explain(prog, f)
+		case err != nil:
+			return err
+		}
+		resume := m.ID == MessageReady || m.ID == MessageHooks || m.ID == MessageStart || m.ID == MessageCopyTo
+		if tr.onMessage != nil {
+			resume = tr.onMessage(proc, m)
+		}
+		if m.File != nil {
+			m.File.Close()
+		}
+		if resume {
+			if err := proc.Conn.Resume(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// hostCgroups are facts of the tests' own cgroups.
+func hostCgroups(t *testing.T) CgroupFacts {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f CgroupFacts
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		dash := len(fields) - 3
+		point := fields[4]
+		switch fields[dash] {
+		case "cgroup":
+			var list []string
+			for o := range strings.SplitSeq(fields[dash+2], ",") {
+				if o != "rw" && o != "xattr" {
+					list = append(list, o)
+				}
+			}
+			f.Hierarchies = append(f.Hierarchies, CgroupHierarchy{filepath.Base(point), list, point})
+		case "cgroup2":
+			f.UnifiedPath = point
+		}
+	}
+	f.Unified = len(f.Hierarchies) == 0
+	return f
+}
+
+func contains(t *testing.T, out string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(out, w) {
+			t.Errorf("output lacks %q:\n%s", w, out)
+		}
+	}
+}
+
+func TestRunExample(t *testing.T) {
+	tr := newTrial(t, `mount; ls -la /dev /sys/fs/cgroup; id; hostname; umask; cat /proc/self/status; ls -l /proc/self/fd; env; ip link; pwd`)
+	tr.facts.Cgroup = hostCgroups(t)
+	out := tr.out()
+	contains(t, out, " on /dev/pts type devpts", "uid=0 gid=0", "orlop\n0022\n", "HOME=/", "NoNewPrivs:\t1", "Seccomp:\t0")
+}
