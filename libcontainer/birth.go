@@ -1,0 +1,265 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/nsenter"
+)
+
+// A birth is a process on its way from a plan to its last exec:
+//
+//	prepare   the plan becomes a sealed program; nothing runs yet
+//	start     the process is there
+//	converse  it is served until it says what its caller waits for
+//	finish    it has executed its program, and is the caller's
+//	abort     at any point, instead: nothing is left of it
+type birth struct {
+	plan    *setup.Plan
+	program *nsenter.Program
+	streams Streams
+	owned   []*os.File // descriptors that were opened for the plan, closed when the process has them
+	launch  *nsenter.Launch
+	proc    *nsenter.Process
+	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
+	master  *os.File         // of its terminal
+	copy    *os.File         // the folder of the image that is to be copied next
+	// runHooks is called at setup.MessageHooks.
+	runHooks func() error
+}
+
+// prepare makes a process that is ready to be started. extra are the plan's descriptors that have no path; they stay the caller's.
+func prepare(plan *setup.Plan, s Streams, extra ...nsenter.NamedFile) (_ *birth, err error) {
+	b := &birth{plan: plan, streams: s}
+	defer func() {
+		if err != nil {
+			b.release()
+		}
+	}()
+	if err := plan.Verify(); err != nil {
+		return nil, err
+	}
+	if b.program, err = plan.Lower(); err != nil {
+		return nil, err
+	}
+	files, err := b.descriptors(extra)
+	if err != nil {
+		return nil, err
+	}
+	b.launch, err = nsenter.Prepare(b.program, nsenter.Start{
+		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
+		Inherit:    s.Files,
+		Files:      files,
+		Cloneflags: plan.Cloneflags,
+	})
+	return b, err
+}
+
+// descriptors opens what the plan needs and does not get from extra.
+func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
+	files := slices.Clone(extra)
+	for _, d := range b.plan.Needs() {
+		has := func(f nsenter.NamedFile) bool { return f.Name == string(d.Name) }
+		if slices.ContainsFunc(files, has) {
+			continue
+		}
+		if d.Path == "" {
+			return nil, fmt.Errorf("plan: nobody passes the descriptor %q", d.Name)
+		}
+		flags := os.O_RDONLY
+		if d.OPath {
+			flags = unix.O_PATH
+		}
+		f, err := os.OpenFile(d.Path, flags|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", d.Name, err)
+		}
+		b.owned = append(b.owned, f)
+		files = append(files, nsenter.NamedFile{Name: string(d.Name), File: f})
+	}
+	return files, nil
+}
+
+// start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process
+// will make no other one.
+func (b *birth) start(cgroup int) (err error) {
+	if b.proc, err = b.launch.Start(cgroup); err != nil {
+		return err
+	}
+	if !b.plan.Clones() {
+		return nil
+	}
+	m, err := b.proc.Conn.Next()
+	if err != nil {
+		return b.explain(err)
+	}
+	if m.ID != setup.MessageChild {
+		return fmt.Errorf("the process sent message %d in place of its child's number", m.ID)
+	}
+	// A child that is not reaped keeps its number, so this cannot be another process.
+	fd, err := unix.PidfdOpen(int(m.Value), 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	b.first = b.proc
+	b.proc = &nsenter.Process{Pid: int(m.Value), Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
+	return nil
+}
+
+// converse serves the process until it sends the message with this number, or, when until is 0, until it has executed its program.
+func (b *birth) converse(until int) error {
+	for {
+		m, err := b.proc.Conn.Next()
+		if err == io.EOF && until == 0 {
+			return nil
+		}
+		if err != nil {
+			return b.explain(err)
+		}
+		if m.ID == until {
+			return nil
+		}
+		if err := b.serve(m); err != nil {
+			return err
+		}
+	}
+}
+
+// serve does what a message asks for.
+func (b *birth) serve(m nsenter.Message) error {
+	switch m.ID {
+	case setup.MessageHooks:
+		if err := b.runHooks(); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
+	case setup.MessageConsole:
+		return b.takeMaster(m.File)
+	case setup.MessageCopyFrom:
+		b.copy = m.File
+		return nil
+	case setup.MessageCopyTo:
+		err := copyUp(b.copy, m.File)
+		b.copy.Close()
+		m.File.Close()
+		b.copy = nil
+		if err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
+	}
+	if m.File != nil {
+		m.File.Close()
+	}
+	return fmt.Errorf("the process sent message %d, which nothing waits for", m.ID)
+}
+
+// takeMaster hands the terminal's master to who asked for it.
+func (b *birth) takeMaster(f *os.File) error {
+	if f == nil {
+		return errors.New("console: the process sent no descriptor")
+	}
+	if b.streams.ConsoleSocket == "" {
+		b.master = f
+		return nil
+	}
+	defer f.Close()
+	name, err := console.SlaveName(f)
+	if err != nil {
+		return err
+	}
+	return console.Send(b.streams.ConsoleSocket, name, f)
+}
+
+// explain turns the end of a conversation into the step that failed and why.
+func (b *birth) explain(err error) error {
+	var f *nsenter.Failure
+	if errors.As(err, &f) {
+		return b.plan.Explain(b.program, f)
+	}
+	if err != io.EOF {
+		return err
+	}
+	status, werr := b.proc.Wait()
+	b.proc.Pid = 0
+	switch {
+	case werr != nil:
+		return werr
+	case status.Signaled() && status.Signal() == unix.SIGKILL:
+		return errors.New("the container's process was killed while it was set up (is linux.resources.memory.limit too low?)")
+	case status.Signaled():
+		return fmt.Errorf("the container's process was ended by %s while it was set up", unix.SignalName(status.Signal()))
+	}
+	return fmt.Errorf("the container's process exited with status %d while it was set up", status.ExitStatus())
+}
+
+// finish hands the process to the caller.
+func (b *birth) finish() (*Process, error) {
+	if b.streams.PidfdSocket != "" {
+		name := console.PidfdCreate
+		if b.plan.Cloneflags == 0 {
+			name = console.PidfdExec
+		}
+		if err := console.Send(b.streams.PidfdSocket, name, b.proc.Pidfd); err != nil {
+			return nil, err
+		}
+	}
+	if err := writePidFile(b.streams.PidFile, b.proc.Pid); err != nil {
+		return nil, err
+	}
+	return &Process{pid: b.proc.Pid, pidfd: b.proc.Pidfd, console: b.master}, nil
+}
+
+// reapFirst waits for the process that gave way, which has nothing left to do.
+func (b *birth) reapFirst() error {
+	if b.first == nil {
+		return nil
+	}
+	first := b.first
+	b.first = nil
+	defer first.Pidfd.Close()
+	_, err := first.Wait()
+	return err
+}
+
+// abort ends the process and waits for its end.
+func (b *birth) abort() error {
+	var errs []error
+	if b.proc != nil && b.proc.Pid != 0 {
+		errs = append(errs, b.proc.Kill())
+	}
+	errs = append(errs, b.reapFirst())
+	if b.proc != nil {
+		b.proc.Pidfd.Close()
+	}
+	if b.master != nil {
+		b.master.Close()
+	}
+	b.release()
+	return errors.Join(errs...)
+}
+
+// release closes what only the birth needs.
+func (b *birth) release() {
+	for _, f := range b.owned {
+		f.Close()
+	}
+	b.owned = nil
+	if b.launch != nil {
+		b.launch.Close()
+	}
+	if b.proc != nil {
+		b.proc.Conn.Close()
+	}
+	if b.copy != nil {
+		b.copy.Close()
+		b.copy = nil
+	}
+}

@@ -1,0 +1,232 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/state"
+)
+
+// A Container is one container of a Runtime. It holds no descriptors and no lock, so there is nothing to close; every
+// method looks at the container as it is then.
+type Container struct {
+	runtime *Runtime
+	id      string
+	process *Process
+}
+
+// ID returns the container's id.
+func (c *Container) ID() string { return c.id }
+
+// Process returns the container's first process if this Container came from Create or Run, which made it a child of the calling program,
+// and nil otherwise.
+func (c *Container) Process() *Process { return c.process }
+
+// Load returns the container with this id. The error is ErrNotExist when there is none. A container whose create was
+// killed is there too: its status is stopped, and Delete removes what is left of it.
+func (r *Runtime) Load(id string) (*Container, error) {
+	d, err := state.Open(r.Root).Open(id)
+	if err != nil {
+		return nil, fmt.Errorf("container %q: %w", id, err)
+	}
+	d.Close()
+	return &Container{runtime: r, id: id}, nil
+}
+
+// List returns all containers, sorted by id. Any of them may be gone when it is used.
+func (r *Runtime) List() ([]*Container, error) {
+	ids, err := state.Open(r.Root).List()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*Container, len(ids))
+	for i, id := range ids {
+		list[i] = &Container{runtime: r, id: id}
+	}
+	return list, nil
+}
+
+// Config returns the process section of the configuration that the container was created with; later edits of its config.json do not
+// show. It is nil when the container was created without one.
+func (c *Container) Config() (*specs.Process, error) {
+	v, err := c.view(shared)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	if v.incomplete {
+		return nil, c.wrap(ErrIncomplete)
+	}
+	p, err := v.rec.Process()
+	return p, c.wrap(err)
+}
+
+// Pids returns the numbers of all processes in the container's cgroup, in the caller's PID namespace, sorted.
+func (c *Container) Pids() ([]int, error) {
+	v, err := c.view(shared)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	pids, err := v.cgroup().Processes()
+	return pids, c.wrap(err)
+}
+
+// Pause freezes all processes of a running container, and returns when they stand.
+func (c *Container) Pause() error {
+	return c.freeze(specs.StateRunning, ErrNotRunning, (*cgroups.Manager).Freeze)
+}
+
+// Resume lets the processes of a paused container go on.
+func (c *Container) Resume() error {
+	return c.freeze(StatusPaused, ErrNotPaused, (*cgroups.Manager).Thaw)
+}
+
+func (c *Container) freeze(from specs.ContainerState, otherwise error, do func(*cgroups.Manager) error) error {
+	v, err := c.view(exclusive)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	status, err := v.status()
+	if err != nil {
+		return c.wrap(err)
+	}
+	if status != from && !(from == specs.StateRunning && status == specs.StateCreated) {
+		return c.wrap(otherwise)
+	}
+	return c.wrap(do(v.cgroup()))
+}
+
+func (c *Container) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("container %q: %w", c.id, err)
+}
+
+// lockMode says what a view of a container is for.
+type lockMode int
+
+const (
+	unlocked  lockMode = iota // to look at what may have changed in the next moment
+	shared                    // to use what must not be deleted meanwhile
+	exclusive                 // to change it
+)
+
+// A view is a container's state folder, its record, and what they tell; open until close.
+type view struct {
+	dir        *state.Dir
+	rec        *state.Record
+	locked     bool // exclusively
+	incomplete bool // the record is missing: create was killed before it made anything else
+}
+
+// view opens the container's state.
+func (c *Container) view(mode lockMode) (_ *view, err error) {
+	d, err := state.Open(c.runtime.Root).Open(c.id)
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	switch mode {
+	case shared:
+		err = d.RLock()
+	case exclusive:
+		err = d.Lock()
+	}
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	rec, err := d.Read()
+	if errors.Is(err, state.ErrNoRecord) {
+		return &view{dir: d, rec: &state.Record{ID: c.id}, locked: mode == exclusive, incomplete: true}, nil
+	}
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	return &view{dir: d, rec: rec, locked: mode == exclusive}, nil
+}
+
+func (v *view) close() { v.dir.Close() }
+
+func (v *view) cgroup() *cgroups.Manager {
+	return cgroups.Load(cgroups.Layout{}, v.rec.CgroupPaths)
+}
+
+// pidfd opens the container's first process. The error is ErrNotRunning when it has ended.
+func (v *view) pidfd() (*os.File, error) {
+	if v.rec.Pid == 0 {
+		return nil, ErrNotRunning
+	}
+	f, err := state.Pidfd(v.rec.Pid, v.rec.StartTime)
+	if errors.Is(err, state.ErrNoProcess) {
+		return nil, ErrNotRunning
+	}
+	return f, err
+}
+
+// hasPrivate tells whether the container has a namespace of this type that is not its creator's.
+func (v *view) hasPrivate(t specs.LinuxNamespaceType) bool {
+	for _, n := range v.rec.Namespaces {
+		if n.Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+// writePidFile writes a process's number for the engine that waits for it: digits only, and never a part of them.
+func writePidFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("pid file: %w", err)
+	}
+	_, err = fmt.Fprint(f, pid)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("pid file: %w", err)
+	}
+	return nil
+}
+
+// signalPidfd signals a process; one that has ended already is ErrNotRunning.
+func signalPidfd(f *os.File, sig unix.Signal) error {
+	err := unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("send %s: %w", unix.SignalName(sig), err)
+	}
+	return nil
+}
+
+// waitPidfd waits until a process has ended; it need not be a child.
+func waitPidfd(f *os.File) error {
+	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, -1)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		return err
+	}
+}

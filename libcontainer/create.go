@@ -1,0 +1,297 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// Create makes the container that the bundle describes, up to but not including the exec of its program, for which
+// its first process waits until Start. That process is a child of the calling program.
+//
+// The caller must be root in the initial user namespace. A create that fails leaves nothing behind. The error is ErrExist when the id is
+// taken, and ErrInvalidID when it cannot be one.
+func (r *Runtime) Create(id string, b *specconv.Bundle, o CreateOptions) (*Container, error) {
+	c := &creation{runtime: r, id: id, bundle: b, options: o}
+	return c.run(c.create)
+}
+
+// Run is Create and Start in one, and quicker than the two.
+func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Container, error) {
+	c := &creation{runtime: r, id: id, bundle: b, options: o, direct: true}
+	return c.run(c.create)
+}
+
+// Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
+func Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
+	c := &creation{runtime: &Runtime{}, id: id, bundle: b, options: o}
+	if err := c.plan(); err != nil {
+		return nil, err
+	}
+	return c.steps, c.steps.Verify()
+}
+
+// A creation is a container that is being made. What it has made so far is in its fields, so that it can be undone.
+type creation struct {
+	runtime *Runtime
+	id      string
+	bundle  *specconv.Bundle
+	options CreateOptions
+	direct  bool // run: no wait for start
+
+	cgroup *cgroups.Manager
+	steps  *setup.Plan
+	dir    *state.Dir
+	rec    *state.Record
+	birth  *birth
+	lived  bool // the environment was complete enough for hooks to have run in it
+}
+
+// run does the work, and undoes it when it fails.
+func (c *creation) run(work func() (*Container, error)) (*Container, error) {
+	container, err := work()
+	if err == nil {
+		return container, nil
+	}
+	return nil, errors.Join(fmt.Errorf("container %q: %w", c.id, err), c.undo())
+}
+
+func (c *creation) create() (*Container, error) {
+	if err := specconv.ValidateID(c.id); err != nil {
+		return nil, err
+	}
+	if err := c.plan(); err != nil {
+		return nil, err
+	}
+	if err := c.reserve(); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	if err := c.cgroup.Spawn(c.birth.start); err != nil {
+		return nil, err
+	}
+	if err := c.birth.converse(setup.MessageReady); err != nil {
+		return nil, err
+	}
+	if err := c.birth.reapFirst(); err != nil {
+		return nil, err
+	}
+	return c.complete()
+}
+
+// plan works out what is to be done. Nothing is made yet.
+func (c *creation) plan() error {
+	layout, err := cgroups.ReadLayout()
+	if err != nil {
+		return err
+	}
+	var cgroupsPath string
+	if c.bundle.Spec.Linux != nil {
+		cgroupsPath = c.bundle.Spec.Linux.CgroupsPath
+	}
+	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
+		return err
+	}
+	facts, err := hostFacts(c.bundle, layout, c.cgroup.Paths())
+	if err != nil {
+		return err
+	}
+	c.steps, err = setup.Container(c.bundle, setup.Options{
+		ID:           c.id,
+		StartSocket:  !c.direct,
+		NoPivot:      c.options.NoPivot,
+		NoNewKeyring: c.options.NoNewKeyring,
+		Inherit:      len(c.options.Files),
+	}, facts)
+	return err
+}
+
+// reserve takes the id. From here on the record tells delete what to look for, should this program be killed.
+func (c *creation) reserve() (err error) {
+	if c.dir, err = state.Open(c.runtime.Root).Create(c.id); err != nil {
+		return err
+	}
+	spec := c.bundle.Spec
+	c.rec = &state.Record{
+		ID:          c.id,
+		OCIVersion:  spec.Version,
+		Status:      specs.StateCreating,
+		Bundle:      c.bundle.Dir,
+		Rootfs:      c.bundle.Rootfs,
+		Created:     time.Now().UTC(),
+		Owner:       os.Geteuid(),
+		Terminal:    spec.Process != nil && spec.Process.Terminal,
+		Annotations: spec.Annotations,
+		CgroupPaths: c.cgroup.Paths(),
+	}
+	for _, n := range c.bundle.Namespaces {
+		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
+	}
+	if err := c.rec.SetHooks(spec.Hooks); err != nil {
+		return err
+	}
+	if err := c.rec.SetProcess(spec.Process); err != nil {
+		return err
+	}
+	return c.dir.Write(c.rec)
+}
+
+// prepare makes the cgroup, and the program and its descriptors at the same time: neither needs the other.
+func (c *creation) prepare() error {
+	done := make(chan error, 1)
+	go func() { done <- c.makeCgroup() }()
+	err := c.makeBirth()
+	return errors.Join(<-done, err)
+}
+
+func (c *creation) makeCgroup() error {
+	var resources *specs.LinuxResources
+	if l := c.bundle.Spec.Linux; l != nil {
+		resources = l.Resources
+	}
+	if err := c.cgroup.Create(resources); err != nil {
+		return err
+	}
+	if !c.cgroup.Reused() {
+		return nil
+	}
+	c.rec.SharedCgroup = true
+	if err := c.dir.Write(c.rec); err != nil {
+		return err
+	}
+	empty, err := c.cgroup.Empty()
+	if err == nil && !empty {
+		c.runtime.warn("linux.cgroupsPath: the cgroup is not empty: other processes share the container's limits")
+	}
+	return err
+}
+
+func (c *creation) makeBirth() (err error) {
+	var extra []nsenter.NamedFile
+	if !c.direct {
+		socket, err := c.dir.Listen()
+		if err != nil {
+			return err
+		}
+		defer socket.Close()
+		extra = append(extra, nsenter.NamedFile{Name: string(setup.StartSocket), File: socket})
+	}
+	if c.birth, err = prepare(c.steps, c.options.Streams, extra...); err != nil {
+		return err
+	}
+	c.birth.runHooks = c.createHooks
+	return nil
+}
+
+// complete records the container, whose process has nothing left to do but its exec, and with direct lets it do that.
+func (c *creation) complete() (*Container, error) {
+	process, err := c.register()
+	if err != nil {
+		return nil, err
+	}
+	c.lived = true
+	container := &Container{runtime: c.runtime, id: c.id, process: process}
+	if err := c.letGo(); err != nil {
+		return nil, err
+	}
+	c.birth.release()
+	c.warnings()
+	if err := c.dir.Unlock(); err != nil {
+		return nil, err
+	}
+	return container, c.dir.Close()
+}
+
+// register writes down who the container's process is.
+func (c *creation) register() (*Process, error) {
+	proc, err := state.Stat(c.birth.proc.Pid)
+	if err != nil {
+		return nil, err
+	}
+	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
+	c.rec.Status = specs.StateCreated
+	if !c.direct {
+		var left []state.Operation
+		for _, r := range c.steps.Remains(c.birth.program) {
+			left = append(left, state.Operation(r))
+		}
+		if err := c.rec.SetRemaining(left); err != nil {
+			return nil, err
+		}
+	}
+	process, err := c.birth.finish()
+	if err != nil {
+		return nil, err
+	}
+	return process, c.dir.Write(c.rec)
+}
+
+// letGo lets the process go on: to wait for start, or with direct to its program.
+func (c *creation) letGo() error {
+	if !c.direct {
+		return c.birth.proc.Conn.Resume()
+	}
+	if err := runStartHooks(c.rec, c.birth.proc.Pidfd); err != nil {
+		return err
+	}
+	if err := c.birth.proc.Conn.Resume(); err != nil {
+		return err
+	}
+	if err := c.birth.converse(0); err != nil {
+		return err
+	}
+	return runHostHooks(hooks.Poststart, c.rec, specs.StateRunning)
+}
+
+// createHooks runs the hooks that belong between the mounts and the change of the root.
+func (c *creation) createHooks() error {
+	c.lived = true
+	c.rec.Pid = c.birth.proc.Pid
+	for _, kind := range []string{hooks.Prestart, hooks.CreateRuntime} {
+		if err := runHostHooks(kind, c.rec, specs.StateCreating); err != nil {
+			return err
+		}
+	}
+	return runContainerHooks(hooks.CreateContainer, c.rec, specs.StateCreating, c.birth.proc.Pidfd, nil)
+}
+
+func (c *creation) warnings() {
+	for _, list := range [][]string{c.bundle.Warnings, c.steps.Warnings} {
+		for _, w := range list {
+			c.runtime.warn(w)
+		}
+	}
+	if l := c.bundle.Spec.Linux; l != nil {
+		for _, w := range cgroups.Unapplied(l.Resources) {
+			c.runtime.warn(w)
+		}
+	}
+}
+
+// undo removes what a failed creation has made, in the reverse order.
+func (c *creation) undo() error {
+	if c.dir == nil {
+		return nil // taken by another, or never asked for: then nothing else was made
+	}
+	var errs []error
+	if c.birth != nil {
+		errs = append(errs, c.birth.abort())
+	}
+	errs = append(errs, removeCgroup(c.cgroup, c.cgroup.Reused()))
+	if c.lived {
+		poststop(c.runtime, c.rec)
+	}
+	return errors.Join(append(errs, c.dir.Remove())...)
+}

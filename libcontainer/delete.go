@@ -1,0 +1,79 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/specconv"
+)
+
+// Delete removes a stopped container, or what a killed create left of one: its remaining processes, its cgroup, its state. Then
+// it runs the poststop hooks. The error is ErrRunning when the container has not stopped.
+func (c *Container) Delete() error {
+	v, err := c.view(exclusive)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	status, err := v.status()
+	if err != nil {
+		return c.wrap(err)
+	}
+	if status != specs.StateStopped {
+		return c.wrap(fmt.Errorf("%w (%s)", ErrRunning, status))
+	}
+	return c.wrap(v.destroy(c.runtime))
+}
+
+// Remove kills and deletes the container with this id, whatever its state. That there is none is no error.
+func (r *Runtime) Remove(id string) error {
+	if err := specconv.ValidateID(id); err != nil {
+		return err
+	}
+	c := &Container{runtime: r, id: id}
+	v, err := c.view(exclusive)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	return c.wrap(v.destroy(r))
+}
+
+// destroy undoes what create has done. The caller holds the lock.
+func (v *view) destroy(r *Runtime) error {
+	if !v.incomplete {
+		if err := v.end(); err != nil {
+			return err
+		}
+		if err := removeCgroup(v.cgroup(), v.rec.SharedCgroup); err != nil {
+			return err
+		}
+	}
+	if err := v.dir.Remove(); err != nil {
+		return err
+	}
+	if v.rec.Status == specs.StateCreated {
+		poststop(r, v.rec)
+	}
+	return nil
+}
+
+// removeCgroup kills what is left in a container's cgroup and removes it. One that was there before the container is left to those who
+// are in it, and removed when nobody is.
+func removeCgroup(cgroup *cgroups.Manager, shared bool) error {
+	if !shared {
+		return errors.Join(cgroup.Kill(unix.SIGKILL), cgroup.Delete())
+	}
+	empty, err := cgroup.Empty()
+	if err != nil || !empty {
+		return err
+	}
+	return cgroup.Delete()
+}

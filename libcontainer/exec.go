@@ -1,0 +1,156 @@
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// Exec starts another process in the container, which must have been created and not have stopped. p is all of its configuration: nothing is
+// taken from the container's own (see Config). The process is a child of the calling program and has executed p's program when Exec returns.
+//
+// The error is ErrNotRunning when the container has stopped, and ErrPaused when it is paused and o does not say to go on all the same.
+func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
+	if err := specconv.ValidateProcess(p); err != nil {
+		return nil, err
+	}
+	v, err := c.view(shared)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	process, err := v.exec(p, o)
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	return process, nil
+}
+
+func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
+	if v.incomplete || v.rec.Status == specs.StateCreating {
+		return nil, ErrNotRunning
+	}
+	container, err := v.pidfd()
+	if err != nil {
+		return nil, err
+	}
+	defer container.Close()
+	join, err := joinOf(v.rec)
+	if err != nil {
+		return nil, err
+	}
+	named, release, err := joinFiles(join, v.rec.Pid, container)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	facts, err := processFacts(p, func() (string, error) { return containerHome(v.rec.Pid, p.User.UID) })
+	if err != nil {
+		return nil, err
+	}
+	plan, err := setup.Exec(p, join, setup.Options{ID: v.rec.ID, Inherit: len(o.Files)}, facts)
+	if err != nil {
+		return nil, err
+	}
+	b, err := prepare(plan, o.Streams, named...)
+	if err != nil {
+		return nil, err
+	}
+	process, err := b.join(v.cgroup(), o)
+	if err != nil {
+		b.abort()
+		return nil, err
+	}
+	b.release()
+	return process, nil
+}
+
+// join starts the process in the cgroup and sees it through to its program.
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions) (*Process, error) {
+	if o.Cgroup != "" {
+		sub, err := cgroup.Sub(o.Cgroup)
+		if err != nil {
+			return nil, err
+		}
+		cgroup = sub
+	}
+	if err := b.spawn(cgroup, o.IgnorePaused); err != nil {
+		return nil, err
+	}
+	if err := b.converse(0); err != nil {
+		return nil, err
+	}
+	if err := b.reapFirst(); err != nil {
+		return nil, err
+	}
+	return b.finish()
+}
+
+func (b *birth) spawn(cgroup *cgroups.Manager, ignorePaused bool) error {
+	if ignorePaused {
+		frozen, err := cgroup.Frozen()
+		if err != nil {
+			return err
+		}
+		if frozen {
+			return cgroup.SpawnFrozen(func(fd int) (int, error) {
+				if err := b.start(fd); err != nil {
+					return 0, err
+				}
+				return b.proc.Pid, nil
+			})
+		}
+	}
+	return cgroup.Spawn(b.start)
+}
+
+// joinOf returns how to get into the container: which namespaces are its own.
+func joinOf(rec *state.Record) (setup.Join, error) {
+	var j setup.Join
+	for _, n := range rec.Namespaces {
+		flag, ok := specconv.NamespaceFlag(n.Type)
+		if !ok {
+			return j, fmt.Errorf("state record: unknown namespace type %q", n.Type)
+		}
+		j.Namespaces |= flag
+	}
+	j.Chroot = j.Namespaces&unix.CLONE_NEWNS == 0
+	return j, nil
+}
+
+// joinFiles opens the descriptors that a joining process gets. The caller calls release when it has them.
+func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.NamedFile, release func(), err error) {
+	named = []nsenter.NamedFile{{Name: string(setup.PidfdOfContainer), File: container}}
+	if !j.Chroot {
+		return named, func() {}, nil
+	}
+	root, err := rootOf(pid)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(named, nsenter.NamedFile{Name: string(setup.RootOfContainer), File: root}), func() { root.Close() }, nil
+}
+
+// rootOf opens the root folder of a process.
+func rootOf(pid int) (*os.File, error) {
+	return os.OpenFile("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// containerHome returns the home folder of a user by the container's /etc/passwd.
+func containerHome(pid int, uid uint32) (string, error) {
+	root, err := rootOf(pid)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return homeIn(root, uid)
+}

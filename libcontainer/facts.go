@@ -1,0 +1,197 @@
+package libcontainer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/user"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/specconv"
+)
+
+// hostFacts gathers what the planner must know of the host for this bundle.
+func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]string) (setup.Facts, error) {
+	f, err := processFacts(b.Spec.Process, func() (string, error) { return bundleHome(b) })
+	if err != nil {
+		return f, err
+	}
+	if f.SourceIsFile, err = sourceTypes(b); err != nil {
+		return f, err
+	}
+	f.Cgroup = cgroupFacts(layout, paths)
+	if l := b.Spec.Linux; l != nil && strings.HasSuffix(l.RootfsPropagation, "shared") {
+		f.RootParent, err = mountPointOf(b.Rootfs)
+	}
+	return f, err
+}
+
+// processFacts gathers what the planner must know for any process.
+func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, error) {
+	var f setup.Facts
+	last, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return f, err
+	}
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(last)), 10, 6)
+	if err != nil {
+		return f, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %w", err)
+	}
+	f.LastCap = uint(n)
+	if f.Grantable, err = permitted(); err != nil {
+		return f, err
+	}
+	if p != nil && !hasHome(p.Env) {
+		f.Home, err = home()
+	}
+	return f, err
+}
+
+// permitted returns the capabilities of the calling process: it cannot grant others.
+func permitted() (uint64, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("capget: %w", err)
+	}
+	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
+}
+
+func hasHome(env []string) bool {
+	for _, e := range env {
+		if strings.HasPrefix(e, "HOME=") {
+			return true
+		}
+	}
+	return false
+}
+
+// sourceTypes tells which bind mounts have a source that is no folder.
+func sourceTypes(b *specconv.Bundle) ([]bool, error) {
+	files := make([]bool, len(b.Mounts))
+	for i, m := range b.Mounts {
+		if !m.Bind || m.Remount {
+			continue
+		}
+		info, err := os.Stat(m.Source)
+		if err != nil {
+			return nil, fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+		}
+		files[i] = !info.IsDir()
+	}
+	return files, nil
+}
+
+// cgroupFacts describes the container's cgroup for mounts of it.
+func cgroupFacts(layout cgroups.Layout, paths map[string]string) setup.CgroupFacts {
+	f := setup.CgroupFacts{Unified: layout.Mode == cgroups.Unified, UnifiedPath: paths[""]}
+	for i := range layout.Hierarchies {
+		h := &layout.Hierarchies[i]
+		keys := h.Keys()
+		f.Hierarchies = append(f.Hierarchies, setup.CgroupHierarchy{
+			Dir:         filepath.Base(h.Mountpoint),
+			Controllers: keys,
+			Path:        paths[keys[0]],
+		})
+	}
+	return f
+}
+
+// bundleHome returns the home folder of process.user in the bundle's root file system, or in the file that is mounted over
+// its /etc/passwd.
+func bundleHome(b *specconv.Bundle) (string, error) {
+	for _, m := range b.Mounts {
+		if m.Bind && m.Destination == "/etc/passwd" {
+			f, err := os.Open(m.Source)
+			if err != nil {
+				return "", fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+			}
+			defer f.Close()
+			return homeOf(f, b.Spec.Process.User.UID)
+		}
+	}
+	root, err := os.Open(b.Rootfs)
+	if err != nil {
+		return "", fmt.Errorf("root.path: %w", err)
+	}
+	defer root.Close()
+	return homeIn(root, b.Spec.Process.User.UID)
+}
+
+// homeIn returns a user's home folder by /etc/passwd below root, "" when there is none. What root holds is hostile: the file
+// is looked at before it is opened.
+func homeIn(root *os.File, uid uint32) (string, error) {
+	how := &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	fd, err := unix.Openat2(int(root.Fd()), "etc/passwd", how)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return "", nil
+	}
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: "/etc/passwd in the root file system", Err: err}
+	}
+	f := os.NewFile(uintptr(fd), "/etc/passwd")
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return "", err
+	}
+	passwd, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return "", err
+	}
+	defer passwd.Close()
+	return homeOf(passwd, uid)
+}
+
+// passwdLimit bounds what is read of a passwd file.
+const passwdLimit = 8 << 20
+
+func homeOf(f *os.File, uid uint32) (string, error) {
+	users, err := user.ParsePasswdFilter(io.LimitReader(f, passwdLimit), func(u user.User) bool { return u.Uid == int(uid) })
+	if err != nil || len(users) == 0 {
+		return "", nil // a broken passwd is the image's own affair
+	}
+	return users[0].Home, nil
+}
+
+// mountPointOf returns the mount point that holds path.
+func mountPointOf(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	best := "/"
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		point := unescape(fields[4])
+		if len(point) > len(best) && (real == point || strings.HasPrefix(real, point+"/")) {
+			best = point
+		}
+	}
+	return best, nil
+}
+
+// unescape undoes proc(5)'s octal escapes of white space and backslashes.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}

@@ -1,0 +1,95 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Kill sends a signal to the container's first process, or, with SIGKILL and when the container shares its PID namespace with others, so that
+// the end of the first process does not end the rest, to all of its processes. The error is ErrNotRunning when it has stopped.
+func (c *Container) Kill(sig unix.Signal) error {
+	v, err := c.view(unlocked)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	status, err := v.status()
+	if err != nil {
+		return c.wrap(err)
+	}
+	if status == specs.StateStopped || status == specs.StateCreating {
+		return c.wrap(ErrNotRunning)
+	}
+	return c.wrap(v.kill(sig))
+}
+
+func (v *view) kill(sig unix.Signal) error {
+	if sig == unix.SIGKILL && !v.ownPidNamespace() {
+		return v.cgroup().Kill(sig)
+	}
+	f, err := v.pidfd()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := signalPidfd(f, sig); err != nil {
+		return err
+	}
+	if sig != unix.SIGKILL {
+		return nil
+	}
+	// In a frozen cgroup of v1 not even SIGKILL ends a process.
+	frozen, err := v.cgroup().Frozen()
+	if err != nil || !frozen {
+		return err
+	}
+	return v.cgroup().Thaw()
+}
+
+// KillAll sends a signal to all processes of the container. That it has none left is no error.
+func (c *Container) KillAll(sig unix.Signal) error {
+	v, err := c.view(unlocked)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	if v.incomplete {
+		return nil
+	}
+	return c.wrap(v.cgroup().Kill(sig))
+}
+
+// ownPidNamespace tells whether the end of the first process ends all others: the PID namespace was made for the container.
+func (v *view) ownPidNamespace() bool {
+	for _, n := range v.rec.Namespaces {
+		if n.Type == specs.PIDNamespace {
+			return n.Path == ""
+		}
+	}
+	return false
+}
+
+// end kills the container's first process and waits for its end.
+func (v *view) end() error {
+	f, err := v.pidfd()
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := signalPidfd(f, unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	if err := v.cgroup().Thaw(); err != nil { // in a frozen cgroup of v1 it would not die
+		return err
+	}
+	if err := waitPidfd(f); err != nil {
+		return fmt.Errorf("wait for process %d: %w", v.rec.Pid, err)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+// Package libcontainer makes, starts, enters, signals and deletes containers as the OCI runtime specification
+// describes them. It is what the orlop command is made of, and can be imported by other programs: it needs no
+// init hook, no cgo, and never executes the importing program again.
+//
+//	bundle, err := specconv.Load("/containers/web")
+//	rt := &libcontainer.Runtime{Root: "/run/orlop"}
+//	c, err := rt.Create("web", bundle, libcontainer.CreateOptions{Stdout: os.Stdout, Stderr: os.Stderr})
+//	err = c.Start()
+//	status, err := c.Process().Wait()
+//	err = c.Delete(false)
+//
+// A container outlives the program that made it: what is known of it lies in the runtime's state folder.
+package libcontainer
+
+import (
+	"errors"
+	"os"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/state"
+)
+
+// A Runtime is the folder where containers are known. Its methods may be called by several goroutines, and by several
+// programs, at the same time.
+type Runtime struct {
+	// Root is the state folder, for instance /run/orlop. It is made, with mode 0700, by the first Create.
+	Root string
+	// Warn gets what is not an error and yet should be known, one line each: a capability that cannot be
+	// granted, a limit that is not applied, a poststop hook that failed. nil drops it.
+	Warn func(message string)
+}
+
+func (r *Runtime) warn(message string) {
+	if r.Warn != nil {
+		r.Warn(message)
+	}
+}
+
+// Errors that callers ask for with errors.Is. Engines match on their texts.
+var (
+	ErrExist      = state.ErrExist                            // "container with given ID already exists"
+	ErrNotExist   = state.ErrNotExist                         // "container does not exist"
+	ErrInvalidID  = state.ErrInvalidID                        // "invalid container ID format"
+	ErrNotRunning = errors.New("container not running")       // containerd: the process is gone
+	ErrPaused     = cgroups.ErrFrozen                         // "container paused"
+	ErrRunning    = errors.New("container still running")     // containerd
+	ErrStarted    = errors.New("container already started")   // start of a running container
+	ErrStopped    = errors.New("container has stopped")       // start of a stopped container
+	ErrNotPaused  = errors.New("container not paused")        // containerd
+	ErrIncomplete = errors.New("container was never created") // what a create left that was killed
+)
+
+// Streams are a process's descriptors.
+type Streams struct {
+	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a terminal has that instead.
+	Stdin, Stdout, Stderr *os.File
+	// Files become its descriptors 3, 4, ...; a nil one stays closed.
+	Files []*os.File
+	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal, with its name as the data. If it is
+	// empty, the master is Process.Console.
+	ConsoleSocket string
+	// PidfdSocket is the path of a unix socket that gets a pidfd of the process.
+	PidfdSocket string
+	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
+	// the process is there.
+	PidFile string
+}
+
+// CreateOptions say how a container is made, as far as its configuration doesn't.
+type CreateOptions struct {
+	Streams
+	// NoPivot moves the root mount and changes the root with chroot(2) in place of pivot_root(2), for hosts whose root is a ramfs.
+	// It is less safe.
+	NoPivot bool
+	// NoNewKeyring leaves the process in the caller's session keyring.
+	NoNewKeyring bool
+}
+
+// ExecOptions say how a process is started in a container.
+type ExecOptions struct {
+	Streams
+	// IgnorePaused lets a process join a paused container. It runs when the container is resumed.
+	IgnorePaused bool
+	// Cgroup is a path below the container's cgroup that the process is born in.
+	Cgroup string
+}

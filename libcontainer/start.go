@@ -1,0 +1,101 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/nsenter"
+)
+
+// Start lets a created container execute its program, and returns when it has done so. The error is ErrStarted or
+// ErrStopped when it is not created any more. When the program cannot be executed the container has stopped. When a startContainer or
+// poststart hook fails the container is deleted.
+func (c *Container) Start() error {
+	v, err := c.view(exclusive)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	status, err := v.status()
+	if err != nil {
+		return c.wrap(err)
+	}
+	switch status {
+	case specs.StateCreated:
+	case specs.StateStopped:
+		return c.wrap(ErrStopped)
+	case StatusPaused:
+		return c.wrap(ErrPaused)
+	default:
+		return c.wrap(ErrStarted)
+	}
+	err = v.start()
+	var hook *hooks.Error
+	if errors.As(err, &hook) {
+		err = errors.Join(err, v.destroy(c.runtime))
+	}
+	return c.wrap(err)
+}
+
+// start connects to the waiting process and sees it through to its program.
+func (v *view) start() error {
+	container, err := v.pidfd()
+	if err != nil {
+		return err
+	}
+	defer container.Close()
+	file, err := v.dir.Connect()
+	if err != nil {
+		return fmt.Errorf("connect to the container's process: %w", err)
+	}
+	conn := nsenter.NewConn(file)
+	defer conn.Close()
+	m, err := conn.Next()
+	switch {
+	case err == io.EOF:
+		return ErrStopped
+	case err != nil:
+		return v.explain(err)
+	case m.ID != setup.MessageStart:
+		return fmt.Errorf("the container's process sent message %d at its start", m.ID)
+	}
+	if err := runStartHooks(v.rec, container); err != nil {
+		return err
+	}
+	if err := conn.Resume(); err != nil {
+		if errors.Is(err, unix.EPIPE) {
+			return ErrStopped
+		}
+		return err
+	}
+	if m, err = conn.Next(); err == nil {
+		return fmt.Errorf("the container's process sent message %d in place of its exec", m.ID)
+	}
+	if err != io.EOF {
+		return v.explain(err)
+	}
+	return runHostHooks(hooks.Poststart, v.rec, specs.StateRunning)
+}
+
+// explain says which step of the waiting process failed.
+func (v *view) explain(err error) error {
+	var f *nsenter.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	operations, rerr := v.rec.Remaining()
+	if rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	var left []setup.Remaining
+	for _, o := range operations {
+		left = append(left, setup.Remaining(o))
+	}
+	return setup.ExplainRemaining(left, f)
+}

@@ -1,0 +1,115 @@
+package libcontainer
+
+import (
+	"os/user"
+	"strconv"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/state"
+)
+
+// StatusPaused is the status of a container whose cgroup is frozen. The others are runtime-spec's.
+const StatusPaused specs.ContainerState = "paused"
+
+// Status is the state of a container as `orlop state` prints it: the OCI state (runtime.md), and what runc adds to it.
+type Status struct {
+	OCIVersion  string               `json:"ociVersion"`
+	ID          string               `json:"id"`
+	Pid         int                  `json:"pid"` // 0 when it has stopped
+	Status      specs.ContainerState `json:"status"`
+	Bundle      string               `json:"bundle"`
+	Rootfs      string               `json:"rootfs"`
+	Created     time.Time            `json:"created"`
+	Annotations map[string]string    `json:"annotations,omitempty"`
+	// Owner is the name of the user that created the container, or its number where that has none.
+	Owner string `json:"owner"`
+}
+
+// Status returns the container's state. It takes no lock and changes nothing.
+func (c *Container) Status() (*Status, error) {
+	v, err := c.view(unlocked)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	s, err := v.status()
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	return statusOf(v.rec, s), nil
+}
+
+func statusOf(rec *state.Record, s specs.ContainerState) *Status {
+	st := &Status{
+		OCIVersion:  rec.OCIVersion,
+		ID:          rec.ID,
+		Pid:         rec.Pid,
+		Status:      s,
+		Bundle:      rec.Bundle,
+		Rootfs:      rec.Rootfs,
+		Created:     rec.Created,
+		Annotations: rec.Annotations,
+		Owner:       ownerName(rec.Owner),
+	}
+	if s == specs.StateStopped {
+		st.Pid = 0
+	}
+	return st
+}
+
+// status finds out how the container is now. That it runs, waits for its start or has ended is not recorded, since that changes
+// without the runtime; the kernel is asked.
+func (v *view) status() (specs.ContainerState, error) {
+	if v.incomplete || v.rec.Status == specs.StateCreating {
+		return v.creating()
+	}
+	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
+	if err != nil {
+		return "", err
+	}
+	if !alive {
+		return specs.StateStopped, nil
+	}
+	waiter, err := v.dir.Probe()
+	if err != nil {
+		return "", err
+	}
+	frozen, err := v.cgroup().Frozen()
+	switch {
+	case err != nil:
+		return "", err
+	case frozen:
+		return StatusPaused, nil
+	case waiter == state.WaiterHere:
+		return specs.StateCreated, nil
+	}
+	return specs.StateRunning, nil
+}
+
+// creating tells a container whose create is at work, which then holds the lock, from one whose create was killed.
+func (v *view) creating() (specs.ContainerState, error) {
+	if v.locked {
+		return specs.StateStopped, nil
+	}
+	got, err := v.dir.TryLock()
+	if err != nil {
+		return "", err
+	}
+	if !got {
+		return specs.StateCreating, nil
+	}
+	return specs.StateStopped, v.dir.Unlock()
+}
+
+func ownerName(uid int) string {
+	if uid == 0 {
+		return "root" // the usual case, without reading /etc/passwd
+	}
+	n := strconv.Itoa(uid)
+	if u, err := user.LookupId(n); err == nil {
+		return u.Username
+	}
+	return n
+}
