@@ -90,7 +90,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	}
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)
-	b.add("process.user.umask", umaskOf(p))
+	b.umaskStep(p)
 	b.limitSteps(p.Rlimits)
 	b.credentialSteps(p)
 	b.programSteps(p)
@@ -105,7 +105,7 @@ func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
 	b.add("", newSession{})
 	if p != nil {
 		b.add("", openOwnRoot{})
-		b.add("process.user.umask", umaskOf(p))
+		b.umaskStep(p)
 		b.credentialSteps(p)
 	} else {
 		b.add("", setUmask{defaultUmask})
@@ -144,13 +144,17 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 	}
 	flags, _ := specconv.PropagationFlag(linux.RootfsPropagation)
 	host, private, final := rootPropagation(flags)
-	b.add("linux.rootfsPropagation", host)
+	field := ""
+	if flags != 0 {
+		field = "linux.rootfsPropagation"
+	}
+	b.add(field, host)
 	if flags&^unix.MS_REC == unix.MS_SHARED {
 		parent := b.facts.RootParent
 		if parent == "" {
 			parent = "/"
 		}
-		b.add("linux.rootfsPropagation", makePrivate{parent})
+		b.add(field, makePrivate{parent})
 	}
 	b.add("root.path", bindRoot{b.bundle.Rootfs, private})
 	return final
@@ -212,11 +216,12 @@ func (b *builder) insideSteps(spec *specs.Spec, linux *specs.Linux, final uint64
 	}
 }
 
-func umaskOf(p *specs.Process) setUmask {
+func (b *builder) umaskStep(p *specs.Process) {
 	if p.User.Umask != nil {
-		return setUmask{*p.User.Umask}
+		b.add("process.user.umask", setUmask{*p.User.Umask})
+		return
 	}
-	return setUmask{defaultUmask}
+	b.add("", setUmask{defaultUmask})
 }
 
 // processSteps appends what makes the process the configured one, and its wait for start.
@@ -224,7 +229,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, personality *specs.L
 	if personality != nil {
 		b.add("linux.personality", setPersonality{personality.Domain})
 	}
-	b.add("process.user.umask", umaskOf(p))
+	b.umaskStep(p)
 	b.limitSteps(p.Rlimits)
 	b.credentialSteps(p)
 	if len(p.Args) > 0 {

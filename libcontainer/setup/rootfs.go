@@ -131,7 +131,7 @@ func (m makeCwd) lower(l *lowering) { l.destination(m.Path, aFolder) }
 func rootPropagation(flags uint64) (host setPropagation, private bool, final uint64) {
 	switch flags &^ unix.MS_REC {
 	case unix.MS_SHARED:
-		return setPropagation{flags, "shared"}, true, flags
+		return setPropagation{flags, "shared, as the host has it"}, true, flags
 	case unix.MS_PRIVATE:
 		return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, true, 0
 	case unix.MS_UNBINDABLE:

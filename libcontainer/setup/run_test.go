@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
@@ -230,4 +232,20 @@ func TestRunExample(t *testing.T) {
 	tr.facts.Cgroup = hostCgroups(t)
 	out := tr.out()
 	contains(t, out, " on /dev/pts type devpts", "uid=0 gid=0", "orlop\n0022\n", "HOME=/", "NoNewPrivs:\t1", "Seccomp:\t0")
+}
+
+// lockNamespace moves the test's goroutine, with a thread of its own, to a mount namespace of its own. The thread ends with the
+// test.
+func lockNamespace(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	runtime.LockOSThread() // and never unlocked
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		t.Fatal(err)
+	}
 }

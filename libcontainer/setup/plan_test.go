@@ -1,0 +1,138 @@
+package setup
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares got with a file in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not as it was (run with -update if that is meant, and look at the difference)", file)
+	}
+}
+
+// v1Facts are those of a host with v1 hierarchies.
+func v1Facts() Facts {
+	h := func(dir string, controllers ...string) CgroupHierarchy {
+		return CgroupHierarchy{dir, controllers, "/sys/fs/cgroup/" + dir + "/orlop"}
+	}
+	return Facts{Cgroup: CgroupFacts{Hierarchies: []CgroupHierarchy{
+		h("cpu,cpuacct", "cpu", "cpuacct"), h("memory", "memory"), h("systemd", "name=systemd"),
+	}}}
+}
+
+func parse(t testing.TB, config []byte) *specconv.Bundle {
+	t.Helper()
+	b, err := specconv.Parse(config, "/bundle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func marshal(t testing.TB, spec *specs.Spec) []byte {
+	t.Helper()
+	config, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func readConfig(t testing.TB, name string) []byte {
+	t.Helper()
+	config, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestPlans(t *testing.T) {
+	unified := Facts{Cgroup: CgroupFacts{Unified: true, UnifiedPath: "/sys/fs/cgroup/orlop"}}
+	cases := []struct {
+		name   string
+		config []byte
+		o      Options
+		f      Facts
+	}{
+		{"example", marshal(t, specconv.Example()), Options{StartSocket: true, ID: "web"}, v1Facts()},
+		{"example-unified", marshal(t, specconv.Example()), Options{}, unified},
+		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web"}, v1Facts()},
+		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2},
+			Facts{LastCap: 30, Grantable: 1<<29 - 1, Home: "/home/web", RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
+		{"no-mount-namespace", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"},"process":{"args":["/bin/sh"],"cwd":"/"},"linux":{}}`), Options{}, Facts{}},
+		{"no-process", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"}}`), Options{StartSocket: true}, Facts{}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := Container(parse(t, tc.config), tc.o, tc.f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, tc.name+".golden", p.String())
+			if err := p.Verify(); err != nil {
+				t.Error(err)
+			}
+			if _, err := p.Lower(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPlanJSON(t *testing.T) {
+	p, err := Container(parse(t, marshal(t, specconv.Example())), Options{StartSocket: true, ID: "web"}, v1Facts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := json.Indent(&text, data, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "example.json.golden", text.String()+"\n")
+}
+
+func BenchmarkPlan(b *testing.B) {
+	bundle := parse(b, marshal(b, specconv.Example()))
+	f := v1Facts()
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := Container(bundle, Options{StartSocket: true, ID: "web"}, f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.Lower(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
