@@ -102,6 +102,7 @@ func (p *program) execProcess(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	p.sizeTerminal(process)
 	started, err := container.Exec(process, o)
 	if err != nil {
 		return err

@@ -61,10 +61,13 @@ func (p *program) loadBundle(c *cli.Context) (*specconv.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.Spec.Process == nil {
+		// The specification wants it by the time of start, and it cannot be added after create.
+		return nil, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required"}})
+	}
 	if fault := specconv.SeccompFault(b.Spec); fault != nil {
 		if !c.Bool("no-seccomp") {
-			return nil, fmt.Errorf("%s: %w (--no-seccomp leaves the profile out)",
-				filepath.Join(b.Dir, specconv.ConfigName), specconv.Faults{*fault})
+			return nil, fmt.Errorf("%s: %w (--no-seccomp leaves the profile out)", configOf(b), specconv.Faults{*fault})
 		}
 		b.Spec.Linux.Seccomp = nil
 		p.log.warn("linux.seccomp: left out, as --no-seccomp says: the container can make any system call")
@@ -72,11 +75,12 @@ func (p *program) loadBundle(c *cli.Context) (*specconv.Bundle, error) {
 	return b, nil
 }
 
+func configOf(b *specconv.Bundle) string { return filepath.Join(b.Dir, specconv.ConfigName) }
+
 // createOptions takes the flags of create and run, and adds to the bundle's environment what goes with them.
 func (p *program) createOptions(c *cli.Context, b *specconv.Bundle, detach bool) (o libcontainer.CreateOptions, err error) {
 	process := b.Spec.Process
-	terminal := process != nil && process.Terminal
-	if o.Streams, err = p.streams(c, terminal, detach); err != nil {
+	if o.Streams, err = p.streams(c, process.Terminal, detach); err != nil {
 		return o, err
 	}
 	in, err := inherited(c.Int("preserve-fds"), true)
@@ -84,9 +88,7 @@ func (p *program) createOptions(c *cli.Context, b *specconv.Bundle, detach bool)
 		return o, err
 	}
 	o.Files = in.files
-	if process != nil {
-		process.Env = append(process.Env, in.env...)
-	}
+	process.Env = append(process.Env, in.env...)
 	o.NoPivot, o.NoNewKeyring = c.Bool("no-pivot"), c.Bool("no-new-keyring")
 	closeOnExec()
 	return o, nil

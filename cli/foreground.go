@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
@@ -36,6 +37,19 @@ func newForeground(p *program, reaper bool) (*foreground, error) {
 		}
 	}
 	return f, nil
+}
+
+// sizeTerminal gives a process's terminal the size of the caller's from its birth, which the relay comes too late for.
+func (p *program) sizeTerminal(process *specs.Process) {
+	if !process.Terminal {
+		return
+	}
+	for _, f := range []*os.File{p.stdin, p.stdout} {
+		if s, err := console.GetSize(f); err == nil && s.Rows != 0 && s.Columns != 0 {
+			process.ConsoleSize = &specs.Box{Height: uint(s.Rows), Width: uint(s.Columns)}
+			return
+		}
+	}
 }
 
 // forwarded returns the signals that are passed on to the process: all that there are, but for

@@ -163,7 +163,7 @@ func TestDetails(t *testing.T) {
 			"code=config field=root.path"},
 		{&cgroups.ResourceError{Field: "linux.resources.pids.limit", File: "/c/pids.max", Value: "3", Err: unix.EBUSY},
 			"code=resource errno=EBUSY path=/c/pids.max field=linux.resources.pids.limit"},
-		{&setup.StepError{Title: "mount proc on /proc", Field: "mounts[0]", Err: unix.EPERM},
+		{&setup.StepError{Title: "mount proc on /proc", Field: "mounts[0]", Errno: unix.EPERM},
 			"code=step errno=EPERM field=mounts[0] step=mount proc on /proc"},
 	}
 	for _, tc := range cases {

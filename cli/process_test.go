@@ -167,6 +167,13 @@ func TestSeccomp(t *testing.T) {
 	}
 }
 
+func TestNoProcess(t *testing.T) {
+	dir := bundle(t, func(s *specs.Spec) { s.Process = nil })
+	for _, command := range []string{"create", "run", "plan"} {
+		call(t, command, "--bundle", dir, "box").fails(t, 1, "config.json: process: is required")
+	}
+}
+
 func TestInherited(t *testing.T) {
 	var in inheritance
 	fds := make([]int, 2)

@@ -50,6 +50,7 @@ func (p *program) runForeground(c *cli.Context, id string, b *specconv.Bundle, o
 	if err != nil {
 		return err
 	}
+	p.sizeTerminal(b.Spec.Process)
 	container, err := p.runtime().Run(id, b, o)
 	if err != nil {
 		return err
