@@ -36,11 +36,13 @@ func (h hold) Needs() []Descriptor {
 }
 
 func (h hold) lower(l *lowering) {
+	l.rendezvous(MessageReady)
 	if !h.Socket {
-		l.rendezvous(MessageReady)
 		return
 	}
-	l.send(MessageReady, nil)
+	// A `start` that is killed before it lets the process go on must not end the container.
+	again := l.prog.NewLabel()
+	l.prog.Place(again)
 	l.call(unix.SYS_ACCEPT4, StartSocket, nsenter.Int(0), nsenter.Int(0), nsenter.Int(unix.SOCK_CLOEXEC)).Result(nsenter.Channel)
-	l.rendezvous(MessageStart)
+	l.rendezvousOr(MessageStart, again)
 }

@@ -269,6 +269,13 @@ func (l *lowering) rendezvous(id int) {
 	l.await()
 }
 
+// rendezvousOr is rendezvous for when another starter may come.
+func (l *lowering) rendezvousOr(id int, gone nsenter.Label) {
+	l.record(0, waySend, "", uint64(id))
+	l.record(0, wayAwait, "", 0)
+	l.prog.RendezvousOr(id, gone)
+}
+
 // words returns the bytes of 32-bit words.
 func words(list ...uint32) []byte {
 	b := make([]byte, 0, 4*len(list))

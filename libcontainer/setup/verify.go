@@ -357,7 +357,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			switch id {
 			case MessageCopyFrom:
 				from = 1
-			case MessageHooks, MessageCopyTo, MessageStart:
+			case MessageHooks, MessageCopyTo, MessageReady, MessageStart:
 				answer = id
 			}
 			said |= 1 << id
