@@ -54,12 +54,16 @@ type creation struct {
 	dir    *state.Dir
 	rec    *state.Record
 	birth  *birth
+	socket *os.File // the start socket, until the process has it
 	lived  bool // the environment was complete enough for hooks to have run in it
 }
 
 // run does the work, and undoes it when it fails.
 func (c *creation) run(work func() (*Container, error)) (*Container, error) {
 	container, err := work()
+	if c.socket != nil {
+		c.socket.Close()
+	}
 	if err == nil {
 		return container, nil
 	}
@@ -181,12 +185,11 @@ func (c *creation) makeCgroup() error {
 func (c *creation) makeBirth() (err error) {
 	var extra []nsenter.NamedFile
 	if !c.direct {
-		socket, err := c.dir.Listen()
-		if err != nil {
+		// The container's process is to be the only one that holds it, once that is there.
+		if c.socket, err = c.dir.Listen(); err != nil {
 			return err
 		}
-		defer socket.Close()
-		extra = append(extra, nsenter.NamedFile{Name: string(setup.StartSocket), File: socket})
+		extra = append(extra, nsenter.NamedFile{Name: string(setup.StartSocket), File: c.socket})
 	}
 	if c.birth, err = prepare(c.steps, c.options.Streams, extra...); err != nil {
 		return err

@@ -40,6 +40,13 @@ func (p *Program) Rendezvous(id int) {
 	p.Await()
 }
 
+// RendezvousOr is Rendezvous for a process that can have another starter: when this one has gone before it answered, the process
+// goes on at the label.
+func (p *Program) RendezvousOr(id int, gone Label) {
+	p.Call(unix.SYS_SENDTO, Channel, p.message(id), Int(reportSize), Int(unix.MSG_NOSIGNAL)).OnError(gone, unix.EPIPE, unix.ECONNRESET)
+	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnError(gone, unix.ECONNRESET).OnZero(gone)
+}
+
 // Await appends the operation that waits for [Conn.Resume].
 func (p *Program) Await() {
 	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)

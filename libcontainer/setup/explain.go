@@ -34,11 +34,19 @@ func (e *StepError) Error() string {
 	if e.Call != "" {
 		text += ": " + e.Call
 	}
+	if e.nothing() {
+		return text + ": there is no program to be executed"
+	}
 	if e.Verb == verbSearch && e.Errno == unix.ENOENT {
 		return text + ": executable file not found in $PATH"
 	}
 	return text + ": " + e.Errno.Error()
 }
+
+// titleNothing is the title of the start of a container that has no program.
+const titleNothing = "start"
+
+func (e *StepError) nothing() bool { return e.Title == titleNothing && e.Errno == unix.EINVAL && e.Call == "" }
 
 // verbSearch is the verb of a search through PATH. That it found nothing is no system call's error.
 const verbSearch = "search"
@@ -66,6 +74,8 @@ func title(s Step) string {
 		return "exec " + quote(a.Name)
 	case execHook:
 		return "exec " + quote(a.Path)
+	case nothingToExec:
+		return titleNothing
 	}
 	return s.String()
 }

@@ -102,11 +102,12 @@ const (
 	MessageCopyTo
 	// MessageConsole comes with the master side of the terminal; the process goes on.
 	MessageConsole
-	// MessageReady: all is set up but the last exec. With Options.StartSocket the process goes on and waits for a
-	// connection on it, otherwise it is a rendezvous. A process that joins a container does not say so: it goes on.
+	// MessageReady is a rendezvous: all is set up but the last exec. With Options.StartSocket the process then waits for a
+	// connection on it. A process that joins a container does not say so: it goes on.
 	MessageReady
 	// MessageStart is a rendezvous on the connection of `start`: startContainer hooks are to be run. From the connection
-	// on, that is the channel. There it is always sent, also when there are no such hooks.
+	// on, that is the channel. It is always sent, also when there are no such hooks. When the connection ends unanswered, the
+	// process waits for another one.
 	MessageStart
 )
 
