@@ -32,7 +32,7 @@ func (p *program) execCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "a further group, `GID`"},
 			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add `CAPABILITY`, such as CAP_NET_RAW, to its own"},
 			&cli.BoolFlag{Name: "no-new-privs", Usage: "set the process's no_new_privs"},
-			&cli.StringFlag{Name: "cgroup", Usage: "start it in the cgroup `PATH` below the container's"},
+			&cli.StringFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
 			&cli.BoolFlag{Name: "ignore-paused", Usage: "join a paused container, too"},
 			&cli.StringFlag{Name: "apparmor", Usage: "refused: `PROFILE`s are not supported yet"},
 			&cli.StringFlag{Name: "process-label", Usage: "refused: a SELinux `LABEL` is not supported yet"},
@@ -68,8 +68,6 @@ func refuseExec(c *cli.Context) error {
 		return unsupported("exec: --apparmor: AppArmor profiles are not supported yet")
 	case c.String("process-label") != "":
 		return unsupported("exec: --process-label: SELinux labels are not supported yet")
-	case strings.Contains(c.String("cgroup"), ":"):
-		return unsupported("exec: --cgroup: a cgroup of one controller is not supported yet: give a path alone")
 	}
 	return nil
 }

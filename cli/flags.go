@@ -61,10 +61,6 @@ func (p *program) loadBundle(c *cli.Context) (*specconv.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Spec.Process == nil {
-		// The specification wants it by the time of start, and it cannot be added after create.
-		return nil, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required"}})
-	}
 	if fault := specconv.SeccompFault(b.Spec); fault != nil {
 		if !c.Bool("no-seccomp") {
 			return nil, fmt.Errorf("%s: %w (--no-seccomp leaves the profile out)", configOf(b), specconv.Faults{*fault})
@@ -79,8 +75,11 @@ func configOf(b *specconv.Bundle) string { return filepath.Join(b.Dir, specconv.
 
 // createOptions takes the flags of create and run, and adds to the bundle's environment what goes with them.
 func (p *program) createOptions(c *cli.Context, b *specconv.Bundle, detach bool) (o libcontainer.CreateOptions, err error) {
-	process := b.Spec.Process
-	if o.Streams, err = p.streams(c, process.Terminal, detach); err != nil {
+	process := b.Spec.Process // nil where there is none: such a container can be created, but not started
+	if process == nil && c.Command.Name == "run" {
+		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required, for there is no program to run"}})
+	}
+	if o.Streams, err = p.streams(c, process != nil && process.Terminal, detach); err != nil {
 		return o, err
 	}
 	in, err := inherited(c.Int("preserve-fds"), true)
@@ -88,7 +87,9 @@ func (p *program) createOptions(c *cli.Context, b *specconv.Bundle, detach bool)
 		return o, err
 	}
 	o.Files = in.files
-	process.Env = append(process.Env, in.env...)
+	if process != nil {
+		process.Env = append(process.Env, in.env...)
+	}
 	o.NoPivot, o.NoNewKeyring = c.Bool("no-pivot"), c.Bool("no-new-keyring")
 	closeOnExec()
 	return o, nil

@@ -79,12 +79,22 @@ func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, err
 		}
 		f, err := os.OpenFile(d.Path, flags|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.Name, err)
+			return nil, fmt.Errorf("%s%s: %w", b.origin(d), d.Name, err)
 		}
 		b.owned = append(b.owned, f)
 		files = append(files, nsenter.NamedFile{Name: string(d.Name), File: f})
 	}
 	return files, nil
+}
+
+// origin names the field of the configuration that a descriptor's path is from, before an error's text.
+func (b *birth) origin(d setup.Descriptor) string {
+	for _, s := range b.plan.Steps {
+		if s.Field != "" && slices.Contains(s.Needs(), d) {
+			return s.Field + ".path: "
+		}
+	}
+	return ""
 }
 
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -31,10 +32,12 @@ func (c *Container) Delete() error {
 
 // Remove kills and deletes the container with this id, whatever its state. That there is none is no error.
 func (r *Runtime) Remove(id string) error {
-	if err := specconv.ValidateID(id); err != nil {
-		return err
-	}
 	c := &Container{runtime: r, id: id}
+	if err := specconv.ValidateID(id); err != nil {
+		return c.wrap(err)
+	}
+	// A create or a delete that was killed at the wrong moment leaves a folder that has no id.
+	defer state.Open(r.Root).Sweep()
 	v, err := c.view(exclusive)
 	if errors.Is(err, ErrNotExist) {
 		return nil

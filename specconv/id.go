@@ -12,7 +12,8 @@ var ErrInvalidID = errors.New("invalid container ID format")
 const maxIDLength = 255
 
 // ValidateID checks a container's id: letters, digits and "_+-.", but not "." or "..", since the id becomes a folder's
-// name. errors.Is(err, ErrInvalidID) holds for the error.
+// name. errors.Is(err, ErrInvalidID) holds for the error, which does not name the id: who deals with a container
+// names it in all errors.
 func ValidateID(id string) error {
 	bad := id == "" || len(id) > maxIDLength || id == "." || id == ".."
 	for i := 0; i < len(id) && !bad; i++ {
@@ -24,7 +25,7 @@ func ValidateID(id string) error {
 		}
 	}
 	if bad {
-		return fmt.Errorf("container %.260q: %w", id, ErrInvalidID)
+		return fmt.Errorf(`%w: must be 1 to %d letters, digits or characters of "_+-.", and not "." or ".."`, ErrInvalidID, maxIDLength)
 	}
 	return nil
 }

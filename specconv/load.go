@@ -21,17 +21,22 @@ const ConfigName = "config.json"
 
 // Load reads and validates dir/config.json. The error wraps Faults, a *SyntaxError, or what reading the file gave.
 func Load(dir string) (*Bundle, error) {
-	return LoadFile(dir, filepath.Join(dir, ConfigName))
+	return load(dir, filepath.Join(dir, ConfigName), true)
 }
 
-// LoadFile reads and validates the file configPath as the configuration of the bundle in dir. Beyond Parse, it finds a
-// root file system that is not there.
+// LoadFile is Load with the configuration in another file, which may be a pipe: it is then read to its end.
 func LoadFile(dir, configPath string) (*Bundle, error) {
+	return load(dir, configPath, false)
+}
+
+// load reads and validates the file configPath as the configuration of the bundle in dir. Beyond Parse, it finds a
+// root file system that is not there.
+func load(dir, configPath string, regular bool) (*Bundle, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", dir, err)
 	}
-	config, err := readConfig(configPath)
+	config, err := readConfig(configPath, regular)
 	if err != nil {
 		return nil, err
 	}
@@ -48,9 +53,14 @@ func LoadFile(dir, configPath string) (*Bundle, error) {
 	return b, nil
 }
 
-// readConfig reads a file of at most MaxConfigSize.
-func readConfig(name string) ([]byte, error) {
-	f, err := os.Open(name)
+// readConfig reads a file of at most MaxConfigSize. With regular it takes no other kind of file: a bundle may come from
+// anywhere, and a FIFO in it must not stop its reader, or a device do something.
+func readConfig(name string, regular bool) ([]byte, error) {
+	flags := os.O_RDONLY
+	if regular {
+		flags |= syscall.O_NONBLOCK // the open of a FIFO waits for its writer otherwise
+	}
+	f, err := os.OpenFile(name, flags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +73,8 @@ func readConfig(name string) ([]byte, error) {
 	switch {
 	case info.IsDir():
 		return nil, fmt.Errorf("%s: is a folder, not a file", name)
+	case regular && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is not a regular file", name)
 	case info.Size() > MaxConfigSize:
 		return nil, tooLarge
 	}

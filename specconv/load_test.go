@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // bundle makes a bundle of config and a folder rootfs.
@@ -80,6 +82,12 @@ func TestLoadFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("folder", dir, "is a folder")
+
+	dir = bundle(t, nil)
+	if err := unix.Mkfifo(filepath.Join(dir, ConfigName), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check("FIFO", dir, "is not a regular file")
 
 	dir = bundle(t, []byte("{}"))
 	if err := os.Truncate(filepath.Join(dir, ConfigName), 100<<20); err != nil {

@@ -90,10 +90,17 @@ func TestSweep(t *testing.T) {
 	if err := live.Lock(); err != nil {
 		t.Fatal(err)
 	}
+	r.Sweep()
+	if got := fmt.Sprint(entries(t, r)); got != "[~live]" {
+		t.Errorf("in the root after Sweep: %s", got)
+	}
+	if err := os.Mkdir(filepath.Join(r.Path(), "~dead"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if ids, err := r.List(); len(ids) != 0 || err != nil {
 		t.Errorf("list: %v, %v", ids, err)
 	}
 	if got := fmt.Sprint(entries(t, r)); got != "[~live]" {
-		t.Errorf("in the root: %s", got)
+		t.Errorf("in the root after List: %s", got)
 	}
 }

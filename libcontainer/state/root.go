@@ -26,6 +26,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // The first two texts are contracts with the engines, which match on them.
@@ -35,7 +37,7 @@ var (
 	// ErrNotExist says that there is no container of this id, or none any more. containerd takes the text as "deleted".
 	ErrNotExist = errors.New("container does not exist")
 	// ErrInvalidID says that the id cannot name a folder.
-	ErrInvalidID = errors.New("invalid container ID format")
+	ErrInvalidID = specconv.ErrInvalidID
 	// ErrNoRecord says that the folder is there but was never completed: its creator is still at work (it then holds the
 	// lock) or was killed. Remove removes it.
 	ErrNoRecord = errors.New("record missing: create has not finished or was killed")
@@ -163,30 +165,47 @@ func (r *Root) Open(id string) (*Dir, error) {
 // List returns the ids of all containers, sorted, those that a killed create left included. A container may be gone by
 // the time that it is opened. On the way it removes what killed calls of Create and Remove left under transit names.
 func (r *Root) List() ([]string, error) {
+	ids, transits, err := r.entries()
+	for _, name := range transits {
+		r.sweep(name)
+	}
+	sort.Strings(ids)
+	return ids, err
+}
+
+// Sweep removes what killed calls of Create and Remove left under transit names, none of which has a container's id.
+// Errors do not matter: the next one sweeps.
+func (r *Root) Sweep() {
+	_, transits, _ := r.entries()
+	for _, name := range transits {
+		r.sweep(name)
+	}
+}
+
+// entries returns the names of all folders: the containers' ids and those in transit.
+func (r *Root) entries() (ids, transits []string, err error) {
 	f, err := os.Open(r.path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	entries, err := f.ReadDir(-1)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", r.path, err)
+		return nil, nil, fmt.Errorf("read %s: %w", r.path, err)
 	}
-	var ids []string
 	for _, e := range entries {
 		switch {
 		case !e.IsDir():
 		case strings.HasPrefix(e.Name(), transit):
-			r.sweep(e.Name())
+			transits = append(transits, e.Name())
 		default:
 			ids = append(ids, e.Name())
 		}
 	}
-	sort.Strings(ids)
-	return ids, nil
+	return ids, transits, nil
 }
 
 // sweep removes a folder with a transit name unless somebody holds its lock. Errors do not matter: the next one sweeps.

@@ -145,7 +145,6 @@ func TestConfigFaults(t *testing.T) {
 	}{
 		{"process.args", func(s *specs.Spec) { s.Process.Args = nil }},
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "relative" }},
-		{"process", func(s *specs.Spec) { s.Process = nil }},
 		{"root", func(s *specs.Spec) { s.Root = nil }},
 		{"root.path", func(s *specs.Spec) { s.Root.Path = "no-such-folder" }},
 		{"hostname", harness.WithoutNamespace("uts")},

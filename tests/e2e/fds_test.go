@@ -151,6 +151,7 @@ func TestPidfdSocket(t *testing.T) {
 	b := harness.New(t)
 	path, received := receiver(t, b)
 	b.Create("--pidfd-socket", path)
+	pid := b.State().Pid
 	pidfd := <-received
 	if pidfd == nil {
 		t.Fatal("nothing arrived")
@@ -159,5 +160,7 @@ func TestPidfdSocket(t *testing.T) {
 	if err := unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	b.WaitGone(b.State().Pid)
+	if status := b.WaitStatus(pid); status != 137 {
+		t.Errorf("status %d, want 137", status)
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -78,8 +80,8 @@ func TestLifecycleErrors(t *testing.T) {
 		{"delete of none", absent, []string{"delete", "ID"}, true, none},
 		{"delete --force of none", absent, []string{"delete", "--force", "ID"}, false, ""},
 
-		// containerd deletes a task that was never started without --force.
-		{"delete of created", created, []string{"delete", "ID"}, false, ""},
+		// "If the container is not stopped ... MUST generate an error" (runtime.md, Delete). runc deletes it.
+		{"delete of created", created, []string{"delete", "ID"}, true, "container still running (created)"},
 		{"delete --force of created", created, []string{"delete", "--force", "ID"}, false, ""},
 		{"kill of created", created, []string{"kill", "ID", "KILL"}, false, ""},
 
@@ -96,6 +98,9 @@ func TestLifecycleErrors(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
+			if tc.name == "delete of created" {
+				harness.OrlopOnly(t, "runc deletes a container that was never started")
+			}
 			b := harness.New(t)
 			tc.setUp(b)
 			args := make([]string, len(tc.args))
@@ -158,7 +163,25 @@ func TestInvalidIDs(t *testing.T) {
 			text = ""
 		}
 		r.Fails(b, text)
+		if harness.Name() == "orlop" && strings.Count(r.Stderr, "container \"") > 1 {
+			t.Errorf("the error names the container twice: %s", r.Stderr)
+		}
 	}
+	b.CheckClean()
+}
+
+// TestNoProcess: a configuration without process can be created, and not started.
+func TestNoProcess(t *testing.T) {
+	harness.OrlopOnly(t, "runc wants a process at create")
+	b := harness.New(t, func(s *specs.Spec) { s.Process = nil })
+	b.Create()
+	b.Status("created")
+	b.Fails("there is no program to be executed", "start", b.ID)
+	b.Status("stopped")
+	b.Fails("has stopped", "start", b.ID)
+	b.OK("delete", b.ID)
+	b.CheckClean()
+	b.Fails("config.json: process: is required", "run", "--bundle", b.Bundle, b.ID)
 	b.CheckClean()
 }
 
