@@ -28,11 +28,15 @@ func (p *program) runContainer(c *cli.Context) error {
 	if err := oneID(c); err != nil {
 		return err
 	}
+	detach := c.Bool("detach")
+	var f *foreground
+	if !detach {
+		f = newForeground(p, !c.Bool("no-subreaper"))
+	}
 	b, err := p.loadBundle(c)
 	if err != nil {
 		return err
 	}
-	detach := c.Bool("detach")
 	o, err := p.createOptions(c, b, detach)
 	if err != nil {
 		return err
@@ -42,14 +46,11 @@ func (p *program) runContainer(c *cli.Context) error {
 		_, err := p.runtime().Run(id, b, o)
 		return err
 	}
-	return p.runForeground(c, id, b, o)
+	return p.runForeground(f, c.Bool("keep"), id, b, o)
 }
 
-func (p *program) runForeground(c *cli.Context, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {
-	f, err := newForeground(p, !c.Bool("no-subreaper"))
-	if err != nil {
-		return err
-	}
+func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+	o.BeforeStart = f.ready
 	p.sizeTerminal(b.Spec.Process)
 	container, err := p.runtime().Run(id, b, o)
 	if err != nil {
@@ -57,10 +58,16 @@ func (p *program) runForeground(c *cli.Context, id string, b *specconv.Bundle, o
 	}
 	p.log.succeed()
 	p.status, err = f.wait(container.Process())
-	if c.Bool("keep") {
+	if keep {
 		return err
 	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = container.Process().Close() // takes the mounts apart meanwhile
+	}()
 	deleteErr := container.Delete()
+	<-closed
 	if deleteErr != nil && err == nil && p.status != 0 {
 		// The program's own failure is what the caller must learn.
 		p.log.warn(deleteErr.Error())

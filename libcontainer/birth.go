@@ -16,7 +16,8 @@ import (
 
 // A birth is a process on its way from a plan to its last exec:
 //
-//	prepare   the plan becomes a sealed program; nothing runs yet
+//	conceive  the plan becomes a program
+//	prepare   the program is sealed, with its descriptors; nothing runs yet
 //	start     the process is there
 //	converse  it is served until it says what its caller waits for
 //	finish    it has executed its program, and is the caller's
@@ -35,31 +36,29 @@ type birth struct {
 	runHooks func() error
 }
 
-// prepare makes a process that is ready to be started. extra are the plan's descriptors that have no path; they stay the caller's.
-func prepare(plan *setup.Plan, s Streams, extra ...nsenter.NamedFile) (_ *birth, err error) {
-	b := &birth{plan: plan, streams: s}
-	defer func() {
-		if err != nil {
-			b.release()
-		}
-	}()
+// conceive verifies the plan and makes a program of it.
+func conceive(plan *setup.Plan, s Streams) (*birth, error) {
 	if err := plan.Verify(); err != nil {
 		return nil, err
 	}
-	if b.program, err = plan.Lower(); err != nil {
-		return nil, err
-	}
+	program, err := plan.Lower()
+	return &birth{plan: plan, program: program, streams: s}, err
+}
+
+// prepare makes a process that is ready to be started. extra are the plan's descriptors that have no path; they stay the caller's.
+func (b *birth) prepare(extra ...nsenter.NamedFile) error {
 	files, err := b.descriptors(extra)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s := &b.streams
 	b.launch, err = nsenter.Prepare(b.program, nsenter.Start{
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
 		Inherit:    s.Files,
 		Files:      files,
-		Cloneflags: plan.Cloneflags,
+		Cloneflags: b.plan.Cloneflags,
 	})
-	return b, err
+	return err
 }
 
 // descriptors opens what the plan needs and does not get from extra.

@@ -34,7 +34,7 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
 func Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
-	c := &creation{runtime: &Runtime{}, id: id, bundle: b, options: o}
+	c := &creation{runtime: &Runtime{}, id: id, bundle: b, options: o, ahead: aheadOf(b)}
 	if err := c.plan(); err != nil {
 		return nil, err
 	}
@@ -49,13 +49,14 @@ type creation struct {
 	options CreateOptions
 	direct  bool // run: no wait for start
 
+	ahead  *madeAhead
 	cgroup *cgroups.Manager
 	steps  *setup.Plan
 	dir    *state.Dir
 	rec    *state.Record
 	birth  *birth
 	socket *os.File // the start socket, until the process has it
-	lived  bool // the environment was complete enough for hooks to have run in it
+	lived  bool     // the environment was complete enough for hooks to have run in it
 }
 
 // run does the work, and undoes it when it fails.
@@ -74,6 +75,8 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
+	c.ahead = makeAhead(c.bundle)
+	defer c.ahead.close()
 	if err := c.plan(); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,13 @@ func (c *creation) create() (*Container, error) {
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
+	if err := c.options.beforeStart(); err != nil {
+		return nil, err
+	}
 	if err := c.cgroup.Spawn(c.birth.start); err != nil {
+		return nil, err
+	}
+	if err := c.register(); err != nil {
 		return nil, err
 	}
 	if err := c.birth.converse(setup.MessageReady); err != nil {
@@ -118,6 +127,7 @@ func (c *creation) plan() error {
 		NoPivot:      c.options.NoPivot,
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
+		Ahead:        c.ahead.flags,
 	}, facts)
 	return err
 }
@@ -142,12 +152,6 @@ func (c *creation) reserve() (err error) {
 	}
 	for _, n := range c.bundle.Namespaces {
 		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
-	}
-	if err := c.rec.SetHooks(spec.Hooks); err != nil {
-		return err
-	}
-	if err := c.rec.SetProcess(spec.Process); err != nil {
-		return err
 	}
 	return c.dir.Write(c.rec)
 }
@@ -183,7 +187,14 @@ func (c *creation) makeCgroup() error {
 }
 
 func (c *creation) makeBirth() (err error) {
-	var extra []nsenter.NamedFile
+	if c.birth, err = conceive(c.steps, c.options.Streams); err != nil {
+		return err
+	}
+	c.birth.runHooks = c.createHooks
+	extra, err := c.ahead.wait()
+	if err != nil {
+		return err
+	}
 	if !c.direct {
 		// The container's process is to be the only one that holds it, once that is there.
 		if c.socket, err = c.dir.Listen(); err != nil {
@@ -191,20 +202,21 @@ func (c *creation) makeBirth() (err error) {
 		}
 		extra = append(extra, nsenter.NamedFile{Name: string(setup.StartSocket), File: c.socket})
 	}
-	if c.birth, err = prepare(c.steps, c.options.Streams, extra...); err != nil {
-		return err
-	}
-	c.birth.runHooks = c.createHooks
-	return nil
+	return c.birth.prepare(extra...)
 }
 
 // complete records the container, whose process has nothing left to do but its exec, and with direct lets it do that.
 func (c *creation) complete() (*Container, error) {
-	process, err := c.register()
+	process, err := c.birth.finish()
 	if err != nil {
 		return nil, err
 	}
 	c.lived = true
+	if c.direct {
+		if err := process.holdMounts(); err != nil {
+			return nil, err
+		}
+	}
 	container := &Container{runtime: c.runtime, id: c.id, process: process}
 	if err := c.letGo(); err != nil {
 		return nil, err
@@ -217,11 +229,18 @@ func (c *creation) complete() (*Container, error) {
 	return container, c.dir.Close()
 }
 
-// register writes down who the container's process is.
-func (c *creation) register() (*Process, error) {
+// register completes the record, while the process does its part. Should this program be killed, the process ends at its next
+// rendezvous, and the container has stopped.
+func (c *creation) register() error {
 	proc, err := state.Stat(c.birth.proc.Pid)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if err := c.rec.SetHooks(c.bundle.Spec.Hooks); err != nil {
+		return err
+	}
+	if err := c.rec.SetProcess(c.bundle.Spec.Process); err != nil {
+		return err
 	}
 	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
 	c.rec.Status = specs.StateCreated
@@ -231,14 +250,10 @@ func (c *creation) register() (*Process, error) {
 			left = append(left, state.Operation(r))
 		}
 		if err := c.rec.SetRemaining(left); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	process, err := c.birth.finish()
-	if err != nil {
-		return nil, err
-	}
-	return process, c.dir.Write(c.rec)
+	return c.dir.Write(c.rec)
 }
 
 // letGo lets the process go on: to wait for start, or with direct to its program.
@@ -261,7 +276,6 @@ func (c *creation) letGo() error {
 // createHooks runs the hooks that belong between the mounts and the change of the root.
 func (c *creation) createHooks() error {
 	c.lived = true
-	c.rec.Pid = c.birth.proc.Pid
 	for _, kind := range []string{hooks.Prestart, hooks.CreateRuntime} {
 		if err := runHostHooks(kind, c.rec, specs.StateCreating); err != nil {
 			return err

@@ -61,11 +61,11 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := prepare(plan, o.Streams, named...)
+	b, err := conceive(plan, o.Streams)
 	if err != nil {
 		return nil, err
 	}
-	process, err := b.join(v.cgroup(), o)
+	process, err := b.join(v.cgroup(), o, named)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -75,13 +75,19 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 }
 
 // join starts the process in the cgroup and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions) (*Process, error) {
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.NamedFile) (*Process, error) {
+	if err := b.prepare(named...); err != nil {
+		return nil, err
+	}
 	if o.Cgroup != "" {
 		sub, err := cgroup.Sub(o.Cgroup)
 		if err != nil {
 			return nil, err
 		}
 		cgroup = sub
+	}
+	if err := o.beforeStart(); err != nil {
+		return nil, err
 	}
 	if err := b.spawn(cgroup, o.IgnorePaused); err != nil {
 		return nil, err

@@ -122,11 +122,14 @@ func runContainerHooks(kind string, rec *state.Record, status specs.ContainerSta
 
 // startHook starts a hook's process and returns when it has executed the hook.
 func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile) (hooks.Process, error) {
-	b, err := prepare(plan, s, named...)
+	b, err := conceive(plan, s)
 	if err != nil {
 		return hooks.Process{}, err
 	}
-	err = b.start(-1)
+	err = b.prepare(named...)
+	if err == nil {
+		err = b.start(-1)
+	}
 	if err == nil {
 		err = b.converse(0)
 	}

@@ -64,6 +64,16 @@ type Streams struct {
 	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
 	// the process is there.
 	PidFile string
+	// BeforeStart, if it is not nil, is called right before the process is started, which an error prevents. It is for what must be
+	// so by then and can be done beside the preparations: to catch signals, say.
+	BeforeStart func() error
+}
+
+func (s *Streams) beforeStart() error {
+	if s.BeforeStart == nil {
+		return nil
+	}
+	return s.BeforeStart()
 }
 
 // CreateOptions say how a container is made, as far as its configuration doesn't.

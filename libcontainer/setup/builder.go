@@ -49,7 +49,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if err := checkPaths(linux, process); err != nil {
 		return nil, err
 	}
-	b.joinSteps(bundle)
+	b.joinSteps(bundle, o.Ahead)
 	b.identitySteps(spec, o)
 	final := b.rootSteps(linux)
 	if err := b.mountSteps(bundle); err != nil {

@@ -46,7 +46,9 @@ func (e *StepError) Error() string {
 // titleNothing is the title of the start of a container that has no program.
 const titleNothing = "start"
 
-func (e *StepError) nothing() bool { return e.Title == titleNothing && e.Errno == unix.EINVAL && e.Call == "" }
+func (e *StepError) nothing() bool {
+	return e.Title == titleNothing && e.Errno == unix.EINVAL && e.Call == ""
+}
 
 // verbSearch is the verb of a search through PATH. That it found nothing is no system call's error.
 const verbSearch = "search"

@@ -116,8 +116,11 @@ type Options struct {
 	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
-	Inherit      int    // descriptors from 3 on that the program is to have
-	ID           string // names the session keyring; "" leaves it nameless
+	Inherit      int // descriptors from 3 on that the program is to have
+	// Ahead are the new namespaces (CLONE_NEW*) that the runtime makes while it does other work, so that the process is not born in
+	// them but joins them, each as [NewNamespace]. The caller's user namespace owns them, so there may be no new one.
+	Ahead uintptr
+	ID    string // names the session keyring; "" leaves it nameless
 }
 
 // Join is a request for the plan of a process that joins a container.

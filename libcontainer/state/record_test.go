@@ -91,6 +91,36 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// checkPid writes the record's file and says which of its records Read takes.
+func checkPid(t *testing.T, d *Dir, path, content string, want int) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if rec, err := d.Read(); err != nil || rec.Pid != want {
+		t.Fatalf("%d bytes: %+v, %v", len(content), rec, err)
+	}
+}
+
+// Many writes neither lose the last record nor let the file grow without end.
+func TestManyWrites(t *testing.T) {
+	d := mustCreate(t, testRoot(t), "c")
+	for n := 1; n <= 300; n++ {
+		rec := example(t)
+		rec.Pid = n
+		if err := d.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.Read(); err != nil || got.Pid != n {
+			t.Fatalf("write %d: %+v, %v", n, got, err)
+		}
+		info, err := os.Stat(filepath.Join(d.Path(), recordName))
+		if err != nil || info.Size() > 2*compactAt {
+			t.Fatalf("write %d: %v, %v", n, info, err)
+		}
+	}
+}
+
 func TestRecordFaults(t *testing.T) {
 	r := testRoot(t)
 	d := mustCreate(t, r, "c")
@@ -109,7 +139,10 @@ func TestRecordFaults(t *testing.T) {
 	}
 	whole := string(example(t).format())
 	for n := range len(whole) {
-		check(whole[:n], ErrDamaged, "damaged")
+		check(whole[:n], ErrNoRecord, "record missing")
+		later := example(t)
+		later.Pid = 4711
+		checkPid(t, d, path, whole+"\n"+string(later.format())[:n], example(t).Pid)
 	}
 	check("orlop-record 2\nwhatever", ErrVersion, "2, and this orlop knows those up to 1")
 	check("orlop-record 0\nid \"x\"\nend\n", ErrDamaged, "version")
