@@ -223,8 +223,8 @@ var callRules = [...]struct {
 }{
 	{"opened in the root", openedInRoot},
 	{"names only", namesOnly},
-	{"no host after pivot", noHostAfterPivot},
 	{"no path before", noPathBefore},
+	{"no host after pivot", noHostAfterPivot},
 	{"calls as listed", callsAsListed},
 	{"rendezvous paired", rendezvousPaired},
 	{"closed last", closedLast},
