@@ -49,6 +49,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if err := checkPaths(linux, process); err != nil {
 		return nil, err
 	}
+	b.oomScoreStep(process.OOMScoreAdj)
 	b.joinSteps(bundle, o.Ahead)
 	b.identitySteps(spec, o)
 	final := b.rootSteps(linux)
@@ -63,7 +64,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace()})
 	}
 	b.hookSteps(spec.Hooks)
-	if err := b.procSteps(linux.Sysctl, process.OOMScoreAdj, b.ownProc(bundle)); err != nil {
+	if err := b.sysctlSteps(linux.Sysctl, b.ownProc(bundle)); err != nil {
 		return nil, err
 	}
 	b.hiddenSteps(linux.ReadonlyPaths, linux.MaskedPaths)
@@ -79,14 +80,12 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 		return nil, err
 	}
 	b := newBuilder(o, &f)
+	b.oomScoreStep(p.OOMScoreAdj)
 	b.joinContainerSteps(j)
 	b.sessionSteps(o)
 	b.add("", openOwnRoot{})
 	if p.Terminal {
 		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false})
-	}
-	if err := b.procSteps(nil, p.OOMScoreAdj, false); err != nil {
-		return nil, err
 	}
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)
@@ -270,7 +269,12 @@ func checkPaths(linux *specs.Linux, p *specs.Process) error {
 }
 
 // cleanPath returns a path of the container in its shortest form, absolute.
-func cleanPath(p string) string { return path.Clean("/" + p) }
+func cleanPath(p string) string {
+	if path.IsAbs(p) {
+		return path.Clean(p) // which makes no copy of one that is clean
+	}
+	return path.Clean("/" + p)
+}
 
 // quote is for messages.
 func quote(s string) string { return strconv.Quote(s) }

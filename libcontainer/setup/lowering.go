@@ -2,7 +2,7 @@ package setup
 
 import (
 	"encoding/binary"
-	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -99,7 +99,7 @@ const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 const manyDescriptors = 200
 
 func newLowering(p *Plan) *lowering {
-	l := &lowering{prog: nsenter.NewProgram(), calls: make([]callRecord, 0, 256)}
+	l := &lowering{prog: nsenter.NewProgram(), calls: make([]callRecord, 0, 400)}
 	descriptors := 0
 	for i := range p.Steps {
 		if d, ok := p.Steps[i].Action.(interface{ descriptors() int }); ok {
@@ -234,8 +234,9 @@ func (l *lowering) setattr(fd nsenter.Arg, attr unix.MountAttr, recursive bool) 
 // move appends the attachment of a detached mount.
 func (l *lowering) move(mount, to nsenter.Reg) *nsenter.Op {
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
-	empty := l.str("")
-	return l.at(unix.SYS_MOVE_MOUNT, []nsenter.Arg{mount, empty, to}, "", nsenter.Int(flags))
+	l.record(unix.SYS_MOVE_MOUNT, wayAt, "", 0)
+	none := nsenter.Arg(l.str(""))
+	return l.prog.Call(unix.SYS_MOVE_MOUNT, mount, none, to, none, nsenter.Int(flags))
 }
 
 // clone appends the copy of what fd stands for as a detached mount.
@@ -294,4 +295,4 @@ func rel(path string) string {
 }
 
 // element returns the JSON path of an element of a list.
-func element(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
+func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

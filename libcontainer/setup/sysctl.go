@@ -24,17 +24,6 @@ func (openProc) lower(l *lowering) {
 	l.newMount(l.procfs, "proc", "proc", nil, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 }
 
-// writeProc appends what writes to a file of procfs. Nothing that is mounted there can take the file's place.
-func (l *lowering) writeProc(file, value string, links bool) {
-	resolve := uint64(unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV)
-	if !links {
-		resolve |= unix.RESOLVE_NO_SYMLINKS
-	}
-	fd := l.fd()
-	l.openat2(l.procfs, file, unix.O_WRONLY, 0, resolve).Result(fd)
-	l.call(unix.SYS_WRITE, fd, l.str(value), nsenter.Int(len(value)))
-}
-
 // setSysctl sets a kernel parameter of the container's namespaces.
 type setSysctl struct{ Name, File, Value string }
 
@@ -44,24 +33,17 @@ func (setSysctl) Needs() []Descriptor { return nil }
 func (setSysctl) phase() phase        { return phaseHide }
 func (setSysctl) descriptors() int    { return 1 }
 
-func (s setSysctl) lower(l *lowering) { l.writeProc("sys/"+s.File, s.Value, false) }
-
-// setOOMScore sets how readily the kernel kills the process when memory is short.
-type setOOMScore struct{ Value int }
-
-func (s setOOMScore) Verb() string      { return "set" }
-func (s setOOMScore) String() string    { return "set oom_score_adj to " + strconv.Itoa(s.Value) }
-func (setOOMScore) Needs() []Descriptor { return nil }
-func (setOOMScore) phase() phase        { return phaseHide }
-
-// lower writes through "self", which is a plain link to the process's number.
-func (s setOOMScore) lower(l *lowering) {
-	l.writeProc("self/oom_score_adj", strconv.Itoa(s.Value), true)
+// lower lets nothing that is mounted on the procfs take the file's place.
+func (s setSysctl) lower(l *lowering) {
+	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS
+	fd := l.fd()
+	l.openat2(l.procfs, "sys/"+s.File, unix.O_WRONLY, 0, resolve).Result(fd)
+	l.call(unix.SYS_WRITE, fd, l.str(s.Value), nsenter.Int(len(s.Value)))
 }
 
-// procSteps appends what is written to procfs.
-func (b *builder) procSteps(sysctl map[string]string, oomScore *int, own bool) error {
-	if len(sysctl) == 0 && oomScore == nil {
+// sysctlSteps appends the kernel parameters.
+func (b *builder) sysctlSteps(sysctl map[string]string, own bool) error {
+	if len(sysctl) == 0 {
 		return nil
 	}
 	if !own {
@@ -78,9 +60,6 @@ func (b *builder) procSteps(sysctl map[string]string, oomScore *int, own bool) e
 			return specconv.Fault{Path: "linux.sysctl." + n, Problem: "is not a name of a kernel parameter"}
 		}
 		b.add("linux.sysctl."+n, setSysctl{n, file, sysctl[n]})
-	}
-	if oomScore != nil {
-		b.add("process.oomScoreAdj", setOOMScore{*oomScore})
 	}
 	return nil
 }
