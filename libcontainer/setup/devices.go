@@ -49,24 +49,47 @@ func (m makeDevice) Verb() string      { return "make device" }
 func (m makeDevice) String() string    { return "make device " + m.Device.String() }
 func (makeDevice) Needs() []Descriptor { return nil }
 func (makeDevice) phase() phase        { return phaseDevices }
-func (makeDevice) descriptors() int    { return 1 }
+func (makeDevice) descriptors() int    { return 3 }
 
 func (m makeDevice) lower(l *lowering) {
 	dir, _ := l.folder(path.Dir(m.Device.Path))
-	l.makeNode(dir, &m.Device)
+	l.makeNode(dir, &m.Device, m.Device.Type != unix.S_IFIFO)
 }
 
-// makeNode appends what makes a node in a folder, unless something of that name is there: the image's own, or one that a hook or a
-// mount has brought.
-func (l *lowering) makeNode(dir nsenter.Reg, d *device) {
+// makeNode appends what makes a node in a folder, unless something of that name is there: the image's own, or one that a mount has
+// brought. With bind, the host's node of the same path takes the place of one that must not be made: the container's device rules may
+// allow to read and write a device but not to make its node, and they hold already.
+func (l *lowering) makeNode(dir nsenter.Reg, d *device, bind bool) {
 	name := path.Base(d.Path)
 	there := l.prog.NewLabel()
 	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
-	l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(d.Type|d.Mode), nsenter.Int(number)).OnError(there, unix.EEXIST)
+	refused := l.prog.NewLabel()
+	node := l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(d.Type|d.Mode), nsenter.Int(number))
+	if bind {
+		node.OnError(refused, unix.EEXIST, unix.EPERM)
+	} else {
+		node.OnError(there, unix.EEXIST)
+	}
 	if d.UID != 0 || d.GID != 0 {
 		l.at(unix.SYS_FCHOWNAT, in(dir), name, nsenter.Int(d.UID), nsenter.Int(d.GID), nsenter.Int(unix.AT_SYMLINK_NOFOLLOW))
 	}
+	if bind {
+		l.prog.Jump(there)
+		l.prog.Place(refused)
+		l.bindNode(dir, d.Path, there)
+	}
 	l.prog.Place(there)
+}
+
+// bindNode appends what mounts the host's node on a new file, unless something of that name is there.
+func (l *lowering) bindNode(dir nsenter.Reg, hostPath string, there nsenter.Label) {
+	name := path.Base(hostPath)
+	on, mount := l.fd(), l.fd()
+	l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(unix.S_IFREG), nsenter.Int(0)).OnError(there, unix.EEXIST)
+	l.open(on, dir, name, unix.O_PATH, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
+	l.host(unix.SYS_OPEN_TREE, hostPath, nsenter.Int(unix.AT_FDCWD), l.str(hostPath),
+		nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	l.move(mount, on)
 }
 
 // folder appends what opens a folder in which something is to be made. fresh tells whether nobody else has written to it.
@@ -106,7 +129,7 @@ func (f fillDev) lower(l *lowering) {
 	l.null = l.keep()
 	dev, fresh := l.folder("/dev")
 	for i := range f.Devices {
-		l.makeNode(dev, &f.Devices[i])
+		l.makeNode(dev, &f.Devices[i], false)
 	}
 	if fresh && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
 		// It may only be taken for a null device by later steps because this process has just made it, in a folder that nobody else

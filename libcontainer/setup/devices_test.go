@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,4 +240,29 @@ func TestNoPivot(t *testing.T) {
 	if out, err := exec.Command("ls", "/proc/self").CombinedOutput(); err != nil {
 		t.Fatalf("the host's /proc is gone: %s", out)
 	}
+}
+
+// TestDeviceThatMustNotBeMade: without CAP_MKNOD, as under device rules without "m", the host's node is shown.
+func TestDeviceThatMustNotBeMade(t *testing.T) {
+	tr := newTrial(t, `stat -c '%n %F %t,%T' /dev/kmsg; grep kmsg /proc/self/mountinfo`)
+	if _, err := os.Stat("/dev/kmsg"); err != nil {
+		t.Skip(err)
+	}
+	tr.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11}}
+	b := tr.bundle()
+	p, err := Container(b, tr.options, tr.facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The default nodes are made before the right to make any is given up.
+	i := index[makeDevice](t, p)
+	p.Steps = slices.Insert(p.Steps, i, Step{"", does{phaseDevices, func(l *lowering) {
+		const all = 1<<41 - 1
+		setCapabilities{Effective: all &^ (1 << unix.CAP_MKNOD) &^ (1 << 24), Permitted: all &^ (1 << 24)}.lower(l)
+	}}})
+	out, err := tr.runPlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, out, "/dev/kmsg character special file 1,b", " /kmsg /dev/kmsg ")
 }

@@ -47,6 +47,8 @@ func index[T any](t *testing.T, p *Plan) int {
 }
 
 // TestRules breaks each rule.
+//
+// long: a case for each way to break one
 func TestRules(t *testing.T) {
 	remove := func(p *Plan, i int) { p.Steps = slices.Delete(p.Steps, i, i+1) }
 	insert := func(p *Plan, i int, a Action) { p.Steps = slices.Insert(p.Steps, i, Step{"", a}) }
