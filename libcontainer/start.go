@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
 )
 
@@ -51,6 +52,9 @@ func (v *view) start() error {
 	}
 	defer container.Close()
 	file, err := v.dir.Connect()
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return v.gone()
+	}
 	if err != nil {
 		return fmt.Errorf("connect to the container's process: %w", err)
 	}
@@ -59,7 +63,7 @@ func (v *view) start() error {
 	m, err := conn.Next()
 	switch {
 	case err == io.EOF:
-		return ErrStopped
+		return v.gone()
 	case err != nil:
 		return v.explain(err)
 	case m.ID != setup.MessageStart:
@@ -81,6 +85,18 @@ func (v *view) start() error {
 		return v.explain(err)
 	}
 	return runHostHooks(hooks.Poststart, v.rec, specs.StateRunning)
+}
+
+// gone says why a process does not wait any more that did a moment ago: it has ended, or a `start` that was killed had let it go on.
+func (v *view) gone() error {
+	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
+	switch {
+	case err != nil:
+		return err
+	case alive:
+		return ErrStarted
+	}
+	return ErrStopped
 }
 
 // explain says which step of the waiting process failed.

@@ -45,4 +45,7 @@ func (h hold) lower(l *lowering) {
 	l.prog.Place(again)
 	l.call(unix.SYS_ACCEPT4, StartSocket, nsenter.Int(0), nsenter.Int(0), nsenter.Int(unix.SOCK_CLOEXEC)).Result(nsenter.Channel)
 	l.rendezvousOr(MessageStart, again)
+	// That somebody listens is what tells created from running. The exec would close the socket, too, but perhaps after the channel,
+	// whose end is what `start` waits for.
+	l.call(unix.SYS_CLOSE, StartSocket)
 }

@@ -137,18 +137,3 @@ func TestManyStateReaders(t *testing.T) {
 		}
 	}
 }
-
-// TestKilledCreate: what a create leaves that was killed at any moment, delete --force removes.
-func TestKilledCreate(t *testing.T) {
-	harness.OrlopOnly(t, "others leave cgroups and processes")
-	for moment := range 20 {
-		b := harness.New(t)
-		p := b.Cmd("create", "--bundle", b.Bundle, b.ID).Start()
-		wait := exec.Command("sleep", fmt.Sprintf("0.%03d", moment)) // the moment is the test's parameter
-		b.Aside(wait)
-		p.Signal(unix.SIGKILL)
-		p.Wait()
-		b.OK("delete", "--force", b.ID)
-		b.CheckClean()
-	}
-}

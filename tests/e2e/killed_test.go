@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// rounds of each test that kills the runtime at random moments, and how late that can be: past the end of its work.
+const (
+	killedRounds = 200
+	latestKill   = 8 * time.Millisecond
+)
+
+// killAtRandom starts the command and kills it, the runtime alone, at a random moment. The result tells whether that came too late.
+func killAtRandom(c *harness.Command) harness.Result {
+	p := c.Start()
+	time.Sleep(rand.N(latestKill)) // the moment is the test's parameter: there is no event to wait for
+	p.Signal(unix.SIGKILL)
+	return p.Wait()
+}
+
+// TestKilledCreate: what a create or run leaves that was killed at any moment, delete --force removes: all of it.
+func TestKilledCreate(t *testing.T) {
+	harness.OrlopOnly(t, "others leave cgroups and processes")
+	for _, command := range []string{"create", "run", "run --detach"} {
+		t.Run(command, func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			args := append(strings.Fields(command), "--bundle", b.Bundle, b.ID)
+			killed := 0
+			for range killedRounds {
+				r := killAtRandom(b.Cmd(args...))
+				if r.Status == 137 {
+					killed++
+				} else {
+					r.OK(b)
+				}
+				b.OK("list")
+				b.OK("delete", "--force", b.ID)
+				b.CheckClean()
+				if t.Failed() {
+					t.FailNow() // the next rounds would only say the same
+				}
+			}
+			if killed < killedRounds/10 {
+				t.Errorf("only %d of %d were killed in time", killed, killedRounds)
+			}
+		})
+	}
+}
+
+// TestKilledCreateIsSeen: a container whose create was killed has stopped, and can be deleted without --force.
+func TestKilledCreateIsSeen(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others don't know of it")
+	b := harness.New(t)
+	lines := b.Lines()
+	must(t, passFile(b, lines))
+	addHook(b, "createRuntime", "echo here > "+b.Dir+"/said; exec sleep 1000")
+	p := b.Cmd("create", "--bundle", b.Bundle, b.ID).Start()
+	if line := lines.Next(); line != "here" {
+		t.Fatalf("the hook says %q", line)
+	}
+	b.Status("creating")
+	hook := childOf(t, p.Pid, "sleep")
+	p.Signal(unix.SIGKILL)
+	p.Wait()
+	must(t, unix.Kill(hook, unix.SIGKILL)) // nobody else knows of it
+	b.Status("stopped")
+	b.Fails("has stopped", "start", b.ID)
+	b.OK("delete", b.ID)
+	b.CheckClean()
+}
+
+// TestKilledStart: a start that is killed at any moment has started the container or not; if not, the next one can.
+func TestKilledStart(t *testing.T) {
+	harness.OrlopOnly(t, "runc's start is one write")
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	still := 0
+	for range killedRounds / 2 {
+		b.OK("create", "--bundle", b.Bundle, b.ID)
+		pid := b.State().Pid
+		killAtRandom(b.Cmd("start", b.ID))
+		s := b.State()
+		if s.Status == specs.StateCreated {
+			still++
+			if r := b.Do("start", b.ID); r.Status != 0 {
+				r.Fails(b, "container already started") // the killed one's last deed
+			}
+			s = b.State()
+		}
+		if s.Status != specs.StateRunning || s.Pid != pid {
+			t.Fatalf("state: %+v", s)
+		}
+		b.OK("delete", "--force", b.ID)
+	}
+	if still == 0 {
+		t.Skip("no start was killed in time")
+	}
+}
+
+// TestKilledStartInHook: the same at a known moment.
+func TestKilledStartInHook(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "the hook's process outlives runc")
+	b := harness.New(t, harness.Sh("echo runs; exec sleep 1000"))
+	log := logged(b)
+	addHook(b, "startContainer", "[ -e "+log+" ] && exit 0; echo > "+log+"; exec sleep 1000")
+	lines := b.Create()
+	p := b.Cmd("start", b.ID).Start()
+	hook := childOf(t, p.Pid, "sleep")
+	p.Signal(unix.SIGKILL)
+	p.Wait()
+	b.Status("created")
+	b.OK("start", b.ID)
+	if line := lines.Next(); line != "runs" {
+		t.Errorf("container says %q", line)
+	}
+	pid := b.State().Pid
+	b.OK("kill", b.ID, "KILL")
+	b.WaitGone(pid)
+	b.WaitGone(hook) // it was in the container's PID namespace
+	b.OK("delete", b.ID)
+	b.CheckClean()
+}
+
+// TestKilledDelete: a delete that is killed leaves what the next one removes.
+func TestKilledDelete(t *testing.T) {
+	harness.OrlopOnly(t, "one runtime is enough")
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	for range killedRounds / 2 {
+		b.OK("create", "--bundle", b.Bundle, b.ID)
+		killAtRandom(b.Cmd("delete", "--force", b.ID))
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+}
