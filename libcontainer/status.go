@@ -62,8 +62,17 @@ func statusOf(rec *state.Record, s specs.ContainerState) *Status {
 // status finds out how the container is now. That it runs, waits for its start or has ended is not recorded, since that changes
 // without the runtime; the kernel is asked.
 func (v *view) status() (specs.ContainerState, error) {
+	if !v.locked { // otherwise the creator has gone
+		creating, err := v.dir.Creating()
+		if err != nil {
+			return "", err
+		}
+		if creating {
+			return specs.StateCreating, nil
+		}
+	}
 	if v.incomplete || v.rec.Status == specs.StateCreating {
-		return v.creating()
+		return specs.StateStopped, nil // create was killed
 	}
 	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
 	if err != nil {
@@ -86,21 +95,6 @@ func (v *view) status() (specs.ContainerState, error) {
 		return specs.StateCreated, nil
 	}
 	return specs.StateRunning, nil
-}
-
-// creating tells a container whose create is at work, which then holds the lock, from one whose create was killed.
-func (v *view) creating() (specs.ContainerState, error) {
-	if v.locked {
-		return specs.StateStopped, nil
-	}
-	got, err := v.dir.TryLock()
-	if err != nil {
-		return "", err
-	}
-	if !got {
-		return specs.StateCreating, nil
-	}
-	return specs.StateStopped, v.dir.Unlock()
 }
 
 func ownerName(uid int) string {

@@ -72,8 +72,28 @@ func (d *Dir) TryLock() (bool, error) {
 	return err == nil, err
 }
 
+// Creating tells whether the creator of the folder is still at work: it has not called Unlock or Close, and was not killed.
+func (d *Dir) Creating() (bool, error) {
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	err := retry(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_GETLK, &lock) })
+	if err != nil {
+		return false, &os.PathError{Op: "query lock", Path: d.Path(), Err: err}
+	}
+	return lock.Type != unix.F_UNLCK, nil
+}
+
+// markCreating sets or removes what Creating looks for: a lock of the open folder (fcntl_locking(2), "Open file description locks"),
+// which flock's locks know nothing of. It is a read lock since a folder cannot be opened for writing.
+func (d *Dir) markCreating(kind int16) error {
+	lock := unix.Flock_t{Type: kind}
+	return retry(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_SETLK, &lock) })
+}
+
 // Unlock releases the lock.
 func (d *Dir) Unlock() error {
+	if err := d.markCreating(unix.F_UNLCK); err != nil {
+		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
+	}
 	if err := flock(d.fd, unix.LOCK_UN); err != nil {
 		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
 	}

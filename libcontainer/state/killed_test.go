@@ -104,3 +104,33 @@ func TestSweep(t *testing.T) {
 		t.Errorf("in the root after List: %s", got)
 	}
 }
+
+// Creating tells of a creator at work, and of nobody else who holds the lock.
+func TestCreating(t *testing.T) {
+	r := testRoot(t)
+	d := mustCreate(t, r, "c")
+	other := mustOpen(t, r, "c")
+	check := func(when string, want bool) {
+		t.Helper()
+		if got, err := other.Creating(); got != want || err != nil {
+			t.Errorf("%s: %v, %v", when, got, err)
+		}
+	}
+	check("at work", true)
+	if err := d.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	check("unlocked", false)
+	if err := d.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	check("locked again", false)
+
+	d = mustCreate(t, r, "d")
+	other = mustOpen(t, r, "d")
+	check("at work", true)
+	if err := d.Close(); err != nil { // as its death does
+		t.Fatal(err)
+	}
+	check("gone", false)
+}

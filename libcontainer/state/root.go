@@ -11,7 +11,8 @@
 //	    ~0123456789abcdef  a folder on its way in or out: what a killed Create or Remove left
 //
 // A folder comes into being under a name that is no container id, is locked there, and is then renamed to its id without
-// replacing anything: so of two creators one wins, and nobody ever sees a folder that its creator has not locked. It goes
+// replacing anything: so of two creators one wins, and nobody ever sees a folder that its creator has not locked. The creator has a
+// second lock on it, fcntl(2)'s, which nobody waits for and which tells others that it is at work. The folder goes
 // the same way back, so that a reader sees all of it or nothing. A lock never outlives its holder.
 package state
 
@@ -105,6 +106,9 @@ func (r *Root) create(id string) (_ *Dir, err error) {
 	}()
 	// A sweeper may hold the lock for a moment; it is about to remove the folder, and the rename finds that out.
 	if err := flock(d.fd, unix.LOCK_EX); err != nil {
+		return nil, &os.PathError{Op: "lock", Path: tmp, Err: err}
+	}
+	if err := d.markCreating(unix.F_RDLCK); err != nil {
 		return nil, &os.PathError{Op: "lock", Path: tmp, Err: err}
 	}
 	// A plain rename would replace an empty folder, which is what another creator may just have.
