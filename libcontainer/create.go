@@ -222,6 +222,7 @@ func (c *creation) complete() (*Container, error) {
 		return nil, err
 	}
 	c.birth.release()
+	c.cgroup.Settle()
 	c.warnings()
 	if err := c.dir.Unlock(); err != nil {
 		return nil, err

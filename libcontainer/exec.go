@@ -92,6 +92,7 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.Nam
 	if err := b.spawn(cgroup, o.IgnorePaused); err != nil {
 		return nil, err
 	}
+	defer cgroup.Settle()
 	if err := b.converse(0); err != nil {
 		return nil, err
 	}

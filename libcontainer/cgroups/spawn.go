@@ -95,6 +95,10 @@ func (m *Manager) spawn(fork func(unifiedFD int) error, outsideFreezer bool) err
 	return s.err
 }
 
+// Settle waits for the thread of the last Spawn to be out of the cgroup, which takes it some 0.1 ms after Spawn has returned. Who
+// forgets the manager calls it before, or the thread is still in the way of somebody else's Delete.
+func (m *Manager) Settle() { m.await() }
+
 // await waits for the thread of an earlier Spawn to be out of the cgroup.
 func (m *Manager) await() {
 	if m.returned != nil {
