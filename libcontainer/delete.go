@@ -55,7 +55,9 @@ func (v *view) destroy(r *Runtime) error {
 		if err := v.end(); err != nil {
 			return err
 		}
-		if err := removeCgroup(v.cgroup(), v.rec.SharedCgroup); err != nil {
+		// Who is left where the end of the first process has ended all the container's own came later, and belongs to others.
+		others := v.rec.SharedCgroup || v.rec.Pid != 0 && v.ownPidNamespace()
+		if err := removeCgroup(v.cgroup(), others); err != nil {
 			return err
 		}
 	}
@@ -68,8 +70,8 @@ func (v *view) destroy(r *Runtime) error {
 	return nil
 }
 
-// removeCgroup kills what is left in a container's cgroup and removes it. One that was there before the container is left to those who
-// are in it, and removed when nobody is.
+// removeCgroup kills what is left in a container's cgroup and removes it. One that may have processes of others is left to them, and
+// removed when there are none.
 func removeCgroup(cgroup *cgroups.Manager, shared bool) error {
 	if !shared {
 		return errors.Join(cgroup.Kill(unix.SIGKILL), cgroup.Delete())

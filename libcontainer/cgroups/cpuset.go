@@ -22,10 +22,10 @@ func cpusetBoth(s []setting, r *specs.LinuxCPU) []setting {
 }
 
 // inheritCpuset gives a new v1 cpuset what its parent has, and its parents what theirs have: v1 makes them empty, and nothing can
-// join an empty one (cgroup-v1/cpusets.rst, 1.4). Configured values are written after it.
-func inheritCpuset(dir, mount string) error {
+// join an empty one (cgroup-v1/cpusets.rst, 1.4). Configured values are written after it. One that is not fresh keeps what it has.
+func inheritCpuset(dir, mount string, fresh bool) error {
 	for _, file := range [...]string{"/cpuset.cpus", "/cpuset.mems"} {
-		if _, err := inheritCpusetFile(dir, mount, file, true); err != nil {
+		if _, err := inheritCpusetFile(dir, mount, file, fresh); err != nil {
 			return fmt.Errorf("initialise cpuset %s%s: %w", dir, file, err)
 		}
 	}

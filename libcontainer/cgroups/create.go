@@ -73,8 +73,9 @@ func (m *Manager) makeFolder(f *folder, made *[]string) error {
 	}
 	if existed {
 		m.reused = true
-	} else if f.has("cpuset") {
-		return inheritCpuset(f.dir, f.mount)
+	}
+	if f.has("cpuset") {
+		return inheritCpuset(f.dir, f.mount, !existed)
 	}
 	return nil
 }

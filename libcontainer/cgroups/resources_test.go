@@ -167,7 +167,7 @@ func TestInheritCpuset(t *testing.T) {
 		"set/cpuset.cpus": "2", "set/cpuset.mems": "0", "set/b/cpuset.cpus": "", "set/b/cpuset.mems": "",
 	})
 	for dir, want := range map[string]string{"a/b": "0-3", "set/b": "2"} {
-		if err := inheritCpuset(root+"/"+dir, root); err != nil {
+		if err := inheritCpuset(root+"/"+dir, root, true); err != nil {
 			t.Fatal(err)
 		}
 		if got := read(t, root+"/"+dir+"/cpuset.cpus"); got != want {
@@ -178,7 +178,7 @@ func TestInheritCpuset(t *testing.T) {
 		t.Errorf("the parent was not initialised: mems %q", got)
 	}
 	empty := fakeTree(t, map[string]string{"cpuset.cpus": "", "a/cpuset.cpus": ""})
-	if err := inheritCpuset(empty+"/a", empty); err == nil {
+	if err := inheritCpuset(empty+"/a", empty, true); err == nil {
 		t.Error("no error though no parent has processors")
 	}
 }

@@ -195,3 +195,33 @@ func coverUnified() error {
 	}
 	return unix.Mount("tmpfs", path, "tmpfs", 0, "")
 }
+
+// CgroupMount returns where the hierarchy of these controllers is mounted, by the name that /proc/PID/cgroup has for it:
+// "cpu,cpuacct", "name=systemd", "" for v2's. It is empty where that isn't mounted.
+func CgroupMount(controllers string) string {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		left, right, _ := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(left), strings.Fields(right)
+		if len(fields) < 5 || len(kind) < 3 {
+			continue
+		}
+		if controllers == "" && kind[0] == "cgroup2" {
+			return fields[4]
+		}
+		if controllers == "" || kind[0] != "cgroup" {
+			continue
+		}
+		options, all := strings.Split(kind[2], ","), true
+		for controller := range strings.SplitSeq(controllers, ",") {
+			all = all && slices.Contains(options, controller)
+		}
+		if all {
+			return fields[4]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// cgroupFolders returns the folders of the process's cgroups, by the controllers' names as /proc/PID/cgroup has them.
+func cgroupFolders(t *testing.T, pid int) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for line := range strings.Lines(read(t, "/proc/"+strconv.Itoa(pid)+"/cgroup")) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if mount := harness.CgroupMount(fields[1]); mount != "" {
+			found[fields[1]] = filepath.Join(mount, fields[2])
+		}
+	}
+	if len(found) == 0 {
+		t.Skip("no cgroup hierarchy is mounted")
+	}
+	return found
+}
+
+// TestPaused: nothing runs in a paused container; exec is refused, or waits with --ignore-paused.
+func TestPaused(t *testing.T) {
+	harness.OrlopOnly(t, "this runc has no --ignore-paused")
+	b := harness.New(t)
+	b.Up()
+	b.Fails("not paused", "resume", b.ID)
+	b.OK("pause", b.ID)
+	b.Status("paused")
+	b.Fails("container paused", "exec", b.ID, "true")
+	b.Fails("", "start", b.ID)
+	b.Fails("container still running", "delete", b.ID)
+
+	lines := b.Lines()
+	c := b.Cmd("exec", "--ignore-paused", b.ID, "echo", "in")
+	c.Stdout = lines.Writer
+	p := c.Start()
+	lines.Writer.Close()
+	b.OK("resume", b.ID)
+	b.Status("running")
+	p.Wait().OK(b)
+	if line := lines.Next(); line != "in" {
+		t.Errorf("got %q", line)
+	}
+
+	b.OK("pause", b.ID)
+	b.OK("delete", "--force", b.ID)
+	b.CheckClean()
+}
+
+// TestKillPaused: a signal reaches a paused container's process when it is resumed, and SIGKILL at once.
+func TestKillPaused(t *testing.T) {
+	b := harness.New(t)
+	pid := b.Up()
+	b.OK("pause", b.ID)
+	b.OK("kill", b.ID, "KILL")
+	if harness.Name() != "orlop" {
+		b.Do("resume", b.ID)
+	}
+	b.WaitGone(pid)
+	b.Status("stopped")
+	b.OK("delete", b.ID)
+}
+
+// TestSharedCgroup: two containers in one cgroup. The second one is warned of, and the delete of neither harms the other.
+func TestSharedCgroup(t *testing.T) {
+	harness.OrlopOnly(t, "runc's delete fails")
+	for _, first := range []string{"owner", "guest"} {
+		t.Run(first+" is deleted first", func(t *testing.T) {
+			owner, guest := harness.New(t), harness.New(t)
+			guest.Spec.Linux.CgroupsPath = owner.Spec.Linux.CgroupsPath
+			ownerPid := owner.Up()
+			guest.Write()
+			r := guest.Do("create", "--bundle", guest.Bundle, guest.ID)
+			r.OK(guest)
+			if !strings.Contains(r.Stderr, "linux.cgroupsPath") || !strings.Contains(r.Stderr, "not empty") {
+				t.Errorf("no warning: %q", r.Stderr)
+			}
+			guestPid := guest.State().Pid
+			deleted, left, pid, leftPid := owner, guest, ownerPid, guestPid
+			if first == "guest" {
+				deleted, left, pid, leftPid = guest, owner, guestPid, ownerPid
+			}
+			was := left.State().Status
+			deleted.OK("delete", "--force", deleted.ID)
+			deleted.WaitGone(pid)
+			if s := left.State(); s.Status != was || s.Pid != leftPid {
+				t.Errorf("the other one is now %+v", s)
+			}
+			left.OK("delete", "--force", left.ID)
+			owner.CheckClean()
+		})
+	}
+}
+
+// TestFrozenCgroup: a cgroup that stands still is no place to be born in.
+func TestFrozenCgroup(t *testing.T) {
+	harness.OrlopOnly(t, "runc 1.1 waits")
+	owner, guest := harness.New(t), harness.New(t)
+	owner.Up()
+	owner.OK("pause", owner.ID)
+	guest.Spec.Linux.CgroupsPath = owner.Spec.Linux.CgroupsPath
+	guest.Write()
+	guest.Fails("container paused", "create", "--bundle", guest.Bundle, guest.ID)
+	guest.CheckClean()
+	owner.Status("paused")
+	owner.OK("resume", owner.ID)
+}
+
+// TestExecInSubCgroup: exec --cgroup PATH and CONTROLLER:PATH.
+func TestExecInSubCgroup(t *testing.T) {
+	b := harness.New(t)
+	folders := cgroupFolders(t, b.Up())
+	var made []string
+	for _, folder := range folders {
+		sub := filepath.Join(folder, "sub")
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, sub)
+		// A cpuset of v1 takes no process before it has these.
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			if data, err := os.ReadFile(filepath.Join(folder, file)); err == nil {
+				os.WriteFile(filepath.Join(sub, file), data, 0o644)
+			}
+		}
+	}
+	in := func(flag string) map[string]bool {
+		t.Helper()
+		found := map[string]bool{}
+		for line := range strings.Lines(b.OK("exec", "--cgroup", flag, b.ID, "cat", "/proc/self/cgroup")) {
+			fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+			found[fields[1]] = strings.HasSuffix(fields[2], "/sub")
+		}
+		return found
+	}
+	for controllers := range folders {
+		if !in("sub")[controllers] {
+			t.Errorf("sub: not in that of %q", controllers)
+		}
+	}
+	for controllers := range folders {
+		if controllers == "" || strings.Contains(controllers, "=") {
+			continue
+		}
+		controller, _, _ := strings.Cut(controllers, ",")
+		for other, is := range in(controller + ":sub") {
+			if is != (other == controllers) {
+				t.Errorf("%s:sub: in that of %q: %v", controller, other, is)
+			}
+		}
+	}
+	for _, flag := range []string{"..", "../x", "sub/../..", "nothing", "no-such-controller:sub", "memory:../x"} {
+		if r := b.Do("exec", "--cgroup", flag, b.ID, "true"); r.Status == 0 {
+			t.Errorf("--cgroup %s is taken", flag)
+		}
+	}
+	for _, sub := range made {
+		if err := os.Remove(sub); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestCgroupsPathOut: ".." in the path is an error.
+func TestCgroupsPathOut(t *testing.T) {
+	for _, path := range []string{"/a/../../b", "../x", "/..", "a/.."} {
+		b := harness.New(t)
+		b.Spec.Linux.CgroupsPath = path
+		b.Write()
+		r := b.Do("create", "--bundle", b.Bundle, b.ID)
+		if harness.Name() == "orlop" {
+			r.Fails(b, "linux.cgroupsPath")
+		}
+		b.CheckClean()
+	}
+}
+
+// TestKillHostPid: a container that shares the host's PID namespace goes as a whole by SIGKILL, and by delete.
+func TestKillHostPid(t *testing.T) {
+	for _, command := range []string{"kill", "delete"} {
+		t.Run(command, func(t *testing.T) {
+			b := harness.New(t, harness.WithoutNamespace("pid"),
+				harness.Sh("sleep 1000 & echo $!; exec sleep 1000"))
+			lines := b.Create()
+			first := b.State().Pid
+			b.OK("start", b.ID)
+			second, err := strconv.Atoi(lines.Next())
+			if err != nil || second == first {
+				t.Fatalf("second process %d: %v", second, err)
+			}
+			if command == "kill" {
+				if harness.Name() == "orlop" {
+					b.OK("kill", b.ID, "KILL")
+				} else {
+					b.OK("kill", "--all", b.ID, "KILL")
+				}
+			} else {
+				b.OK("delete", "--force", b.ID)
+			}
+			b.WaitGone(first)
+			b.WaitGone(second)
+			if command == "kill" {
+				b.Status("stopped")
+				b.OK("delete", b.ID)
+			}
+			if err := unix.Kill(second, 0); !errors.Is(err, unix.ESRCH) {
+				t.Errorf("second process: %v", err)
+			}
+			b.CheckClean()
+		})
+	}
+	t.Run("other signals", func(t *testing.T) { // are the first process's alone
+		b := harness.New(t, harness.WithoutNamespace("pid"),
+			harness.Sh("trap 'echo got it' USR1; sleep 1000 & echo $!; while :; do wait; done"))
+		lines := b.Create()
+		b.OK("start", b.ID)
+		second, err := strconv.Atoi(lines.Next())
+		must(t, err)
+		b.OK("kill", b.ID, "USR1")
+		if line := lines.Next(); line != "got it" {
+			t.Errorf("got %q", line)
+		}
+		must(t, unix.Kill(second, 0))
+	})
+}
+
+// TestEmptyCgroupIsKept: a folder that was there before the container, and held nothing, is used without a word.
+func TestEmptyCgroupIsKept(t *testing.T) {
+	b := harness.New(t)
+	folders := cgroupFolders(t, os.Getpid())
+	var made []string
+	for controllers := range folders {
+		path := filepath.Join(harness.CgroupMount(controllers), b.Spec.Linux.CgroupsPath)
+		if !slices.Contains(made, path) && os.MkdirAll(path, 0o755) == nil {
+			made = append(made, path)
+		}
+	}
+	r := b.Do("run", "--bundle", b.Bundle, b.ID)
+	r.OK(b)
+	if r.Stderr != "" {
+		t.Errorf("standard error: %q", r.Stderr)
+	}
+	for _, path := range made {
+		os.Remove(path)
+	}
+}
