@@ -26,6 +26,7 @@ type birth struct {
 	plan    *setup.Plan
 	program *nsenter.Program
 	streams Streams
+	here    uintptr    // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
 	owned   []*os.File // descriptors that were opened for the plan, closed when the process has them
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
@@ -56,7 +57,7 @@ func (b *birth) prepare(extra ...nsenter.NamedFile) error {
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
 		Inherit:    s.Files,
 		Files:      files,
-		Cloneflags: b.plan.Cloneflags,
+		Cloneflags: b.plan.Cloneflags &^ b.here,
 	})
 	return err
 }

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -34,8 +35,12 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
 func Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
-	c := &creation{runtime: &Runtime{}, id: id, bundle: b, options: o, ahead: aheadOf(b)}
-	if err := c.plan(); err != nil {
+	c := &creation{runtime: &Runtime{}, id: id, bundle: b, options: o}
+	layout, err := c.place()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.plan(layout); err != nil {
 		return nil, err
 	}
 	return c.steps, c.steps.Verify()
@@ -49,7 +54,7 @@ type creation struct {
 	options CreateOptions
 	direct  bool // run: no wait for start
 
-	ahead  *madeAhead
+	forker *forker
 	cgroup *cgroups.Manager
 	steps  *setup.Plan
 	dir    *state.Dir
@@ -75,21 +80,19 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
-	c.ahead = makeAhead(c.bundle)
-	defer c.ahead.close()
-	if err := c.plan(); err != nil {
+	c.forker = newForker(c.bundle)
+	defer c.forker.end()
+	layout, err := c.place()
+	if err != nil {
 		return nil, err
 	}
-	if err := c.reserve(); err != nil {
-		return nil, err
-	}
-	if err := c.prepare(); err != nil {
+	if err := c.prepare(layout); err != nil {
 		return nil, err
 	}
 	if err := c.options.beforeStart(); err != nil {
 		return nil, err
 	}
-	if err := c.cgroup.Spawn(c.birth.start); err != nil {
+	if err := c.cgroup.SpawnOn(c.forker.run, c.birth.start); err != nil {
 		return nil, err
 	}
 	if err := c.register(); err != nil {
@@ -104,19 +107,22 @@ func (c *creation) create() (*Container, error) {
 	return c.complete()
 }
 
-// plan works out what is to be done. Nothing is made yet.
-func (c *creation) plan() error {
+// place works out where the container's cgroup is to be.
+func (c *creation) place() (cgroups.Layout, error) {
 	layout, err := cgroups.ReadLayout()
 	if err != nil {
-		return err
+		return layout, err
 	}
 	var cgroupsPath string
 	if c.bundle.Spec.Linux != nil {
 		cgroupsPath = c.bundle.Spec.Linux.CgroupsPath
 	}
-	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
-		return err
-	}
+	c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id)
+	return layout, err
+}
+
+// plan works out what the process is to do.
+func (c *creation) plan(layout cgroups.Layout) error {
 	facts, err := hostFacts(c.bundle, layout, c.cgroup.Paths())
 	if err != nil {
 		return err
@@ -127,9 +133,28 @@ func (c *creation) plan() error {
 		NoPivot:      c.options.NoPivot,
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
-		Ahead:        c.ahead.flags,
 	}, facts)
 	return err
+}
+
+// prepare does all that comes before the process, at the same time where one thing does not need the other:
+//
+//	forker       new namespaces
+//	goroutine    state folder and record, then the cgroup
+//	this one     facts, plan, program; then, with the state folder, the start socket and the sealed image
+func (c *creation) prepare(layout cgroups.Layout) error {
+	reserved, grounded := make(chan struct{}), make(chan error, 1)
+	go func() {
+		err := c.reserve()
+		close(reserved)
+		if err == nil {
+			err = c.makeCgroup()
+		}
+		grounded <- err
+	}()
+	err := c.makeBirth(layout, reserved)
+	// All of them have ended before anything is undone.
+	return cmp.Or(<-grounded, err, <-c.forker.ready)
 }
 
 // reserve takes the id. From here on the record tells delete what to look for, should this program be killed.
@@ -156,14 +181,6 @@ func (c *creation) reserve() (err error) {
 	return c.dir.Write(c.rec)
 }
 
-// prepare makes the cgroup, and the program and its descriptors at the same time: neither needs the other.
-func (c *creation) prepare() error {
-	done := make(chan error, 1)
-	go func() { done <- c.makeCgroup() }()
-	err := c.makeBirth()
-	return errors.Join(<-done, err)
-}
-
 func (c *creation) makeCgroup() error {
 	var resources *specs.LinuxResources
 	if l := c.bundle.Spec.Linux; l != nil {
@@ -186,15 +203,20 @@ func (c *creation) makeCgroup() error {
 	return err
 }
 
-func (c *creation) makeBirth() (err error) {
+func (c *creation) makeBirth(layout cgroups.Layout, reserved <-chan struct{}) (err error) {
+	if err := c.plan(layout); err != nil {
+		return err
+	}
 	if c.birth, err = conceive(c.steps, c.options.Streams); err != nil {
 		return err
 	}
 	c.birth.runHooks = c.createHooks
-	extra, err := c.ahead.wait()
-	if err != nil {
-		return err
+	c.birth.here = c.forker.flags
+	<-reserved
+	if c.dir == nil {
+		return nil // the id could not be had
 	}
+	var extra []nsenter.NamedFile
 	if !c.direct {
 		// The container's process is to be the only one that holds it, once that is there.
 		if c.socket, err = c.dir.Listen(); err != nil {
@@ -300,12 +322,12 @@ func (c *creation) warnings() {
 
 // undo removes what a failed creation has made, in the reverse order.
 func (c *creation) undo() error {
-	if c.dir == nil {
-		return nil // taken by another, or never asked for: then nothing else was made
-	}
 	var errs []error
 	if c.birth != nil {
 		errs = append(errs, c.birth.abort())
+	}
+	if c.dir == nil { // the id is taken by another, or was never asked for: then nothing else was made
+		return errors.Join(errs...)
 	}
 	errs = append(errs, removeCgroup(c.cgroup, c.cgroup.Reused()))
 	if c.lived {

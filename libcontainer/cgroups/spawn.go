@@ -33,7 +33,13 @@ import (
 // errors.Is(err, ErrFrozen): the cgroup is frozen; see [Manager.SpawnFrozen]. A panic in fork comes out of Spawn. When fork
 // succeeded and Spawn fails none the less (a limit could not be written), the process is there, and the caller's to kill.
 func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
-	return m.spawn(fork, false)
+	return m.spawn(nil, fork, false)
+}
+
+// SpawnOn is Spawn on a thread of the caller's: run has that thread call a function, and does not wait for it. The thread is locked to its
+// goroutine and not the main one. What else it was moved to, the process inherits.
+func (m *Manager) SpawnOn(run func(do func()), fork func(unifiedFD int) error) error {
+	return m.spawn(run, fork, false)
 }
 
 // SpawnFrozen is Spawn for a paused container (exec --ignore-paused): the process is born outside of the freezer, so that
@@ -41,7 +47,7 @@ func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
 // returned its pid. That move waits for an RCU grace period.
 func (m *Manager) SpawnFrozen(fork func(unifiedFD int) (pid int, err error)) error {
 	pid := 0
-	err := m.spawn(func(unifiedFD int) (err error) {
+	err := m.spawn(nil, func(unifiedFD int) (err error) {
 		pid, err = fork(unifiedFD)
 		return err
 	}, true)
@@ -62,7 +68,7 @@ func (m *Manager) SpawnFrozen(fork func(unifiedFD int) (pid int, err error)) err
 	return nil
 }
 
-func (m *Manager) spawn(fork func(unifiedFD int) error, outsideFreezer bool) error {
+func (m *Manager) spawn(run func(do func()), fork func(unifiedFD int) error, outsideFreezer bool) error {
 	m.await()
 	unifiedFD := -1
 	if m.unified.dir != "" && (!outsideFreezer || m.v1("freezer") != nil) {
@@ -82,12 +88,19 @@ func (m *Manager) spawn(fork func(unifiedFD int) error, outsideFreezer bool) err
 	}
 	s := &spawning{m: m, done: make(chan struct{}), left: make(chan struct{}), outsideFreezer: outsideFreezer}
 	s.fork = func() error { return fork(unifiedFD) }
-	if len(m.folders) == 0 {
-		s.forkInside()
+	switch {
+	case run != nil:
+		m.returned = s.left
+		run(s.onThread)
+	case len(m.folders) != 0:
+		m.returned = s.left
+		go s.onThread()
+	default: // there is nothing to join by a thread
+		if s.forkInside(); s.err == nil {
+			s.err = m.tighten()
+		}
 		return s.err
 	}
-	m.returned = s.left
-	go s.onThread()
 	<-s.done
 	if s.panicked {
 		panic(s.panicValue)
@@ -186,9 +199,6 @@ func (s *spawning) forkInside() {
 	s.err = s.fork()
 	if errors.Is(s.err, unix.EAGAIN) {
 		s.err = s.m.withRoom(s.fork, s.err)
-	}
-	if s.err == nil && len(s.joined) == 0 {
-		s.err = s.m.tighten()
 	}
 }
 

@@ -50,7 +50,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 		return nil, err
 	}
 	b.oomScoreStep(process.OOMScoreAdj)
-	b.joinSteps(bundle, o.Ahead)
+	b.joinSteps(bundle)
 	b.identitySteps(spec, o)
 	final := b.rootSteps(linux)
 	if err := b.mountSteps(bundle); err != nil {

@@ -37,26 +37,6 @@ func (j joinNamespace) lower(l *lowering) {
 	l.call(unix.SYS_SETNS, j.name(), nsenter.Int(j.Flag))
 }
 
-// NewNamespace names the descriptor of a namespace that the runtime has made for the container, see [Options].
-func NewNamespace(t specs.LinuxNamespaceType) nsenter.FD {
-	return nsenter.FD("new " + string(t) + " namespace")
-}
-
-// enterNew joins a namespace that the runtime has made for the container.
-type enterNew struct {
-	Type specs.LinuxNamespaceType
-	Flag uintptr
-}
-
-func (e enterNew) Verb() string        { return "enter" }
-func (e enterNew) String() string      { return "enter the new " + string(e.Type) + " namespace" }
-func (e enterNew) Needs() []Descriptor { return []Descriptor{{Name: NewNamespace(e.Type)}} }
-func (enterNew) phase() phase          { return phaseJoin }
-
-func (e enterNew) lower(l *lowering) {
-	l.call(unix.SYS_SETNS, NewNamespace(e.Type), nsenter.Int(e.Flag))
-}
-
 // joinContainer joins the namespaces of the container's process at once.
 type joinContainer struct{ Flags uintptr }
 
@@ -114,7 +94,7 @@ func (p *Plan) Clones() bool {
 }
 
 // joinSteps appends the steps that get the process into its namespaces, and sets those that it is born in.
-func (b *builder) joinSteps(bundle *specconv.Bundle, ahead uintptr) {
+func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	for _, t := range joinOrder {
 		n, ok := bundle.Namespace(t)
 		if !ok {
@@ -130,8 +110,6 @@ func (b *builder) joinSteps(bundle *specconv.Bundle, ahead uintptr) {
 			}
 		case t == specs.CgroupNamespace:
 			b.add(field, newCgroupNamespace{})
-		case flag&ahead != 0:
-			b.add(field, enterNew{t, flag})
 		default:
 			b.plan.Cloneflags |= flag
 		}

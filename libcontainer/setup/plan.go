@@ -87,7 +87,8 @@ const (
 	StartSocket      nsenter.FD = "start socket"           // the listening socket that `start` connects to
 )
 
-// What a process says to the runtime, by the number of the message. The direction, and whether the process waits
+// What a process says to the runtime, by the number of the message, which stays the same in later versions: a container may be created by
+// one and started by another. The direction, and whether the process waits
 // for an answer, is part of the number's meaning.
 const (
 	// MessageChild carries the process id of the process that goes on in the process's place after a PID namespace was joined; it is a
@@ -109,6 +110,9 @@ const (
 	// on, that is the channel. It is always sent, also when there are no such hooks. When the connection ends unanswered, the
 	// process waits for another one.
 	MessageStart
+	// MessageDestination comes with the mount point that links of the image have led to, and the number of the step as its value, and
+	// is a rendezvous: the process may only go on if that is no part of a procfs. See DestinationError.
+	MessageDestination
 )
 
 // Options are the caller's wishes that do not stand in config.json.
@@ -116,11 +120,8 @@ type Options struct {
 	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
-	Inherit      int // descriptors from 3 on that the program is to have
-	// Ahead are the new namespaces (CLONE_NEW*) that the runtime makes while it does other work, so that the process is not born in
-	// them but joins them, each as [NewNamespace]. The caller's user namespace owns them, so there may be no new one.
-	Ahead uintptr
-	ID    string // names the session keyring; "" leaves it nameless
+	Inherit      int    // descriptors from 3 on that the program is to have
+	ID           string // names the session keyring; "" leaves it nameless
 }
 
 // Join is a request for the plan of a process that joins a container.
