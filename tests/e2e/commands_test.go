@@ -94,5 +94,13 @@ func TestPlan(t *testing.T) {
 		if got := c.Run().OK(b); !strings.Contains(got, "/bin/true") {
 			t.Errorf("got %s", got)
 		}
+		c = b.Cmd("plan", "--bundle", b.Bundle, "--format", "json")
+		c.Wrap = []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
+		var plan struct {
+			Steps []struct{ Verb, Field string }
+		}
+		if out := c.Run().OK(b); json.Unmarshal([]byte(out), &plan) != nil || len(plan.Steps) < 20 {
+			t.Errorf("got %s", out)
+		}
 	})
 }

@@ -58,6 +58,40 @@ func TestLogJSON(t *testing.T) {
 	}
 }
 
+// TestLogIsOneObject: Podman parses the log of a failed call as one JSON object, warnings or not.
+func TestLogIsOneObject(t *testing.T) {
+	harness.OrlopOnly(t, "others warn of other things")
+	for name, change := range map[string]func(*specs.Spec){
+		"create": harness.Args("/no/such/program"),
+		"config": func(s *specs.Spec) { s.Process.Cwd = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t, change, func(s *specs.Spec) {
+				s.Version = "1.99.0" // newer than known: a warning
+				s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_NO_SUCH")
+			})
+			needBusybox(t)
+			addHook(b, "poststop", "exit 1") // another one
+			log := filepath.Join(b.Dir, "log")
+			r := b.Do("--log", log, "--log-format", "json", "create", "--bundle", b.Bundle, b.ID)
+			r.Fails(b, "")
+			var entry struct{ Level, Msg string }
+			if err := json.Unmarshal([]byte(read(t, log)), &entry); err != nil || entry.Level != "error" {
+				t.Errorf("log: %v: %s", err, read(t, log))
+			}
+			b.CheckClean()
+		})
+	}
+	t.Run("warnings are told where it works", func(t *testing.T) {
+		b := harness.New(t, func(s *specs.Spec) { s.Version = "1.99.0" })
+		log := filepath.Join(b.Dir, "log")
+		b.OK("--log", log, "--log-format", "json", "run", "--bundle", b.Bundle, b.ID)
+		if got := read(t, log); !strings.Contains(got, `"level":"warning"`) || !strings.Contains(got, "ociVersion") {
+			t.Errorf("log: %s", got)
+		}
+	})
+}
+
 func TestLogText(t *testing.T) {
 	b := harness.New(t)
 	log := filepath.Join(b.Dir, "log")

@@ -220,6 +220,62 @@ func TestHookFails(t *testing.T) {
 	}
 }
 
+// TestHookFailsInSteps: the same with create and start, and poststop hooks run after each failure that comes when there was an environment.
+func TestHookFailsInSteps(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "runc's poststart hooks run in create")
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			log := filepath.Join(b.Dir, "stopped")
+			addHook(b, kind, "cat > /dev/null; exit 3")
+			addHook(b, "poststop", "cat > /dev/null; echo ran >> "+log)
+			step := func(args ...string) harness.Result { return b.Do(append(args, b.ID)...) }
+			create := func() harness.Result { return b.Do("create", "--bundle", b.Bundle, b.ID) }
+			switch kind {
+			case "prestart", "createRuntime", "createContainer":
+				create().Fails(b, "hooks."+kind+"[0]")
+			case "startContainer", "poststart":
+				create().OK(b)
+				step("start").Fails(b, "hooks."+kind+"[0]")
+			default:
+				create().OK(b)
+				r := step("delete", "--force")
+				r.OK(b)
+				if !strings.Contains(r.Stderr, "warning: hooks.poststop[0]") {
+					t.Errorf("standard error: %q", r.Stderr)
+				}
+			}
+			if got := read(t, log); got != "ran\n" {
+				t.Errorf("poststop hooks: %q", got)
+			}
+			b.Fails("does not exist", "state", b.ID)
+			b.CheckClean()
+		})
+	}
+}
+
+// TestHookBeforePivot: createContainer hooks see the mounts of the container and, under its own path, the host's root; what they mount
+// in the container's root is there afterwards, and not on the host.
+func TestHookBeforePivot(t *testing.T) {
+	needBusybox(t)
+	b := harness.New(t, harness.Sh("cat /mnt/of-hook; echo"))
+	mounts := read(t, "/proc/self/mountinfo")
+	addHook(b, "createContainer", fmt.Sprintf(
+		"cat > /dev/null; [ -e %[1]s/config.json ] && [ -e %[2]s/proc/self ] && mount -t tmpfs tmpfs %[2]s/mnt && echo -n mounted > %[2]s/mnt/of-hook",
+		b.Bundle, b.Rootfs))
+	b.Write()
+	if got := b.OK("run", "--bundle", b.Bundle, b.ID); got != "mounted\n" {
+		t.Errorf("got %q", got)
+	}
+	if after := read(t, "/proc/self/mountinfo"); after != mounts {
+		t.Errorf("mounts are\n%s\nwere\n%s", after, mounts)
+	}
+	if entries, err := os.ReadDir(filepath.Join(b.Rootfs, "mnt")); err != nil || len(entries) > 0 {
+		t.Errorf("in the bundle: %v, %v", entries, err)
+	}
+}
+
 // TestHookFailsLater: the hooks after a failing one don't run.
 func TestHookFailsLater(t *testing.T) {
 	needBusybox(t)
