@@ -94,6 +94,10 @@ func copyEntry(src, dst *os.File, name, displayPath string) error {
 		if err := unix.Fchownat(int(dst.Fd()), name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return fail("chown", err)
 		}
+		// Once more, since the runtime's umask held for mknod. It is no link, and nobody else is here to make one of it.
+		if err := unix.Fchmodat(int(dst.Fd()), name, st.Mode&0o7777, 0); err != nil {
+			return fail("chmod", err)
+		}
 		return nil
 	}
 }

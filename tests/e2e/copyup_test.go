@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// TestCopyUpOddFiles: what an image's folder may hold beside files: it arrives as it is, and nothing is opened that could stop or do something.
+func TestCopyUpOddFiles(t *testing.T) {
+	harness.OrlopOnly(t, "runc copies less")
+	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup"), harness.Caps("CAP_DAC_OVERRIDE"))
+	dir := filepath.Join(b.Rootfs, "var")
+	at := func(name string) string { return filepath.Join(dir, name) }
+	secret := filepath.Join(b.Dir, "secret")
+	must(t, os.WriteFile(secret, []byte("of the host\n"), 0o644))
+	must(t, os.MkdirAll(at("deep/er"), 0o700))
+	must(t, os.WriteFile(at("suid"), []byte("x"), 0o755))
+	must(t, os.Chown(at("suid"), 1000, 1001))
+	must(t, unix.Chmod(at("suid"), 0o4755)) // after chown, which clears the bit
+	must(t, os.Link(at("suid"), at("deep/hard")))
+	must(t, os.WriteFile(at("none"), []byte("x"), 0))
+	must(t, os.WriteFile(at("-n new\nline"), []byte("x"), 0o644))
+	must(t, os.WriteFile(at(strings.Repeat("n", 255)), nil, 0o644))
+	must(t, os.WriteFile(at("big"), make([]byte, 3<<20), 0o644))
+	must(t, os.Symlink(secret, at("out")))
+	must(t, os.Symlink("/no/such", at("dangling")))
+	must(t, os.Symlink("loop", at("loop")))
+	mkfifo(t, at("fifo"))
+	must(t, unix.Mknod(at("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	must(t, unix.Chmod(at("null"), 0o666)) // whatever the test's umask
+	must(t, unix.Chmod(at("deep/er"), 0o2770))
+	must(t, unix.Chmod(dir, 0o1751))
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(socket)
+	must(t, os.Symlink(dir, filepath.Join(b.Dir, "s"))) // a shorter path for the address
+	must(t, unix.Bind(socket, &unix.SockaddrUnix{Name: filepath.Join(b.Dir, "s", "socket")}))
+	old := time.Unix(1_000_000_000, 0)
+	must(t, os.Chtimes(at("big"), old, old))
+
+	got := b.Sh(`cd /var
+stat -c '%n %F %a %u:%g %s' suid none big
+stat -c '%n %F %a %u:%g' fifo null socket deep/er .
+stat -c '%Y' big
+for l in out dangling loop; do readlink $l; done
+cat out 2>/dev/null || echo not there
+ls | grep -c '^n*$'; [ -e "./-n new
+line" ] && echo odd name`)
+	want := `suid regular file 4755 1000:1001 1
+none regular file 0 0:0 1
+big regular file 644 0:0 3145728
+fifo fifo 644 0:0
+null character special file 666 0:0
+socket socket 755 0:0
+deep/er directory 2770 0:0
+. directory 1751 0:0
+1000000000
+` + secret + `
+/no/such
+loop
+not there
+1
+odd name
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	b.CheckClean()
+}
+
+// TestCopyUpOverLink: the folder to be copied is a link out of the root.
+func TestCopyUpOverLink(t *testing.T) {
+	harness.OrlopOnly(t, "one runtime is enough")
+	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup"), harness.Sh("cat /var/f; echo x > /var/new"))
+	outside := hostDir(t, b, "outside")
+	must(t, os.Remove(filepath.Join(b.Rootfs, "var")))
+	must(t, os.Symlink(outside, filepath.Join(b.Rootfs, "var")))
+	if r := b.Do("run", "--bundle", b.Bundle, b.ID); strings.Contains(r.Stdout, "of outside") {
+		t.Errorf("the host's file is copied: %s", r.Stdout)
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
+		t.Errorf("outside the root: %v, %v", entries, err)
+	}
+	b.CheckClean()
+}
+
+// TestCopyUpFull: a tmpfs that is too small for its image's folder is an error.
+func TestCopyUpFull(t *testing.T) {
+	harness.OrlopOnly(t, "one runtime is enough")
+	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup", "size=64k"))
+	must(t, os.WriteFile(filepath.Join(b.Rootfs, "var/big"), make([]byte, 1<<20), 0o644))
+	b.Fails("no space left on device", "run", "--bundle", b.Bundle, b.ID)
+	b.CheckClean()
+}
