@@ -65,7 +65,7 @@ func splitFlags(known []cli.Flag, args []string, stop bool) (flags, rest []strin
 			flags = append(flags, long+"="+value)
 			continue
 		}
-		if _, isBool := f.(*cli.BoolFlag); isBool {
+		if isBool(f) {
 			flags = append(flags, long)
 			continue
 		}

@@ -96,6 +96,7 @@ func (p *program) commands(args []string) []*cli.Command {
 			if all || slices.Contains(args, b.name) {
 				c := b.build(p)
 				c.Name = b.name
+				c.Flags = quick(c.Flags)
 				// Without this a container named "help" could not be addressed.
 				c.HideHelpCommand = true
 				c.OnUsageError = usage
@@ -116,7 +117,7 @@ func (p *program) app(args []string) *cli.App {
 		Usage:                     "an OCI container runtime",
 		ArgsUsage:                 "",
 		HideVersion:               true, // its printer is a variable of the package; version.go has ours
-		Flags:                     p.globalFlags(),
+		Flags:                     quick(p.globalFlags()),
 		Before:                    p.before,
 		Action:                    p.noCommand,
 		Commands:                  p.commands(args),
