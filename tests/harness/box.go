@@ -28,6 +28,7 @@ type Box struct {
 
 	running []*Process
 	pipes   []*os.File
+	after   []func()
 	outputs int
 }
 
@@ -194,6 +195,9 @@ func (b *Box) WaitStatus(pid int) int {
 	return status.ExitStatus()
 }
 
+// After has f run when the test ends, once the containers are deleted.
+func (b *Box) After(f func()) { b.after = append(b.after, f) }
+
 // Lines is a pipe that is read line by line, each within a time limit.
 type Lines struct {
 	Writer *os.File
@@ -229,6 +233,12 @@ func (l *Lines) End() {
 	if line, err := l.next(); err == nil || line != "" || os.IsTimeout(err) {
 		l.b.T.Fatalf("the stream goes on with %q (%v), want its end", line, err)
 	}
+}
+
+// More returns the next line, and false when there is none any more.
+func (l *Lines) More() (string, bool) {
+	line, err := l.next()
+	return line, err == nil
 }
 
 func (l *Lines) next() (string, error) {

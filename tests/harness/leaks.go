@@ -30,6 +30,9 @@ func (b *Box) close() {
 	for _, leak := range b.leaks() {
 		b.T.Errorf("left behind: %s", leak)
 	}
+	for _, f := range b.after {
+		f()
+	}
 	// Nothing may be removed through a mount.
 	if left := unmountBelow(b.Dir); left == nil {
 		if err := os.RemoveAll(b.Dir); err != nil {

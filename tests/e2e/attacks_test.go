@@ -1,0 +1,334 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// Attacks that once worked on some runtime, each in its simple form: what is raced in them stands still here.
+
+// outsideOf makes a folder of the host that nothing may touch; the test fails if something did. It has what attacks look for.
+func outsideOf(t *testing.T, b *harness.Box) string {
+	t.Helper()
+	dir := hostDir(t, b, "outside")
+	for _, name := range []string{"null", "ptmx", "console", "kcore", "sys", "self"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "pts"), 0o700))
+	before := markers(t, dir)
+	b.After(func() {
+		if after := markers(t, dir); after != before {
+			t.Errorf("outside the root there is\n%s\nwas\n%s", after, before)
+		}
+	})
+	return dir
+}
+
+// markers describes all that is below a folder.
+func markers(t *testing.T, dir string) string {
+	t.Helper()
+	var list strings.Builder
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		fmt.Fprint(&list, path, " ", info.Mode(), " ", st.Ino, " ", st.Uid, " ", st.Nlink, " ", st.Ctim.Nano())
+		if info.Mode().IsRegular() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&list, " %x", sha256.Sum256(data))
+		}
+		list.WriteByte('\n')
+		return nil
+	}))
+	return list.String()
+}
+
+// replaceByLink makes a path of the root file system a link.
+func replaceByLink(t *testing.T, b *harness.Box, name, target string) {
+	t.Helper()
+	path := filepath.Join(b.Rootfs, name)
+	must(t, os.RemoveAll(path))
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.Symlink(target, path))
+}
+
+// TestAttackLinks (5, 14, 16): whatever the runtime makes or mounts at is a link that leads out of the root: an error, or made inside.
+func TestAttackLinks(t *testing.T) {
+	targets := []string{"proc", "sys", "dev", "dev/null", "dev/pts", "dev/shm", "dev/mqueue", "sys/fs/cgroup", "run", "mnt/deep", "etc/file", "tmp",
+		"dev/ptmx", "dev/console", "dev/fd", "dev/sky", "work"}
+	bare := func(s *specs.Spec) { // no tmpfs that covers what the image has in /dev
+		s.Mounts = s.Mounts[:0]
+		harness.WithMount("/proc", "proc", "proc")(s)
+	}
+	for _, name := range targets {
+		for form, change := range map[string]func(*specs.Spec){"mounts": nop, "bare": bare} {
+			for _, relative := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s %s %v", name, form, relative), func(t *testing.T) {
+					b := harness.New(t, change, harness.Writable, harness.Sh("true"))
+					outside := outsideOf(t, b)
+					if relative {
+						outside = "../../../../../../../../../.." + outside
+					}
+					replaceByLink(t, b, name, outside)
+					mode := os.FileMode(0o666)
+					b.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/sky", Type: "c", Major: 1, Minor: 3, FileMode: &mode}}
+					volume := hostDir(t, b, "volume")
+					harness.WithMount("/mnt/deep/er", "bind", volume, "bind")(b.Spec)
+					harness.WithMount("/etc/file", "bind", filepath.Join(volume, "f"), "bind")(b.Spec)
+					harness.WithMount("/run/made", "tmpfs", "tmpfs")(b.Spec)
+					harness.WithMount("/tmp", "tmpfs", "tmpfs", "tmpcopyup")(b.Spec)
+					b.Spec.Process.Cwd = "/work/made"
+					b.Write()
+					r := b.Do("run", "--bundle", b.Bundle, b.ID)
+					if r.Status != 0 && strings.Contains(r.Stderr, "goroutine ") {
+						t.Errorf("a panic: %s", r.Stderr)
+					}
+					b.CheckClean()
+				})
+			}
+		}
+	}
+}
+
+// TestAttackMasks (5, 11): links of the image do not keep what is to be masked from being masked.
+func TestAttackMasks(t *testing.T) {
+	script := `for f in /proc/kcore /proc/sysrq-trigger; do head -c 1 $f 2>/dev/null | wc -c; done; (echo 1 > /proc/sys/kernel/panic) 2>/dev/null || echo refused; ls -A /sys/firmware | wc -l`
+	for name, target := range map[string]string{"dev/null": "/proc/sys/kernel/core_pattern", "proc": "/tmp", "sys": "/tmp", "dev": "/proc"} {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYS_RAWIO", "CAP_DAC_OVERRIDE"))
+			pattern := read(t, "/proc/sys/kernel/core_pattern")
+			replaceByLink(t, b, name, target)
+			if name == "dev/null" { // nothing covers it
+				b.Spec.Mounts = append(b.Spec.Mounts[:1:1], b.Spec.Mounts[5:]...)
+			}
+			r := b.Run(harness.Sh(script))
+			if r.Status == 0 && r.Stdout != "0\n0\nrefused\n0\n" {
+				t.Errorf("got %q", r.Stdout)
+			}
+			if after := read(t, "/proc/sys/kernel/core_pattern"); after != pattern {
+				t.Errorf("core_pattern is %q", after)
+			}
+			b.CheckClean()
+		})
+	}
+}
+
+// TestAttackProcMounts (4): nothing is mounted over what the runtime relies on in /proc, and not through a link either.
+func TestAttackProcMounts(t *testing.T) {
+	harness.OrlopOnly(t, "runc refuses bind mounts only")
+	for _, destination := range []string{"/proc", "/proc/", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/1", "/mnt/../proc/self", "/link/self", "/link/sys", "/linked"} {
+		for _, kind := range []string{"tmpfs", "bind"} {
+			t.Run(destination+" "+kind, func(t *testing.T) {
+				b := harness.New(t, harness.Writable, harness.Sh("cat /proc/self/attr/current /proc/self/comm /proc/sys/kernel/ostype; ls /proc/self | wc -l"))
+				must(t, os.Symlink("/proc", filepath.Join(b.Rootfs, "link")))
+				must(t, os.Symlink("proc/self", filepath.Join(b.Rootfs, "linked")))
+				source := "tmpfs"
+				var options []string
+				if kind == "bind" {
+					source, options = hostDir(t, b, "volume"), []string{"bind"}
+				}
+				harness.WithMount(destination, kind, source, options...)(b.Spec)
+				b.Write()
+				r := b.Do("run", "--bundle", b.Bundle, b.ID)
+				switch {
+				case r.Status != 0:
+				case !strings.Contains(destination, "link"):
+					t.Errorf("it is mounted: %s", r.Stdout)
+				case !strings.Contains(r.Stdout, "cat\nLinux\n"):
+					t.Errorf("/proc is not itself: %q", r.Stdout)
+				}
+				b.CheckClean()
+			})
+		}
+	}
+}
+
+// TestAttackCwd (10): a working folder that leads out by a descriptor of the runtime's.
+func TestAttackCwd(t *testing.T) {
+	b := harness.New(t)
+	b.Up()
+	other := harness.New(t, harness.Sh("ls -a . ; pwd"))
+	for n := 3; n <= 30; n++ {
+		for _, cwd := range []string{fmt.Sprintf("/proc/self/fd/%d", n), fmt.Sprintf("/proc/self/fd/%d/.", n)} {
+			files := openFolders(t, 5)
+			exec := b.Cmd("exec", "--cwd", cwd, b.ID, "ls", "-a")
+			exec.Files = files
+			other.Spec.Process.Cwd = cwd
+			other.Write()
+			run := other.Cmd("run", "--bundle", other.Bundle, other.ID)
+			run.Files = files
+			for name, r := range map[string]harness.Result{"exec": exec.Run(), "run": run.Run()} {
+				if r.Status == 0 && harness.Name() == "orlop" {
+					t.Errorf("%s with cwd %s: %s", name, cwd, r.Stdout)
+				}
+			}
+		}
+	}
+	// Nor by a link of the image.
+	must(t, os.Symlink("/proc/self/fd/7", filepath.Join(b.Rootfs, "out")))
+	if r := b.Do("exec", "--cwd", "/out", b.ID, "ls"); r.Status == 0 {
+		t.Errorf("exec with cwd /out: %s", r.Stdout)
+	}
+}
+
+// openFolders opens the host's root several times, as a careless caller's shell does.
+func openFolders(t *testing.T, n int) []*os.File {
+	t.Helper()
+	var list []*os.File
+	for range n {
+		f, err := os.Open("/")
+		must(t, err)
+		t.Cleanup(func() { f.Close() })
+		list = append(list, f)
+	}
+	return list
+}
+
+// TestAttackExe (3): a container's processes look at /proc/PID/exe of all others while the runtime executes programs in it: none is a file of the host.
+func TestAttackExe(t *testing.T) {
+	harness.OrlopOnly(t, "others copy their binary, or seal it")
+	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"))
+	b.Up()
+	before := sha256.Sum256([]byte(read(t, harness.Runtime())))
+	lines := b.Lines()
+	c := b.Cmd("exec", b.ID, "sh", "-c", `echo ready
+while :; do for p in /proc/[0-9]*; do
+	l=$(readlink $p/exe 2>/dev/null); case $l in ""|/bin/busybox|/memfd:orlop*) ;; *) echo exe $l;; esac
+	for f in cwd root; do l=$(readlink $p/$f 2>/dev/null); case $l in ""|/) ;; *) echo $f $l;; esac; done
+	[ -e $p/exe ] && (echo hacked > $p/exe) 2>/dev/null
+done; [ -e /stop ] && exit; done; true`)
+	c.Stdout = lines.Writer
+	watcher := c.Start()
+	lines.Writer.Close()
+	if line := lines.Next(); line != "ready" {
+		t.Fatalf("got %q", line)
+	}
+	for range 30 {
+		b.Do("exec", b.ID, "true")
+		b.Do("exec", b.ID, "/proc/self/exe")
+	}
+	must(t, os.WriteFile(filepath.Join(b.Rootfs, "stop"), nil, 0o644))
+	watcher.Wait()
+	for {
+		line, ok := lines.More()
+		if !ok {
+			break
+		}
+		t.Errorf("seen: %s", line)
+	}
+	if after := sha256.Sum256([]byte(read(t, harness.Runtime()))); after != before {
+		t.Error("the runtime's binary has changed")
+	}
+}
+
+// TestAttackUsers (15): the right user, or an error.
+func TestAttackUsers(t *testing.T) {
+	harness.OrlopOnly(t, "runc reads names, and numbers loosely")
+	b := harness.New(t)
+	b.Up()
+	for user, want := range map[string]string{
+		"1": "1 0", "1:2": "1 2", "0": "0 0", "4294967294": "4294967294 0",
+		"1:": "", ":1": "", "-1": "", "4294967295": "", "4294967296": "", "0x1": "", "1 ": "", " 1": "", "+1": "", "1_0": "", "root": "", "1:2:3": "", "1e0": "",
+	} {
+		r := b.Do("exec", "--user="+user, b.ID, "sh", "-c", "echo $(id -u) $(id -g)")
+		if got := strings.TrimSpace(r.Stdout); got != want || (r.Status == 0) != (want != "") {
+			t.Errorf("--user=%q: status %d, %q, want %q", user, r.Status, got, want)
+		}
+	}
+}
+
+// TestAttackCaps (8): neither exec --cap nor spec makes capabilities inheritable.
+func TestAttackCaps(t *testing.T) {
+	harness.OrlopOnly(t, "this runc makes them inheritable")
+	b := harness.New(t)
+	b.Up()
+	const sets = "grep -E '^Cap(Inh|Amb)' /proc/self/status | cut -f2"
+	for _, args := range [][]string{{}, {"--cap", "CAP_NET_RAW"}, {"--cap", "CAP_NET_RAW", "--user", "1000"}} {
+		got := b.OK(append(append([]string{"exec"}, args...), b.ID, "sh", "-c", sets)...)
+		if got != "0000000000000000\n0000000000000000\n" {
+			t.Errorf("exec %q: %q", args, got)
+		}
+	}
+}
+
+// TestAttackDots (17): ".." in what becomes a path or a file's name is an error that names the field, before anything is made.
+func TestAttackDots(t *testing.T) {
+	harness.OrlopOnly(t, "runc checks fewer")
+	limit := uint64(0)
+	resources := func(change func(*specs.LinuxResources)) func(*specs.Spec) {
+		return func(s *specs.Spec) { change(s.Linux.Resources) }
+	}
+	for field, change := range map[string]func(*specs.Spec){
+		"linux.resources.hugepageLimits[0].pageSize": resources(func(r *specs.LinuxResources) {
+			r.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "../../x", Limit: limit}}
+		}),
+		`linux.resources.unified["../x"]`: resources(func(r *specs.LinuxResources) { r.Unified = map[string]string{"../x": "1"} }),
+		"linux.cgroupsPath":               func(s *specs.Spec) { s.Linux.CgroupsPath = "/../../x" },
+		"linux.intelRdt.closID":           func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "../x"} },
+		"linux.netDevices":                func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"../x": {}} },
+		`linux.sysctl["net.../../x"]`:     func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.../../x": "1"} },
+	} {
+		t.Run(field, func(t *testing.T) {
+			b := harness.New(t, change)
+			b.Fails(field, "create", "--bundle", b.Bundle, b.ID)
+			b.CheckClean()
+		})
+	}
+	b := harness.New(t)
+	for _, command := range []string{"state", "start", "kill", "delete", "pause", "resume"} {
+		b.Fails("", command, "../"+filepath.Base(b.Bundle))
+	}
+	b.Fails("", "delete", "--force", "../bundle")
+	if _, err := os.Stat(filepath.Join(b.Bundle, "config.json")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAttackLargeConfig (7): more than 64 KiB of everything works, or is a clear error.
+func TestAttackLargeConfig(t *testing.T) {
+	harness.OrlopOnly(t, "one runtime is enough")
+	t.Run("environment", func(t *testing.T) {
+		b := harness.New(t)
+		for i := range 2000 {
+			b.Spec.Process.Env = append(b.Spec.Process.Env, "V"+strconv.Itoa(i)+"="+strings.Repeat("x", 100))
+		}
+		if got := b.Sh("env | grep -c ^V"); got != "2000\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("mounts", func(t *testing.T) {
+		b := harness.New(t)
+		dir := filepath.Join(hostDir(t, b, "volume"), strings.Repeat("d", 200), strings.Repeat("e", 200))
+		must(t, os.MkdirAll(dir, 0o755))
+		for i := range 300 {
+			harness.WithMount(fmt.Sprintf("/mnt/%03d", i), "bind", dir, "bind")(b.Spec)
+		}
+		if got := b.Sh("grep -c ' /mnt/' /proc/self/mountinfo"); got != "300\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("one argument", func(t *testing.T) { // beyond MAX_ARG_STRLEN
+		b := harness.New(t, harness.Args("true", strings.Repeat("x", 200_000)))
+		b.Fails("argument list too long", "run", "--bundle", b.Bundle, b.ID)
+		b.CheckClean()
+	})
+}
