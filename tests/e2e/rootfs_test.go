@@ -47,6 +47,29 @@ func TestRootIsAll(t *testing.T) {
 	}
 }
 
+// TestNoPivot: a root that was moved is all that there is also for what is executed in the container, by way of ".." and of /proc.
+func TestNoPivot(t *testing.T) {
+	b := harness.New(t, harness.Caps("CAP_SYS_CHROOT", "CAP_SYS_ADMIN"), harness.Sh("echo up; exec sleep 1000"))
+	mounts := read(t, "/proc/self/mountinfo")
+	lines := b.Create("--no-pivot")
+	b.OK("start", b.ID)
+	lines.Next()
+	const all = "bin\ndev\netc\nhome\nmnt\nproc\nroot\nrun\nsys\ntmp\nvar\n"
+	for _, script := range []string{"ls /..", "ls /proc/1/root/..", "cd -P /proc/1/cwd/../..; ls", "chroot /proc/1/root ls /.."} {
+		if got := b.OK("exec", b.ID, "sh", "-c", script); got != all {
+			t.Errorf("%s: %q", script, got)
+		}
+	}
+	if got := b.OK("exec", b.ID, "cut", "-d ", "-f5", "/proc/self/mountinfo"); strings.Contains(got, b.Dir) {
+		t.Errorf("a path of the host in %s", got)
+	}
+	b.OK("delete", "--force", b.ID)
+	if after := read(t, "/proc/self/mountinfo"); after != mounts {
+		t.Errorf("mounts are\n%s\nwere\n%s", after, mounts)
+	}
+	b.CheckClean()
+}
+
 // TestDefaultDevices: the devices that every container has, and the links.
 func TestDefaultDevices(t *testing.T) {
 	b := harness.New(t)
