@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
@@ -97,6 +98,16 @@ func (b *birth) origin(d setup.Descriptor) string {
 	return ""
 }
 
+// memoryTasks opens what the process joins the memory cgroup by.
+func (b *birth) memoryTasks(cgroup *cgroups.Manager) ([]nsenter.NamedFile, error) {
+	f, err := cgroup.MemoryTasks()
+	if err != nil {
+		return nil, fmt.Errorf("join the memory cgroup: %w", err)
+	}
+	b.owned = append(b.owned, f)
+	return []nsenter.NamedFile{{Name: string(setup.MemoryTasks), File: f}}, nil
+}
+
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process
 // will make no other one.
 func (b *birth) start(cgroup int) (err error) {
@@ -164,11 +175,32 @@ func (b *birth) serve(m nsenter.Message) error {
 			return err
 		}
 		return b.proc.Conn.Resume()
+	case setup.MessageDestination:
+		if err := b.checkDestination(m); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
 	}
 	if m.File != nil {
 		m.File.Close()
 	}
 	return fmt.Errorf("the process sent message %d, which nothing waits for", m.ID)
+}
+
+// checkDestination refuses a mount point in a procfs, to which links of the image have led.
+func (b *birth) checkDestination(m nsenter.Message) error {
+	if m.File == nil {
+		return errors.New("mounts: the process sent no descriptor")
+	}
+	defer m.File.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(m.File.Fd()), &st); err != nil {
+		return fmt.Errorf("mounts: statfs: %w", err)
+	}
+	if st.Type == unix.PROC_SUPER_MAGIC {
+		return b.plan.DestinationError(m.Value)
+	}
+	return nil
 }
 
 // takeMaster hands the terminal's master to who asked for it.

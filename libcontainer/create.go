@@ -56,12 +56,14 @@ type creation struct {
 
 	forker *forker
 	cgroup *cgroups.Manager
-	steps  *setup.Plan
-	dir    *state.Dir
-	rec    *state.Record
-	birth  *birth
-	socket *os.File // the start socket, until the process has it
-	lived  bool     // the environment was complete enough for hooks to have run in it
+	// joinMemory says that the process joins the memory cgroup itself.
+	joinMemory bool
+	steps      *setup.Plan
+	dir        *state.Dir
+	rec        *state.Record
+	birth      *birth
+	socket     *os.File // the start socket, until the process has it
+	lived      bool     // the environment was complete enough for hooks to have run in it
 }
 
 // run does the work, and undoes it when it fails.
@@ -117,7 +119,9 @@ func (c *creation) place() (cgroups.Layout, error) {
 	if c.bundle.Spec.Linux != nil {
 		cgroupsPath = c.bundle.Spec.Linux.CgroupsPath
 	}
-	c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id)
+	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err == nil {
+		c.joinMemory = c.cgroup.JoinMemoryLater()
+	}
 	return layout, err
 }
 
@@ -133,6 +137,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		NoPivot:      c.options.NoPivot,
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
+		JoinMemory:   c.joinMemory,
 	}, facts)
 	return err
 }
@@ -141,20 +146,27 @@ func (c *creation) plan(layout cgroups.Layout) error {
 //
 //	forker       new namespaces
 //	goroutine    state folder and record, then the cgroup
-//	this one     facts, plan, program; then, with the state folder, the start socket and the sealed image
+//	this one     facts, plan, program
+//
+// and then what needs the first two: the descriptors and the sealed image.
 func (c *creation) prepare(layout cgroups.Layout) error {
-	reserved, grounded := make(chan struct{}), make(chan error, 1)
+	grounded := make(chan error, 1)
 	go func() {
 		err := c.reserve()
-		close(reserved)
 		if err == nil {
 			err = c.makeCgroup()
 		}
 		grounded <- err
 	}()
-	err := c.makeBirth(layout, reserved)
+	err := c.plan(layout)
+	if err == nil {
+		c.birth, err = conceive(c.steps, c.options.Streams)
+	}
+	if err = cmp.Or(<-grounded, err); err == nil {
+		err = c.makeBirth()
+	}
 	// All of them have ended before anything is undone.
-	return cmp.Or(<-grounded, err, <-c.forker.ready)
+	return cmp.Or(err, <-c.forker.ready)
 }
 
 // reserve takes the id. From here on the record tells delete what to look for, should this program be killed.
@@ -203,20 +215,16 @@ func (c *creation) makeCgroup() error {
 	return err
 }
 
-func (c *creation) makeBirth(layout cgroups.Layout, reserved <-chan struct{}) (err error) {
-	if err := c.plan(layout); err != nil {
-		return err
-	}
-	if c.birth, err = conceive(c.steps, c.options.Streams); err != nil {
-		return err
-	}
+// makeBirth makes the process ready to be started.
+func (c *creation) makeBirth() (err error) {
 	c.birth.runHooks = c.createHooks
 	c.birth.here = c.forker.flags
-	<-reserved
-	if c.dir == nil {
-		return nil // the id could not be had
-	}
 	var extra []nsenter.NamedFile
+	if c.joinMemory {
+		if extra, err = c.birth.memoryTasks(c.cgroup); err != nil {
+			return err
+		}
+	}
 	if !c.direct {
 		// The container's process is to be the only one that holds it, once that is there.
 		if c.socket, err = c.dir.Listen(); err != nil {

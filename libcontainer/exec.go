@@ -57,7 +57,12 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := setup.Exec(p, join, setup.Options{ID: v.rec.ID, Inherit: len(o.Files)}, facts)
+	cgroup, err := v.cgroupFor(o)
+	if err != nil {
+		return nil, err
+	}
+	joinMemory := cgroup.JoinMemoryLater()
+	plan, err := setup.Exec(p, join, setup.Options{ID: v.rec.ID, Inherit: len(o.Files), JoinMemory: joinMemory}, facts)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +70,14 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	process, err := b.join(v.cgroup(), o, named)
+	if joinMemory {
+		tasks, err := b.memoryTasks(cgroup)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, tasks...)
+	}
+	process, err := b.join(cgroup, o, named)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -74,17 +86,18 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	return process, nil
 }
 
+// cgroupFor returns the cgroup that a process of these options belongs in.
+func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
+	if o.Cgroup == "" {
+		return v.cgroup(), nil
+	}
+	return v.cgroup().Sub(o.Cgroup)
+}
+
 // join starts the process in the cgroup and sees it through to its program.
 func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.NamedFile) (*Process, error) {
 	if err := b.prepare(named...); err != nil {
 		return nil, err
-	}
-	if o.Cgroup != "" {
-		sub, err := cgroup.Sub(o.Cgroup)
-		if err != nil {
-			return nil, err
-		}
-		cgroup = sub
 	}
 	if err := o.beforeStart(); err != nil {
 		return nil, err

@@ -43,7 +43,9 @@ func (m *Manager) splitLate(list []setting) {
 		case "pids.max":
 			room = min(limit+spawnTasks, pidsLimit)
 		case "memory.limit_in_bytes", "memory.memsw.limit_in_bytes":
-			room = spawnMemory
+			if !m.memoryLater {
+				room = spawnMemory
+			}
 		}
 		if room > limit {
 			m.late = append(m.late, *s)

@@ -3,6 +3,7 @@ package cgroups
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ type Manager struct {
 
 	unifiedOnly bool          // no v1 hierarchy is mounted: cgroup2's controllers are to be enabled
 	reused      bool          // Create found a folder that was there before
+	memoryLater bool          // see JoinMemoryLater
 	late        []setting     // limits to be written at the end of Spawn
 	returned    chan struct{} // closed when the thread of the last Spawn has left the cgroup
 }
@@ -112,6 +114,20 @@ func Load(layout Layout, paths map[string]string) *Manager {
 	return m
 }
 
+// JoinMemoryLater makes Spawn leave out the v1 memory hierarchy, which the process then joins itself by writing "0" to what MemoryTasks
+// gives, right before it executes its program. What the kernel allocates for the set-up (mounts, file systems, namespaces: some 180 KiB)
+// would be charged to the container for good otherwise, and a small limit be exceeded by that alone. It is to be called before
+// Create and reports whether there is such a hierarchy. On cgroup2 a process cannot move itself without the wait that Spawn avoids.
+func (m *Manager) JoinMemoryLater() bool {
+	m.memoryLater = m.v1("memory") != nil
+	return m.memoryLater
+}
+
+// MemoryTasks opens the file by which a process joins the memory hierarchy.
+func (m *Manager) MemoryTasks() (*os.File, error) {
+	return os.OpenFile(m.v1("memory").dir+"/tasks", os.O_WRONLY, 0)
+}
+
 // Sub gives the manager of an existing cgroup below the container's, for exec --cgroup: "PATH", or "CONTROLLER[,CONTROLLER...]:PATH"
 // to go below in the hierarchies of these controllers alone (v1; named ones as "name=..."). A path with ".." is an
 // error; "/" is the container's own cgroup. That the folders are there shows at Spawn.
@@ -123,7 +139,7 @@ func (m *Manager) Sub(sub string) (*Manager, error) {
 	if err := checkPath(unsafePath + "/x"); err != nil {
 		return nil, fmt.Errorf("cgroup %q: %w", sub, err)
 	}
-	s := &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedOnly: m.unifiedOnly}
+	s := &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedOnly: m.unifiedOnly, memoryLater: m.memoryLater}
 	if !limited {
 		return s, s.all(func(f *folder) error {
 			f.dir = path.Join(f.dir, unsafePath)

@@ -177,6 +177,9 @@ func (s *spawning) onThread() {
 func (s *spawning) join() error {
 	for i := range s.m.folders {
 		f := &s.m.folders[i]
+		if s.m.memoryLater && f.has("memory") {
+			continue
+		}
 		if f.has("freezer") {
 			if s.outsideFreezer {
 				continue

@@ -92,7 +92,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b.umaskStep(p)
 	b.limitSteps(p.Rlimits)
 	b.credentialSteps(p)
-	b.programSteps(p)
+	b.programSteps(p, o)
 	return b.plan, nil
 }
 
@@ -234,14 +234,20 @@ func (b *builder) processSteps(p *specs.Process, o Options, personality *specs.L
 	if len(p.Args) > 0 {
 		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})
 	}
+	if o.JoinMemory {
+		b.add("", joinMemory{})
+	}
 	b.add("", hold{o.StartSocket})
 	b.execSteps(p)
 }
 
 // programSteps is processSteps' end for a process that waits for nothing.
-func (b *builder) programSteps(p *specs.Process) {
+func (b *builder) programSteps(p *specs.Process, o Options) {
 	if len(p.Args) > 0 {
 		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})
+	}
+	if o.JoinMemory {
+		b.add("", joinMemory{})
 	}
 	b.execSteps(p)
 }

@@ -120,6 +120,7 @@ type Options struct {
 	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
+	JoinMemory   bool   // join the v1 memory cgroup by MemoryTasks; otherwise the process is born in it
 	Inherit      int    // descriptors from 3 on that the program is to have
 	ID           string // names the session keyring; "" leaves it nameless
 }

@@ -1,0 +1,23 @@
+package setup
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// MemoryTasks is the file by which a process joins the container's v1 memory cgroup, opened for writing.
+const MemoryTasks nsenter.FD = "tasks of the memory cgroup"
+
+// joinMemory moves the process into the container's memory cgroup, when nothing of its set-up will be charged to it any more. A
+// process that moves only itself does not wait for an RCU grace period.
+type joinMemory struct{}
+
+func (joinMemory) Verb() string        { return "join" }
+func (joinMemory) String() string      { return "join the memory cgroup" }
+func (joinMemory) Needs() []Descriptor { return []Descriptor{{Name: MemoryTasks}} }
+func (joinMemory) phase() phase        { return phaseReady }
+
+func (joinMemory) lower(l *lowering) {
+	l.call(unix.SYS_WRITE, MemoryTasks, l.str("0"), nsenter.Int(1))
+}
