@@ -144,29 +144,31 @@ func (c *creation) plan(layout cgroups.Layout) error {
 
 // prepare does all that comes before the process, at the same time where one thing does not need the other:
 //
-//	forker       new namespaces
-//	goroutine    state folder and record, then the cgroup
-//	this one     facts, plan, program
+//	forker       new namespaces, then facts, plan, program
+//	this thread  state folder and record, then the cgroup
 //
-// and then what needs the first two: the descriptors and the sealed image.
+// and then what needs both: the descriptors and the sealed image. (A third thread was tried and is no gain: it takes as long to start as it
+// saves.)
 func (c *creation) prepare(layout cgroups.Layout) error {
-	grounded := make(chan error, 1)
-	go func() {
-		err := c.reserve()
-		if err == nil {
-			err = c.makeCgroup()
-		}
-		grounded <- err
-	}()
-	err := c.plan(layout)
+	planned := make(chan error, 1)
+	c.forker.run(func() { planned <- c.conceive(layout) })
+	err := c.reserve()
 	if err == nil {
-		c.birth, err = conceive(c.steps, c.options.Streams)
+		err = c.makeCgroup()
 	}
-	if err = cmp.Or(<-grounded, err); err == nil {
-		err = c.makeBirth()
+	// Nothing is undone while the other thread works.
+	if err = cmp.Or(err, <-planned, <-c.forker.ready); err != nil {
+		return err
 	}
-	// All of them have ended before anything is undone.
-	return cmp.Or(err, <-c.forker.ready)
+	return c.makeBirth()
+}
+
+func (c *creation) conceive(layout cgroups.Layout) (err error) {
+	if err := c.plan(layout); err != nil {
+		return err
+	}
+	c.birth, err = conceive(c.steps, c.options.Streams)
+	return err
 }
 
 // reserve takes the id. From here on the record tells delete what to look for, should this program be killed.

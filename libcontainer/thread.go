@@ -25,7 +25,7 @@ var inherited = [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCN
 
 // newForker starts the thread for a bundle's process. It must be ended.
 func newForker(b *specconv.Bundle) *forker {
-	f := &forker{work: make(chan func()), ready: make(chan error, 1)}
+	f := &forker{work: make(chan func(), 2), ready: make(chan error, 1)}
 	if _, ok := b.Namespace(specs.UserNamespace); !ok {
 		for _, t := range inherited {
 			if n, ok := b.Namespace(t); ok && n.Path == "" {
@@ -63,7 +63,7 @@ func (f *forker) loop() {
 	}
 }
 
-// run has the thread do something, and does not wait for it.
+// run has the thread do something after what it has to do already, and does not wait for it.
 func (f *forker) run(do func()) { f.work <- do }
 
 // end ends the thread when it has done its work.
