@@ -130,6 +130,9 @@ func TestRootfsPropagation(t *testing.T) {
 	for mode, want := range map[string]string{"": "-", "private": "-", "rprivate": "-", "slave": "-", "rslave": "-",
 		"shared": "shared:", "rshared": "shared:", "unbindable": "unbindable", "runbindable": "unbindable"} {
 		t.Run(mode, func(t *testing.T) {
+			if want != "-" {
+				harness.OrlopOnly(t, "runc 1.1 does it before the pivot, which undoes it")
+			}
 			b := harness.New(t)
 			b.Spec.Linux.RootfsPropagation = mode
 			fields := strings.Fields(b.Sh("grep ' / / \\| /[^ ]* / ' /proc/self/mountinfo | head -n 1"))
