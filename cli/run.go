@@ -61,13 +61,7 @@ func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv
 	if keep {
 		return err
 	}
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		_ = container.Process().Close() // takes the mounts apart meanwhile
-	}()
 	deleteErr := container.Delete()
-	<-closed
 	if deleteErr != nil && err == nil && p.status != 0 {
 		// The program's own failure is what the caller must learn.
 		p.log.warn(deleteErr.Error())

@@ -244,11 +244,6 @@ func (c *creation) complete() (*Container, error) {
 		return nil, err
 	}
 	c.lived = true
-	if c.direct {
-		if err := process.holdMounts(); err != nil {
-			return nil, err
-		}
-	}
 	container := &Container{runtime: c.runtime, id: c.id, process: process}
 	if err := c.letGo(); err != nil {
 		return nil, err

@@ -1,14 +1,12 @@
 package libcontainer
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/user"
@@ -39,15 +37,8 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 // processFacts gathers what the planner must know for any process.
 func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, error) {
 	var f setup.Facts
-	last, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err != nil {
-		return f, err
-	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(last)), 10, 6)
-	if err != nil {
-		return f, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %w", err)
-	}
-	f.LastCap = uint(n)
+	f.LastCap = lastCap()
+	var err error
 	if f.Grantable, err = permitted(); err != nil {
 		return f, err
 	}
@@ -55,6 +46,23 @@ func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, e
 		f.Home, err = home()
 	}
 	return f, err
+}
+
+// lastCap returns the highest capability that the kernel knows. It refuses to tell of others (capabilities(7)), and asking for two is
+// quicker than reading /proc/sys/kernel/cap_last_cap.
+func lastCap() uint {
+	known := func(n uint) bool {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		return err == nil
+	}
+	last := uint(unix.CAP_LAST_CAP)
+	for !known(last) && last > 0 {
+		last--
+	}
+	for known(last + 1) {
+		last++
+	}
+	return last
 }
 
 // permitted returns the capabilities of the calling process: it cannot grant others.
