@@ -52,9 +52,13 @@ func (p *Program) Await() {
 	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)
 }
 
-// SendFile appends operations that send a message with a descriptor to the starter. The process goes on at once.
-func (p *Program) SendFile(id int, fd Arg) {
+// SendFile appends operations that send a message with a descriptor, and the low 32 bits of a value, to the starter. The process
+// goes on at once.
+func (p *Program) SendFile(id int, fd, value Arg) {
 	rec := p.message(id)
+	if value != nil {
+		p.Store(rec+8, value)
+	}
 	iov := p.Words(uint64(rec), reportSize)
 	control := make([]byte, unix.CmsgSpace(4))
 	binary.LittleEndian.PutUint64(control, uint64(unix.CmsgLen(4)))

@@ -20,7 +20,7 @@ func TestMessages(t *testing.T) {
 	p.Call(unix.SYS_UMASK, Int(0)).Result(r)
 	p.Send(11, r)
 	p.Send(-12, Int(-13))
-	p.SendFile(14, FD("file"))
+	p.SendFile(14, FD("file"), Int(3))
 	p.Rendezvous(15)
 	p.Fail(unix.EXDEV)
 	proc := start(t, p, Start{Files: []NamedFile{{"file", file}}})
@@ -30,7 +30,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	m, err := proc.Conn.Next()
-	if err != nil || m.ID != 14 || m.File == nil {
+	if err != nil || m.ID != 14 || m.Value != 3 || m.File == nil {
 		t.Fatalf("got %+v, %v", m, err)
 	}
 	defer m.File.Close()

@@ -39,7 +39,7 @@ func (m mountCgroups) lower(l *lowering) {
 	top := l.fd()
 	const attributes = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 	l.newMount(top, "tmpfs", "tmpfs", []string{"mode=755"}, attributes)
-	l.move(top, l.destination(m.Destination, aFolder))
+	l.move(top, l.mountPoint(m.Destination, aFolder))
 	for i := range m.Hierarchies {
 		m.hierarchy(l, top, &m.Hierarchies[i])
 	}

@@ -56,7 +56,7 @@ func (c openConsole) lower(l *lowering) {
 	if c.Mount {
 		c.mount(l, slave)
 	}
-	l.sendFile(MessageConsole, master)
+	l.sendFile(MessageConsole, master, nil)
 	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TIOCSCTTY), nsenter.Int(0))
 	for fd := range 3 {
 		l.call(unix.SYS_DUP3, slave, nsenter.Int(fd), nsenter.Int(0))

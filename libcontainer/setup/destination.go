@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // A destinationKind says what a destination is to be.
@@ -44,9 +45,65 @@ func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 	l.openat2(l.root, rel(p), unix.O_PATH|openFlags(kind), 0, resolve).Result(fd).OnError(missing, unix.ENOENT, unix.EAGAIN)
 	l.prog.Jump(done)
 	l.prog.Place(missing)
-	l.makePath(p, fd, kind, resolve)
+	l.makePath(p, kind, resolve)
+	l.open(fd, l.root, rel(p), unix.O_PATH|openFlags(kind), 0, resolve)
 	l.prog.Place(done)
 	return fd
+}
+
+// mountPoint is destination for what is to be mounted on, or changed as a mount: no link of the image may lead that into a procfs
+// (CVE-2019-16884), which can be there before, in the listed order of mounts. A path without links is what the configuration says, and
+// specconv has judged it; where links lead, the runtime looks at. What is used is the descriptor that was looked at, so it does not matter
+// how often links are swapped meanwhile.
+func (l *lowering) mountPoint(p string, kind destinationKind) nsenter.Reg {
+	if p == "/" || kind == realFolder || l.freshParent(p) != nil || l.inProc(p) {
+		return l.destination(p, kind)
+	}
+	const noLinks = inRoot | unix.RESOLVE_NO_SYMLINKS
+	fd, flags := l.fd(), unix.O_PATH|openFlags(kind)
+	linked, look, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	if kind != anything {
+		trouble, missing := l.prog.NewLabel(), l.prog.NewLabel()
+		l.openat2(l.root, rel(p), flags, 0, noLinks).Result(fd).OnError(trouble, unix.ENOENT, unix.ELOOP)
+		l.prog.Jump(done)
+		l.prog.Place(trouble)
+		l.openat2(l.root, rel(p), flags, 0, inRoot).Result(fd).OnError(missing, unix.ENOENT, unix.EAGAIN)
+		l.prog.Jump(look)
+		l.prog.Place(missing)
+		l.makePath(p, kind, inRoot)
+	}
+	l.openat2(l.root, rel(p), flags, 0, noLinks).Result(fd).OnError(linked, unix.ELOOP)
+	l.prog.Jump(done)
+	l.prog.Place(linked)
+	l.open(fd, l.root, rel(p), flags, 0, inRoot)
+	l.prog.Place(look)
+	l.sendFile(MessageDestination, fd, nsenter.Int(l.step))
+	l.await()
+	l.prog.Place(done)
+	return fd
+}
+
+// inProc reports whether a path lies in what the plan has mounted on /proc. Links of a procfs, such as /proc/net, lead nowhere else,
+// and which files of it may be mounted over is specconv's to know.
+func (l *lowering) inProc(p string) bool {
+	if !strings.HasPrefix(p, "/proc/") {
+		return false
+	}
+	for i := len(l.mounted) - 1; i >= 0; i-- {
+		if d := l.mounted[i].destination; d == "/proc" || d == "/" {
+			return d == "/proc"
+		}
+	}
+	return false
+}
+
+// DestinationError is what becomes of a mount whose [MessageDestination] came with a file of a procfs. step is the message's value.
+func (p *Plan) DestinationError(step uint32) error {
+	f := specconv.Fault{Path: "mounts", Problem: "leads into the procfs"}
+	if int(step) < len(p.Steps) {
+		f.Path = p.Steps[step].Field + ".destination"
+	}
+	return f
 }
 
 func openFlags(kind destinationKind) uint64 {
@@ -59,7 +116,7 @@ func openFlags(kind destinationKind) uint64 {
 // makePath appends what makes the missing parts of a path one by one. Each folder is opened from the root before something is made
 // in it, and a name is made in an open folder, where nothing is followed: whatever is moved or swapped meanwhile, what is
 // made lies inside the root.
-func (l *lowering) makePath(p string, fd nsenter.Reg, kind destinationKind, resolve uint64) {
+func (l *lowering) makePath(p string, kind destinationKind, resolve uint64) {
 	whole := rel(p)
 	parent := l.root
 	var parents [2]nsenter.Reg // taken in turn: a path may have more parts than there are registers
@@ -67,7 +124,6 @@ func (l *lowering) makePath(p string, fd nsenter.Reg, kind destinationKind, reso
 		end := strings.IndexByte(whole[start:], '/')
 		if end < 0 {
 			l.makeIn(parent, whole[start:], kind)
-			l.open(fd, l.root, whole, unix.O_PATH|openFlags(kind), 0, resolve)
 			return
 		}
 		end += start

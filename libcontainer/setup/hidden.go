@@ -106,7 +106,9 @@ func (m maskPath) lower(l *lowering) {
 	l.prog.Place(done)
 }
 
-// hiddenSteps appends the steps for linux.readonlyPaths and linux.maskedPaths.
+// hiddenSteps appends the steps for linux.readonlyPaths and linux.maskedPaths. Links of the image may lead these anywhere in the root, also
+// into the procfs: they only take away, and what a plan writes to in a procfs it opens without crossing a mount, so that no mask
+// swallows it.
 func (b *builder) hiddenSteps(readOnly, masked []string) {
 	for i, p := range readOnly {
 		b.add(element("linux.readonlyPaths", i), readOnlyPath{cleanPath(p)})

@@ -254,9 +254,9 @@ func (l *lowering) send(id int, value nsenter.Arg) {
 	l.prog.Send(id, value)
 }
 
-func (l *lowering) sendFile(id int, fd nsenter.Arg) {
+func (l *lowering) sendFile(id int, fd, value nsenter.Arg) {
 	l.record(0, waySend, "", uint64(id))
-	l.prog.SendFile(id, fd)
+	l.prog.SendFile(id, fd, value)
 }
 
 func (l *lowering) await() {

@@ -54,7 +54,7 @@ func (m mountNew) lower(l *lowering) {
 	}
 	l.newMount(mount, m.Type, m.Source, m.parameters(), m.attributes())
 	m.propagate(l, mount)
-	l.move(mount, l.destination(m.Destination, kind))
+	l.move(mount, l.mountPoint(m.Destination, kind))
 	m.remember(l, mount)
 }
 
@@ -80,12 +80,12 @@ func (l *lowering) noteMount(destination string, mount nsenter.Reg, kept, fresh 
 // copyUp mounts a tmpfs that has a copy of the folder that it covers. The copying is the runtime's to do: the image's files may be
 // of any kind and number.
 func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
-	to, from := l.destination(m.Destination, aFolder), l.fd()
+	to, from := l.mountPoint(m.Destination, aFolder), l.fd()
 	l.open(from, to, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, inRoot)
 	attributes := m.attributes()
 	l.newMount(mount, m.Type, m.Source, m.parameters(), attributes&^unix.MOUNT_ATTR_RDONLY)
-	l.sendFile(MessageCopyFrom, from)
-	l.sendFile(MessageCopyTo, mount)
+	l.sendFile(MessageCopyFrom, from, nil)
+	l.sendFile(MessageCopyTo, mount, nil)
 	l.await()
 	if attributes&unix.MOUNT_ATTR_RDONLY != 0 {
 		l.setattr(mount, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)
@@ -209,7 +209,7 @@ func (m bindMount) lower(l *lowering) {
 	case m.Destination == "/proc":
 		kind = realFolder
 	}
-	l.move(mount, l.destination(m.Destination, kind))
+	l.move(mount, l.mountPoint(m.Destination, kind))
 	l.noteMount(m.Destination, mount, false, false)
 }
 
@@ -244,7 +244,7 @@ func (remount) phase() phase        { return phaseMounts }
 func (remount) descriptors() int    { return 2 }
 
 func (m remount) lower(l *lowering) {
-	mount := l.destination(m.Destination, anything)
+	mount := l.mountPoint(m.Destination, anything)
 	parameters := append(m.SuperFlags[:len(m.SuperFlags):len(m.SuperFlags)], m.Data...)
 	if m.AttrClear&unix.MOUNT_ATTR_RDONLY != 0 {
 		parameters = append(parameters, "rw")
@@ -286,9 +286,9 @@ const maxKept = 64
 // maxParameter is what fsconfig(2) takes for the value of a parameter.
 const maxParameter = 255
 
-// mountSteps appends the mounts.
+// mountSteps appends the mounts, in the configured order.
 func (b *builder) mountSteps(bundle *specconv.Bundle) error {
-	for _, i := range mountOrder(bundle.Mounts) {
+	for i := range bundle.Mounts {
 		m := &bundle.Mounts[i]
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
@@ -373,26 +373,4 @@ func (b *builder) tmpfsMode(i int, m *specconv.Mount) string {
 		}
 	}
 	return fmt.Sprintf("mode=%o", b.facts.FolderMode[i]&0o7777)
-}
-
-// mountOrder returns the order of the mounts: the configured one, but the procfs and what belongs on it come last. That way no link
-// of the image can lead a mount into the procfs (CVE-2019-16884), because it is not there yet; what such a link leads to is covered by
-// it. The mounts that may cover files of it are specconv's to know.
-func mountOrder(mounts []specconv.Mount) []int {
-	order := make([]int, 0, len(mounts))
-	var proc []int
-	for i := range mounts {
-		switch d := mounts[i].Destination; {
-		case d == "/":
-			// What was mounted before is covered, and stays so.
-			order = append(order, proc...)
-			proc = proc[:0]
-			order = append(order, i)
-		case d == "/proc" || strings.HasPrefix(d, "/proc/"):
-			proc = append(proc, i)
-		default:
-			order = append(order, i)
-		}
-	}
-	return append(order, proc...)
 }

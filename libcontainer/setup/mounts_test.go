@@ -144,22 +144,91 @@ func TestProcIsLink(t *testing.T) {
 	}
 }
 
-// TestLinkIntoProc: no link of the image leads a mount onto the procfs (CVE-2019-16884).
+// TestLinkIntoProc: no link of the image leads a mount onto the procfs (CVE-2019-16884), which is there before when it is listed before.
 func TestLinkIntoProc(t *testing.T) {
-	tr := newTrial(t, `cat /proc/1/comm; ls /proc/self/attr >/dev/null && echo there; grep -c tmpfs /proc/1/mountinfo; grep /proc/self/attr /proc/self/mountinfo; true`)
-	if err := os.Symlink("/proc/self/attr", tr.path("link")); err != nil {
-		t.Fatal(err)
+	vol := t.TempDir()
+	cases := []struct {
+		name, link, to string
+		mount          specs.Mount
+		refused        bool
+	}{
+		{"tmpfs on sys", "foo", "/proc/sys", tmpfs("/foo"), true},
+		{"relative", "foo", "proc/self/attr", tmpfs("/foo"), true},
+		{"bind", "foo", "/proc/sys", bind(vol, "/foo"), true},
+		{"bind of a file", "foo", "/proc/self/attr/exec", bind("/etc/passwd", "/foo"), true},
+		{"proc itself", "foo", "/proc", tmpfs("/foo"), true},
+		{"cgroups", "foo", "/proc/fs", specs.Mount{Destination: "/foo", Type: "cgroup"}, true},
+		{"remount", "foo", "/proc", tmpfs("/foo", "remount", "noexec"), true},
+		{"copied", "foo", "/proc/sys", tmpfs("/foo", "tmpcopyup"), true},
+		{"folder of a path", "foo", "/proc", tmpfs("/foo/sys"), true},
+		{"through a link that must be made", "foo", "/proc/self/attr", tmpfs("/foo/new"), true},
+		{"ordinary folder", "foo", "/tmp", tmpfs("/foo"), false},
+		{"part of an ordinary path", "foo", "tmp", tmpfs("/foo/a/b"), false},
+		{"bind to an ordinary folder", "foo", "/tmp", bind(vol, "/foo"), false},
+		{"no link", "foo", "/proc", tmpfs("/tmp/a"), false},
 	}
-	if err := os.Symlink("/proc", tr.path("link2")); err != nil {
-		t.Fatal(err)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			tr := newTrial(t, `cat /proc/self/mountinfo`)
+			if err := os.Mkdir(tr.path("tmp"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(tc.to, tr.path(tc.link)); err != nil {
+				t.Fatal(err)
+			}
+			tr.add(tc.mount)
+			tr.files()
+			out, err := tr.run()
+			if !tc.refused {
+				if err != nil {
+					t.Fatal(err)
+				}
+				contains(t, out, " /tmp")
+				return
+			}
+			if err == nil {
+				t.Fatalf("no error; output:\n%s", out)
+			}
+			if tr.destinations != 1 && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EACCES) {
+				t.Error(err)
+			}
+			t.Log(err)
+		})
 	}
-	if err := os.MkdirAll(tr.path("proc/self/attr"), 0o755); err != nil {
-		t.Fatal(err)
+}
+
+// TestNoLinks: a destination without links is nothing that the runtime has to be asked about.
+func TestNoLinks(t *testing.T) {
+	tr := newTrial(t, `true`)
+	tr.add(tmpfs("/a/b/c"))
+	tr.add(tmpfs("/a/b/c"))
+	tr.add(bind(t.TempDir(), "/d"))
+	tr.add(bind("/etc/passwd", "/etc/passwd"))
+	tr.add(bind("/etc/passwd", "/proc/cpuinfo"))
+	tr.add(bind("/etc/passwd", "/proc/net/dev")) // /proc/net is a link, of the procfs itself
+	tr.files()
+	tr.out()
+	if tr.destinations != 0 {
+		t.Errorf("asked %d times", tr.destinations)
 	}
-	tr.add(tmpfs("/link"))
-	tr.add(tmpfs("/link2"))
-	out := tr.out()
-	contains(t, out, "busybox\nthere\n")
+}
+
+// TestMountOrder: the mounts are made in the listed order (config.md#mounts), the procfs too.
+func TestMountOrder(t *testing.T) {
+	tr := newTrial(t, `while read -r _ _ _ _ point _; do echo -n " $point"; done </proc/self/mountinfo`)
+	tr.spec.Linux.MaskedPaths, tr.spec.Linux.ReadonlyPaths = nil, nil
+	tr.spec.Mounts = []specs.Mount{
+		{Destination: "/b", Type: "tmpfs"},
+		{Destination: "/proc", Type: "proc"},
+		bind("/etc/passwd", "/proc/cpuinfo"),
+		{Destination: "/a", Type: "tmpfs"},
+		{Destination: "/a/proc", Type: "proc"},
+		{Destination: "/c", Type: "tmpfs"},
+	}
+	tr.files()
+	if out := tr.out(); !strings.HasSuffix(out, " / /b /proc /proc/cpuinfo /a /a/proc /c") {
+		t.Errorf("mountinfo lists%s", out)
+	}
 }
 
 func TestTmpfsReadOnly(t *testing.T) {

@@ -30,7 +30,9 @@ type trial struct {
 	// onMessage is called for each message. It returns whether the process is to be resumed.
 	onMessage func(p *nsenter.Process, m nsenter.Message) bool
 	inherit   []*os.File
-	named     []nsenter.NamedFile
+	// destinations counts the mount points that the runtime was asked to look at.
+	destinations int
+	named        []nsenter.NamedFile
 }
 
 const busybox = "/bin/busybox"
@@ -149,6 +151,9 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	defer proc.Close()
 	w.Close()
 	serr := tr.serve(plan, prog, proc)
+	if serr != nil {
+		proc.Conn.Close() // which ends a process that waits for an answer
+	}
 	out, err := io.ReadAll(r)
 	if err != nil {
 		tr.t.Fatal(err)
@@ -175,7 +180,15 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 		case err != nil:
 			return err
 		}
-		resume := m.ID == MessageReady || m.ID == MessageHooks || m.ID == MessageStart || m.ID == MessageCopyTo
+		resume := m.ID == MessageReady || m.ID == MessageHooks || m.ID == MessageStart || m.ID == MessageCopyTo || m.ID == MessageDestination
+		if m.ID == MessageDestination {
+			tr.destinations++
+			var st unix.Statfs_t
+			if err := unix.Fstatfs(int(m.File.Fd()), &st); err != nil || st.Type == unix.PROC_SUPER_MAGIC {
+				m.File.Close()
+				return errors.Join(err, plan.DestinationError(m.Value))
+			}
+		}
 		if tr.onMessage != nil {
 			resume = tr.onMessage(proc, m)
 		}

@@ -126,6 +126,12 @@ func TestRules(t *testing.T) {
 		{"chdir elsewhere", "calls as listed", func(t *testing.T, p *Plan) {
 			insert(p, index[pivot](t, p)+1, does{phaseInside, func(l *lowering) { l.own(unix.SYS_CHDIR, "/tmp", l.str("/tmp")) }})
 		}},
+		{"mount point not looked at", "mount points", func(t *testing.T, p *Plan) {
+			call(p, t, func(l *lowering) { l.move(l.fd(), l.destination("/srv", aFolder)) })
+		}},
+		{"remount not looked at", "mount points", func(t *testing.T, p *Plan) {
+			call(p, t, func(l *lowering) { l.setattr(l.destination("/srv", anything), unix.MountAttr{}, false) })
+		}},
 		{"hooks twice", "rendezvous paired", func(t *testing.T, p *Plan) {
 			insert(p, index[readOnlyPath](t, p), runHooks{})
 			insert(p, index[readOnlyPath](t, p), runHooks{})
@@ -137,10 +143,10 @@ func TestRules(t *testing.T) {
 			call(p, t, func(l *lowering) { l.await() })
 		}},
 		{"half a copy", "rendezvous paired", func(t *testing.T, p *Plan) {
-			call(p, t, func(l *lowering) { l.sendFile(MessageCopyFrom, l.root) })
+			call(p, t, func(l *lowering) { l.sendFile(MessageCopyFrom, l.root, nil) })
 		}},
 		{"other half of a copy", "rendezvous paired", func(t *testing.T, p *Plan) {
-			call(p, t, func(l *lowering) { l.sendFile(MessageCopyTo, l.root); l.await() })
+			call(p, t, func(l *lowering) { l.sendFile(MessageCopyTo, l.root, nil); l.await() })
 		}},
 		{"exec with descriptors", "closed last", func(_ *testing.T, p *Plan) {
 			p.Steps[len(p.Steps)-1].Action = does{phaseExec, func(l *lowering) { l.own(unix.SYS_EXECVE, "/x", l.str("/x")) }}

@@ -1,0 +1,205 @@
+package setup
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// callRules are the rules that look at system calls. A check returns the index of the call that breaks the rule and how,
+// or "".
+var callRules = [...]struct {
+	name  string
+	check func([]Step, []callRecord) (int, string)
+}{
+	{"opened in the root", openedInRoot},
+	{"names only", namesOnly},
+	{"no path before", noPathBefore},
+	{"no host after pivot", noHostAfterPivot},
+	{"calls as listed", callsAsListed},
+	{"mount points", mountPoints},
+	{"rendezvous paired", rendezvousPaired},
+	{"closed last", closedLast},
+}
+
+func openedInRoot(_ []Step, calls []callRecord) (int, string) {
+	for i := range calls {
+		c := &calls[i]
+		if c.way != wayOpenat2 {
+			continue
+		}
+		if c.resolve&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) == 0 {
+			return i, "openat2 of " + quote(c.path) + " is not held in the root"
+		}
+		if c.resolve&unix.RESOLVE_NO_MAGICLINKS == 0 {
+			return i, "openat2 of " + quote(c.path) + " may follow magic links"
+		}
+	}
+	return 0, ""
+}
+
+func namesOnly(_ []Step, calls []callRecord) (int, string) {
+	for i := range calls {
+		if c := &calls[i]; c.way == wayAt && (c.path == "." || c.path == ".." || strings.IndexByte(c.path, '/') >= 0) {
+			return i, quote(c.path) + " is not a name"
+		}
+	}
+	return 0, ""
+}
+
+func noHostAfterPivot(_ []Step, calls []callRecord) (int, string) {
+	changed := false
+	for i := range calls {
+		c := &calls[i]
+		// The calls that change the root are at home on both sides of the change.
+		changed = changed || c.way == wayOwn
+		if c.way == wayHost && changed {
+			return i, "walks " + quote(c.path) + " of the host after the root was changed"
+		}
+	}
+	return 0, ""
+}
+
+func noPathBefore(steps []Step, calls []callRecord) (int, string) {
+	inside := true // a process that joins a container is inside from the start
+	for _, s := range steps {
+		inside = inside && !is[interface{ changesRoot() }](s)
+	}
+	for i := range calls {
+		c := &calls[i]
+		if c.step < len(steps) && is[interface{ changesRoot() }](steps[c.step]) {
+			inside = true
+		}
+		if c.way == wayOwn && !inside {
+			return i, "walks " + quote(c.path) + " before the root is changed"
+		}
+	}
+	return 0, ""
+}
+
+// callsAsListed lists the calls with paths, by the way in which they meet them.
+func callsAsListed(_ []Step, calls []callRecord) (int, string) {
+	for i := range calls {
+		c := &calls[i]
+		ok := true
+		switch c.way {
+		case wayNone:
+			ok = takesNoPath(c.nr)
+		case wayAt:
+			switch c.nr {
+			case unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_FSPICK:
+				ok = c.path == "" // the descriptor itself
+			case unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_SYMLINKAT, unix.SYS_UNLINKAT, unix.SYS_FCHOWNAT, unix.SYS_FACCESSAT2:
+				ok = c.path != ""
+			default:
+				ok = false
+			}
+		case wayHost:
+			switch c.nr {
+			case unix.SYS_OPENAT, unix.SYS_OPEN_TREE, unix.SYS_MOUNT_SETATTR, unix.SYS_UMOUNT2, unix.SYS_MOVE_MOUNT:
+			default:
+				ok = c.nr == unix.SYS_PIVOT_ROOT && c.path == "."
+			}
+		case wayOwn:
+			switch c.nr {
+			case unix.SYS_FACCESSAT2, unix.SYS_OPENAT, unix.SYS_EXECVE:
+			case unix.SYS_CHDIR:
+				ok = c.path == "/"
+			default:
+				ok = c.nr == unix.SYS_CHROOT && c.path == "."
+			}
+		}
+		if !ok {
+			return i, fmt.Sprintf("system call %d with the path %s is not one of those allowed", c.nr, quote(c.path))
+		}
+	}
+	return 0, ""
+}
+
+// takesNoPath lists the calls that know no paths.
+func takesNoPath(nr uintptr) bool {
+	switch nr {
+	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_EXIT_GROUP,
+		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_IOCTL,
+		unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS,
+		unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_SETSID, unix.SYS_SOCKET,
+		unix.SYS_UMASK, unix.SYS_UNSHARE, unix.SYS_WRITE:
+		return true
+	}
+	return false
+}
+
+// mountPoints looks at the last walk before a mount is attached or changed. specconv knows what may be mounted on files of /proc.
+func mountPoints(steps []Step, calls []callRecord) (int, string) {
+	unsure, step := false, 0
+	for i := range calls {
+		c := &calls[i]
+		if c.step >= len(steps) || steps[c.step].phase() != phaseMounts {
+			continue
+		}
+		unsure, step = unsure && c.step == step, c.step
+		switch {
+		case c.way == wayOpenat2 && c.path != ".":
+			unsure = c.resolve&unix.RESOLVE_NO_SYMLINKS == 0 && !strings.HasPrefix(c.path, "proc/")
+		case c.way == waySend && c.resolve == MessageDestination:
+			unsure = false
+		case unsure && (c.nr == unix.SYS_MOVE_MOUNT || c.nr == unix.SYS_MOUNT_SETATTR || c.nr == unix.SYS_FSPICK):
+			return i, "links may have led to the mount point"
+		}
+	}
+	return 0, ""
+}
+
+func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
+	var said, answer, from uint64 // messages; whether one waits for an answer; whether a copy's source is sent
+	for i := range calls {
+		c := &calls[i]
+		switch c.way {
+		case waySend:
+			id := c.resolve
+			again := id == MessageCopyFrom || id == MessageCopyTo || id == MessageDestination
+			switch {
+			case answer != 0 && id != MessageChild:
+				return i, fmt.Sprintf("message %d comes where the answer to message %d is waited for", id, answer)
+			case said&(1<<id) != 0 && !again:
+				return i, fmt.Sprintf("message %d is sent twice", id)
+			case (id == MessageCopyTo) != (from != 0):
+				return i, fmt.Sprintf("message %d is half of a pair", id)
+			}
+			from = 0
+			switch id {
+			case MessageCopyFrom:
+				from = 1
+			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination:
+				answer = id
+			}
+			said |= 1 << id
+		case wayAwait:
+			if answer == 0 && calls[max(i-1, 0)].way != waySend {
+				return i, "waits for an answer to nothing"
+			}
+			answer = 0
+		default:
+			if answer != 0 || from != 0 {
+				return i, "goes on between a message and the wait for its answer"
+			}
+		}
+	}
+	if answer != 0 || from != 0 {
+		return len(calls), "a message's answer is not waited for"
+	}
+	return 0, ""
+}
+
+func closedLast(steps []Step, calls []callRecord) (int, string) {
+	for i := range calls {
+		if calls[i].nr == unix.SYS_EXECVE && calls[i].way == wayOwn && (i == 0 || calls[i-1].nr != unix.SYS_CLOSE_RANGE) {
+			return i, "descriptors are not closed right before"
+		}
+	}
+	if n := len(calls); n == 0 || calls[n-1].nr != unix.SYS_EXECVE && !is[nothingToExec](steps[len(steps)-1]) {
+		return len(calls), "does not end in an exec"
+	}
+	return 0, ""
+}
