@@ -77,7 +77,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		}
 		named = append(named, tasks...)
 	}
-	process, err := b.join(cgroup, o, named)
+	process, err := b.join(cgroup, o, named, v.dir.Unlock)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -94,16 +94,23 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 	return v.cgroup().Sub(o.Cgroup)
 }
 
-// join starts the process in the cgroup and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.NamedFile) (*Process, error) {
+// join starts the process in the cgroup and sees it through to its program. unlock lets go of the container's lock.
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.NamedFile, unlock func() error) (*Process, error) {
 	if err := b.prepare(named...); err != nil {
 		return nil, err
 	}
 	if err := o.beforeStart(); err != nil {
 		return nil, err
 	}
-	if err := b.spawn(cgroup, o.IgnorePaused); err != nil {
+	frozen, err := b.spawn(cgroup, o.IgnorePaused)
+	if err != nil {
 		return nil, err
+	}
+	if frozen {
+		// It stands still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
+		if err := unlock(); err != nil {
+			return nil, err
+		}
 	}
 	defer cgroup.Settle()
 	if err := b.converse(0); err != nil {
@@ -115,22 +122,22 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.Nam
 	return b.finish()
 }
 
-func (b *birth) spawn(cgroup *cgroups.Manager, ignorePaused bool) error {
+// spawn starts the process in the cgroup, and reports whether it is frozen.
+func (b *birth) spawn(cgroup *cgroups.Manager, ignorePaused bool) (frozen bool, err error) {
 	if ignorePaused {
-		frozen, err := cgroup.Frozen()
-		if err != nil {
-			return err
-		}
-		if frozen {
-			return cgroup.SpawnFrozen(func(fd int) (int, error) {
-				if err := b.start(fd); err != nil {
-					return 0, err
-				}
-				return b.proc.Pid, nil
-			})
+		if frozen, err = cgroup.Frozen(); err != nil {
+			return false, err
 		}
 	}
-	return cgroup.Spawn(b.start)
+	if !frozen {
+		return false, cgroup.Spawn(b.start)
+	}
+	return true, cgroup.SpawnFrozen(func(fd int) (int, error) {
+		if err := b.start(fd); err != nil {
+			return 0, err
+		}
+		return b.proc.Pid, nil
+	})
 }
 
 // joinOf returns how to get into the container: which namespaces are its own.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,7 @@ func cgroupFolders(t *testing.T, pid int) map[string]string {
 func TestPaused(t *testing.T) {
 	harness.OrlopOnly(t, "this runc has no --ignore-paused")
 	b := harness.New(t)
-	b.Up()
+	pid := b.Up(harness.Sh("echo up; exec sleep 1000"))
 	b.Fails("not paused", "resume", b.ID)
 	b.OK("pause", b.ID)
 	b.Status("paused")
@@ -43,20 +44,49 @@ func TestPaused(t *testing.T) {
 	b.Fails("container still running", "delete", b.ID)
 
 	lines := b.Lines()
-	c := b.Cmd("exec", "--ignore-paused", b.ID, "echo", "in")
-	c.Stdout = lines.Writer
+	c := b.Cmd("exec", "--ignore-paused", b.ID, "sh", "-c", "read line; echo in")
+	in, write, err := os.Pipe()
+	must(t, err)
+	defer write.Close()
+	c.Stdin, c.Stdout = in, lines.Writer
 	p := c.Start()
 	lines.Writer.Close()
+	in.Close()
+	waitMembers(t, pid, 2)
+	b.Status("paused")
 	b.OK("resume", b.ID)
 	b.Status("running")
+	write.Close()
 	p.Wait().OK(b)
 	if line := lines.Next(); line != "in" {
 		t.Errorf("got %q", line)
 	}
 
 	b.OK("pause", b.ID)
+	p = b.Cmd("exec", "--ignore-paused", b.ID, "sleep", "1000").Start()
+	waitMembers(t, pid, 2)
 	b.OK("delete", "--force", b.ID)
+	if r := p.Wait(); r.Status == 0 {
+		t.Errorf("exec: %+v", r)
+	}
 	b.CheckClean()
+}
+
+// waitMembers waits until the cgroups of a process have this many processes, by the freezer or v2's.
+func waitMembers(t *testing.T, pid, want int) {
+	t.Helper()
+	folders := cgroupFolders(t, pid)
+	folder, ok := folders["freezer"]
+	if !ok {
+		folder = folders[""]
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for strings.Count(read(t, filepath.Join(folder, "cgroup.procs")), "\n") != want {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not %d processes", folder, want)
+		}
+		time.Sleep(2 * time.Millisecond) // v1 tells nobody of new members
+	}
 }
 
 // TestKillPaused: a signal reaches a paused container's process when it is resumed, and SIGKILL at once.
