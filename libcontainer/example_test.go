@@ -16,7 +16,7 @@ import (
 )
 
 // makeBundle makes a bundle whose root file system holds busybox and nothing else. The examples need root, and busybox.
-func makeBundle(change func(*specs.Spec)) string {
+func makeBundle(change func(*specs.Spec), more ...func(dir string, s *specs.Spec)) string {
 	dir, err := os.MkdirTemp("", "orlop-example-")
 	if err != nil {
 		log.Fatal(err)
@@ -39,6 +39,9 @@ func makeBundle(change func(*specs.Spec)) string {
 	spec.Process.Terminal = false
 	spec.Linux.CgroupsPath = "/" + filepath.Base(dir)
 	change(spec)
+	for _, change := range more {
+		change(dir, spec)
+	}
 	config, err := json.Marshal(spec)
 	if err != nil {
 		log.Fatal(err)

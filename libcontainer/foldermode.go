@@ -1,0 +1,83 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
+)
+
+// folderModes returns the permission bits of the folders that mounts of tmpfs without a mode of their own will cover, nil when there are
+// no such mounts.
+func folderModes(b *specconv.Bundle) ([]uint32, error) {
+	var modes []uint32
+	for i := range b.Mounts {
+		m := &b.Mounts[i]
+		if m.Type != "tmpfs" || m.Bind || m.Remount || slices.ContainsFunc(m.Data, isMode) {
+			continue
+		}
+		root, path := uncovered(b, i)
+		if root == "" {
+			continue
+		}
+		mode, err := modeIn(root, path)
+		if err != nil {
+			return nil, fmt.Errorf("mounts[%d].destination: %w", m.Index, err)
+		}
+		if modes == nil {
+			modes = make([]uint32, len(b.Mounts))
+		}
+		modes[i] = mode
+	}
+	return modes, nil
+}
+
+func isMode(option string) bool { return strings.HasPrefix(option, "mode=") }
+
+// uncovered returns where the folder lies that mount i will cover: in the root file system, or in the source of an earlier bind mount.
+// It returns "" for a folder of an earlier mount that is not made yet.
+func uncovered(b *specconv.Bundle, i int) (root, path string) {
+	root, path = b.Rootfs, b.Mounts[i].Destination
+	for j := range i {
+		m := &b.Mounts[j]
+		rest, below := strings.CutPrefix(b.Mounts[i].Destination, strings.TrimSuffix(m.Destination, "/"))
+		if m.Remount || !below || rest != "" && rest[0] != '/' {
+			continue
+		}
+		root, path = "", rest
+		if m.Bind {
+			root = m.Source
+		}
+	}
+	return root, path
+}
+
+// modeIn returns the permission bits of a folder below root, 0 when there is none. What root holds is hostile.
+func modeIn(root, path string) (uint32, error) {
+	dir, err := os.OpenFile(root, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer dir.Close()
+	fd, err := unix.Openat2(int(dir.Fd()), "./"+path, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EAGAIN):
+		return 0, nil // the mount itself will tell of what cannot be
+	case err != nil:
+		return 0, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return st.Mode & 0o7777, nil
+}
