@@ -131,6 +131,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	if err != nil {
 		return err
 	}
+	facts.Streams = foreignStreams(c.bundle.Spec.Process, &c.options.Streams)
 	c.steps, err = setup.Container(c.bundle, setup.Options{
 		ID:           c.id,
 		StartSocket:  !c.direct,

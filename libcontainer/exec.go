@@ -57,6 +57,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	facts.Streams = foreignStreams(p, &o.Streams)
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {
 		return nil, err

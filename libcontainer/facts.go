@@ -68,6 +68,22 @@ func lastCap() uint {
 	return last
 }
 
+// foreignStreams tells which standard streams do not belong to the user of a process, for whom they are opened by the caller.
+func foreignStreams(p *specs.Process, s *Streams) (foreign [3]bool) {
+	if p == nil || p.Terminal {
+		return foreign
+	}
+	for i, f := range [...]*os.File{s.Stdin, s.Stdout, s.Stderr} {
+		var st unix.Stat_t
+		if f == nil || unix.Fstat(int(f.Fd()), &st) != nil {
+			continue
+		}
+		null := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+		foreign[i] = !null && st.Uid != p.User.UID
+	}
+	return foreign
+}
+
 // permitted returns the capabilities of the calling process: it cannot grant others.
 func permitted() (uint64, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

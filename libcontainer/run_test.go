@@ -1,12 +1,14 @@
 package libcontainer_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
@@ -75,4 +77,80 @@ func TestTmpfsMode(t *testing.T) {
 	if out != "750\n1777\n711\n" {
 		t.Errorf("modes are %q", out)
 	}
+}
+
+// TestStreamsOwner: standard streams belong to the process's user, who may open them again.
+func TestStreamsOwner(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	out := runScript(t, "echo one; echo two >/proc/self/fd/1; echo three >>/dev/stderr", func(_ string, s *specs.Spec, o *libcontainer.CreateOptions) {
+		s.Process.User.UID, s.Process.User.GID = 1000, 1001
+		o.Stdin, o.Stderr = null, file
+	})
+	if out != "one\ntwo\n" {
+		t.Errorf("stdout is %q", out)
+	}
+	if got, err := os.ReadFile(file.Name()); err != nil || string(got) != "three\n" {
+		t.Errorf("stderr is %q, %v", got, err)
+	}
+	for f, want := range map[*os.File]uint32{file: 1000, null: 0} {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Uid != want || st.Gid != 0 {
+			t.Errorf("%s belongs to %d:%d, %v; want %d:0", f.Name(), st.Uid, st.Gid, err, want)
+		}
+	}
+}
+
+// TestExecStreamsOwner is the same for a process that joins, of another user.
+func TestExecStreamsOwner(t *testing.T) {
+	needsRoot(t)
+	dir := makeBundle(func(s *specs.Spec) { s.Process.Args = []string{"busybox", "sleep", "1000"} })
+	defer os.RemoveAll(dir)
+	bundle, err := specconv.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := (&libcontainer.Runtime{Root: filepath.Join(dir, "state")}).Run("test", bundle, libcontainer.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(c.Kill(unix.SIGKILL), reap(c.Process()), c.Delete()); err != nil {
+			t.Error(err)
+		}
+	}()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	process, err := c.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process.User.UID = 1002
+	process.Args = []string{"sh", "-c", "echo again >/proc/self/fd/1"}
+	p, err := c.Exec(process, libcontainer.ExecOptions{Streams: libcontainer.Streams{Stdout: w}})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	out, err := io.ReadAll(r)
+	if err := errors.Join(err, reap(p)); err != nil || string(out) != "again\n" {
+		t.Errorf("output %q, %v", out, err)
+	}
+}
+
+func reap(p *libcontainer.Process) error {
+	_, err := p.Wait()
+	return err
 }

@@ -90,6 +90,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)
 	b.umaskStep(p)
+	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
 	b.credentialSteps(p)
 	b.programSteps(p, o)
@@ -229,6 +230,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, personality *specs.L
 		b.add("linux.personality", setPersonality{personality.Domain})
 	}
 	b.umaskStep(p)
+	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
 	b.credentialSteps(p)
 	if len(p.Args) > 0 {

@@ -18,6 +18,8 @@ type Facts struct {
 	Cgroup CgroupFacts
 	// Home is the home folder of process.user.uid in the root file system's /etc/passwd, "" if there is none.
 	Home string
+	// Streams tells which of the standard streams do not belong to process.user.uid, and are no null device.
+	Streams [3]bool
 	// RootParent is the mount point on the host that holds the root file system. It matters for rootfsPropagation "shared".
 	RootParent string
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:

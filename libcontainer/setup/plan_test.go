@@ -86,7 +86,7 @@ func TestPlans(t *testing.T) {
 		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web"}, v1Facts()},
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2},
 			Facts{LastCap: 30, Grantable: 1<<29 - 1, Home: "/home/web", RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
-		{"no-mount-namespace", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"},"process":{"args":["/bin/sh"],"cwd":"/"},"linux":{}}`), Options{}, Facts{}},
+		{"no-mount-namespace", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"},"process":{"args":["/bin/sh"],"cwd":"/"},"linux":{}}`), Options{}, Facts{Streams: [3]bool{false, true, true}}},
 		{"no-process", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"}}`), Options{StartSocket: true}, Facts{}},
 	}
 	for _, tc := range cases {
