@@ -66,16 +66,11 @@ func (p *program) sizeTerminal(process *specs.Process) {
 }
 
 // Go takes 0.03 ms and four switches between threads to catch a signal, so all of them would take longer than a short program runs.
-// They are caught in three parts.
+// They are caught in two parts.
 
-// ending returns the signals that a caller ends a program with: caught before the process is started.
+// ending returns the signals whose default is to end a program and that people send: caught before the process is started.
 func ending() []os.Signal {
-	return []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
-}
-
-// telling returns the signals that tell a program something and whose default is to end it: caught as soon as the process is there.
-func telling() []os.Signal {
-	return []os.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM}
+	return []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
 }
 
 // settled is how long the process runs before all other signals are caught.
@@ -102,7 +97,6 @@ func forwarded() []os.Signal {
 
 // forward passes signals on to the process, for as long as the program runs.
 func (f *foreground) forward(process *libcontainer.Process) {
-	signal.Notify(f.signals, telling()...)
 	rest := time.After(settled)
 	for {
 		select {

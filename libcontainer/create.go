@@ -189,6 +189,8 @@ func (c *creation) reserve() (err error) {
 		Terminal:    spec.Process != nil && spec.Process.Terminal,
 		Annotations: spec.Annotations,
 		CgroupPaths: c.cgroup.Paths(),
+		// Before there can be processes of the container's in it: a delete after a killed create must not end those of others.
+		SharedCgroup: c.cgroup.Exists(),
 	}
 	for _, n := range c.bundle.Namespaces {
 		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
@@ -207,9 +209,11 @@ func (c *creation) makeCgroup() error {
 	if !c.cgroup.Reused() {
 		return nil
 	}
-	c.rec.SharedCgroup = true
-	if err := c.dir.Write(c.rec); err != nil {
-		return err
+	if !c.rec.SharedCgroup { // another create has made it meanwhile
+		c.rec.SharedCgroup = true
+		if err := c.dir.Write(c.rec); err != nil {
+			return err
+		}
 	}
 	empty, err := c.cgroup.Empty()
 	if err == nil && !empty {

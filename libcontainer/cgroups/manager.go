@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
@@ -112,6 +114,17 @@ func Load(layout Layout, paths map[string]string) *Manager {
 	}
 	m.order()
 	return m
+}
+
+// Exists reports whether the cgroup, or a part of it, is there.
+func (m *Manager) Exists() bool {
+	found := false
+	m.all(func(f *folder) error {
+		var st unix.Stat_t
+		found = found || unix.Stat(f.dir, &st) == nil
+		return nil
+	})
+	return found
 }
 
 // JoinMemoryLater makes Spawn leave out the v1 memory hierarchy, which the process then joins itself by writing "0" to what MemoryTasks
