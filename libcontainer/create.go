@@ -143,27 +143,23 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	return err
 }
 
-// prepare does all that comes before the process, at the same time where one thing does not need the other:
-//
-//	forker       new namespaces, then facts, plan, program
-//	this thread  state folder and record, then the cgroup
-//
-// and then what needs both: the descriptors and the sealed image. (A third thread was tried and is no gain: it takes as long to start as it
-// saves.)
+// prepare does all that comes before the process. The forker, which makes namespaces meanwhile, takes about as long: a third thread was
+// tried, and is no gain.
 func (c *creation) prepare(layout cgroups.Layout) error {
-	planned := make(chan error, 1)
-	c.forker.run(func() { planned <- c.conceive(layout) })
-	err := c.reserve()
+	err := c.conceive(layout)
+	if err == nil {
+		err = c.reserve()
+	}
 	if err == nil {
 		err = c.makeCgroup()
 	}
-	// Nothing is undone while the other thread works.
-	if err = cmp.Or(err, <-planned, <-c.forker.ready); err != nil {
-		return err
+	if err == nil {
+		err = c.makeBirth()
 	}
-	return c.makeBirth()
+	return cmp.Or(err, <-c.forker.ready)
 }
 
+// conceive plans what the process is to do.
 func (c *creation) conceive(layout cgroups.Layout) (err error) {
 	if err := c.plan(layout); err != nil {
 		return err
