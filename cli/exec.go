@@ -73,11 +73,6 @@ func refuseExec(c *cli.Context) error {
 }
 
 func (p *program) execProcess(c *cli.Context) error {
-	detach := c.Bool("detach")
-	var f *foreground
-	if !detach {
-		f = newForeground(p, !c.Bool("no-subreaper"))
-	}
 	container, err := p.container(c)
 	if err != nil {
 		return err
@@ -86,6 +81,7 @@ func (p *program) execProcess(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	detach := c.Bool("detach")
 	o := libcontainer.ExecOptions{IgnorePaused: c.Bool("ignore-paused"), Cgroup: c.String("cgroup")}
 	if o.Streams, err = p.streams(c, process.Terminal, detach); err != nil {
 		return err
@@ -100,6 +96,7 @@ func (p *program) execProcess(c *cli.Context) error {
 		_, err := container.Exec(process, o)
 		return err
 	}
+	f := newForeground(p, !c.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(process)
 	started, err := container.Exec(process, o)

@@ -26,23 +26,15 @@ type foreground struct {
 	program *program
 	reaper  bool
 	signals chan os.Signal
-	caught  chan struct{} // closed when the signals of ending are caught
 }
 
-// newForeground begins to catch the signals that usually end a program, beside other work; ready is to be called before the process is
-// started, so that none of them is lost that comes meanwhile.
 func newForeground(p *program, reaper bool) *foreground {
-	f := &foreground{program: p, reaper: reaper, signals: make(chan os.Signal, signalRoom), caught: make(chan struct{})}
-	go func() {
-		defer close(f.caught)
-		signal.Notify(f.signals, ending()...)
-	}()
-	return f
+	return &foreground{program: p, reaper: reaper, signals: make(chan os.Signal, signalRoom)}
 }
 
-// ready returns when those signals are caught.
+// ready is called before the process is started: no signal is lost from then on that usually ends a program.
 func (f *foreground) ready() error {
-	<-f.caught
+	signal.Notify(f.signals, ending()...)
 	if !f.reaper {
 		return nil
 	}

@@ -28,15 +28,11 @@ func (p *program) runContainer(c *cli.Context) error {
 	if err := oneID(c); err != nil {
 		return err
 	}
-	detach := c.Bool("detach")
-	var f *foreground
-	if !detach {
-		f = newForeground(p, !c.Bool("no-subreaper"))
-	}
 	b, err := p.loadBundle(c)
 	if err != nil {
 		return err
 	}
+	detach := c.Bool("detach")
 	o, err := p.createOptions(c, b, detach)
 	if err != nil {
 		return err
@@ -46,7 +42,7 @@ func (p *program) runContainer(c *cli.Context) error {
 		_, err := p.runtime().Run(id, b, o)
 		return err
 	}
-	return p.runForeground(f, c.Bool("keep"), id, b, o)
+	return p.runForeground(newForeground(p, !c.Bool("no-subreaper")), c.Bool("keep"), id, b, o)
 }
 
 func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {

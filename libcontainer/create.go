@@ -82,16 +82,13 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
-	c.forker = newForker(c.bundle)
+	c.forker = newForker(c.bundle, c.options.beforeStart)
 	defer c.forker.end()
 	layout, err := c.place()
 	if err != nil {
 		return nil, err
 	}
 	if err := c.prepare(layout); err != nil {
-		return nil, err
-	}
-	if err := c.options.beforeStart(); err != nil {
 		return nil, err
 	}
 	if err := c.cgroup.SpawnOn(c.forker.run, c.birth.start); err != nil {

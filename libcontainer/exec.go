@@ -39,6 +39,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
+	o.BeforeStart = o.beside()
 	container, err := v.pidfd()
 	if err != nil {
 		return nil, err

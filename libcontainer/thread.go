@@ -15,17 +15,18 @@ import (
 // while the container is planned and its cgroup made, and the process inherits them. The thread ends with its work, so that nothing
 // else ever runs there.
 type forker struct {
-	flags uintptr // the namespaces (CLONE_NEW*) that it enters
+	flags uintptr      // the namespaces (CLONE_NEW*) that it enters
+	then  func() error // what it does after that
 	work  chan func()
-	ready chan error
+	ready chan error // takes the outcome of both
 }
 
 // inherited are the types of namespaces that the process inherits when they are new and the runtime's own user namespace owns them.
 var inherited = [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace}
 
-// newForker starts the thread for a bundle's process. It must be ended.
-func newForker(b *specconv.Bundle) *forker {
-	f := &forker{work: make(chan func(), 2), ready: make(chan error, 1)}
+// newForker starts the thread for a bundle's process. It must be ended. then is done there, beside other work, before the process.
+func newForker(b *specconv.Bundle, then func() error) *forker {
+	f := &forker{then: then, work: make(chan func()), ready: make(chan error, 1)}
 	if _, ok := b.Namespace(specs.UserNamespace); !ok {
 		for _, t := range inherited {
 			if n, ok := b.Namespace(t); ok && n.Path == "" {
@@ -51,19 +52,22 @@ func (f *forker) loop() {
 		runtime.UnlockOSThread()
 		return
 	}
-	var err error
-	if f.flags != 0 {
-		if err = unix.Unshare(int(f.flags)); err != nil {
-			err = fmt.Errorf("make the container's namespaces: unshare: %w", err)
-		}
-	}
-	f.ready <- err
+	f.ready <- f.prepare()
 	for do := range f.work {
 		do()
 	}
 }
 
-// run has the thread do something after what it has to do already, and does not wait for it.
+func (f *forker) prepare() error {
+	if f.flags != 0 {
+		if err := unix.Unshare(int(f.flags)); err != nil {
+			return fmt.Errorf("make the container's namespaces: unshare: %w", err)
+		}
+	}
+	return f.then()
+}
+
+// run has the thread do something, and does not wait for it.
 func (f *forker) run(do func()) { f.work <- do }
 
 // end ends the thread when it has done its work.
