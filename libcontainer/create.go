@@ -116,10 +116,14 @@ func (c *creation) place() (cgroups.Layout, error) {
 	if c.bundle.Spec.Linux != nil {
 		cgroupsPath = c.bundle.Spec.Linux.CgroupsPath
 	}
-	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err == nil {
+	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
+		return layout, err
+	}
+	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
+	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
-	return layout, err
+	return layout, nil
 }
 
 // plan works out what the process is to do.

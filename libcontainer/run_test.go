@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -153,4 +154,19 @@ func TestExecStreamsOwner(t *testing.T) {
 func reap(p *libcontainer.Process) error {
 	_, err := p.Wait()
 	return err
+}
+
+// TestCgroupNamespace: the container's own cgroups are the roots of its cgroup namespace, in all hierarchies.
+func TestCgroupNamespace(t *testing.T) {
+	out := runScript(t, "busybox cat /proc/self/cgroup", func(_ string, s *specs.Spec, _ *libcontainer.CreateOptions) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	})
+	for line := range strings.Lines(out) {
+		if !strings.HasSuffix(line, ":/\n") {
+			t.Errorf("the container is in %s", line)
+		}
+	}
+	if out == "" {
+		t.Error("the container is in no cgroup")
+	}
 }

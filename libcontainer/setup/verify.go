@@ -12,6 +12,7 @@ import (
 //	isolate first        the process isolates itself before all else, once
 //	phases in order      the steps' phases never go backwards
 //	user namespace first a user namespace is joined before all others, and a PID namespace after them
+//	cgroups first        a cgroup namespace is only made by a process that is in all of its cgroups
 //	one root             the root is opened once, before anything is looked up in it, and changed once, if it is not the process's own
 //	credentials dropped  a container's program is only executed after bounding set, user, capabilities and ambient set
 //	                     were set, each once, in this order; a hook's after all of them or none
@@ -73,6 +74,7 @@ var stepRules = [...]struct {
 	{"isolate first", isolateFirst},
 	{"phases in order", phasesInOrder},
 	{"user namespace first", userNamespaceFirst},
+	{"cgroups first", cgroupsFirst},
 	{"one root", oneRoot},
 	{"credentials dropped", credentialsDropped},
 	{"masks prepared", masksPrepared},
@@ -122,6 +124,17 @@ func userNamespaceFirst(steps []Step) (int, string) {
 				return i, "is there twice"
 			}
 			cloned = true
+		}
+	}
+	return 0, ""
+}
+
+func cgroupsFirst(steps []Step) (int, string) {
+	namespace := false
+	for i, s := range steps {
+		namespace = namespace || is[newCgroupNamespace](s)
+		if namespace && is[joinMemory](s) {
+			return i, "the namespace shows the cgroup that the process was in before"
 		}
 	}
 	return 0, ""

@@ -78,6 +78,10 @@ func TestRules(t *testing.T) {
 			insert(p, 1, cloneIntoPID{})
 			insert(p, 2, cloneIntoPID{})
 		}},
+		{"cgroup after its namespace", "cgroups first", func(t *testing.T, p *Plan) {
+			insert(p, 1, newCgroupNamespace{})
+			insert(p, index[hold](t, p), joinMemory{})
+		}},
 		{"no root", "one root", func(t *testing.T, p *Plan) { remove(p, index[bindRoot](t, p)) }},
 		{"two roots", "one root", func(t *testing.T, p *Plan) { insert(p, index[bindRoot](t, p), openRoot{"/"}) }},
 		{"no pivot", "one root", func(t *testing.T, p *Plan) { remove(p, index[pivot](t, p)) }},
