@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -49,6 +50,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	join.Domain = domainOf(v.rec.Pid)
 	named, release, err := joinFiles(join, v.rec.Pid, container)
 	if err != nil {
 		return nil, err
@@ -154,6 +156,21 @@ func joinOf(rec *state.Record) (setup.Join, error) {
 	}
 	j.Chroot = j.Namespaces&unix.CLONE_NEWNS == 0
 	return j, nil
+}
+
+// domainOf returns the execution domain of a container's process. It has it from its configuration, and processes that join
+// are to be of the same architecture. A runtime that may not look at it leaves its own.
+func domainOf(pid int) specs.LinuxPersonalityDomain {
+	const mask, perLinux32 = 0xff, 0x8 // include/uapi/linux/personality.h
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/personality")
+	if err != nil {
+		return ""
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 16, 32)
+	if err != nil || n&mask != perLinux32 {
+		return ""
+	}
+	return specs.PerLinux32
 }
 
 // joinFiles opens the descriptors that a joining process gets. The caller calls release when it has them.

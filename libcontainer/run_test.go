@@ -112,8 +112,32 @@ func TestStreamsOwner(t *testing.T) {
 
 // TestExecStreamsOwner is the same for a process that joins, of another user.
 func TestExecStreamsOwner(t *testing.T) {
+	out := execScript(t, "echo again >/proc/self/fd/1", func(*specs.Spec) {}, func(p *specs.Process) { p.User.UID = 1002 })
+	if out != "again\n" {
+		t.Errorf("output %q", out)
+	}
+}
+
+// TestExecPersonality: a process that joins has the container's execution domain.
+func TestExecPersonality(t *testing.T) {
+	for domain, want := range map[specs.LinuxPersonalityDomain]string{specs.PerLinux32: "00000008\n", specs.PerLinux: "00000000\n"} {
+		out := execScript(t, "busybox cat /proc/self/personality", func(s *specs.Spec) {
+			s.Linux.Personality = &specs.LinuxPersonality{Domain: domain}
+		}, func(*specs.Process) {})
+		if out != want {
+			t.Errorf("%s: personality is %q", domain, out)
+		}
+	}
+}
+
+// execScript runs a container and in it a shell with a script, and returns that one's output.
+func execScript(t *testing.T, script string, container func(*specs.Spec), change func(*specs.Process)) string {
+	t.Helper()
 	needsRoot(t)
-	dir := makeBundle(func(s *specs.Spec) { s.Process.Args = []string{"busybox", "sleep", "1000"} })
+	dir := makeBundle(func(s *specs.Spec) {
+		s.Process.Args = []string{"busybox", "sleep", "1000"}
+		container(s)
+	})
 	defer os.RemoveAll(dir)
 	bundle, err := specconv.Load(dir)
 	if err != nil {
@@ -137,8 +161,8 @@ func TestExecStreamsOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	process.User.UID = 1002
-	process.Args = []string{"sh", "-c", "echo again >/proc/self/fd/1"}
+	process.Args = []string{"sh", "-c", script}
+	change(process)
 	p, err := c.Exec(process, libcontainer.ExecOptions{Streams: libcontainer.Streams{Stdout: w}})
 	w.Close()
 	if err != nil {
@@ -146,9 +170,10 @@ func TestExecStreamsOwner(t *testing.T) {
 	}
 	defer p.Close()
 	out, err := io.ReadAll(r)
-	if err := errors.Join(err, reap(p)); err != nil || string(out) != "again\n" {
-		t.Errorf("output %q, %v", out, err)
+	if err := errors.Join(err, reap(p)); err != nil {
+		t.Error(err)
 	}
+	return string(out)
 }
 
 func reap(p *libcontainer.Process) error {

@@ -89,6 +89,9 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	}
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)
+	if j.Domain != "" {
+		b.add("linux.personality", setPersonality{j.Domain})
+	}
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)

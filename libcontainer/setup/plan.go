@@ -4,6 +4,8 @@
 package setup
 
 import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/nsenter"
 )
 
@@ -132,6 +134,8 @@ type Join struct {
 	// Chroot is set for a container without a mount namespace: the process changes its root to the folder
 	// that is passed as RootOfContainer.
 	Chroot bool
+	// Domain is the execution domain of the container's process (linux.personality), "" for the runtime's.
+	Domain specs.LinuxPersonalityDomain
 }
 
 // RootOfContainer is the root folder of a container without a mount namespace.
