@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
@@ -98,14 +97,14 @@ func (b *birth) origin(d setup.Descriptor) string {
 	return ""
 }
 
-// memoryTasks opens what the process joins the memory cgroup by.
-func (b *birth) memoryTasks(cgroup *cgroups.Manager) ([]nsenter.NamedFile, error) {
-	f, err := cgroup.MemoryTasks()
+// tasks opens what the process joins a cgroup by.
+func (b *birth) tasks(name nsenter.FD, open func() (*os.File, error)) (nsenter.NamedFile, error) {
+	f, err := open()
 	if err != nil {
-		return nil, fmt.Errorf("join the memory cgroup: %w", err)
+		return nsenter.NamedFile{}, fmt.Errorf("%s: %w", name, err)
 	}
 	b.owned = append(b.owned, f)
-	return []nsenter.NamedFile{{Name: string(setup.MemoryTasks), File: f}}, nil
+	return nsenter.NamedFile{Name: string(name), File: f}, nil
 }
 
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process

@@ -225,9 +225,11 @@ func (c *creation) makeBirth() (err error) {
 	c.birth.here = c.forker.flags
 	var extra []nsenter.NamedFile
 	if c.joinMemory {
-		if extra, err = c.birth.memoryTasks(c.cgroup); err != nil {
+		tasks, err := c.birth.tasks(setup.MemoryTasks, c.cgroup.MemoryTasks)
+		if err != nil {
 			return err
 		}
+		extra = append(extra, tasks)
 	}
 	if !c.direct {
 		// The container's process is to be the only one that holds it, once that is there.

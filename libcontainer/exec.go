@@ -65,8 +65,14 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	joinMemory := cgroup.JoinMemoryLater()
-	plan, err := setup.Exec(p, join, setup.Options{ID: v.rec.ID, Inherit: len(o.Files), JoinMemory: joinMemory}, facts)
+	frozen := false
+	if o.IgnorePaused {
+		if frozen, err = cgroup.Frozen(); err != nil {
+			return nil, err
+		}
+	}
+	options := setup.Options{ID: v.rec.ID, Inherit: len(o.Files), JoinMemory: cgroup.JoinMemoryLater(), JoinFreezer: frozen}
+	plan, err := setup.Exec(p, join, options, facts)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +80,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if joinMemory {
-		tasks, err := b.memoryTasks(cgroup)
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, tasks...)
-	}
-	process, err := b.join(cgroup, o, named, v.dir.Unlock)
+	process, err := b.join(cgroup, o, options, named, v.dir.Unlock)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -99,22 +98,25 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 }
 
 // join starts the process in the cgroup and sees it through to its program. unlock lets go of the container's lock.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.NamedFile, unlock func() error) (*Process, error) {
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, unlock func() error) (*Process, error) {
+	named, err := b.lateCgroups(cgroup, how, named)
+	if err != nil {
+		return nil, err
+	}
 	if err := b.prepare(named...); err != nil {
 		return nil, err
 	}
 	if err := o.beforeStart(); err != nil {
 		return nil, err
 	}
-	frozen, err := b.spawn(cgroup, o.IgnorePaused)
+	if !how.JoinFreezer {
+		err = cgroup.Spawn(b.start)
+	} else if err = cgroup.SpawnFrozen(b.start); err == nil {
+		// It will stand still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
+		err = unlock()
+	}
 	if err != nil {
 		return nil, err
-	}
-	if frozen {
-		// It stands still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
-		if err := unlock(); err != nil {
-			return nil, err
-		}
 	}
 	defer cgroup.Settle()
 	if err := b.converse(0); err != nil {
@@ -126,22 +128,23 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, named []nsenter.Nam
 	return b.finish()
 }
 
-// spawn starts the process in the cgroup, and reports whether it is frozen.
-func (b *birth) spawn(cgroup *cgroups.Manager, ignorePaused bool) (frozen bool, err error) {
-	if ignorePaused {
-		if frozen, err = cgroup.Frozen(); err != nil {
-			return false, err
+// lateCgroups adds the files by which the process joins the cgroups that it is not born in.
+func (b *birth) lateCgroups(cgroup *cgroups.Manager, how setup.Options, named []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
+	if how.JoinMemory {
+		f, err := b.tasks(setup.MemoryTasks, cgroup.MemoryTasks)
+		if err != nil {
+			return nil, err
 		}
+		named = append(named, f)
 	}
-	if !frozen {
-		return false, cgroup.Spawn(b.start)
-	}
-	return true, cgroup.SpawnFrozen(func(fd int) (int, error) {
-		if err := b.start(fd); err != nil {
-			return 0, err
+	if how.JoinFreezer {
+		f, err := b.tasks(setup.FreezerTasks, cgroup.FreezerTasks)
+		if err != nil {
+			return nil, err
 		}
-		return b.proc.Pid, nil
-	})
+		named = append(named, f)
+	}
+	return named, nil
 }
 
 // joinOf returns how to get into the container: which namespaces are its own.

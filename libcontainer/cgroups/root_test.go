@@ -476,10 +476,17 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("Create: error %v", err)
 	}
 	var late int
-	fork := forkExec(&late, "/bin/sleep", "60")
-	if err := m.SpawnFrozen(func(fd int) (int, error) { err := fork(fd); return late, err }); err != nil {
+	tasks, err := m.FreezerTasks()
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer tasks.Close()
+	if err := m.SpawnFrozen(forkExec(&late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 60")); err != nil {
+		t.Fatal(err)
+	}
+	waitTest(t, "the process to join the freezer", func() bool {
+		return strings.Count(cgroupsOf(t, strconv.Itoa(late)), testID(t)) == strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t))
+	})
 	if strings.Count(cgroupsOf(t, strconv.Itoa(late)), testID(t)) != strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) {
 		t.Errorf("not in all hierarchies:\n%s", cgroupsOf(t, strconv.Itoa(late)))
 	}

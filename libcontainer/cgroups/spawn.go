@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -43,29 +44,17 @@ func (m *Manager) SpawnOn(run func(do func()), fork func(unifiedFD int) error) e
 }
 
 // SpawnFrozen is Spawn for a paused container (exec --ignore-paused): the process is born outside of the freezer, so that
-// neither the forking thread nor the process between fork and exec stops, and is moved into it when fork has
-// returned its pid. That move waits for an RCU grace period.
-func (m *Manager) SpawnFrozen(fork func(unifiedFD int) (pid int, err error)) error {
-	pid := 0
-	err := m.spawn(nil, func(unifiedFD int) (err error) {
-		pid, err = fork(unifiedFD)
-		return err
-	}, true)
-	if err != nil {
-		return err
-	}
-	dir := m.unified.dir
+// neither the forking thread nor the process between fork and exec stops. It has to join that itself, right before it executes its program,
+// by writing "0" to what FreezerTasks gives.
+func (m *Manager) SpawnFrozen(fork func(unifiedFD int) error) error { return m.spawn(nil, fork, true) }
+
+// FreezerTasks opens the file by which a process joins the cgroup that Freeze freezes.
+func (m *Manager) FreezerTasks() (*os.File, error) {
+	file := m.unified.dir + "/cgroup.procs"
 	if f := m.v1("freezer"); f != nil {
-		dir = f.dir
+		file = f.dir + "/tasks"
 	}
-	if dir == "" {
-		return nil
-	}
-	file := dir + "/cgroup.procs"
-	if err := writeFile(file, itoa(int64(pid))); err != nil && err != unix.ESRCH {
-		return fmt.Errorf("write %d to %s: %w", pid, file, err)
-	}
-	return nil
+	return os.OpenFile(file, os.O_WRONLY, 0)
 }
 
 func (m *Manager) spawn(run func(do func()), fork func(unifiedFD int) error, outsideFreezer bool) error {

@@ -254,6 +254,9 @@ func (b *builder) programSteps(p *specs.Process, o Options) {
 	if o.JoinMemory {
 		b.add("", joinMemory{})
 	}
+	if o.JoinFreezer {
+		b.add("", joinFreezer{})
+	}
 	b.execSteps(p)
 }
 

@@ -113,6 +113,28 @@ func openFlags(kind destinationKind) uint64 {
 	return unix.O_DIRECTORY
 }
 
+// tryOpen appends what opens a path of the container, for those who have to tell apart more errors than open does. It is tried several
+// times, because of EAGAIN: something was moved while the kernel walked up from a folder, which it does for no path of the kernel's own.
+// The last try is returned, for its errors; the others go on at the label, which the caller places.
+func (l *lowering) tryOpen(to nsenter.Reg, path string, flags uint64) (last *nsenter.Op, opened nsenter.Label) {
+	const tries = 4
+	opened = l.prog.NewLabel()
+	if path != "/" && !kernelPath(path) {
+		for range tries {
+			next := l.prog.NewLabel()
+			l.openat2(l.root, rel(path), flags, 0, inRoot).Result(to).OnError(next)
+			l.prog.Jump(opened)
+			l.prog.Place(next)
+		}
+	}
+	return l.openat2(l.root, rel(path), flags, 0, inRoot).Result(to), opened
+}
+
+// kernelPath reports whether a path belongs to procfs or sysfs, whose links lead nowhere but down.
+func kernelPath(p string) bool {
+	return len(p) > 6 && p[:6] == "/proc/" || len(p) > 5 && p[:5] == "/sys/"
+}
+
 // makePath appends what makes the missing parts of a path one by one. Each folder is opened from the root before something is made
 // in it, and a name is made in an open folder, where nothing is followed: whatever is moved or swapped meanwhile, what is
 // made lies inside the root.

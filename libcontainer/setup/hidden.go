@@ -25,27 +25,12 @@ func (r readOnlyPath) lower(l *lowering) {
 	l.prog.Place(missing)
 }
 
-// openIfThere appends what opens a path of the container, or goes on at the label if it is missing. The error of the last try counts.
-// EAGAIN means that something was moved while the kernel walked up from a folder, which it does for no path of the kernel's own; a
-// hostile neighbour who moves folders without end in a volume makes the container fail, but not go unmasked.
+// openIfThere appends what opens a path of the container, or goes on at the label if it is missing. A hostile neighbour who moves folders
+// without end in a volume makes the container fail, but not go unmasked.
 func (l *lowering) openIfThere(to nsenter.Reg, path string, missing nsenter.Label) {
-	const tries = 4
-	opened := l.prog.NewLabel()
-	if !kernelPath(path) {
-		for range tries {
-			next := l.prog.NewLabel()
-			l.openat2(l.root, rel(path), unix.O_PATH, 0, inRoot).Result(to).OnError(next)
-			l.prog.Jump(opened)
-			l.prog.Place(next)
-		}
-	}
-	l.openat2(l.root, rel(path), unix.O_PATH, 0, inRoot).Result(to).OnError(missing, unix.ENOENT, unix.ENOTDIR)
+	last, opened := l.tryOpen(to, path, unix.O_PATH)
+	last.OnError(missing, unix.ENOENT, unix.ENOTDIR)
 	l.prog.Place(opened)
-}
-
-// kernelPath reports whether a path belongs to procfs or sysfs, whose links lead nowhere but down.
-func kernelPath(p string) bool {
-	return len(p) > 6 && p[:6] == "/proc/" || len(p) > 5 && p[:5] == "/sys/"
 }
 
 // prepareMasks makes the one empty read-only folder that all masked folders show, and finds the file that all masked files show.

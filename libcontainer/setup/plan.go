@@ -123,6 +123,7 @@ type Options struct {
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
 	JoinMemory   bool   // join the v1 memory cgroup by MemoryTasks; otherwise the process is born in it
+	JoinFreezer  bool   // Exec: join the frozen cgroup by FreezerTasks, last of all; otherwise the process is born in it
 	Inherit      int    // descriptors from 3 on that the program is to have
 	ID           string // names the session keyring; "" leaves it nameless
 }

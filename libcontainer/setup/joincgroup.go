@@ -21,3 +21,19 @@ func (joinMemory) phase() phase        { return phaseReady }
 func (joinMemory) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, MemoryTasks, l.str("0"), nsenter.Int(1))
 }
+
+// FreezerTasks is the file by which a process joins the container's frozen cgroup, opened for writing.
+const FreezerTasks nsenter.FD = "tasks of the freezer"
+
+// joinFreezer moves the process into the container's frozen cgroup, where it stands still until the container is resumed. Before that
+// nobody could have served it.
+type joinFreezer struct{}
+
+func (joinFreezer) Verb() string        { return "join" }
+func (joinFreezer) String() string      { return "join the frozen cgroup" }
+func (joinFreezer) Needs() []Descriptor { return []Descriptor{{Name: FreezerTasks}} }
+func (joinFreezer) phase() phase        { return phaseReady }
+
+func (joinFreezer) lower(l *lowering) {
+	l.call(unix.SYS_WRITE, FreezerTasks, l.str("0"), nsenter.Int(1))
+}
