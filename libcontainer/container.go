@@ -89,19 +89,12 @@ func (c *Container) Resume() error {
 }
 
 func (c *Container) freeze(from specs.ContainerState, otherwise error, do func(*cgroups.Manager) error) error {
-	v, err := c.view(exclusive)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	status, err := v.status()
-	if err != nil {
-		return c.wrap(err)
-	}
-	if status != from && !(from == specs.StateRunning && status == specs.StateCreated) {
-		return c.wrap(otherwise)
-	}
-	return c.wrap(do(v.cgroup()))
+	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
+		if status != from && !(from == specs.StateRunning && status == specs.StateCreated) {
+			return otherwise
+		}
+		return do(v.cgroup())
+	})
 }
 
 func (c *Container) wrap(err error) error {
@@ -126,6 +119,20 @@ type view struct {
 	rec        *state.Record
 	locked     bool // exclusively
 	incomplete bool // the record is missing: create was killed before it made anything else
+}
+
+// with calls do with the container's state and how the container is.
+func (c *Container) with(mode lockMode, do func(*view, specs.ContainerState) error) error {
+	v, err := c.view(mode)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	status, err := v.status()
+	if err == nil {
+		err = do(v, status)
+	}
+	return c.wrap(err)
 }
 
 // view opens the container's state.

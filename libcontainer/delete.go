@@ -15,19 +15,12 @@ import (
 // Delete removes a stopped container, or what a killed create left of one: its remaining processes, its cgroup, its state. Then
 // it runs the poststop hooks. The error is ErrRunning when the container has not stopped.
 func (c *Container) Delete() error {
-	v, err := c.view(exclusive)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	status, err := v.status()
-	if err != nil {
-		return c.wrap(err)
-	}
-	if status != specs.StateStopped {
-		return c.wrap(fmt.Errorf("%w (%s)", ErrRunning, status))
-	}
-	return c.wrap(v.destroy(c.runtime))
+	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
+		if status != specs.StateStopped {
+			return fmt.Errorf("%w (%s)", ErrRunning, status)
+		}
+		return v.destroy(c.runtime)
+	})
 }
 
 // Remove kills and deletes the container with this id, whatever its state. That there is none is no error.

@@ -11,19 +11,12 @@ import (
 // Kill sends a signal to the container's first process, or, with SIGKILL and when the container shares its PID namespace with others, so that
 // the end of the first process does not end the rest, to all of its processes. The error is ErrNotRunning when it has stopped.
 func (c *Container) Kill(sig unix.Signal) error {
-	v, err := c.view(unlocked)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	status, err := v.status()
-	if err != nil {
-		return c.wrap(err)
-	}
-	if status == specs.StateStopped || status == specs.StateCreating {
-		return c.wrap(ErrNotRunning)
-	}
-	return c.wrap(v.kill(sig))
+	return c.with(unlocked, func(v *view, status specs.ContainerState) error {
+		if status == specs.StateStopped || status == specs.StateCreating {
+			return ErrNotRunning
+		}
+		return v.kill(sig)
+	})
 }
 
 func (v *view) kill(sig unix.Signal) error {

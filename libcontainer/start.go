@@ -18,30 +18,23 @@ import (
 // ErrStopped when it is not created any more. When the program cannot be executed the container has stopped. When a startContainer or
 // poststart hook fails the container is deleted.
 func (c *Container) Start() error {
-	v, err := c.view(exclusive)
-	if err != nil {
+	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
+		switch status {
+		case specs.StateCreated:
+		case specs.StateStopped:
+			return ErrStopped
+		case StatusPaused:
+			return ErrPaused
+		default:
+			return ErrStarted
+		}
+		err := v.start()
+		var hook *hooks.Error
+		if errors.As(err, &hook) {
+			err = errors.Join(err, v.destroy(c.runtime))
+		}
 		return err
-	}
-	defer v.close()
-	status, err := v.status()
-	if err != nil {
-		return c.wrap(err)
-	}
-	switch status {
-	case specs.StateCreated:
-	case specs.StateStopped:
-		return c.wrap(ErrStopped)
-	case StatusPaused:
-		return c.wrap(ErrPaused)
-	default:
-		return c.wrap(ErrStarted)
-	}
-	err = v.start()
-	var hook *hooks.Error
-	if errors.As(err, &hook) {
-		err = errors.Join(err, v.destroy(c.runtime))
-	}
-	return c.wrap(err)
+	})
 }
 
 // start connects to the waiting process and sees it through to its program.

@@ -29,16 +29,12 @@ type Status struct {
 
 // Status returns the container's state. It takes no lock and changes nothing.
 func (c *Container) Status() (*Status, error) {
-	v, err := c.view(unlocked)
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	s, err := v.status()
-	if err != nil {
-		return nil, c.wrap(err)
-	}
-	return statusOf(v.rec, s), nil
+	var s *Status
+	err := c.with(unlocked, func(v *view, status specs.ContainerState) error {
+		s = statusOf(v.rec, status)
+		return nil
+	})
+	return s, err
 }
 
 func statusOf(rec *state.Record, s specs.ContainerState) *Status {
