@@ -1,0 +1,139 @@
+package security
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// sharedVolume makes a volume with a folder "dir" and a link "link" to a folder outside. The root file system has a folder of the same
+// path, so that the link leads somewhere inside, too, and a container can come to be whichever of the two is met.
+func sharedVolume(t *testing.T, b *harness.Box, target, out string) string {
+	t.Helper()
+	volume := folder(t, filepath.Join(b.Dir, "volume"))
+	folder(t, filepath.Join(volume, "dir"))
+	must(t, os.Symlink(target, filepath.Join(volume, "link")))
+	folder(t, filepath.Join(b.Rootfs, out))
+	return volume
+}
+
+func targets(out string) map[string]string {
+	return map[string]string{"absolute": out, "relative": strings.Repeat("../", 40) + out}
+}
+
+// TestSwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points lie in a shared volume, in which a neighbour swaps a folder and a
+// link that leads out.
+func TestSwappedMountPoint(t *testing.T) {
+	harness.OrlopOnly(t, "an attack that succeeds harms the host")
+	for name := range targets("") {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t, harness.Args("cat", "/proc/self/mountinfo"))
+			out, check := outside(t, b)
+			volume := sharedVolume(t, b, targets(out)[name], out)
+			gift := folder(t, filepath.Join(b.Dir, "gift"))
+			must(t, os.WriteFile(filepath.Join(gift, "bound"), nil, 0o644))
+			b.Spec.Mounts = append(b.Spec.Mounts, []specs.Mount{
+				{Destination: "/vol", Type: "bind", Source: volume, Options: []string{"rbind"}},
+				{Destination: "/vol/dir/a", Type: "tmpfs", Source: "probe"},
+				{Destination: "/vol/dir/new/deep", Type: "tmpfs", Source: "probe"},
+				{Destination: "/vol/dir/bound", Type: "bind", Source: filepath.Join(gift, "bound"), Options: []string{"bind"}},
+				{Destination: "/vol/dir/gift", Type: "bind", Source: gift, Options: []string{"rbind"}},
+				{Destination: "/vol/dir", Type: "tmpfs", Source: "probe"},
+			}...)
+			b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths = nil, []string{"/vol/dir/a", "/vol/link/a"}
+			b.Spec.Process.Cwd = "/vol/dir/cwd"
+			b.Write()
+
+			times := rounds
+			if name == "relative" {
+				times = 300 // EAGAIN is what it adds
+			}
+			run := func() harness.Result { return b.Do("run", "--bundle", b.Bundle, b.ID) }
+			race(t, times, swap(t, volume, "dir", "link"), run, func(r harness.Result) {
+				// What is mounted outside the root shows in no mountinfo once the root is changed.
+				if probes, gifts := strings.Count(r.Stdout, " probe "), strings.Count(r.Stdout, "/gift"); probes < 3 || gifts < 2 {
+					t.Errorf("%d and %d of the mounts are in the container, want 3 and 2:\n%s", probes, gifts, r.Stdout)
+				}
+			})
+			check()
+		})
+	}
+}
+
+// TestNaiveMountPoint is the positive control: who looks at a path, and then mounts on it, is led out by the same neighbour.
+func TestNaiveMountPoint(t *testing.T) {
+	b := harness.New(t)
+	out := folder(t, filepath.Join(b.Dir, "outside"))
+	must(t, os.WriteFile(filepath.Join(out, "file"), nil, 0o600))
+	volume := sharedVolume(t, b, out, out)
+	neighbour := swap(t, volume, "dir", "link")
+	escaped := make(chan bool, 1)
+	failed := make(chan error, 1)
+	go func() {
+		err := private()
+		found := false
+		for end := time.Now().Add(timeLimit); err == nil && !found && time.Now().Before(end); {
+			found, err = naiveMount(filepath.Join(volume, "dir"), out)
+		}
+		escaped <- found
+		failed <- err
+		// The thread is still locked, so it ends here, and the mounts with it.
+	}()
+	found := <-escaped
+	must(t, <-failed)
+	neighbour.end(t)
+	if !found {
+		t.Error("the race was never lost: it does not show anything")
+	}
+}
+
+// private moves the calling goroutine to a mount namespace of its own for good.
+func private() error {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	return unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, "")
+}
+
+// naiveMount mounts on a path that it has seen to be a folder, and reports whether it mounted on the folder out.
+func naiveMount(path, out string) (bool, error) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() {
+		return false, err
+	}
+	if err := unix.Mount("naive", path, "tmpfs", 0, ""); err != nil {
+		return false, err
+	}
+	if _, err := os.Stat(filepath.Join(out, "file")); err != nil { // covered
+		return true, unix.Unmount(out, unix.MNT_DETACH)
+	}
+	return false, unmountBelow(filepath.Dir(path))
+}
+
+// unmountBelow unmounts what the naive mounter put into the volume, under whichever name that is now.
+func unmountBelow(volume string) error {
+	data, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); strings.HasPrefix(fields[4], volume+"/") {
+			// EINVAL: it has another name by now.
+			for _, name := range []string{"dir", "link"} {
+				if err := unix.Unmount(filepath.Join(volume, name), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

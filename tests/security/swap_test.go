@@ -1,0 +1,161 @@
+package security
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+const (
+	// rounds is how often each race is tried, unless the time is up before.
+	rounds    = 1000
+	timeLimit = 20 * time.Second
+)
+
+// swapper is the neighbour: it exchanges pairs of names in a folder until it is stopped.
+type swapper struct {
+	stop  chan struct{}
+	once  sync.Once
+	ended chan error
+	swaps atomic.Int64
+}
+
+// swap starts to exchange names: the first with the second, the third with the fourth, and so on.
+func swap(t *testing.T, dir string, names ...string) *swapper {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	s := &swapper{stop: make(chan struct{}), ended: make(chan error, 1)}
+	t.Cleanup(s.halt) // before the folder is removed
+	go func() {
+		defer unix.Close(fd)
+		for {
+			for i := 0; i+1 < len(names); i += 2 {
+				err := unix.Renameat2(fd, names[i], fd, names[i+1], unix.RENAME_EXCHANGE)
+				switch err {
+				case nil:
+					s.swaps.Add(1)
+				case unix.ENOENT: // the runtime makes one of them anew
+				default:
+					s.ended <- fmt.Errorf("exchange %s and %s: %w", names[i], names[i+1], err)
+					return
+				}
+			}
+			select {
+			case <-s.stop:
+				s.ended <- nil
+				return
+			default:
+			}
+		}
+	}()
+	return s
+}
+
+func (s *swapper) halt() { s.once.Do(func() { close(s.stop) }) }
+
+// end stops the swapper, once.
+func (s *swapper) end(t *testing.T) {
+	t.Helper()
+	s.halt()
+	must(t, <-s.ended)
+	t.Logf("%d swaps", s.swaps.Load())
+	if s.swaps.Load() == 0 {
+		t.Error("nothing was swapped: there was no race")
+	}
+}
+
+// race runs containers beside the neighbour, often or until the time is up, and has good look at those that come to be. The others must
+// have been refused, which an attack may come to.
+func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result, good func(harness.Result)) {
+	t.Helper()
+	if testing.Short() {
+		times /= 20
+	}
+	start, made, tried, refused := time.Now(), 0, 0, make(map[string]int)
+	for ; tried < times && time.Since(start) < timeLimit && !t.Failed(); tried++ {
+		r := run()
+		if r.Status != 0 {
+			_, cause, _ := strings.Cut(r.Stderr, `": `) // after the container's name
+			refused[strings.TrimSpace(cause)]++
+			continue
+		}
+		made++
+		good(r)
+	}
+	neighbour.end(t)
+	t.Logf("%d of %d containers came to be in %v; refused: %v", made, tried, time.Since(start).Round(time.Millisecond), refused)
+	if made == 0 {
+		t.Error("no container came to be: nothing was tried")
+	}
+}
+
+// outside makes a folder of the host that nothing may touch. check fails the test when something did.
+func outside(t *testing.T, b *harness.Box) (dir string, check func()) {
+	t.Helper()
+	dir = folder(t, filepath.Join(b.Dir, "outside"))
+	for _, name := range []string{"file", "null", "ptmx", "console", "bound", "shm_rmid_forced"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+	}
+	folder(t, filepath.Join(dir, "a"))
+	folder(t, filepath.Join(dir, "pts"))
+	before := tree(t, dir)
+	return dir, func() {
+		t.Helper()
+		if after := tree(t, dir); after != before {
+			t.Errorf("outside the root there is\n%s\nwas\n%s", after, before)
+		}
+	}
+}
+
+// tree describes what is below a folder. Other file systems that are mounted there are part of it.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var list strings.Builder
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		fmt.Fprintf(&list, "%s %v dev %d inode %d owner %d:%d changed %d", path, info.Mode(), st.Dev, st.Ino, st.Uid, st.Gid, st.Ctim.Nano())
+		if info.Mode().IsRegular() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&list, " %x", sha256.Sum256(data))
+		}
+		list.WriteByte('\n')
+		return nil
+	}))
+	return list.String()
+}
+
+func folder(t *testing.T, path string) string {
+	t.Helper()
+	must(t, os.MkdirAll(path, 0o755))
+	return path
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
