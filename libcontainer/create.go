@@ -24,13 +24,13 @@ import (
 // taken, and ErrInvalidID when it cannot be one.
 func (r *Runtime) Create(id string, b *specconv.Bundle, o CreateOptions) (*Container, error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o}
-	return c.run(c.create)
+	return c.run()
 }
 
 // Run is Create and Start in one, and quicker than the two.
 func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Container, error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o, direct: true}
-	return c.run(c.create)
+	return c.run()
 }
 
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
@@ -67,8 +67,8 @@ type creation struct {
 }
 
 // run does the work, and undoes it when it fails.
-func (c *creation) run(work func() (*Container, error)) (*Container, error) {
-	container, err := work()
+func (c *creation) run() (*Container, error) {
+	container, err := c.create()
 	if c.socket != nil {
 		c.socket.Close()
 	}
