@@ -174,6 +174,7 @@ type bindMount struct {
 	Options       []string
 	File          bool // the source is no folder
 	ReadOnlyLater bool
+	Keep          bool // later steps refer to the mount
 }
 
 func (m bindMount) Verb() string      { return "bind" }
@@ -187,7 +188,7 @@ func (m bindMount) String() string {
 
 func (m bindMount) lower(l *lowering) {
 	mount := nsenter.Reg(0)
-	if m.Destination == "/" {
+	if m.Keep || m.Destination == "/" {
 		mount = l.keep()
 	} else {
 		mount = l.fd()
@@ -210,7 +211,7 @@ func (m bindMount) lower(l *lowering) {
 		kind = realFolder
 	}
 	l.move(mount, l.mountPoint(m.Destination, kind))
-	l.noteMount(m.Destination, mount, false, false)
+	l.noteMount(m.Destination, mount, m.Keep, false)
 }
 
 // changeMount appends what gives an existing mount the configured attributes and propagation. Attributes that are not named stay as they
@@ -297,7 +298,7 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 			b.add(field, remount{*m, options})
 		case m.Bind:
 			file := i < len(b.facts.SourceIsFile) && b.facts.SourceIsFile[i]
-			b.add(field, bindMount{*m, options, file, later})
+			b.add(field, bindMount{*m, options, file, later, b.keep(later)})
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			b.cgroupMount(field, m, options)
 			continue
@@ -305,10 +306,7 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 			if err := checkParameters(field, m); err != nil {
 				return err
 			}
-			n := mountNew{Mount: *m, Options: options, ReadOnlyLater: later, Keep: b.kept < maxKept && (later || b.refersTo(bundle, m))}
-			if n.Keep {
-				b.kept++
-			}
+			n := mountNew{Mount: *m, Options: options, ReadOnlyLater: later, Keep: b.keep(later || b.refersTo(bundle, m))}
 			if mode := b.tmpfsMode(i, m); mode != "" {
 				n.Data = append(n.Data[:len(n.Data):len(n.Data)], mode)
 			}
@@ -319,6 +317,15 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 		}
 	}
 	return nil
+}
+
+// keep reports whether the descriptor of a mount that later steps refer to can be kept, and counts it.
+func (b *builder) keep(wanted bool) bool {
+	if !wanted || b.kept >= maxKept {
+		return false
+	}
+	b.kept++
+	return true
 }
 
 // checkParameters finds what fsconfig(2) would refuse without saying why.
