@@ -96,7 +96,7 @@ func (r *report) print(w io.Writer) {
 // table prints one kind of figures: a row for each operation, a column for each runtime, and the ratios of
 // the first runtime to each of the others.
 func (r *report) table(w io.Writer, title, format string, figures func(measured) map[string]summary, unit float64) {
-	fmt.Fprintf(w, "\n%s\n%-8s", title, "")
+	fmt.Fprintf(w, "\n%s\n%-11s", title, "")
 	first := r.Runtimes[0].Name
 	for _, runtime := range r.Runtimes {
 		fmt.Fprintf(w, "%20s", runtime.Name)
@@ -106,7 +106,7 @@ func (r *report) table(w io.Writer, title, format string, figures func(measured)
 	}
 	fmt.Fprintln(w)
 	for _, m := range r.Operations {
-		fmt.Fprintf(w, "%-8s", m.Name)
+		fmt.Fprintf(w, "%-11s", m.Name)
 		by := figures(m)
 		for _, runtime := range r.Runtimes {
 			s := by[runtime.Name]
