@@ -157,6 +157,20 @@ func (p *program) runtime() *libcontainer.Runtime {
 }
 
 // container loads the container that the first argument names.
+// oneContainer is the action of a command that takes a container's id and nothing else.
+func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := oneID(c); err != nil {
+			return err
+		}
+		container, err := p.container(c)
+		if err != nil {
+			return err
+		}
+		return do(container)
+	}
+}
+
 func (p *program) container(c *cli.Context) (*libcontainer.Container, error) {
 	return p.runtime().Load(c.Args().First())
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
 )
 
 func (p *program) pauseCommand() *cli.Command {
@@ -9,15 +11,6 @@ func (p *program) pauseCommand() *cli.Command {
 		Usage:       "stop all processes of a container until resume",
 		ArgsUsage:   idUsage,
 		Description: "Freezes the container's cgroup.",
-		Action: func(c *cli.Context) error {
-			if err := oneID(c); err != nil {
-				return err
-			}
-			container, err := p.container(c)
-			if err != nil {
-				return err
-			}
-			return container.Pause()
-		},
+		Action:      p.oneContainer((*libcontainer.Container).Pause),
 	}
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
 )
 
 func (p *program) resumeCommand() *cli.Command {
@@ -9,15 +11,6 @@ func (p *program) resumeCommand() *cli.Command {
 		Usage:       "let the processes of a paused container go on",
 		ArgsUsage:   idUsage,
 		Description: "Thaws the container's cgroup.",
-		Action: func(c *cli.Context) error {
-			if err := oneID(c); err != nil {
-				return err
-			}
-			container, err := p.container(c)
-			if err != nil {
-				return err
-			}
-			return container.Resume()
-		},
+		Action:      p.oneContainer((*libcontainer.Container).Resume),
 	}
 }

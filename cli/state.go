@@ -15,21 +15,14 @@ func (p *program) stateCommand() *cli.Command {
 		Usage:       "print the state of a container",
 		ArgsUsage:   idUsage,
 		Description: "Prints the state as the OCI runtime specification has it, and what runc adds to that, as JSON.",
-		Action: func(c *cli.Context) error {
-			if err := oneID(c); err != nil {
-				return err
-			}
-			container, err := p.container(c)
-			if err != nil {
-				return err
-			}
+		Action: p.oneContainer(func(container *libcontainer.Container) error {
 			s, err := container.Status()
 			if err != nil {
 				return err
 			}
 			_, err = p.stdout.Write(append(appendStatus(nil, s), '\n'))
 			return err
-		},
+		}),
 	}
 }
 

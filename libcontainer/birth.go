@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
@@ -105,6 +106,25 @@ func (b *birth) tasks(name nsenter.FD, open func() (*os.File, error)) (nsenter.N
 	}
 	b.owned = append(b.owned, f)
 	return nsenter.NamedFile{Name: string(name), File: f}, nil
+}
+
+// lateCgroups adds the files by which the process joins the cgroups that it is not born in.
+func (b *birth) lateCgroups(cgroup *cgroups.Manager, how setup.Options, named []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
+	if how.JoinMemory {
+		f, err := b.tasks(setup.MemoryTasks, cgroup.MemoryTasks)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, f)
+	}
+	if how.JoinFreezer {
+		f, err := b.tasks(setup.FreezerTasks, cgroup.FreezerTasks)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, f)
+	}
+	return named, nil
 }
 
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process

@@ -183,16 +183,6 @@ func (v *view) pidfd() (*os.File, error) {
 	return f, err
 }
 
-// hasPrivate tells whether the container has a namespace of this type that is not its creator's.
-func (v *view) hasPrivate(t specs.LinuxNamespaceType) bool {
-	for _, n := range v.rec.Namespaces {
-		if n.Type == t {
-			return true
-		}
-	}
-	return false
-}
-
 // writePidFile writes a process's number for the engine that waits for it: digits only, and never a part of them.
 func writePidFile(path string, pid int) error {
 	if path == "" {

@@ -223,13 +223,9 @@ func (c *creation) makeCgroup() error {
 func (c *creation) makeBirth() (err error) {
 	c.birth.runHooks = c.createHooks
 	c.birth.here = c.forker.flags
-	var extra []nsenter.NamedFile
-	if c.joinMemory {
-		tasks, err := c.birth.tasks(setup.MemoryTasks, c.cgroup.MemoryTasks)
-		if err != nil {
-			return err
-		}
-		extra = append(extra, tasks)
+	extra, err := c.birth.lateCgroups(c.cgroup, setup.Options{JoinMemory: c.joinMemory}, nil)
+	if err != nil {
+		return err
 	}
 	if !c.direct {
 		// The container's process is to be the only one that holds it, once that is there.

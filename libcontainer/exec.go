@@ -128,25 +128,6 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 	return b.finish()
 }
 
-// lateCgroups adds the files by which the process joins the cgroups that it is not born in.
-func (b *birth) lateCgroups(cgroup *cgroups.Manager, how setup.Options, named []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
-	if how.JoinMemory {
-		f, err := b.tasks(setup.MemoryTasks, cgroup.MemoryTasks)
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, f)
-	}
-	if how.JoinFreezer {
-		f, err := b.tasks(setup.FreezerTasks, cgroup.FreezerTasks)
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, f)
-	}
-	return named, nil
-}
-
 // joinOf returns how to get into the container: which namespaces are its own.
 func joinOf(rec *state.Record) (setup.Join, error) {
 	var j setup.Join

@@ -205,13 +205,9 @@ func (m *Manager) signalSome(pids []int, sig unix.Signal, signalled map[int]bool
 		case unix.ESRCH, unix.EINVAL: // gone
 			signalled[pid] = true
 			continue
-		case unix.EMFILE, unix.ENFILE:
-			if len(pins) > 0 {
-				break // the rest comes in the next round
-			}
 		}
 		if len(pins) > 0 {
-			break
+			break // the rest comes in the next round, with descriptors that are free again
 		}
 		return nil, fmt.Errorf("kill process %d: pidfd_open: %w", pid, err)
 	}

@@ -3,12 +3,10 @@ package e2e
 import (
 	"crypto/sha256"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -26,40 +24,13 @@ func outsideOf(t *testing.T, b *harness.Box) string {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
 	}
 	must(t, os.Mkdir(filepath.Join(dir, "pts"), 0o700))
-	before := markers(t, dir)
+	before := harness.Tree(t, dir)
 	b.After(func() {
-		if after := markers(t, dir); after != before {
+		if after := harness.Tree(t, dir); after != before {
 			t.Errorf("outside the root there is\n%s\nwas\n%s", after, before)
 		}
 	})
 	return dir
-}
-
-// markers describes all that is below a folder.
-func markers(t *testing.T, dir string) string {
-	t.Helper()
-	var list strings.Builder
-	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		st := info.Sys().(*syscall.Stat_t)
-		fmt.Fprint(&list, path, " ", info.Mode(), " ", st.Ino, " ", st.Uid, " ", st.Nlink, " ", st.Ctim.Nano())
-		if info.Mode().IsRegular() {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(&list, " %x", sha256.Sum256(data))
-		}
-		list.WriteByte('\n')
-		return nil
-	}))
-	return list.String()
 }
 
 // replaceByLink makes a path of the root file system a link.

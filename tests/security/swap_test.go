@@ -1,15 +1,12 @@
 package security
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -111,40 +108,13 @@ func outside(t *testing.T, b *harness.Box) (dir string, check func()) {
 	}
 	folder(t, filepath.Join(dir, "a"))
 	folder(t, filepath.Join(dir, "pts"))
-	before := tree(t, dir)
+	before := harness.Tree(t, dir)
 	return dir, func() {
 		t.Helper()
-		if after := tree(t, dir); after != before {
+		if after := harness.Tree(t, dir); after != before {
 			t.Errorf("outside the root there is\n%s\nwas\n%s", after, before)
 		}
 	}
-}
-
-// tree describes what is below a folder. Other file systems that are mounted there are part of it.
-func tree(t *testing.T, dir string) string {
-	t.Helper()
-	var list strings.Builder
-	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		st := info.Sys().(*syscall.Stat_t)
-		fmt.Fprintf(&list, "%s %v dev %d inode %d owner %d:%d changed %d", path, info.Mode(), st.Dev, st.Ino, st.Uid, st.Gid, st.Ctim.Nano())
-		if info.Mode().IsRegular() {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(&list, " %x", sha256.Sum256(data))
-		}
-		list.WriteByte('\n')
-		return nil
-	}))
-	return list.String()
 }
 
 func folder(t *testing.T, path string) string {
