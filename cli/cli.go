@@ -65,7 +65,7 @@ type builder struct {
 	build func(*program) *cli.Command
 }
 
-func builders() [13]builder {
+func builders() [14]builder {
 	return [...]builder{
 		{"create", (*program).createCommand},
 		{"start", (*program).startCommand},
@@ -77,6 +77,7 @@ func builders() [13]builder {
 		{"delete", (*program).deleteCommand},
 		{"pause", (*program).pauseCommand},
 		{"resume", (*program).resumeCommand},
+		{"update", (*program).updateCommand},
 		{"spec", (*program).specCommand},
 		{"plan", (*program).planCommand},
 		{"features", (*program).featuresCommand},

@@ -334,3 +334,22 @@ func TestProcessAlone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Resources given to update are checked as those of config.json.
+func TestResourcesAlone(t *testing.T) {
+	r, warnings, err := ParseResources([]byte(`{"pids":{"limit":3},"cpu":null,"x":1}`))
+	if err != nil || *r.Pids.Limit != 3 || len(warnings) != 1 || warnings[0] != "linux.resources.x: unknown property, ignored" {
+		t.Fatal(r, warnings, err)
+	}
+	_, _, err = ParseResources([]byte(`{"memory":{"limit":[],"swap":-2},"devices":[{"type":"x"}]}`))
+	const want = "3 faults:\n  linux.resources.memory.limit: must be a number, not an array\n  linux.resources.devices[0].type: unknown value \"x\", must be one of a, c, b\n" +
+		"  linux.resources.memory.swap: must be -1 (unlimited) or more, not -2"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+	for _, text := range []string{"", "{", "{}{}", "[]"} {
+		if _, _, err := ParseResources([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}

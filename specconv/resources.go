@@ -1,11 +1,35 @@
 package specconv
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// ParseResources parses and validates resources as update --resources takes them: an object as linux.resources of config.json is one. Its
+// faults' paths start with "linux.resources", and the error is as Parse's. warnings name what is unknown in it.
+func ParseResources(data []byte) (r *specs.LinuxResources, warnings []string, err error) {
+	if len(data) > MaxConfigSize {
+		return nil, nil, fmt.Errorf("larger than %d MiB", MaxConfigSize>>20)
+	}
+	if len(data) == 0 {
+		return nil, nil, errors.New("empty, where a JSON object is expected")
+	}
+	r = new(specs.LinuxResources)
+	d := decodeAll(data, "linux.resources", r, decodeResources)
+	if d.syntax != nil {
+		return nil, nil, d.syntax
+	}
+	c := checker{spec: new(specs.Spec)}
+	c.resources(r)
+	if err := mergeFaults(d.faults, c.faults).err(); err != nil {
+		return nil, nil, err
+	}
+	return r, d.warnings, nil
+}
 
 // ValidateResources checks resources as linux.resources of config.json is checked, for the update of a container. The
 // error is Faults.

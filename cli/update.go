@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/specconv"
+)
+
+func (p *program) updateCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
+			Usage: "JSON `FILE` with the limits, as linux.resources in config.json; - is standard input. Flags override its fields"},
+	}
+	for _, f := range limitFlags(new(specs.LinuxResources)) {
+		flags = append(flags, &cli.StringFlag{Name: f.name, Usage: f.usage})
+	}
+	for _, name := range rdtFlags() {
+		flags = append(flags, &cli.StringFlag{Name: name, Usage: "refused: a `SCHEMA` of Intel RDT is not supported yet"})
+	}
+	return &cli.Command{
+		Usage:     "change the limits of a container",
+		ArgsUsage: idUsage,
+		Description: "What is not named stays as it is. Sizes are bytes, or have a suffix: 512k, 1.5g, 64MiB (powers of 1024); -1 is unlimited.\n" +
+			"Should one limit be refused, those that were set before it stay set: the error names it.",
+		Flags:  flags,
+		Action: p.update,
+	}
+}
+
+func (p *program) update(c *cli.Context) error {
+	if err := oneID(c); err != nil {
+		return err
+	}
+	for _, name := range rdtFlags() {
+		if c.String(name) != "" {
+			return unsupported("update: --" + name + ": Intel RDT is not supported yet")
+		}
+	}
+	r, err := p.readResources(c.String("resources"))
+	if err != nil {
+		return err
+	}
+	for _, f := range limitFlags(r) {
+		value := c.String(f.name)
+		if value == "" {
+			continue
+		}
+		if err := f.set(value); err != nil {
+			return usagef("update: --%s %q: %v", f.name, value, err)
+		}
+	}
+	container, err := p.container(c)
+	if err != nil {
+		return err
+	}
+	return container.Update(r)
+}
+
+// rdtFlags are runc's flags for what is no cgroup.
+func rdtFlags() [2]string { return [...]string{"l3-cache-schema", "mem-bw-schema"} }
+
+// readResources reads what --resources names: nothing is no limits.
+func (p *program) readResources(file string) (*specs.LinuxResources, error) {
+	if file == "" {
+		return new(specs.LinuxResources), nil
+	}
+	in, source := p.stdin, "standard input"
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("update: --resources: %w", err)
+		}
+		defer f.Close()
+		in, source = f, file
+	}
+	data, err := io.ReadAll(io.LimitReader(in, specconv.MaxConfigSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("update: --resources: %w", err)
+	}
+	r, warnings, err := specconv.ParseResources(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
+	for _, w := range warnings {
+		p.log.warn(w)
+	}
+	return r, nil
+}
+
+// limitFlag is a flag that sets one field of linux.resources.
+type limitFlag struct {
+	name, usage string
+	set         func(value string) error // the error says what the value must be
+}
+
+// limitFlags are the flags of runc and crun that set fields of r.
+func limitFlags(r *specs.LinuxResources) []limitFlag {
+	memory, cpu, io, pids := section(&r.Memory), section(&r.CPU), section(&r.BlockIO), section(&r.Pids)
+	return []limitFlag{
+		{"memory", "limit memory to `SIZE`", size(&memory.Limit)},
+		{"memory-reservation", "soft limit of memory, `SIZE`", size(&memory.Reservation)},
+		{"memory-swap", "limit memory and swap together to `SIZE`", size(&memory.Swap)},
+		//nolint:staticcheck // deprecated, yet crun has the flag
+		{"kernel-memory", "limit the kernel's memory to `SIZE`, which kernels since 5.16 cannot", size(&memory.Kernel)},
+		{"kernel-memory-tcp", "limit the memory of TCP's buffers to `SIZE`", size(&memory.KernelTCP)},
+		{"cpu-share", "`WEIGHT` of processor time beside other cgroups, from 2 to 262144", unsigned(&cpu.Shares)},
+		{"cpu-quota", "processor time in a period, in `MICROSECONDS`; -1 is unlimited", signed(&cpu.Quota)},
+		{"cpu-period", "length of a period, in `MICROSECONDS`", unsigned(&cpu.Period)},
+		{"cpu-burst", "unused processor time that may be saved up, in `MICROSECONDS`", unsigned(&cpu.Burst)},
+		{"cpu-rt-runtime", "real-time processor time in a real-time period, in `MICROSECONDS`", signed(&cpu.RealtimeRuntime)},
+		{"cpu-rt-period", "length of a real-time period, in `MICROSECONDS`", unsigned(&cpu.RealtimePeriod)},
+		{"cpu-idle", "`N`: 1 to run only when nothing else wants to, 0 for not", signed(&cpu.Idle)},
+		{"cpuset-cpus", "`LIST` of processors, such as 0-3,7", text(&cpu.Cpus)},
+		{"cpuset-mems", "`LIST` of memory nodes, such as 0,1", text(&cpu.Mems)},
+		{"blkio-weight", "`WEIGHT` of block I/O beside other cgroups, from 10 to 1000", unsigned(&io.Weight)},
+		{"pids-limit", "limit the number of processes and threads to `N`; -1 is unlimited", signed(&pids.Limit)},
+	}
+}
+
+// section returns a section of the resources, and makes it where there is none.
+func section[T any](s **T) *T {
+	if *s == nil {
+		*s = new(T)
+	}
+	return *s
+}
+
+func text(to *string) func(string) error {
+	return func(value string) error {
+		*to = value
+		return nil
+	}
+}
+
+func signed(to **int64) func(string) error {
+	return func(value string) error {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return errors.New("must be a whole number")
+		}
+		*to = &n
+		return nil
+	}
+}
+
+func unsigned[T uint16 | uint64](to **T) func(string) error {
+	return func(value string) error {
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil || uint64(T(n)) != n {
+			return fmt.Errorf("must be a whole number from 0 to %d", ^T(0))
+		}
+		v := T(n)
+		*to = &v
+		return nil
+	}
+}
+
+func size(to **int64) func(string) error {
+	return func(value string) error {
+		n, ok := parseSize(value)
+		if !ok {
+			return errors.New("must be a size such as 1048576, 512k or 1.5GiB, or -1 for unlimited")
+		}
+		*to = &n
+		return nil
+	}
+}
+
+// parseSize parses a number of bytes as runc takes it: a number, perhaps with a fraction; a blank, perhaps; and one of
+// k, m, g, t, p in either case, with B, or iB, or nothing after it. All are powers of 1024.
+func parseSize(s string) (int64, bool) {
+	if s == "-1" {
+		return -1, true
+	}
+	number := strings.TrimRight(s, "bBiIkKmMgGtTpP")
+	unit, shift := strings.ToLower(s[len(number):]), 0
+	number = strings.TrimSuffix(number, " ")
+	if unit != "" && unit != "b" {
+		// What follows the letter: b, ib or nothing.
+		rest := unit[1:]
+		shift = 10 * (1 + strings.IndexByte("kmgtp", unit[0]))
+		if shift == 0 || rest != "" && rest != "b" && rest != "ib" {
+			return 0, false
+		}
+	}
+	if n, err := strconv.ParseUint(number, 10, 63); err == nil {
+		return int64(n) << shift, n <= math.MaxInt64>>shift
+	}
+	if strings.Trim(number, "0123456789.") != "" { // no exponents, signs, infinities
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	f *= float64(int64(1) << shift)
+	return int64(f), err == nil && f < math.MaxInt64
+}
