@@ -1,0 +1,117 @@
+package idmap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Of returns the map of the user namespace that a process is in. Its host ids are those of the caller's own namespace.
+func Of(pid int) (Map, error) {
+	var m Map
+	var err error
+	dir := "/proc/" + strconv.Itoa(pid)
+	if m.UIDs, err = readMap(dir + "/uid_map"); err == nil {
+		m.GIDs, err = readMap(dir + "/gid_map")
+	}
+	return m, err
+}
+
+// OfFile returns the map of the user namespace that a file stands for. A namespace shows its map through its processes alone, so one
+// joins it for a moment.
+func OfFile(ns *os.File) (Map, error) {
+	holder, err := visit(ns)
+	if err != nil {
+		return Map{}, fmt.Errorf("look into the user namespace: %w", err)
+	}
+	m, err := Of(holder.Pid)
+	err = errors.Join(err, holder.Kill())
+	holder.Close()
+	return m, err
+}
+
+// Own reports whether the caller is in a user namespace that is not the initial one, in which much is not possible even for its root:
+// to make device nodes, or to raise limits.
+func Own() (bool, error) {
+	maps, err := readMap("/proc/self/uid_map")
+	if errors.Is(err, os.ErrNotExist) { // a kernel without user namespaces
+		return false, nil
+	}
+	return err == nil && !slices.Equal(maps, []specs.LinuxIDMapping{{Size: 1<<32 - 1}}), err
+}
+
+// SetgroupsDenied reports whether setgroups(2) is denied in the user namespace of a process.
+func SetgroupsDenied(pid int) (bool, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
+	return strings.TrimSpace(string(data)) == "deny", err
+}
+
+// Host returns the id of the parent that an id of the namespace stands for, and whether there is one.
+func Host(list []specs.LinuxIDMapping, n uint32) (uint32, bool) {
+	for _, m := range list {
+		if n >= m.ContainerID && n-m.ContainerID < m.Size {
+			return m.HostID + n - m.ContainerID, true
+		}
+	}
+	return 0, false
+}
+
+// Owned reports whether the namespace ns belongs to the user namespace user. The kernel tells the caller only of its own user namespace
+// and those below it: of others, the answer is no.
+func Owned(ns, user *os.File) (bool, error) {
+	fd, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_USERNS)
+	if errors.Is(err, unix.EPERM) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: ioctl NS_GET_USERNS: %w", ns.Name(), err)
+	}
+	defer unix.Close(fd)
+	var owner, other unix.Stat_t
+	if err := unix.Fstat(fd, &owner); err != nil {
+		return false, err
+	}
+	if err := unix.Fstat(int(user.Fd()), &other); err != nil {
+		return false, err
+	}
+	return owner.Dev == other.Dev && owner.Ino == other.Ino, nil
+}
+
+func readMap(path string) ([]specs.LinuxIDMapping, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	list, err := parseMap(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return list, nil
+}
+
+// parseMap reads the kernel's text of a map: three numbers in a line.
+func parseMap(data string) ([]specs.LinuxIDMapping, error) {
+	var list []specs.LinuxIDMapping
+	for line := range strings.Lines(data) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("line %q: must be three numbers", line)
+		}
+		var n [3]uint32
+		for i, f := range fields {
+			v, err := strconv.ParseUint(f, 10, 32)
+			if err != nil {
+				return nil, err
+			}
+			n[i] = uint32(v)
+		}
+		list = append(list, specs.LinuxIDMapping{ContainerID: n[0], HostID: n[1], Size: n[2]})
+	}
+	return list, nil
+}
