@@ -1,20 +1,37 @@
 package cgroups
 
 import (
+	"errors"
 	"math"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+const (
+	cpuField = "linux.resources.cpu."
+
+	// The kernel's MIN_SHARES and MAX_SHARES.
+	minShares = 2
+	maxShares = 1 << 18
+)
+
 // cpuV1: kernel documents scheduler/sched-bwc.rst and sched-rt-group.rst.
-func cpuV1(s []setting, r *specs.LinuxCPU) []setting {
+//
+// A quota must not be less than the burst, nor a period make the ratio of both exceed the parent's; an idle cgroup takes no shares, and
+// the real-time runtime must fit into its period. The right order depends on the values of before: so all are tried again.
+func (s *settingList) cpuV1(r *specs.LinuxCPU) {
 	add := func(file, value, field string) {
-		// A quota must not be less than the burst, nor a period make the ratio of both exceed the parent's: the
-		// right order depends on the values of before.
-		s = append(s, setting{"cpu", file, value, "linux.resources.cpu." + field, true})
+		s.add(setting{controller: "cpu", file: file, value: value, field: cpuField + field, again: true})
 	}
 	if isSet(r.Shares) {
-		add("cpu.shares", utoa(*r.Shares), "shares")
+		switch {
+		case *r.Shares < minShares:
+			s.fault("cpu", cpuField+"shares", utoa(*r.Shares), errors.New("the minimum allowed cpu-shares is "+utoa(minShares)))
+		case *r.Shares > maxShares:
+			s.fault("cpu", cpuField+"shares", utoa(*r.Shares), errors.New("the maximum allowed cpu-shares is "+utoa(maxShares)))
+		default:
+			add("cpu.shares", utoa(*r.Shares), "shares")
+		}
 	}
 	if isSet(r.Period) {
 		add("cpu.cfs_period_us", utoa(*r.Period), "period")
@@ -22,57 +39,56 @@ func cpuV1(s []setting, r *specs.LinuxCPU) []setting {
 	if isSet(r.Quota) {
 		add("cpu.cfs_quota_us", itoa(*r.Quota), "quota")
 	}
-	if r.Burst != nil {
-		add("cpu.cfs_burst_us", utoa(*r.Burst), "burst")
-	}
+	s.burstAndIdle(r, "cpu.cfs_burst_us")
 	if isSet(r.RealtimePeriod) {
 		add("cpu.rt_period_us", utoa(*r.RealtimePeriod), "realtimePeriod")
 	}
 	if isSet(r.RealtimeRuntime) {
 		add("cpu.rt_runtime_us", itoa(*r.RealtimeRuntime), "realtimeRuntime")
 	}
-	if r.Idle != nil {
-		add("cpu.idle", itoa(*r.Idle), "idle")
-	}
-	return s
 }
 
 // cpuV2: kernel document cgroup-v2.rst, "CPU Interface Files". Real-time group scheduling is v1's alone.
-func cpuV2(s []setting, r *specs.LinuxCPU) []setting {
-	add := func(file, value, field string) {
-		s = append(s, setting{"cpu", file, value, "linux.resources.cpu." + field, true})
-	}
-	if r.Idle != nil {
-		add("cpu.idle", itoa(*r.Idle), "idle")
-	}
+func (s *settingList) cpuV2(r *specs.LinuxCPU) {
 	// An idle cgroup has no weight: the kernel refuses to set one.
 	if isSet(r.Shares) && (r.Idle == nil || *r.Idle == 0) {
-		add("cpu.weight", utoa(weight(*r.Shares)), "shares")
+		s.add(setting{controller: "cpu", file: "cpu.weight", value: utoa(weight(*r.Shares)), field: cpuField + "shares", again: true})
 	}
-	if isSet(r.Quota) || isSet(r.Period) {
-		quota, period, field := "max", "100000", "period"
-		if isSet(r.Quota) {
-			quota, field = orMax(*r.Quota), "quota"
-		}
-		if isSet(r.Period) {
-			period = utoa(*r.Period)
-		}
-		add("cpu.max", quota+" "+period, field)
+	limit := setting{controller: "cpu", file: "cpu.max", again: true}
+	switch {
+	case isSet(r.Quota) && isSet(r.Period):
+		limit.value, limit.field = orMax(*r.Quota)+" "+utoa(*r.Period), cpuField+"quota"
+		s.add(limit)
+	case isSet(r.Quota): // the period stays
+		limit.value, limit.field = orMax(*r.Quota), cpuField+"quota"
+		s.add(limit)
+	case isSet(r.Period):
+		limit.value, limit.field = "max "+utoa(*r.Period), cpuField+"period"
+		s.add(limit)
 	}
+	s.burstAndIdle(r, "cpu.max.burst")
+	s.onlyV1(isSet(r.RealtimePeriod), "cpu", cpuField+"realtimePeriod")
+	s.onlyV1(isSet(r.RealtimeRuntime), "cpu", cpuField+"realtimeRuntime")
+}
+
+// burstAndIdle: kernels before 5.14 know no burst, those before 5.15 no idle groups; there both are 0.
+func (s *settingList) burstAndIdle(r *specs.LinuxCPU, burst string) {
 	if r.Burst != nil {
-		add("cpu.max.burst", utoa(*r.Burst), "burst")
+		s.add(setting{controller: "cpu", file: burst, value: utoa(*r.Burst), field: cpuField + "burst", again: true, optional: *r.Burst == 0})
 	}
-	return s
+	if r.Idle != nil {
+		s.add(setting{controller: "cpu", file: "cpu.idle", value: itoa(*r.Idle), field: cpuField + "idle", again: true, optional: *r.Idle == 0})
+	}
 }
 
 // weight converts cpu shares (2 to 262144, by default 1024) to cgroup2's cpu.weight (1 to 10000, by default 100). The curve is
 // the one that runc and crun use since 2025: quadratic in the exponent, through the least, the default and the greatest
 // value of both. The linear one of before made the default 39.
 func weight(shares uint64) uint64 {
-	if shares <= 2 {
+	if shares <= minShares {
 		return 1
 	}
-	if shares >= 262144 {
+	if shares >= maxShares {
 		return 10000
 	}
 	l := math.Log2(float64(shares))

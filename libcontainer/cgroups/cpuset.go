@@ -10,15 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpusetBoth: the files have the same names in v1 and cgroup2.
-func cpusetBoth(s []setting, r *specs.LinuxCPU) []setting {
+// cpuset: the files have the same names in v1 and cgroup2.
+func (s *settingList) cpuset(r *specs.LinuxCPU) {
 	if r.Cpus != "" {
-		s = append(s, setting{"cpuset", "cpuset.cpus", r.Cpus, "linux.resources.cpu.cpus", false})
+		s.add(setting{controller: "cpuset", file: "cpuset.cpus", value: r.Cpus, field: cpuField + "cpus"})
 	}
 	if r.Mems != "" {
-		s = append(s, setting{"cpuset", "cpuset.mems", r.Mems, "linux.resources.cpu.mems", false})
+		s.add(setting{controller: "cpuset", file: "cpuset.mems", value: r.Mems, field: cpuField + "mems"})
 	}
-	return s
 }
 
 // inheritCpuset gives a new v1 cpuset what its parent has, and its parents what theirs have: v1 makes them empty, and nothing can

@@ -15,75 +15,34 @@ import (
 // errors.Is(err, ErrFrozen): the cgroup was there, and is frozen. A limit that cannot be set is a *ResourceError. Where
 // permission lacks, errors.Is(err, fs.ErrPermission) or EROFS.
 func (m *Manager) Create(r *specs.LinuxResources) error {
-	return m.create(r, func(l limits) error {
-		if m.unified.dir != "" {
-			if err := m.delegate(l.settings); err != nil {
-				return err
-			}
-		}
-		m.splitLate(l.settings)
-		if err := m.write(l.settings); err != nil {
-			return err
-		}
-		return m.attachDeviceRules(l.rules)
+	return m.create(r, func(l *limits) error {
+		m.splitLate(l.list)
+		return m.apply(r, l, m.write)
 	})
 }
 
 // Prepare is Create without the limits, for a cgroup that systemd is told of when it has a process: systemd writes limits of its own then.
 // Limit comes after that.
 func (m *Manager) Prepare(r *specs.LinuxResources) error {
-	return m.create(r, func(limits) error { return nil })
+	return m.create(r, func(*limits) error { return nil })
 }
 
 // Limit writes the limits of a cgroup that Prepare has made, and that may have processes by now.
 func (m *Manager) Limit(r *specs.LinuxResources) error {
-	l, err := m.limits(r)
+	l, err := m.limits(r, false)
 	if err != nil {
 		return err
 	}
-	if m.unified.dir != "" {
-		if err := m.delegate(l.settings); err != nil {
-			return err
-		}
-	}
-	m.late = l.settings
-	if err := m.tighten(); err != nil {
-		return err
-	}
-	return m.attachDeviceRules(l.rules)
-}
-
-// limits are what resources become.
-type limits struct {
-	settings []setting
-	rules    []deviceRule
-}
-
-// limits works out what is to be written, and finds all that can be wrong with the configuration.
-func (m *Manager) limits(r *specs.LinuxResources) (l limits, err error) {
-	if l.settings, err = settings(r, m.version); err != nil {
-		return l, err
-	}
-	if l.rules, err = deviceRules(r); err != nil {
-		return l, err
-	}
-	devices, err := m.deviceSettings(l.rules)
-	if err != nil {
-		return l, err
-	}
-	l.settings = append(l.settings, devices...)
-	for i := range l.settings {
-		s := &l.settings[i]
-		if f, _ := m.place(s.controller); f == nil {
-			return l, &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: errNoController}
-		}
-	}
-	return l, nil
+	l.live = true
+	return m.apply(r, l, func(list []setting) error {
+		m.late = list
+		return m.tighten()
+	})
 }
 
 // create makes the folders, then does apply, and removes the folders again when that fails.
-func (m *Manager) create(r *specs.LinuxResources, apply func(limits) error) (err error) {
-	l, err := m.limits(r) // before anything is made
+func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (err error) {
+	l, err := m.limits(r, false) // before anything is made
 	if err != nil {
 		return err
 	}
@@ -99,6 +58,7 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(limits) error) (err
 		return err
 	}
 	if m.reused {
+		l.live = true
 		if frozen, err := m.Frozen(); err != nil {
 			return err
 		} else if frozen {

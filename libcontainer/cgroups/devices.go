@@ -4,9 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
+
+const devicesField = "linux.resources.devices"
 
 // access is a set of device operations, in the kernel's bits (BPF_DEVCG_ACC_*).
 type access uint32
@@ -72,10 +77,10 @@ func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 	}
 	defaults := defaultDevices()
 	rules := make([]deviceRule, 0, 1+len(configured)+len(defaults))
-	rules = append(rules, deviceRule{device: device{'a', anyNumber, anyNumber}, access: mayAll, field: "linux.resources.devices"})
+	rules = append(rules, deviceRule{device: device{'a', anyNumber, anyNumber}, access: mayAll, field: devicesField})
 	for i := range configured {
 		rule, err := parseRule(&configured[i])
-		rule.field = "linux.resources.devices[" + itoa(int64(i)) + "]"
+		rule.field = element(devicesField, i, "")
 		if err != nil {
 			return nil, fmt.Errorf("%s%w", rule.field, err)
 		}
@@ -85,7 +90,7 @@ func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 		rules = append(rules, rule)
 	}
 	for _, d := range defaults {
-		rules = append(rules, deviceRule{allow: true, device: d.device, access: d.access, field: "linux.resources.devices (default devices)"})
+		rules = append(rules, deviceRule{allow: true, device: d.device, access: d.access, field: devicesField + " (default devices)"})
 	}
 	return rules, nil
 }
@@ -135,96 +140,31 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, error) {
 		}
 		*n.to = *n.from
 	}
-	if r.Access != "" {
-		rule.access = 0
+	if r.Access == "" {
+		return rule, nil
 	}
-	for _, c := range r.Access {
-		switch c {
-		case 'r':
-			rule.access |= mayRead
-		case 'w':
-			rule.access |= mayWrite
-		case 'm':
-			rule.access |= mayMknod
-		default:
-			return rule, fmt.Errorf(".access: %q: must be of the letters r, w and m", r.Access)
-		}
+	var err error
+	if rule.access, err = parseAccess(r.Access); err != nil {
+		return rule, fmt.Errorf(".access: %w", err)
 	}
 	return rule, nil
 }
 
-// devicesV1 turns rules into writes into devices.deny and devices.allow (cgroup-v1/devices.rst). The kernel keeps a default, and a
-// list of exceptions that it looks up by the very same device: it does not take /dev/null out of "c *:* rwm", and says nothing. So the
-// list is worked out here first; what it cannot express is an error, and what cancels out is not written.
-func devicesV1(rules []deviceRule) ([]setting, error) {
-	list := deviceList{}
-	for _, r := range rules {
-		if err := list.apply(r); err != nil {
-			return nil, &ResourceError{Field: r.field, Controller: "devices", Value: r.device.String() + " " + r.access.String(), Err: err}
+func parseAccess(letters string) (access, error) {
+	var a access
+	for _, c := range letters {
+		switch c {
+		case 'r':
+			a |= mayRead
+		case 'w':
+			a |= mayWrite
+		case 'm':
+			a |= mayMknod
+		default:
+			return 0, fmt.Errorf("%q: must be of the letters r, w and m", letters)
 		}
 	}
-	base, exceptions := "devices.deny", "devices.allow"
-	if list.allow {
-		base, exceptions = exceptions, base
-	}
-	s := make([]setting, 0, 1+len(list.exceptions))
-	s = append(s, setting{"devices", base, "a", "linux.resources.devices", false})
-	for _, e := range list.exceptions {
-		s = append(s, setting{"devices", exceptions, e.device.String() + " " + e.access.String(), e.field, false})
-	}
-	return s, nil
-}
-
-// deviceList is the state of a v1 devices cgroup.
-type deviceList struct {
-	allow      bool // the default
-	exceptions []deviceRule
-}
-
-func (l *deviceList) apply(r deviceRule) error {
-	if r.everything() {
-		l.allow, l.exceptions = r.allow, nil
-		return nil
-	}
-	if r.kind == 'a' {
-		// The kernel ignores all that follows an "a" and would take this for everything.
-		for _, kind := range [...]byte{'c', 'b'} {
-			r.kind = kind
-			if err := l.apply(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if r.allow == l.allow {
-		return l.remove(r)
-	}
-	for i := range l.exceptions {
-		if l.exceptions[i].device == r.device {
-			l.exceptions[i].access |= r.access
-			return nil
-		}
-	}
-	l.exceptions = append(l.exceptions, r)
-	return nil
-}
-
-// remove takes operations out of the exceptions: out of those for the same device and for ones within r.
-func (l *deviceList) remove(r deviceRule) error {
-	kept := l.exceptions[:0:0]
-	for _, e := range l.exceptions {
-		switch {
-		case r.covers(e.device):
-			e.access &^= r.access
-		case e.overlaps(r.device) && e.access&r.access != 0:
-			return errors.New("cgroup v1 cannot take a device out of the wider rule " + e.device.String() + " " + e.access.String() + " before it")
-		}
-		if e.access != 0 {
-			kept = append(kept, e)
-		}
-	}
-	l.exceptions = kept
-	return nil
+	return a, nil
 }
 
 // covers reports whether every device of other is one of d.
@@ -241,28 +181,6 @@ func (d device) overlaps(other device) bool {
 		(d.minor == anyNumber || other.minor == anyNumber || d.minor == other.minor)
 }
 
-// deviceSettings gives what is to be written for the rules: nothing where they are not enforced through files.
-func (m *Manager) deviceSettings(rules []deviceRule) ([]setting, error) {
-	f, v := m.place("devices")
-	if f == nil && !denies(rules) || v == v2 {
-		return nil, nil
-	}
-	// Where nothing can enforce the rules this ends as an error: a container whose devices nobody guards has the host's disks.
-	return devicesV1(rules)
-}
-
-// attachDeviceRules enforces the rules on cgroup2.
-func (m *Manager) attachDeviceRules(rules []deviceRule) error {
-	f, v := m.place("devices")
-	if v != v2 || !denies(rules) && !m.reused {
-		return nil
-	}
-	if err := attachDevices(f.dir, deviceProgram(rules)); err != nil {
-		return &ResourceError{Field: "linux.resources.devices", Controller: "devices", Err: err}
-	}
-	return nil
-}
-
 // denies reports whether any rule forbids anything.
 func denies(rules []deviceRule) bool {
 	for i := range rules {
@@ -271,4 +189,38 @@ func denies(rules []deviceRule) bool {
 		}
 	}
 	return false
+}
+
+// setDevices enforces the rules, unless there are none: then all stays as it is.
+func (m *Manager) setDevices(l *limits) error {
+	f, v := m.place("devices")
+	switch {
+	case l.rules == nil || f == nil:
+		return nil
+	case v == v1 && l.live:
+		return m.writeDevicesV1(f, l.devices)
+	case v == v1:
+		return m.write(l.devices.fill())
+	case !l.live && !denies(l.rules):
+		return nil
+	}
+	err := attachDevices(f.dir, deviceProgram(l.rules))
+	if errors.Is(err, unix.EPERM) && inUserNamespace() {
+		// Only who has capabilities in the first user namespace may attach programs. Whoever has not can give the container no device
+		// that they may not open themselves, and the kernel makes no nodes for them.
+		return nil
+	}
+	if err != nil {
+		return &ResourceError{Field: devicesField, Controller: "devices", Err: err}
+	}
+	return nil
+}
+
+// inUserNamespace reports whether we are in another user namespace than the first (user_namespaces(7)), or not root.
+func inUserNamespace() bool {
+	if unix.Geteuid() != 0 {
+		return true
+	}
+	text, err := readFile("/proc/self/uid_map")
+	return err == nil && !slices.Equal(strings.Fields(text), []string{"0", "0", "4294967295"})
 }

@@ -46,6 +46,15 @@ const defaultsV1 = "allow c *:* m, allow b *:* m, allow c 1:3 rwm, allow c 1:5 r
 
 const docker = "deny a; allow c 1:5 rwm; allow c 1:3 rwm; allow c 1:9 rwm; allow c 1:8 rwm; allow c 5:0 rwm; allow c 5:1 rwm; deny c 10:229 rwm"
 
+// deviceWrites prints writes into files of the devices controller in short form.
+func deviceWrites(list []setting) string {
+	var got []string
+	for _, s := range list {
+		got = append(got, strings.TrimPrefix(s.file, "devices.")+" "+s.value)
+	}
+	return strings.Join(got, ", ")
+}
+
 func TestDevicesV1(t *testing.T) {
 	for _, tt := range []struct{ rules, want string }{
 		{"", "deny a, " + defaultsV1},
@@ -65,16 +74,12 @@ func TestDevicesV1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := devicesV1(rules)
+		list, err := newDeviceList(rules)
 		if err != nil {
 			t.Errorf("%q: %v", tt.rules, err)
 			continue
 		}
-		var got []string
-		for _, s := range list {
-			got = append(got, strings.TrimPrefix(s.file, "devices.")+" "+s.value)
-		}
-		if s := strings.Join(got, ", "); s != tt.want {
+		if s := deviceWrites(list.fill()); s != tt.want {
 			t.Errorf("%q:\ngot  %s\nwant %s", tt.rules, s, tt.want)
 		}
 	}
@@ -83,7 +88,7 @@ func TestDevicesV1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := devicesV1(rules); err == nil || !strings.HasPrefix(err.Error(), "linux.resources.devices[1]: ") {
+		if _, err := newDeviceList(rules); err == nil || !strings.HasPrefix(err.Error(), "linux.resources.devices[1]: ") {
 			t.Errorf("%q, which v1 cannot express: error %v", bad, err)
 		}
 	}

@@ -2,85 +2,128 @@ package cgroups
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// memoryV1: kernel document cgroup-v1/memory.rst. linux.resources.memory.useHierarchy is always so since kernel 5.11.
-func memoryV1(s []setting, r *specs.LinuxMemory) []setting {
-	add := func(file, value, field string, againLast bool) {
-		s = append(s, setting{"memory", file, value, "linux.resources.memory." + field, againLast})
+const memoryField = "linux.resources.memory."
+
+// memoryV1: kernel document cgroup-v1/memory.rst.
+func (s *settingList) memoryV1(r *specs.LinuxMemory) {
+	add := func(file, value, field string) {
+		s.add(setting{controller: "memory", file: file, value: value, field: memoryField + field})
+	}
+	if r.UseHierarchy != nil && *r.UseHierarchy {
+		// Always so since kernel 5.11. Before, it has to be set while nothing is below.
+		s.add(setting{controller: "memory", file: "memory.use_hierarchy", value: "1", field: memoryField + "useHierarchy", optional: true})
 	}
 	if isSet(r.Limit) {
-		add("memory.limit_in_bytes", itoa(*r.Limit), "limit", true)
+		s.add(setting{controller: "memory", file: "memory.limit_in_bytes", value: itoa(*r.Limit), field: memoryField + "limit", again: true})
 	}
+	// Without an account of swap (boot parameter swapaccount=0) there is no file, and no limit.
+	memsw := setting{controller: "memory", file: "memory.memsw.limit_in_bytes", field: memoryField + "swap", again: true}
 	switch {
 	case isSet(r.Swap):
-		add("memory.memsw.limit_in_bytes", itoa(*r.Swap), "swap", true)
+		memsw.value, memsw.optional = itoa(*r.Swap), *r.Swap < 0
+		s.add(memsw)
 	case isSet(r.Limit) && *r.Limit < 0:
 		// Unlimited memory with a limit on memory and swap together is a contradiction that only update could make.
-		add("memory.memsw.limit_in_bytes", "-1", "limit", true)
+		memsw.value, memsw.optional, memsw.field = "-1", true, memoryField+"limit"
+		s.add(memsw)
 	}
 	if isSet(r.Reservation) {
-		add("memory.soft_limit_in_bytes", itoa(*r.Reservation), "reservation", false)
+		add("memory.soft_limit_in_bytes", itoa(*r.Reservation), "reservation")
 	}
 	if isSet(r.KernelTCP) {
-		add("memory.kmem.tcp.limit_in_bytes", itoa(*r.KernelTCP), "kernelTCP", false)
+		add("memory.kmem.tcp.limit_in_bytes", itoa(*r.KernelTCP), "kernelTCP")
 	}
-	if r.Swappiness != nil {
-		add("memory.swappiness", utoa(*r.Swappiness), "swappiness", false)
+	if hasSwappiness(r) {
+		add("memory.swappiness", utoa(*r.Swappiness), "swappiness")
 	}
-	if r.DisableOOMKiller != nil && *r.DisableOOMKiller {
-		add("memory.oom_control", "1", "disableOOMKiller", false)
+	switch disable := r.DisableOOMKiller; {
+	case disable != nil && *disable:
+		add("memory.oom_control", "1", "disableOOMKiller")
+	case disable != nil && s.live:
+		add("memory.oom_control", "0", "disableOOMKiller")
 	}
-	return s
 }
 
-// memoryV2: kernel document cgroup-v2.rst, "Memory Interface Files". What v1 alone has (kernelTCP, swappiness,
-// disableOOMKiller) is passed over, as other runtimes do: engines send it without a look at the host.
-func memoryV2(s []setting, r *specs.LinuxMemory) ([]setting, error) {
-	add := func(file string, value int64, field string) {
-		s = append(s, setting{"memory", file, orMax(value), "linux.resources.memory." + field, false})
+// hasSwappiness: old versions of Docker write -1, unsigned, for "not set".
+func hasSwappiness(r *specs.LinuxMemory) bool {
+	return r.Swappiness != nil && *r.Swappiness != math.MaxUint64
+}
+
+// memoryV2: kernel document cgroup-v2.rst, "Memory Interface Files".
+func (s *settingList) memoryV2(r *specs.LinuxMemory) {
+	s.swapV2(r)
+	if isSet(r.Limit) {
+		s.add(setting{controller: "memory", file: "memory.max", value: orMax(*r.Limit), field: memoryField + "limit"})
 	}
-	var limit int64
+	if isSet(r.Reservation) {
+		s.add(setting{controller: "memory", file: "memory.low", value: orMax(*r.Reservation), field: memoryField + "reservation"})
+	}
+	s.onlyV1(isSet(r.KernelTCP), "memory", memoryField+"kernelTCP")
+	s.onlyV1(hasSwappiness(r), "memory", memoryField+"swappiness")
+	s.onlyV1(r.DisableOOMKiller != nil && *r.DisableOOMKiller, "memory", memoryField+"disableOOMKiller")
+}
+
+// swapV2: the configuration limits memory and swap together, as v1 does, and cgroup2 swap alone.
+func (s *settingList) swapV2(r *specs.LinuxMemory) {
+	var limit, swap int64
 	if r.Limit != nil {
 		limit = *r.Limit
 	}
-	swap := int64(0)
 	if r.Swap != nil {
 		swap = *r.Swap
 	}
+	x := setting{controller: "memory", file: "memory.swap.max", field: memoryField + "swap"}
 	switch {
 	case swap > 0 && limit <= 0:
-		return nil, &ResourceError{Field: "linux.resources.memory.swap", Controller: "memory", Value: itoa(swap),
-			Err: errors.New("limits memory and swap together, so it needs linux.resources.memory.limit")}
+		s.fault("memory", x.field, itoa(swap), errors.New("limits memory and swap together, so it needs "+memoryField+"limit"))
+		return
 	case swap > 0 && swap < limit:
-		return nil, &ResourceError{Field: "linux.resources.memory.swap", Controller: "memory", Value: itoa(swap),
-			Err: errors.New("limits memory and swap together, so it must not be less than linux.resources.memory.limit")}
+		s.fault("memory", x.field, itoa(swap), errors.New("limits memory and swap together, so it must not be less than "+memoryField+"limit"))
+		return
 	case swap > 0:
-		add("memory.swap.max", swap-limit, "swap")
+		x.value = itoa(swap - limit)
 	case swap < 0:
-		add("memory.swap.max", -1, "swap")
+		x.value = "max"
 	case limit < 0:
-		add("memory.swap.max", -1, "limit")
+		x.value, x.field = "max", memoryField+"limit"
+	default:
+		return
 	}
-	if limit != 0 {
-		add("memory.max", limit, "limit")
-	}
-	if isSet(r.Reservation) {
-		add("memory.low", *r.Reservation, "reservation")
-	}
-	return s, nil
+	// A kernel without swap, or without an account of it, has no such file.
+	x.optional = x.value == "max" || x.value == "0"
+	s.add(x)
 }
 
-// orMax: cgroup2 says "max" where the configuration and v1 say -1.
-func orMax(value int64) string {
-	if value < 0 {
-		return "max"
+// checkUsage refuses a limit that is less than what is in use, if memory.checkBeforeUpdate asks for it. v1 does so of itself; cgroup2 takes such
+// a limit, and kills for it.
+func (m *Manager) checkUsage(r *specs.LinuxResources) error {
+	if r == nil || r.Memory == nil || r.Memory.CheckBeforeUpdate == nil || !*r.Memory.CheckBeforeUpdate ||
+		r.Memory.Limit == nil || *r.Memory.Limit <= 0 || m.version("memory") != v2 {
+		return nil
 	}
-	return itoa(value)
+	limit := *r.Memory.Limit
+	usage, ok := readNumber(m.unified.dir + "/memory.current")
+	if ok && usage > limit {
+		return &ResourceError{Field: memoryField + "limit", Controller: "memory", File: m.unified.dir + "/memory.max", Value: itoa(limit),
+			Err: fmt.Errorf("less than the %d bytes in use (%scheckBeforeUpdate)", usage, memoryField)}
+	}
+	return nil
 }
 
-func itoa(n int64) string  { return strconv.FormatInt(n, 10) }
-func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
+// readNumber reads a control file that holds one number; false: it cannot be read, or holds something else ("max").
+func readNumber(path string) (int64, bool) {
+	text, err := readFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return n, err == nil
+}

@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidsBoth: kernel document cgroup-v1/pids.rst; the file is the same in cgroup2. 0 is a limit: no fork at all.
-func pidsBoth(s []setting, r *specs.LinuxPids) []setting {
+// pids: kernel document cgroup-v1/pids.rst; the file is the same in cgroup2. 0 is a limit: no fork at all.
+func (s *settingList) pids(r *specs.LinuxPids) {
 	if r.Limit != nil {
-		s = append(s, setting{"pids", "pids.max", orMax(*r.Limit), "linux.resources.pids.limit", false})
+		s.add(setting{controller: "pids", file: "pids.max", value: orMax(*r.Limit), field: "linux.resources.pids.limit"})
 	}
-	return s
 }
 
 // withRoom calls fork with pids.max raised by spawnTasks, after fork failed since the container is at its limit. The kernel does
@@ -26,17 +25,11 @@ func (m *Manager) withRoom(fork func() error, refused error) error {
 	if f == nil {
 		return refused
 	}
-	fd, err := open(f.dir+"/pids.max", unix.O_RDWR)
+	fd, err := lockFile(f.dir + "/pids.max")
 	if err != nil {
 		return refused
 	}
 	defer unix.Close(fd)
-	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Flock(fd, unix.LOCK_EX)
-	}
-	if err != nil {
-		return refused
-	}
 	value, err := readAll(fd, 512)
 	if err != nil {
 		return refused

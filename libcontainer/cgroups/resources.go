@@ -2,8 +2,7 @@ package cgroups
 
 import (
 	"errors"
-	"fmt"
-	"syscall"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -19,88 +18,112 @@ const (
 
 // A setting is one write into one control file.
 //
-// To support one more resource: add the function of its controller to [settings], give it a file of its own with a golden
-// test, and take its fields from [Unapplied].
+// To support one more resource: give its controller a file of its own with functions that turn it into settings, call them in
+// [settings], and add a case to testdata/settings for both versions. What the kernel has to say about it comes
+// out of a test in kernel_test.go.
 type setting struct {
 	controller string // says which folder
 	file       string // "memory.limit_in_bytes"
 	value      string
 	field      string // the configuration's field that it comes from
 
-	// againLast: what the kernel accepts depends on another setting of the controller (memory.limit_in_bytes may not exceed
+	// again: what the kernel accepts depends on another setting of the controller (memory.limit_in_bytes may not exceed
 	// memory.memsw.limit_in_bytes). On EINVAL it is tried again after the controller's other settings, which makes one
 	// order right for raising and for lowering.
-	againLast bool
+	again bool
+
+	// otherFile gets otherValue where the kernel does not have file: the same setting under another name.
+	otherFile, otherValue string
+
+	optional bool // that the kernel does not have the file is the same as if it held the value
+	unified  bool // for the cgroup2 folder, even if a v1 hierarchy has the controller
 }
 
-// settings turns resources into what is to be written; at says which version has a controller. Devices are apart, in
-// [deviceRules]: on cgroup2 they are no file.
-func settings(r *specs.LinuxResources, at func(controller string) version) ([]setting, error) {
+// settings turns resources into what is to be written; at says which version has a controller. live: a cgroup that has limits is
+// changed, so that a setting counts even if it is the kernel's default. Devices are apart, in [deviceRules]: on cgroup2 they are no file.
+func settings(r *specs.LinuxResources, at func(controller string) version, live bool) ([]setting, error) {
 	if r == nil {
 		return nil, nil
 	}
-	s := make([]setting, 0, 24)
+	s := settingList{list: make([]setting, 0, 24), live: live}
 	if r.Memory != nil {
 		if at("memory") == v1 {
-			s = memoryV1(s, r.Memory)
+			s.memoryV1(r.Memory)
 		} else {
-			var err error
-			if s, err = memoryV2(s, r.Memory); err != nil {
-				return nil, err
-			}
+			s.memoryV2(r.Memory)
 		}
 	}
 	if r.CPU != nil {
 		if at("cpu") == v1 {
-			s = cpuV1(s, r.CPU)
+			s.cpuV1(r.CPU)
 		} else {
-			s = cpuV2(s, r.CPU)
+			s.cpuV2(r.CPU)
 		}
-		s = cpusetBoth(s, r.CPU)
+		s.cpuset(r.CPU)
 	}
 	if r.Pids != nil {
-		s = pidsBoth(s, r.Pids)
+		s.pids(r.Pids)
 	}
-	return s, nil
-}
-
-// Unapplied names the fields of r that ask for something which this package does not do (yet), each with a short reason,
-// so that no limit is left out silently. Unset fields and zero values that mean "unset" are not named.
-func Unapplied(r *specs.LinuxResources) []string {
-	if r == nil {
-		return nil
-	}
-	var fields []string
-	add := func(set bool, field, reason string) {
-		if set {
-			fields = append(fields, "linux.resources."+field+": "+reason)
+	if r.BlockIO != nil {
+		if at("blkio") == v1 {
+			s.ioV1(r.BlockIO)
+		} else {
+			s.ioV2(r.BlockIO)
 		}
 	}
-	const later = "not applied yet"
-	if m := r.Memory; m != nil {
-		add(isSet(m.Kernel), "memory.kernel", "kernels since 5.16 have no such limit")
+	if r.HugepageLimits != nil {
+		s.hugetlb(r.HugepageLimits, at("hugetlb"))
 	}
-	if b := r.BlockIO; b != nil {
-		add(isSet(b.Weight), "blockIO.weight", later)
-		add(isSet(b.LeafWeight), "blockIO.leafWeight", later)
-		add(len(b.WeightDevice) > 0, "blockIO.weightDevice", later)
-		add(len(b.ThrottleReadBpsDevice) > 0, "blockIO.throttleReadBpsDevice", later)
-		add(len(b.ThrottleWriteBpsDevice) > 0, "blockIO.throttleWriteBpsDevice", later)
-		add(len(b.ThrottleReadIOPSDevice) > 0, "blockIO.throttleReadIOPSDevice", later)
-		add(len(b.ThrottleWriteIOPSDevice) > 0, "blockIO.throttleWriteIOPSDevice", later)
+	if r.Network != nil {
+		s.netCls(r.Network, at("net_cls"))
+		s.netPrio(r.Network, at("net_prio"))
 	}
-	add(len(r.HugepageLimits) > 0, "hugepageLimits", later)
-	if n := r.Network; n != nil {
-		add(isSet(n.ClassID), "network.classID", later)
-		add(len(n.Priorities) > 0, "network.priorities", later)
+	if r.Rdma != nil {
+		s.rdma(r.Rdma)
 	}
-	add(len(r.Rdma) > 0, "rdma", later)
-	add(len(r.Unified) > 0, "unified", later)
-	return fields
+	if r.Unified != nil {
+		s.unified(r.Unified, at)
+	}
+	return s.list, errors.Join(s.faults...)
 }
+
+// settingList collects settings, and what cannot become one.
+type settingList struct {
+	list   []setting
+	live   bool // see settings
+	faults []error
+}
+
+func (s *settingList) add(x setting) { s.list = append(s.list, x) }
+
+func (s *settingList) fault(controller, field, value string, err error) {
+	s.faults = append(s.faults, &ResourceError{Field: field, Controller: controller, Value: value, Err: err})
+}
+
+// onlyV1 is a fault when a setting was asked for that cgroup2 has nothing like. The specification wants an error
+// (config-linux.md, "Unified"), where runc passes it over.
+func (s *settingList) onlyV1(set bool, controller, field string) {
+	if set {
+		s.fault(controller, field, "", errOnlyV1)
+	}
+}
+
+// errOnlyV1: no conversion is possible.
+var errOnlyV1 = errors.New("only cgroup v1 has such a setting, and this controller is not on a v1 hierarchy here")
 
 // isSet: for most limits 0 means the same as absence, to Docker at least, which writes both.
 func isSet[T int64 | uint64 | uint16 | uint32](p *T) bool { return p != nil && *p != 0 }
+
+func itoa(n int64) string  { return strconv.FormatInt(n, 10) }
+func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// orMax: cgroup2 says "max" where the configuration and v1 say -1.
+func orMax(value int64) string {
+	if value < 0 {
+		return "max"
+	}
+	return itoa(value)
+}
 
 // errNoController: the kernel lacks the controller, or it is not mounted, or not delegated to this cgroup.
 var errNoController = errors.New("not available on this host")
@@ -121,6 +144,18 @@ func (m *Manager) version(controller string) version {
 	return v
 }
 
+// folderOf gives the folder for a setting, or nil.
+func (m *Manager) folderOf(s *setting) *folder {
+	if s.unified {
+		if m.unified.dir == "" {
+			return nil
+		}
+		return &m.unified
+	}
+	f, _ := m.place(s.controller)
+	return f
+}
+
 // write is the one loop that writes settings.
 func (m *Manager) write(list []setting) error {
 	var again []setting
@@ -129,9 +164,9 @@ func (m *Manager) write(list []setting) error {
 	for i := range list {
 		s := &list[i]
 		err := m.writeOne(&file, s)
-		if s.againLast && errors.Is(err, unix.EINVAL) {
+		if s.again && errors.Is(err, unix.EINVAL) {
 			again = append(again, *s)
-			again[len(again)-1].againLast = false
+			again[len(again)-1].again = false
 			err = nil
 		}
 		if err != nil {
@@ -148,108 +183,19 @@ func (m *Manager) write(list []setting) error {
 }
 
 func (m *Manager) writeOne(file *controlFile, s *setting) error {
-	f, _ := m.place(s.controller)
+	f := m.folderOf(s)
 	if f == nil {
 		return &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: errNoController}
 	}
-	path := f.dir + "/" + s.file
-	err := file.write(path, s.value)
-	if err == nil {
+	name, value := s.file, s.value
+	err := file.write(f.dir+"/"+name, value)
+	if err == unix.ENOENT && s.otherFile != "" {
+		if other := file.write(f.dir+"/"+s.otherFile, s.otherValue); other != unix.ENOENT {
+			name, value, err = s.otherFile, s.otherValue, other
+		}
+	}
+	if err == nil || err == unix.ENOENT && s.optional && unix.Access(f.dir, unix.F_OK) == nil {
 		return nil
 	}
-	if errors.Is(err, unix.ENOENT) && unix.Access(f.dir, unix.F_OK) == nil {
-		err = fmt.Errorf("%w (the kernel does not have or not show this file here)", err)
-	}
-	return &ResourceError{Field: s.field, Controller: s.controller, File: path, Value: s.value, Err: err}
-}
-
-// A controlFile writes values into control files, and keeps the last one open: device rules are many writes into one.
-// It uses bare descriptors, since os.File would try each with epoll, which costs more than the write.
-type controlFile struct {
-	path string
-	fd   int
-}
-
-func (c *controlFile) write(path, value string) error {
-	if c.path != path {
-		c.close()
-		fd, err := open(path, unix.O_WRONLY)
-		if err != nil {
-			return err
-		}
-		c.path, c.fd = path, fd
-	}
-	return writeAll(c.fd, value)
-}
-
-func (c *controlFile) close() {
-	if c.path != "" {
-		unix.Close(c.fd)
-		c.path = ""
-	}
-}
-
-// writeFile writes a control file. It never makes one: where the path is not in a cgroup file system, it fails.
-func writeFile(path, value string) error {
-	fd, err := open(path, unix.O_WRONLY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return writeAll(fd, value)
-}
-
-func open(path string, flags int) (int, error) {
-	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
-}
-
-// writeAll writes value with one call, as control files want it. A short write is an error: the kernel took another value.
-func writeAll(fd int, value string) error {
-	for {
-		n, err := unix.Write(fd, []byte(value))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return err
-		case n != len(value):
-			return syscall.EIO
-		default:
-			return nil
-		}
-	}
-}
-
-// readFile reads a control file whole.
-func readFile(path string) (string, error) {
-	fd, err := open(path, unix.O_RDONLY)
-	if err != nil {
-		return "", err
-	}
-	defer unix.Close(fd)
-	return readAll(fd, 512)
-}
-
-// readAll reads to the end; size is a guess.
-func readAll(fd, size int) (string, error) {
-	buf := make([]byte, 0, size)
-	for {
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return "", err
-		case n == 0:
-			return string(buf), nil
-		default:
-			buf = buf[:len(buf)+n]
-			if len(buf) == cap(buf) {
-				buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
-			}
-		}
-	}
+	return &ResourceError{Field: s.field, Controller: s.controller, File: f.dir + "/" + name, Value: value, Err: explain(f.dir, name, err)}
 }

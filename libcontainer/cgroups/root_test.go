@@ -315,7 +315,7 @@ func TestRaiseAndLower(t *testing.T) {
 		t.Skip("no v1 memory controller")
 	}
 	for _, limits := range [][2]int64{{1 << 20, 2 << 20}, {8 << 20, 16 << 20}, {1 << 20, 1 << 20}, {-1, -1}, {4 << 20, 4 << 20}} {
-		list, err := settings(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limits[0], Swap: &limits[1]}}, m.version)
+		list, err := settings(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limits[0], Swap: &limits[1]}}, m.version, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +323,7 @@ func TestRaiseAndLower(t *testing.T) {
 			t.Errorf("%v: %v", limits, err)
 		}
 	}
-	list, _ := settings(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(4 << 20)), Swap: ptr(int64(2 << 20))}}, m.version)
+	list, _ := settings(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(4 << 20)), Swap: ptr(int64(2 << 20))}}, m.version, true)
 	if err := m.write(list); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("a swap limit below the memory limit: error %v", err)
 	}

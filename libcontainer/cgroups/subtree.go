@@ -19,8 +19,7 @@ var errNotDelegated = errors.New("not delegated to this cgroup (cgroup.subtree_c
 func (m *Manager) delegate(list []setting) error {
 	var needed []string
 	for i := range list {
-		c := list[i].controller
-		if m.v1(c) == nil && !slices.Contains(needed, c) {
+		if c := m.unifiedController(&list[i]); c != "" && !slices.Contains(needed, c) {
 			needed = append(needed, c)
 		}
 	}
@@ -41,7 +40,11 @@ func (m *Manager) delegate(list []setting) error {
 	if contains(have, wanted) {
 		return nil
 	}
-	if err := enable(m.unified.mount, path.Dir(m.unified.dir)); err != nil {
+	e := enabling{refused: make(map[string]error)}
+	if !m.unifiedOnly {
+		e.wanted = needed // whoever has most controllers on v1 wants no more on cgroup2 than is asked for
+	}
+	if err := e.enable(top(m.unified), path.Dir(m.unified.dir)); err != nil {
 		return err
 	}
 	if have, err = controllers(m.unified.dir, "cgroup.controllers"); err != nil {
@@ -49,23 +52,55 @@ func (m *Manager) delegate(list []setting) error {
 	}
 	for i := range list {
 		s := &list[i]
-		if !slices.Contains(needed, s.controller) || slices.Contains(have, s.controller) {
+		c := m.unifiedController(s)
+		if c == "" || slices.Contains(have, c) {
 			continue
 		}
-		err := errNotDelegated
-		if top, _ := controllers(m.unified.mount, "cgroup.controllers"); !slices.Contains(top, s.controller) {
-			err = errNoController
+		err := e.refused[c]
+		if err == nil {
+			err = errNotDelegated
+			if all, _ := controllers(top(m.unified), "cgroup.controllers"); !slices.Contains(all, c) {
+				err = errNoController
+			}
 		}
-		return &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: err}
+		return &ResourceError{Field: s.field, Controller: c, Value: s.value, Err: err}
 	}
 	return nil
 }
 
-// enable gives the children of dir the controllers that mount has, from the top down. One that cannot be given (cpu
-// with real-time processes about, a cgroup of another owner) is left out: whether it is needed, the caller looks at the end.
-func enable(mount, dir string) error {
-	if mount != "" && strings.HasPrefix(dir, mount+"/") {
-		if err := enable(mount, path.Dir(dir)); err != nil {
+// unifiedController gives the controller that cgroup2 must have for a setting; "": none.
+func (m *Manager) unifiedController(s *setting) string {
+	if s.unified && s.controller == coreFiles || m.v1(s.controller) != nil {
+		return ""
+	}
+	return s.controller
+}
+
+// top gives the topmost folder of the cgroup2 tree that a folder is in: the mount point, where it is known.
+func top(f folder) string {
+	if f.mount != "" {
+		return f.mount
+	}
+	dir := f.dir
+	for above := path.Dir(dir); above != dir; dir, above = above, path.Dir(above) {
+		if unix.Access(above+"/cgroup.controllers", unix.F_OK) != nil {
+			break
+		}
+	}
+	return dir
+}
+
+// enabling is one attempt to give controllers to a cgroup.
+type enabling struct {
+	wanted  []string         // nil: all that there are
+	refused map[string]error // by controller: why a cgroup did not give it
+}
+
+// enable gives the children of dir the controllers, from top down. One that cannot be given (cpu with real-time processes about, a cgroup of
+// another owner) is left out: whether it is needed, the caller looks at the end.
+func (e *enabling) enable(top, dir string) error {
+	if strings.HasPrefix(dir, top+"/") {
+		if err := e.enable(top, path.Dir(dir)); err != nil {
 			return err
 		}
 	}
@@ -79,7 +114,7 @@ func enable(mount, dir string) error {
 	}
 	var missing []string
 	for _, c := range have {
-		if !slices.Contains(given, c) {
+		if !slices.Contains(given, c) && (e.wanted == nil || slices.Contains(e.wanted, c)) {
 			missing = append(missing, "+"+c)
 		}
 	}
@@ -92,11 +127,36 @@ func enable(mount, dir string) error {
 	}
 	// The write is all or nothing.
 	for _, c := range missing {
-		if err := writeFile(file, c); err == unix.EROFS {
-			return fmt.Errorf("write %q to %s: %w", c, file, err)
+		err := writeFile(file, c)
+		if err == nil {
+			continue
 		}
+		refusal := fmt.Errorf("write %q to %s: %w", c, file, err)
+		if err == unix.EROFS {
+			return refusal
+		}
+		if why := explainSubtree(c[1:], err); why != "" {
+			refusal = fmt.Errorf("%w (%s)", refusal, why)
+		}
+		e.refused[c[1:]] = fmt.Errorf("%w: %w", errNotDelegated, refusal)
 	}
 	return nil
+}
+
+// explainSubtree says what the kernel's refusal to give a controller to the cgroups below stands for (cgroup-v2.rst, "Controlling
+// Controllers" and "Issues with the cpu controller").
+func explainSubtree(controller string, err error) string {
+	switch {
+	case err == unix.EBUSY:
+		return "a cgroup with processes of its own gives no controllers to those below"
+	case err == unix.EINVAL && controller == "cpu":
+		return "a process below the root has a real-time policy"
+	case err == unix.EOPNOTSUPP:
+		return "threaded cgroups have cpu, cpuset, perf_event and pids only"
+	case err == unix.EACCES || err == unix.EPERM:
+		return "the cgroup belongs to another user"
+	}
+	return ""
 }
 
 func controllers(dir, file string) ([]string, error) {

@@ -1,33 +1,81 @@
 package cgroups
 
-import specs "github.com/opencontainers/runtime-spec/specs-go"
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
 
 // Update changes the limits of a live cgroup: those of r that are set, and no others. Devices change when r lists any, and then all
-// rules are replaced.
+// rules are replaced: at no moment does a process miss a device that it had before and has afterwards, nor get another one.
+//
+// On cgroup2 memory.limit without memory.swap leaves the limit of swap as it is, and memory.swap without memory.limit counts from
+// the limit in force.
 //
 // What is wrong with r comes out before anything is written. A limit that cannot be set is a *ResourceError; those before it
-// have been set then.
+// have been set then. It may be called while another process spawns into the cgroup.
 func (m *Manager) Update(r *specs.LinuxResources) error {
-	list, err := settings(r, m.version)
+	if r == nil {
+		return nil
+	}
+	l, err := m.limits(m.complete(r), true)
 	if err != nil {
 		return err
 	}
-	var rules []deviceRule
-	if r != nil && len(r.Devices) > 0 {
-		if rules, err = deviceRules(r); err != nil {
-			return err
+	defer m.lockPids(l.list)()
+	return m.apply(r, l, m.write)
+}
+
+// complete adds to r what cgroup2 wants together and is not in r, as it is in force.
+func (m *Manager) complete(r *specs.LinuxResources) *specs.LinuxResources {
+	full := *r
+	if c := r.CPU; c != nil && isSet(c.Period) && !isSet(c.Quota) && m.version("cpu") == v2 {
+		text, _ := readFile(m.unified.dir + "/cpu.max") // "max 100000"; in vain where there is none yet
+		quota, _, _ := strings.Cut(text, " ")
+		if n, err := strconv.ParseInt(quota, 10, 64); err == nil {
+			cpu := *c
+			cpu.Quota, full.CPU = &n, &cpu
 		}
-		devices, err := m.deviceSettings(rules)
+	}
+	if c := r.Memory; c != nil && c.Swap != nil && *c.Swap > 0 && !isSet(c.Limit) && m.version("memory") == v2 {
+		if n, ok := readNumber(m.unified.dir + "/memory.max"); ok {
+			memory := *c
+			memory.Limit, full.Memory = &n, &memory
+		}
+	}
+	return &full
+}
+
+// lockPids keeps a Spawn that makes room for its process for a moment from taking pids.max back to what it was before, if the list
+// changes it. What it returns ends that.
+func (m *Manager) lockPids(list []setting) (unlock func()) {
+	for i := range list {
+		if list[i].file != "pids.max" {
+			continue
+		}
+		fd, err := lockFile(m.folderOf(&list[i]).dir + "/pids.max")
 		if err != nil {
-			return err
+			break // the write will tell
 		}
-		list = append(list, devices...)
+		return func() { unix.Close(fd) }
 	}
-	if err := m.write(list); err != nil {
-		return err
+	return func() {}
+}
+
+// lockFile opens a control file and waits for its lock. Closing it ends that.
+func lockFile(path string) (int, error) {
+	fd, err := open(path, unix.O_RDWR)
+	if err != nil {
+		return -1, err
 	}
-	if rules == nil {
-		return nil
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(fd, unix.LOCK_EX)
 	}
-	return m.attachDeviceRules(rules)
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }

@@ -1,0 +1,97 @@
+package cgroups
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// explain adds to the kernel's answer what it stands for in this control file, where that is not plain. It may read other files.
+func explain(dir, file string, err error) error {
+	text := ""
+	switch err {
+	case unix.ENOENT:
+		if unix.Access(dir, unix.F_OK) != nil {
+			return err
+		}
+		text = explainAbsence(file)
+	case unix.EINVAL:
+		text = explainRefusal(dir, file)
+	case unix.EBUSY:
+		switch file {
+		case "memory.limit_in_bytes":
+			text = usage(dir, "memory.usage_in_bytes", "in use: %d bytes, of which not enough could be freed")
+		case "memory.memsw.limit_in_bytes":
+			text = usage(dir, "memory.memsw.usage_in_bytes", "in use: %d bytes, of which not enough could be freed")
+		case "cpuset.cpus", "cpuset.mems":
+			text = "a cgroup below uses more"
+		}
+	case unix.EACCES:
+		if file == "cpuset.cpus" || file == "cpuset.mems" {
+			text = "the cgroup above has less"
+		}
+	case unix.EPERM:
+		if file == "devices.allow" {
+			text = "the cgroup above does not allow it"
+		}
+	case unix.EOPNOTSUPP:
+		if strings.HasSuffix(file, "weight") || strings.HasSuffix(file, "weight_device") {
+			text = "the device's I/O scheduler has no weights: BFQ has"
+		}
+	}
+	if text == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, text)
+}
+
+func explainAbsence(file string) string {
+	switch {
+	case strings.HasPrefix(file, "blkio.leaf_weight"):
+		return "leaf weights went with the CFQ scheduler in kernel 5.0"
+	case strings.HasPrefix(file, "blkio.weight"):
+		return "the kernel has no I/O scheduler with weights: neither CFQ, which went in 5.0, nor BFQ"
+	case file == "io.bfq.weight":
+		return "the kernel has no I/O weights: neither BFQ nor io.cost"
+	case strings.HasPrefix(file, "memory.memsw.") || strings.HasPrefix(file, "memory.swap."):
+		return "the kernel keeps no account of swap"
+	case strings.HasPrefix(file, "cpu.rt_"):
+		return "the kernel has no real-time group scheduling"
+	case file == "cpu.idle":
+		return "kernels have it since 5.15"
+	case file == "cpu.cfs_burst_us" || file == "cpu.max.burst":
+		return "kernels have it since 5.14"
+	case strings.HasPrefix(file, "hugetlb."):
+		if sizes := hugepageSizes(); sizes != nil {
+			return "this machine's sizes of huge pages: " + strings.Join(sizes, ", ")
+		}
+	}
+	return "the kernel does not have or not show this file here"
+}
+
+func explainRefusal(dir, file string) string {
+	switch file {
+	case "memory.limit_in_bytes":
+		return usage(dir, "memory.memsw.limit_in_bytes", "memory and swap together are limited to %d, and this must not be more")
+	case "memory.memsw.limit_in_bytes":
+		return usage(dir, "memory.limit_in_bytes", "memory is limited to %d, and with swap together it must not be less")
+	case "cpu.rt_runtime_us", "cpu.rt_period_us":
+		return "cgroups above must have as much real-time runtime, and processes in here some"
+	case "cpu.shares", "cpu.weight":
+		if idle, ok := readNumber(dir + "/cpu.idle"); ok && idle == 1 {
+			return "the cgroup is idle (cpu.idle)"
+		}
+	case "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.max", "cpu.max.burst":
+		return "period: 1000 to 1000000; quota: 1000 at least, and of the period no more than cgroups above have; burst: no more than the quota"
+	}
+	return ""
+}
+
+func usage(dir, file, format string) string {
+	n, ok := readNumber(dir + "/" + file)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(format, n)
+}

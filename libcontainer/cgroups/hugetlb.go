@@ -1,0 +1,62 @@
+package cgroups
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// hugetlb: kernel document cgroup-v1/hugetlb.rst. Pages are limited when they are reserved, if the kernel can do that (since 5.7), and
+// when they are used.
+func (s *settingList) hugetlb(r []specs.LinuxHugepageLimit, v version) {
+	file := ".limit_in_bytes"
+	if v == v2 {
+		file = ".max"
+	}
+	for i := range r {
+		size, limit, field := r[i].Pagesize, utoa(r[i].Limit), "linux.resources."+element("hugepageLimits", i, "")
+		if size == "" || strings.ContainsAny(size, "/\x00") {
+			s.fault("hugetlb", field+".pageSize", size, errFileName)
+			continue
+		}
+		s.add(setting{controller: "hugetlb", file: "hugetlb." + size + ".rsvd" + file, value: limit, field: field, optional: true})
+		s.add(setting{controller: "hugetlb", file: "hugetlb." + size + file, value: limit, field: field})
+	}
+}
+
+// hugepageSizes gives the sizes that this machine has, as they are called in the files' names; for messages.
+func hugepageSizes() []string {
+	entries, err := os.ReadDir("/sys/kernel/mm/hugepages")
+	if err != nil {
+		return nil
+	}
+	var sizes []uint64
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), "hugepages-")
+		kib, err := strconv.ParseUint(strings.TrimSuffix(name, "kB"), 10, 64)
+		if ok && err == nil {
+			sizes = append(sizes, kib)
+		}
+	}
+	slices.Sort(sizes)
+	var names []string
+	for _, kib := range sizes {
+		names = append(names, hugepageName(kib))
+	}
+	return names
+}
+
+// hugepageName is the kernel's mem_fmt: the largest unit of KB, MB and GB of which there is one at least.
+func hugepageName(kib uint64) string {
+	switch {
+	case kib >= 1<<20:
+		return utoa(kib>>20) + "GB"
+	case kib >= 1<<10:
+		return utoa(kib>>10) + "MB"
+	default:
+		return utoa(kib) + "KB"
+	}
+}

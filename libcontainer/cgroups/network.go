@@ -1,0 +1,37 @@
+package cgroups
+
+import (
+	"errors"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const networkField = "linux.resources.network."
+
+// netCls: kernel document cgroup-v1/net_cls.rst. The controller does not exist in cgroup2.
+func (s *settingList) netCls(r *specs.LinuxNetwork, v version) {
+	if v == v2 {
+		s.onlyV1(isSet(r.ClassID), "net_cls", networkField+"classID")
+		return
+	}
+	if isSet(r.ClassID) {
+		s.add(setting{controller: "net_cls", file: "net_cls.classid", value: utoa(uint64(*r.ClassID)), field: networkField + "classID"})
+	}
+}
+
+// netPrio: kernel document cgroup-v1/net_prio.rst. Interfaces are those of the network namespace of who writes, as the specification
+// wants it. The controller does not exist in cgroup2.
+func (s *settingList) netPrio(r *specs.LinuxNetwork, v version) {
+	for i := range r.Priorities {
+		p, field := &r.Priorities[i], networkField+element("priorities", i, "")
+		switch {
+		case v == v2:
+			s.onlyV1(true, "net_prio", field)
+		case p.Name == "" || strings.ContainsAny(p.Name, " \t\n"):
+			s.fault("net_prio", field+".name", p.Name, errors.New("not the name of a network interface"))
+		default:
+			s.add(setting{controller: "net_prio", file: "net_prio.ifpriomap", value: p.Name + " " + utoa(uint64(p.Priority)), field: field})
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	errFileName = errors.New("not the name of a cgroup's file")
+	errNotLimit = errors.New("this file holds no limit: it moves, stops or ends processes, which is the runtime's business")
+)
+
+// unified: linux.resources.unified, files of the cgroup2 folder and what is to be written into them, whether this package knows them or not. A
+// value of several lines is written line by line, since most files take one at a time.
+func (s *settingList) unified(r map[string]string, at func(controller string) version) {
+	for _, file := range slices.Sorted(maps.Keys(r)) {
+		field := entry("unified", file)
+		controller, err := unifiedController(file)
+		if err == nil && controller != coreFiles && onV1(controller, at) {
+			err = fmt.Errorf("cgroup2 has no controller %s here, since a cgroup v1 hierarchy has it: %w", controller, errNoController)
+		}
+		if err != nil {
+			s.fault(controller, field, r[file], err)
+			continue
+		}
+		add := func(line string) {
+			s.add(setting{controller: controller, file: file, value: line, field: field, again: true, unified: true})
+		}
+		wrote := false
+		for line := range strings.Lines(r[file]) {
+			if line = strings.TrimSuffix(line, "\n"); line != "" {
+				add(line)
+				wrote = true
+			}
+		}
+		if !wrote {
+			add("\n") // what empties a file such as cpuset.cpus; writing nothing at all would do nothing
+		}
+	}
+}
+
+// coreFiles stands for a controller where a file of a cgroup2 folder is there without one.
+const coreFiles = "cgroup"
+
+// onV1 reports whether a v1 hierarchy has what cgroup2 calls by that name.
+func onV1(controller string, at func(controller string) version) bool {
+	return at(controller) == v1 || controller == "io" && at("blkio") == v1
+}
+
+// unifiedController gives the controller that a file of a cgroup2 folder belongs to. The name must be
+// that of a file in the folder itself, and of one that does nothing but limit.
+func unifiedController(file string) (string, error) {
+	if file == "" || file == "." || file == ".." || strings.ContainsAny(file, "/\x00") {
+		return coreFiles, errFileName
+	}
+	switch file {
+	case "cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze":
+		return coreFiles, errNotLimit
+	}
+	controller, name, ok := strings.Cut(file, ".")
+	if !ok {
+		return coreFiles, errFileName
+	}
+	if controller == coreFiles || name == "pressure" {
+		return coreFiles, nil
+	}
+	return controller, nil
+}
+
+// entry names an entry of an object of linux.resources whose keys are free, as specconv does.
+func entry(object, key string) string {
+	plain := key != ""
+	for _, c := range []byte(key) {
+		plain = plain && (c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z')
+	}
+	if plain {
+		return "linux.resources." + object + "." + key
+	}
+	return "linux.resources." + object + "[" + strconv.Quote(key) + "]"
+}
