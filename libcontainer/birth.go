@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 )
@@ -34,6 +35,8 @@ type birth struct {
 	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
 	master  *os.File         // of its terminal
 	copy    *os.File         // the folder of the image that is to be copied next
+	// pidfdName is what the receiver of a pidfd is told of it.
+	pidfdName string
 	// runHooks is called at setup.MessageHooks.
 	runHooks func() error
 }
@@ -71,14 +74,7 @@ func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, err
 		if slices.ContainsFunc(files, has) {
 			continue
 		}
-		if d.Path == "" {
-			return nil, fmt.Errorf("plan: nobody passes the descriptor %q", d.Name)
-		}
-		flags := os.O_RDONLY
-		if d.OPath {
-			flags = unix.O_PATH
-		}
-		f, err := os.OpenFile(d.Path, flags|unix.O_CLOEXEC, 0)
+		f, err := openNeed(d)
 		if err != nil {
 			return nil, fmt.Errorf("%s%s: %w", b.origin(d), d.Name, err)
 		}
@@ -88,11 +84,42 @@ func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, err
 	return files, nil
 }
 
-// origin names the field of the configuration that a descriptor's path is from, before an error's text.
+// openNeed opens or makes what a plan needs.
+func openNeed(d setup.Descriptor) (*os.File, error) {
+	switch {
+	case d.Users != nil && !d.Tree:
+		return idmap.New(idmap.Map(*d.Users))
+	case d.Path == "":
+		return nil, errors.New("nobody passes this descriptor")
+	case d.Tree:
+		return openTree(d)
+	case d.OPath:
+		return os.OpenFile(d.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	}
+	return os.Open(d.Path)
+}
+
+// openTree copies mounts.
+func openTree(d setup.Descriptor) (*os.File, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if d.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, d.Path, flags)
+	if err != nil {
+		return nil, &os.PathError{Op: "open_tree", Path: d.Path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), d.Path), nil
+}
+
+// origin names the field of the configuration that a descriptor is from, before an error's text.
 func (b *birth) origin(d setup.Descriptor) string {
 	for _, s := range b.plan.Steps {
 		if s.Field != "" && slices.Contains(s.Needs(), d) {
-			return s.Field + ".path: "
+			if d.Part == "" {
+				return s.Field + ": "
+			}
+			return s.Field + "." + d.Part + ": "
 		}
 	}
 	return ""
@@ -264,11 +291,7 @@ func (b *birth) explain(err error) error {
 // finish hands the process to the caller.
 func (b *birth) finish() (*Process, error) {
 	if b.streams.PidfdSocket != "" {
-		name := console.PidfdCreate
-		if b.plan.Cloneflags == 0 {
-			name = console.PidfdExec
-		}
-		if err := console.Send(b.streams.PidfdSocket, name, b.proc.Pidfd); err != nil {
+		if err := console.Send(b.streams.PidfdSocket, b.pidfdName, b.proc.Pidfd); err != nil {
 			return nil, err
 		}
 	}

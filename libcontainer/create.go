@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -223,6 +224,7 @@ func (c *creation) makeCgroup() error {
 func (c *creation) makeBirth() (err error) {
 	c.birth.runHooks = c.createHooks
 	c.birth.here = c.forker.flags
+	c.birth.pidfdName = console.PidfdCreate
 	extra, err := c.birth.lateCgroups(c.cgroup, setup.Options{JoinMemory: c.joinMemory}, nil)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
@@ -61,6 +62,9 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	facts.Streams = foreignStreams(p, &o.Streams)
+	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
+		return nil, err
+	}
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {
 		return nil, err
@@ -80,6 +84,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.pidfdName = console.PidfdExec
 	process, err := b.join(cgroup, o, options, named, v.dir.Unlock)
 	if err != nil {
 		b.abort()

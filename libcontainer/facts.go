@@ -30,6 +30,9 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 	if f.FolderMode, err = folderModes(b); err != nil {
 		return f, err
 	}
+	if f.UserFacts, err = userFacts(b); err != nil {
+		return f, err
+	}
 	f.Cgroup = cgroupFacts(layout, paths)
 	if l := b.Spec.Linux; l != nil && strings.HasSuffix(l.RootfsPropagation, "shared") {
 		f.RootParent, err = mountPointOf(b.Rootfs)

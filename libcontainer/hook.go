@@ -106,6 +106,9 @@ func runContainerHooks(kind string, rec *state.Record, status specs.ContainerSta
 	if err != nil {
 		return err
 	}
+	if facts.UserFacts, err = joinUserFacts(join, rec.Pid, nil); err != nil {
+		return err
+	}
 	return hooks.Run(kind, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
 		plan, err := setup.Hook(h, as, join, facts)
 		if err != nil {

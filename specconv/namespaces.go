@@ -82,7 +82,8 @@ func (c *checker) namespaces(b *Bundle) {
 	c.timeNamespace(b)
 }
 
-// userNamespace checks linux.uidMappings and linux.gidMappings: a new user namespace needs both, a joined one has its own.
+// userNamespace checks linux.uidMappings and linux.gidMappings: a new user namespace needs both. A joined one has its own, which may be said
+// once more.
 func (c *checker) userNamespace(b *Bundle) {
 	n, ok := b.Namespace(specs.UserNamespace)
 	maps := [...]struct {
@@ -96,8 +97,6 @@ func (c *checker) userNamespace(b *Bundle) {
 		switch {
 		case len(m.list) > 0 && !ok:
 			c.needs(specs.UserNamespace, m.path)
-		case len(m.list) > 0 && n.Path != "":
-			c.fault(m.path, "must not be set for a user namespace that is joined")
 		case len(m.list) == 0 && ok && n.Path == "":
 			c.fault(m.path, "is required for a new user namespace")
 		}

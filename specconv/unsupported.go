@@ -21,13 +21,6 @@ func Unsupported(s *specs.Spec) Faults {
 	if l == nil {
 		return f
 	}
-	for i, n := range l.Namespaces {
-		f.unless(n.Type != specs.UserNamespace, at("linux.namespaces", i), "user namespaces are")
-		f.unless(n.Type != specs.TimeNamespace, at("linux.namespaces", i), "time namespaces are")
-	}
-	f.unless(len(l.UIDMappings) == 0, "linux.uidMappings", "user namespaces are")
-	f.unless(len(l.GIDMappings) == 0, "linux.gidMappings", "user namespaces are")
-	f.unless(len(l.TimeOffsets) == 0, "linux.timeOffsets", "time namespaces are")
 	f.unless(len(l.NetDevices) == 0, "linux.netDevices", "network devices are")
 	f.unless(l.IntelRdt == nil, "linux.intelRdt", "Intel RDT is")
 	f.unless(l.MemoryPolicy == nil, "linux.memoryPolicy", "memory policies are")

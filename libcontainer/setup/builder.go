@@ -19,12 +19,11 @@ type builder struct {
 	kept     int    // mounts whose descriptors are kept
 	readOnly []Step // mounts that are made read-only inside
 	files    []Step // a limit of open files that comes last
+	dumpable bool   // see isolate
 }
 
 func newBuilder(o Options, f *Facts) *builder {
-	b := &builder{plan: &Plan{Steps: make([]Step, 0, 64), Inherit: o.Inherit}, facts: f}
-	b.add("", isolate{})
-	return b
+	return &builder{plan: &Plan{Steps: make([]Step, 0, 64), Inherit: o.Inherit}, facts: f}
 }
 
 func (b *builder) add(field string, a Action) {
@@ -49,7 +48,9 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if err := checkPaths(linux, process); err != nil {
 		return nil, err
 	}
-	b.oomScoreStep(process.OOMScoreAdj)
+	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
+	b.isolateSteps(process.OOMScoreAdj)
+	b.raiseSteps(process.Rlimits)
 	b.joinSteps(bundle)
 	b.identitySteps(spec, o)
 	final := b.rootSteps(linux)
@@ -80,8 +81,11 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 		return nil, err
 	}
 	b := newBuilder(o, &f)
-	b.oomScoreStep(p.OOMScoreAdj)
-	b.joinContainerSteps(j)
+	b.isolateSteps(p.OOMScoreAdj)
+	if j.Namespaces&unix.CLONE_NEWUSER != 0 {
+		b.raiseSteps(p.Rlimits)
+	}
+	b.joinContainerSteps(j, p)
 	b.sessionSteps(o)
 	b.add("", openOwnRoot{})
 	if p.Terminal {
@@ -104,7 +108,8 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 // that process (startContainer), otherwise with the runtime's (createContainer): then the root is still the host's.
 func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
 	b := newBuilder(Options{}, &f)
-	b.joinContainerSteps(j)
+	b.isolateSteps(nil)
+	b.joinContainerSteps(j, p)
 	b.add("", newSession{})
 	if p != nil {
 		b.add("", openOwnRoot{})
@@ -154,13 +159,20 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 	b.add(field, host)
 	if flags&^unix.MS_REC == unix.MS_SHARED {
 		parent := b.facts.RootParent
-		if parent == "" {
+		if parent == "" || b.passed() {
 			parent = "/"
 		}
 		b.add(field, makePrivate{parent})
 	}
-	b.add("root.path", bindRoot{b.bundle.Rootfs, private})
+	b.add("root.path", bindRoot{b.bundle.Rootfs, private, b.passed()})
 	return final
+}
+
+// passed reports whether the runtime passes the mounts that are bound: the process could not copy those of the host any more when it is
+// in a user namespace, nor perhaps walk there. An ordinary user's runtime cannot either.
+func (b *builder) passed() bool {
+	_, inUser := b.bundle.Namespace(specs.UserNamespace)
+	return inUser && !b.facts.Unprivileged
 }
 
 func (b *builder) hookSteps(h *specs.Hooks) {
@@ -188,7 +200,7 @@ func (b *builder) ownProc(bundle *specconv.Bundle) bool {
 	for i := range bundle.Mounts {
 		m := &bundle.Mounts[i]
 		if m.Destination == "/proc" && !m.Remount {
-			own = m.Type == "proc" && b.refersTo(bundle, m)
+			own = m.Type == "proc" && b.refersTo(bundle, m) && !b.foreign(specs.PIDNamespace)
 		}
 	}
 	return own && b.kept < maxKept

@@ -49,8 +49,10 @@ func (d dropBounding) lower(l *lowering) {
 
 // setUser changes groups, group and user. Capabilities stay until setCapabilities.
 type setUser struct {
-	UID, GID uint32
-	Groups   []uint32
+	UID, GID   uint32
+	Groups     []uint32
+	KeepGroups bool // leave the additional groups as they are
+	Dumpable   bool // see isolate
 }
 
 func (s setUser) Verb() string      { return "set user" }
@@ -59,6 +61,9 @@ func (setUser) phase() phase        { return phaseUser }
 
 func (s setUser) String() string {
 	text := "set user " + strconv.FormatUint(uint64(s.UID), 10) + ", group " + strconv.FormatUint(uint64(s.GID), 10)
+	if s.KeepGroups {
+		return text + ", keep additional groups"
+	}
 	for i, g := range s.Groups {
 		if i == 0 {
 			text += ", additional groups"
@@ -71,17 +76,18 @@ func (s setUser) String() string {
 func (s setUser) lower(l *lowering) {
 	zero := nsenter.Int(0)
 	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_KEEPCAPS), nsenter.Int(1), zero, zero, zero)
-	groups := nsenter.Addr(0)
-	if len(s.Groups) > 0 {
-		groups = l.prog.Bytes(words(s.Groups...))
+	if !s.KeepGroups {
+		groups := nsenter.Addr(0)
+		if len(s.Groups) > 0 {
+			groups = l.prog.Bytes(words(s.Groups...))
+		}
+		l.call(unix.SYS_SETGROUPS, nsenter.Int(len(s.Groups)), groups)
 	}
-	l.call(unix.SYS_SETGROUPS, nsenter.Int(len(s.Groups)), groups)
 	gid, uid := nsenter.Int(s.GID), nsenter.Int(s.UID)
 	l.call(unix.SYS_SETRESGID, gid, gid, gid)
 	l.call(unix.SYS_SETRESUID, uid, uid, uid)
 	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_KEEPCAPS), zero, zero, zero, zero)
-	// A change of user may make the process dumpable again, depending on the sysctl fs.suid_dumpable.
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_DUMPABLE), zero, zero, zero, zero)
+	l.dumpable(s.Dumpable)
 }
 
 // setCapabilities sets the three sets of old.
@@ -151,13 +157,22 @@ func (b *builder) credentialSteps(p *specs.Process) {
 	}
 	b.add("process.capabilities.bounding", dropBounding{sets.Bounding, last})
 	b.cwdStep(p, false)
-	b.add("process.user", setUser{p.User.UID, p.User.GID, p.User.AdditionalGids})
+	b.add("process.user", setUser{p.User.UID, p.User.GID, p.User.AdditionalGids, b.keepGroups(p), b.dumpable})
 	b.cwdStep(p, true)
 	b.add("process.capabilities", setCapabilities{sets.Effective & have, sets.Permitted & have, sets.Inheritable & have})
 	b.add("process.capabilities.ambient", setAmbient{sets.Ambient & have})
 	if p.NoNewPrivileges {
 		b.add("process.noNewPrivileges", noNewPrivileges{})
 	}
+}
+
+// keepGroups reports whether the process keeps the runtime's additional groups: where it may not change them and none are asked for, as
+// in the user namespace of an ordinary user, and with an annotation that Podman sets (--group-add keep-groups).
+func (b *builder) keepGroups(p *specs.Process) bool {
+	if b.bundle != nil && b.bundle.Spec.Annotations["run.oci.keep_original_groups"] == "1" {
+		return true
+	}
+	return b.facts.SetgroupsDenied && len(p.User.AdditionalGids) == 0
 }
 
 // capNames names capabilities, for people.

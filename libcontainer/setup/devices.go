@@ -111,6 +111,8 @@ type fillDev struct {
 	Devices []device
 	// Fresh is set when /dev is a new tmpfs, in which nothing can stand in the way.
 	Fresh bool
+	// Bind is set in a user namespace, where no nodes can be made: the host's are bound in their place.
+	Bind bool
 }
 
 func (fillDev) Verb() string        { return "fill" }
@@ -129,9 +131,9 @@ func (f fillDev) lower(l *lowering) {
 	l.null = l.keep()
 	dev, fresh := l.folder("/dev")
 	for i := range f.Devices {
-		l.makeNode(dev, &f.Devices[i], false)
+		l.makeNode(dev, &f.Devices[i], f.Bind)
 	}
-	if fresh && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
+	if fresh && !f.Bind && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
 		// It may only be taken for a null device by later steps because this process has just made it, in a folder that nobody else
 		// has written to (CVE-2025-31133).
 		l.open(l.null, dev, "null", unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
@@ -185,7 +187,8 @@ func (b *builder) deviceSteps(bundle *specconv.Bundle) {
 	if bundle.Spec.Linux != nil {
 		configured = bundle.Spec.Linux.Devices
 	}
-	fill := fillDev{Fresh: fresh}
+	_, inUser := bundle.Namespace(specs.UserNamespace)
+	fill := fillDev{Fresh: fresh, Bind: inUser || b.facts.Nested}
 	for _, d := range defaultDevices {
 		if !hasDevice(configured, d.Path) {
 			fill.Devices = append(fill.Devices, d)

@@ -25,6 +25,26 @@ type Facts struct {
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:
 	// /proc and /sys.
 	Pseudo []string
+	UserFacts
+}
+
+// UserFacts is what matters for user namespaces: one of the container's, or one that the runtime itself is in. The zero value is that
+// of a runtime which is root on the host.
+type UserFacts struct {
+	// Users is the map of the container's user namespace where that is joined; nil when it is not known: then all ids are mapped.
+	Users *IDMap
+	// Unprivileged is set when the runtime lacks the right to mount (CAP_SYS_ADMIN).
+	Unprivileged bool
+	// Nested is set when the runtime is in a user namespace that is not the initial one.
+	Nested bool
+	// Foreign are the namespaces (CLONE_NEW*) that the container joins or shares, and that do not belong to its user namespace.
+	Foreign uintptr
+	// SetgroupsDenied is set when the container's user namespace, or without one the runtime's, has no setgroups(2).
+	SetgroupsDenied bool
+	// HardLimits are the runtime's own hard limits, by resource (RLIMIT_*).
+	HardLimits []uint64
+	// LeastOOMScore is the least oom_score_adj that the runtime may set; nil: any.
+	LeastOOMScore *int
 }
 
 // CgroupFacts is what a mount of type cgroup or cgroup2 shows the container.

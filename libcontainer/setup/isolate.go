@@ -12,17 +12,39 @@ import (
 // isolate is the first step of every plan. From it on, no process of a container that is joined can look into this one through
 // ptrace or /proc/PID (CVE-2016-9962), no descriptor of the runtime's reaches a program (CVE-2024-21626), and files are made with
 // the mode that is asked for.
-type isolate struct{}
+//
+// Dumpable leaves out the first: the kernel keeps an ordinary user from what belongs to a process that is not dumpable, even to its own,
+// and so the runtime from joining the container for hooks and exec. It is only for a process that joins nothing that others are in:
+// nobody can reach it then.
+type isolate struct{ Dumpable bool }
 
 func (isolate) Verb() string        { return "isolate" }
-func (isolate) String() string      { return "isolate: not dumpable, descriptors closed on exec" }
 func (isolate) Needs() []Descriptor { return nil }
 func (isolate) phase() phase        { return phaseIsolate }
 
-func (isolate) lower(l *lowering) {
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_DUMPABLE), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+func (i isolate) String() string {
+	if i.Dumpable {
+		return "isolate: descriptors closed on exec"
+	}
+	return "isolate: not dumpable, descriptors closed on exec"
+}
+
+func (i isolate) lower(l *lowering) {
+	if !i.Dumpable {
+		l.dumpable(false)
+	}
 	l.closeOnExec()
 	l.call(unix.SYS_UMASK, nsenter.Int(0))
+}
+
+// dumpable appends what makes the process dumpable or not. A change of its ids may have made it either, depending on the sysctl
+// fs.suid_dumpable.
+func (l *lowering) dumpable(yes bool) {
+	n := nsenter.Int(0)
+	if yes {
+		n = 1
+	}
+	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_DUMPABLE), n, nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
 }
 
 // closeOnExec appends what marks all of the runtime's descriptors.
@@ -31,7 +53,8 @@ func (l *lowering) closeOnExec() {
 }
 
 // setOOMScore sets how readily the kernel kills the process when memory is short. It comes before anything is joined, while the
-// procfs in reach is the host's, which nobody in a container can have put something else in the place of (CVE-2025-52881).
+// procfs in reach is the host's, which nobody in a container can have put something else in the place of (CVE-2025-52881), and before the
+// process is not dumpable, when the file is the host's root's.
 type setOOMScore struct{ Value int }
 
 func (s setOOMScore) Verb() string      { return "set" }
@@ -49,7 +72,18 @@ func (s setOOMScore) lower(l *lowering) {
 }
 
 func (b *builder) oomScoreStep(value *int) {
-	if value != nil {
-		b.add("process.oomScoreAdj", setOOMScore{*value})
+	if value == nil {
+		return
 	}
+	if least := b.facts.LeastOOMScore; least != nil && *value < *least {
+		b.warn("process.oomScoreAdj: the runtime may not go below " + strconv.Itoa(*least) + ": left as it is")
+		return
+	}
+	b.add("process.oomScoreAdj", setOOMScore{*value})
+}
+
+// isolateSteps appends what comes before all else.
+func (b *builder) isolateSteps(oomScore *int) {
+	b.oomScoreStep(oomScore)
+	b.add("", isolate{b.dumpable})
 }

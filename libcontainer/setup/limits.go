@@ -60,6 +60,30 @@ func (lowerFileLimit) phase() phase        { return phaseStart }
 
 func (s lowerFileLimit) lower(l *lowering) { l.limit(s.Limit.Resource, s.Limit.Soft, s.Limit.Hard) }
 
+// raiseLimit raises a hard limit, and the limit with it, while the process has the right to: in a user namespace it has not.
+type raiseLimit struct {
+	Type     string
+	Resource int
+	Hard     uint64
+}
+
+func (r raiseLimit) Verb() string      { return "raise limit" }
+func (r raiseLimit) String() string    { return "raise limit " + r.Type + " to " + limit(r.Hard) }
+func (raiseLimit) Needs() []Descriptor { return nil }
+func (raiseLimit) phase() phase        { return phaseIsolate }
+
+func (r raiseLimit) lower(l *lowering) { l.limit(r.Resource, r.Hard, r.Hard) }
+
+// raiseSteps appends what must be done for limits before a user namespace is joined.
+func (b *builder) raiseSteps(list []specs.POSIXRlimit) {
+	for i, r := range list {
+		resource, ok := specconv.RlimitResource(r.Type)
+		if ok && resource < len(b.facts.HardLimits) && r.Hard > b.facts.HardLimits[resource] {
+			b.add(element("process.rlimits", i), raiseLimit{r.Type, resource, r.Hard})
+		}
+	}
+}
+
 // limitSteps appends the limits.
 func (b *builder) limitSteps(list []specs.POSIXRlimit) {
 	for i, r := range list {

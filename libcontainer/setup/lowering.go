@@ -35,6 +35,7 @@ type lowering struct {
 	first   nsenter.Reg // the same once it is attached; before that no descriptor
 	hasMask bool
 	cwd     nsenter.Reg // the working folder once it was entered; before that no descriptor
+	clocks  nsenter.Reg // the file of a time namespace's offsets
 	found   nsenter.Reg // the address of the path of the program that is to be executed
 
 	pool []nsenter.Reg // registers of descriptors that are closed at the end of a step, nil while all stay open until the exec

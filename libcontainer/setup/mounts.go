@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
@@ -175,12 +176,21 @@ type bindMount struct {
 	File          bool // the source is no folder
 	ReadOnlyLater bool
 	Keep          bool // later steps refer to the mount
+	Passed        bool // the runtime passes the copy: see bindRoot
 }
 
-func (m bindMount) Verb() string      { return "bind" }
-func (bindMount) Needs() []Descriptor { return nil }
-func (bindMount) phase() phase        { return phaseMounts }
-func (bindMount) descriptors() int    { return 2 }
+func (m bindMount) Verb() string { return "bind" }
+
+func (m bindMount) tree() nsenter.FD { return nsenter.FD("source of " + element("mounts", m.Index)) }
+
+func (m bindMount) Needs() []Descriptor {
+	if !m.Passed {
+		return nil
+	}
+	return []Descriptor{{Name: m.tree(), Path: m.Source, Tree: true, Recursive: m.Recursive, Part: "source"}}
+}
+func (bindMount) phase() phase     { return phaseMounts }
+func (bindMount) descriptors() int { return 2 }
 
 func (m bindMount) String() string {
 	return "bind " + m.Source + " on " + m.Destination + optionList(m.Options)
@@ -193,11 +203,17 @@ func (m bindMount) lower(l *lowering) {
 	} else {
 		mount = l.fd()
 	}
-	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
-	if m.Recursive {
-		flags |= unix.AT_RECURSIVE
+	if m.Passed {
+		l.prog.Set(mount, m.tree())
+		// What the copy is a peer of lies in the runtime's namespace: mounts in the container must not show there.
+		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
+	} else {
+		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+		if m.Recursive {
+			flags |= unix.AT_RECURSIVE
+		}
+		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
 	}
-	l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
 	set := m.AttrSet
 	if m.ReadOnlyLater {
 		set &^= unix.MOUNT_ATTR_RDONLY
@@ -290,7 +306,7 @@ const maxParameter = 255
 // mountSteps appends the mounts, in the configured order.
 func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 	for i := range bundle.Mounts {
-		m := &bundle.Mounts[i]
+		m := b.mountable(&bundle.Mounts[i])
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
 		switch {
@@ -298,7 +314,7 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 			b.add(field, remount{*m, options})
 		case m.Bind:
 			file := i < len(b.facts.SourceIsFile) && b.facts.SourceIsFile[i]
-			b.add(field, bindMount{*m, options, file, later, b.keep(later)})
+			b.add(field, bindMount{*m, options, file, later, b.keep(later), b.passed()})
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			b.cgroupMount(field, m, options)
 			continue
@@ -317,6 +333,40 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 		}
 	}
 	return nil
+}
+
+// mountable returns the mount, or in place of a file system that shows a namespace which does not belong to the container's user namespace,
+// and which the kernel lets it not mount, a bind mount of the host's.
+func (b *builder) mountable(m *specconv.Mount) *specconv.Mount {
+	shows, source := specs.LinuxNamespaceType(""), ""
+	switch m.Type {
+	case "proc":
+		shows, source = specs.PIDNamespace, "/proc"
+	case "sysfs":
+		shows, source = specs.NetworkNamespace, "/sys"
+	case "mqueue":
+		shows, source = specs.IPCNamespace, "/dev/mqueue"
+	}
+	if source == "" || m.Bind || m.Remount || !b.foreign(shows) {
+		return m
+	}
+	bound := *m
+	bound.Bind, bound.Recursive, bound.Source, bound.SuperFlags, bound.Data = true, true, source, nil, nil
+	return &bound
+}
+
+// foreign reports whether the namespace of this type that the container is in belongs to none of its user namespaces.
+func (b *builder) foreign(t specs.LinuxNamespaceType) bool {
+	n, ok := b.bundle.Namespace(t)
+	flag, _ := specconv.NamespaceFlag(t)
+	_, inUser := b.bundle.Namespace(specs.UserNamespace)
+	switch {
+	case ok && n.Path == "":
+		return false
+	case !ok && inUser:
+		return true
+	}
+	return b.facts.Foreign&flag != 0
 }
 
 // keep reports whether the descriptor of a mount that later steps refer to can be kept, and counts it.

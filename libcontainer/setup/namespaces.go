@@ -10,10 +10,9 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// joinOrder is the order in which namespaces are joined one by one. The user namespace gives the rights over the others; the PID
-// namespace comes last, since it takes a new process to be in it.
+// joinOrder is the order in which namespaces are joined one by one. The PID namespace comes last, since it takes a new process to be in it.
 var joinOrder = [...]specs.LinuxNamespaceType{
-	specs.UserNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.NetworkNamespace, specs.CgroupNamespace,
+	specs.IPCNamespace, specs.UTSNamespace, specs.NetworkNamespace, specs.CgroupNamespace,
 	specs.TimeNamespace, specs.MountNamespace, specs.PIDNamespace,
 }
 
@@ -24,14 +23,17 @@ type joinNamespace struct {
 	Flag uintptr
 }
 
-func (j joinNamespace) Verb() string   { return "join" }
-func (j joinNamespace) String() string { return "join the " + string(j.Type) + " namespace " + j.Path }
-func (j joinNamespace) phase() phase   { return phaseJoin }
+func (j joinNamespace) Verb() string { return "join" }
+func (j joinNamespace) phase() phase { return phaseJoin }
 func (j joinNamespace) name() nsenter.FD {
 	return nsenter.FD("namespace " + string(j.Type))
 }
 
-func (j joinNamespace) Needs() []Descriptor { return []Descriptor{{Name: j.name(), Path: j.Path}} }
+func (j joinNamespace) String() string { return "join the " + string(j.Type) + " namespace " + j.Path }
+
+func (j joinNamespace) Needs() []Descriptor {
+	return []Descriptor{{Name: j.name(), Path: j.Path, Part: "path"}}
+}
 
 func (j joinNamespace) lower(l *lowering) {
 	l.call(unix.SYS_SETNS, j.name(), nsenter.Int(j.Flag))
@@ -66,16 +68,30 @@ func (newCgroupNamespace) lower(l *lowering) {
 	l.call(unix.SYS_UNSHARE, nsenter.Int(unix.CLONE_NEWCGROUP))
 }
 
-// cloneIntoPID goes on as a new process, which is the first one to be in the joined PID namespace: setns only says where
-// children are born. CLONE_PARENT makes it the runtime's child like the process that it takes the place of.
-type cloneIntoPID struct{}
+// newNamespaces makes new namespaces that belong to the user namespace which was joined before: those that clone makes would belong to
+// the runtime's.
+type newNamespaces struct{ Flags uintptr }
 
-func (cloneIntoPID) Verb() string        { return "clone" }
-func (cloneIntoPID) String() string      { return "clone a process in the joined PID namespace" }
-func (cloneIntoPID) Needs() []Descriptor { return nil }
-func (cloneIntoPID) phase() phase        { return phaseJoin }
+func (newNamespaces) Verb() string        { return "unshare" }
+func (newNamespaces) Needs() []Descriptor { return nil }
+func (newNamespaces) phase() phase        { return phaseJoin }
 
-func (cloneIntoPID) lower(l *lowering) {
+func (n newNamespaces) String() string {
+	return "unshare namespaces: " + strings.Join(namespaceNames(n.Flags), ", ")
+}
+
+func (n newNamespaces) lower(l *lowering) { l.call(unix.SYS_UNSHARE, nsenter.Int(n.Flags)) }
+
+// cloneChild goes on as a new process: a PID namespace that was joined or made, and a time namespace that was made, are only those of
+// children. CLONE_PARENT makes it the runtime's child like the process that it takes the place of.
+type cloneChild struct{}
+
+func (cloneChild) Verb() string        { return "clone" }
+func (cloneChild) String() string      { return "clone a process that is in these namespaces" }
+func (cloneChild) Needs() []Descriptor { return nil }
+func (cloneChild) phase() phase        { return phaseJoin }
+
+func (cloneChild) lower(l *lowering) {
 	child, pid := l.prog.NewLabel(), l.prog.Reg()
 	l.call(unix.SYS_CLONE, nsenter.Int(unix.CLONE_PARENT|int(unix.SIGCHLD))).Result(pid).OnZero(child)
 	l.send(MessageChild, pid)
@@ -86,7 +102,7 @@ func (cloneIntoPID) lower(l *lowering) {
 // Clones reports whether the first process gives way to another one, and says so with [MessageChild] before all else.
 func (p *Plan) Clones() bool {
 	for _, s := range p.Steps {
-		if _, ok := s.Action.(cloneIntoPID); ok {
+		if is[cloneChild](s) {
 			return true
 		}
 	}
@@ -94,35 +110,83 @@ func (p *Plan) Clones() bool {
 }
 
 // joinSteps appends the steps that get the process into its namespaces, and sets those that it is born in.
+//
+// A namespace belongs to the user namespace in which it was made, and to join it takes a right there: those that belong to the
+// runtime's are joined while the process has the runtime's rights, those that belong to the container's after that was joined. The
+// container's own are made in between, so that they belong to it.
 func (b *builder) joinSteps(bundle *specconv.Bundle) {
-	for _, t := range joinOrder {
-		n, ok := bundle.Namespace(t)
-		if !ok {
-			continue
-		}
-		flag, _ := specconv.NamespaceFlag(t)
-		field := element("linux.namespaces", n.Index)
-		switch {
-		case n.Path != "":
-			b.add(field, joinNamespace{t, n.Path, flag})
-			if t == specs.PIDNamespace {
-				b.add(field, cloneIntoPID{})
-			}
-		case t == specs.CgroupNamespace:
-			b.add(field, newCgroupNamespace{})
-		default:
-			b.plan.Cloneflags |= flag
-		}
+	user, inUser := bundle.Namespace(specs.UserNamespace)
+	made := b.newFlags(bundle)
+	offsets := bundle.Spec.Linux != nil && len(bundle.Spec.Linux.TimeOffsets) > 0
+	if offsets {
+		b.add("linux.timeOffsets", openClocks{})
+	}
+	clone := b.joinThose(bundle, func(flag uintptr) bool { return !inUser || b.facts.Foreign&flag != 0 })
+	if inUser {
+		b.add(element("linux.namespaces", user.Index), joinUser{user.Path, UserNamespace(bundle, b.facts)})
+		b.becomeStep(UserNamespace(bundle, b.facts), bundle.Spec.Process)
+		clone = b.joinThose(bundle, func(flag uintptr) bool { return b.facts.Foreign&flag == 0 }) || clone
+	} else {
+		b.plan.Cloneflags = made &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+		made &= unix.CLONE_NEWTIME
+	}
+	if n, ok := bundle.Namespace(specs.CgroupNamespace); ok && n.Path == "" {
+		b.add(element("linux.namespaces", n.Index), newCgroupNamespace{})
+	}
+	if made &^= unix.CLONE_NEWCGROUP; made != 0 {
+		b.add("linux.namespaces", newNamespaces{made})
+	}
+	if offsets {
+		b.add("linux.timeOffsets", setClocks{bundle.Spec.Linux.TimeOffsets})
+	}
+	if clone || made&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0 {
+		b.add("linux.namespaces", cloneChild{})
 	}
 }
 
-// joinContainerSteps appends the steps that get the process into a container.
-func (b *builder) joinContainerSteps(j Join) {
+// joinsOthers reports whether a container joins namespaces that others may be in.
+func joinsOthers(bundle *specconv.Bundle) bool {
+	for _, n := range bundle.Namespaces {
+		if n.Path != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// newFlags returns the CLONE_NEW* flags of the new namespaces, but for the user namespace, which is made before the process.
+func (b *builder) newFlags(bundle *specconv.Bundle) (flags uintptr) {
+	for _, n := range bundle.Namespaces {
+		if flag, _ := specconv.NamespaceFlag(n.Type); n.Path == "" && n.Type != specs.UserNamespace {
+			flags |= flag
+		}
+	}
+	return flags
+}
+
+// joinThose appends the steps that join namespaces by their path, those that are wanted, and reports whether that takes a new process.
+func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) bool) (clone bool) {
+	for _, t := range joinOrder {
+		n, ok := bundle.Namespace(t)
+		flag, _ := specconv.NamespaceFlag(t)
+		if ok && n.Path != "" && wanted(flag) {
+			b.add(element("linux.namespaces", n.Index), joinNamespace{t, n.Path, flag})
+			clone = clone || t == specs.PIDNamespace
+		}
+	}
+	return clone
+}
+
+// joinContainerSteps appends the steps that get the process into a container, with p's ids where that has no root.
+func (b *builder) joinContainerSteps(j Join, p *specs.Process) {
 	if j.Namespaces != 0 {
 		b.add("", joinContainer{j.Namespaces})
 	}
+	if j.Namespaces&unix.CLONE_NEWUSER != 0 {
+		b.becomeStep(b.facts.Users, p)
+	}
 	if j.Namespaces&unix.CLONE_NEWPID != 0 {
-		b.add("", cloneIntoPID{})
+		b.add("", cloneChild{})
 	}
 	if j.Chroot {
 		b.add("", enterRoot{})

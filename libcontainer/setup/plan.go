@@ -11,8 +11,8 @@ import (
 
 // A Plan is what a process does, step by step, from its birth to its last exec.
 type Plan struct {
-	// Cloneflags are the namespaces (CLONE_NEW*) that the process is born in. A new cgroup namespace is not
-	// among them: see Unshare.
+	// Cloneflags are the namespaces (CLONE_NEW*) that the process is born in. Steps make those that clone cannot make: cgroup and time
+	// namespaces, and all that belong to a user namespace of the container's.
 	Cloneflags uintptr
 	Steps      []Step
 	// Warnings are parts of the configuration that cannot be had and are left out.
@@ -47,7 +47,7 @@ type phase uint8
 
 const (
 	phaseIsolate      phase = iota // before anything can look into the process
-	phaseJoin                      // namespaces that exist; the process may give way to another one here
+	phaseJoin                      // namespaces; the process may give way to another one here
 	phaseIdentity                  // hostname, interfaces, session: no files
 	phaseRoot                      // the root file system's descriptor, from which all paths are looked up
 	phaseMounts                    // what is mounted, while the host is in reach
@@ -81,6 +81,12 @@ type Descriptor struct {
 	// [PidfdOfContainer], [StartSocket].
 	Path  string
 	OPath bool
+	// Tree asks for a detached copy of the mount at Path instead (open_tree(2), OPEN_TREE_CLONE), with those below it if Recursive is set.
+	Tree, Recursive bool
+	// Users asks for a new user namespace with this map, or with Tree for one that the mounts are mapped by.
+	Users *IDMap
+	// Part is the member of the step's field that says all this: "path", "source".
+	Part string
 }
 
 // Descriptors without a path.
@@ -93,7 +99,7 @@ const (
 // one and started by another. The direction, and whether the process waits
 // for an answer, is part of the number's meaning.
 const (
-	// MessageChild carries the process id of the process that goes on in the process's place after a PID namespace was joined; it is a
+	// MessageChild carries the process id of the process that goes on in the process's place in a PID or time namespace; it is a
 	// child of the runtime, too, and goes on at once. The first process exits with status 0.
 	MessageChild = iota + 1
 	// MessageHooks is a rendezvous: all is mounted, the root is not changed yet: prestart, createRuntime and

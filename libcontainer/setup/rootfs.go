@@ -47,27 +47,47 @@ func (m makePrivate) lower(l *lowering) {
 type bindRoot struct {
 	Path    string
 	Private bool // not even receive what the host mounts below it
+	// Passed is set when the runtime passes the copy, because the process, in a user namespace, may not be able to walk to the path. It
+	// is then put on top of the host's root.
+	Passed bool
 }
 
-func (b bindRoot) Verb() string      { return "bind" }
-func (b bindRoot) String() string    { return "bind the root file system " + b.Path }
-func (bindRoot) Needs() []Descriptor { return nil }
-func (bindRoot) phase() phase        { return phaseRoot }
-func (bindRoot) setsRoot()           {}
+// RootTree is the detached copy of the root file system's mounts.
+const RootTree nsenter.FD = "root file system"
+
+func (b bindRoot) Verb() string   { return "bind" }
+func (b bindRoot) String() string { return "bind the root file system " + b.Path }
+func (bindRoot) phase() phase     { return phaseRoot }
+func (bindRoot) setsRoot()        {}
+
+func (b bindRoot) Needs() []Descriptor {
+	if !b.Passed {
+		return nil
+	}
+	return []Descriptor{{Name: RootTree, Path: b.Path, Tree: true, Recursive: true}}
+}
 
 func (b bindRoot) lower(l *lowering) {
 	l.root, l.hasRoot = l.keep(), true
 	under := l.fd()
-	l.host(unix.SYS_OPENAT, b.Path, nsenter.Int(unix.AT_FDCWD), l.str(b.Path),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
-	l.clone(under, true).Result(l.root)
+	if b.Passed {
+		l.prog.Set(l.root, RootTree)
+	} else {
+		l.host(unix.SYS_OPENAT, b.Path, nsenter.Int(unix.AT_FDCWD), l.str(b.Path),
+			nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
+		l.clone(under, true).Result(l.root)
+	}
 	// Neither may the copy send anything to the host. What is a slave already stays one.
 	if b.Private {
 		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_PRIVATE}, true)
 	} else {
 		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
 	}
-	l.move(l.root, under)
+	if !b.Passed {
+		l.move(l.root, under)
+		return
+	}
+	l.host(unix.SYS_MOVE_MOUNT, "/", l.root, l.str(""), nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // openRoot opens the root file system of a container without a mount namespace of its own.

@@ -2,16 +2,16 @@ package setup
 
 import (
 	"fmt"
-
-	"golang.org/x/sys/unix"
+	"slices"
 )
 
 // Verify reports the first rule of safety that the plan breaks. It looks at the steps, and then at the system calls that they are
 // lowered to. No plan that breaks a rule becomes a program.
 //
-//	isolate first        the process isolates itself before all else, once
+//	isolate first        the process isolates itself before all that others could meet it in, once
 //	phases in order      the steps' phases never go backwards
-//	user namespace first a user namespace is joined before all others, and a PID namespace after them
+//	namespaces in order  new namespaces belong to the container's user namespace; the process takes an id of that
+//	                     right after it has joined it, and gives way to its child after all of them
 //	cgroups first        a cgroup namespace is only made by a process that is in all of its cgroups
 //	one root             the root is opened once, before anything is looked up in it, and changed once, if it is not the process's own
 //	credentials dropped  a container's program is only executed after bounding set, user, capabilities and ambient set
@@ -31,6 +31,9 @@ func (p *Plan) Verify() error {
 		if step, problem := stepRules[i].check(p.Steps); problem != "" {
 			return p.broken(stepRules[i].name, step, problem)
 		}
+	}
+	if i := slices.IndexFunc(p.Steps, is[joinUser]); i >= 0 && p.Cloneflags != 0 {
+		return p.broken("namespaces in order", i, "the process is born in namespaces that do not belong to it")
 	}
 	l := p.lower()
 	for i := range callRules {
@@ -73,7 +76,7 @@ var stepRules = [...]struct {
 }{
 	{"isolate first", isolateFirst},
 	{"phases in order", phasesInOrder},
-	{"user namespace first", userNamespaceFirst},
+	{"namespaces in order", namespacesInOrder},
 	{"cgroups first", cgroupsFirst},
 	{"one root", oneRoot},
 	{"credentials dropped", credentialsDropped},
@@ -82,15 +85,39 @@ var stepRules = [...]struct {
 }
 
 func isolateFirst(steps []Step) (int, string) {
+	isolated, dumpable := false, false
 	for i, s := range steps {
-		if _, ok := s.Action.(isolate); ok != (i == 0) {
-			return i, "must be the first step, once"
+		switch a := s.Action.(type) {
+		case isolate:
+			if isolated {
+				return i, "is there twice"
+			}
+			isolated, dumpable = true, a.Dumpable
+		case setOOMScore:
+		default:
+			if !isolated {
+				return i, "comes before the process is isolated"
+			}
+			if dumpable && meetsOthers(a) {
+				return i, "others could look into the process there"
+			}
 		}
 	}
-	if len(steps) == 0 {
-		return 0, "the plan is empty"
+	if !isolated {
+		return 0, "the process is never isolated"
 	}
 	return 0, ""
+}
+
+// meetsOthers reports whether an action brings the process where others are.
+func meetsOthers(a Action) bool {
+	switch j := a.(type) {
+	case joinNamespace, joinContainer:
+		return true
+	case joinUser:
+		return !j.isNew()
+	}
+	return false
 }
 
 func phasesInOrder(steps []Step) (int, string) {
@@ -102,28 +129,29 @@ func phasesInOrder(steps []Step) (int, string) {
 	return 0, ""
 }
 
-func userNamespaceFirst(steps []Step) (int, string) {
-	joined, cloned := false, false
+func namespacesInOrder(steps []Step) (int, string) {
+	var user, made, cloned bool
 	for i, s := range steps {
-		switch a := s.Action.(type) {
-		case joinNamespace:
-			if a.Flag == unix.CLONE_NEWUSER && joined {
-				return i, "comes after another namespace"
+		if s.phase() == phaseJoin && cloned && !is[enterRoot](s) {
+			return i, "comes after the clone"
+		}
+		switch s.Action.(type) {
+		case joinUser:
+			if user || made {
+				return i, "comes after namespaces that are to belong to it"
 			}
-			if cloned {
-				return i, "comes after the clone"
+			user = true
+		case newNamespaces, newCgroupNamespace:
+			made = true
+		case becomeUser:
+			if !is[joinUser](steps[max(i-1, 0)]) && !is[joinContainer](steps[max(i-1, 0)]) {
+				return i, "the process has joined no user namespace right before"
 			}
-			joined = true
-		case joinContainer, newCgroupNamespace:
-			if cloned {
-				return i, "comes after the clone"
-			}
-			joined = true
-		case cloneIntoPID:
-			if cloned {
-				return i, "is there twice"
-			}
+		case cloneChild:
 			cloned = true
+		}
+		if is[joinUser](s) && (i+1 == len(steps) || !is[becomeUser](steps[i+1])) {
+			return i, "the process stays nobody in it"
 		}
 	}
 	return 0, ""

@@ -66,17 +66,33 @@ func TestRules(t *testing.T) {
 		{"isolated twice", "isolate first", func(_ *testing.T, p *Plan) { insert(p, 1, isolate{}) }},
 		{"mount after pivot", "phases in order", func(t *testing.T, p *Plan) { swap(p, index[mountNew](t, p), index[pivot](t, p)) }},
 		{"root read-only before mounts", "phases in order", func(t *testing.T, p *Plan) { insert(p, index[mountNew](t, p), rootReadOnly{}) }},
-		{"user after network", "user namespace first", func(_ *testing.T, p *Plan) {
-			insert(p, 1, joinNamespace{"network", "/n", unix.CLONE_NEWNET})
-			insert(p, 2, joinNamespace{"user", "/u", unix.CLONE_NEWUSER})
+		{"born before the user namespace", "namespaces in order", func(_ *testing.T, p *Plan) {
+			insert(p, 1, joinUser{Path: "/u"})
+			insert(p, 2, becomeUser{})
 		}},
-		{"join after clone", "user namespace first", func(_ *testing.T, p *Plan) {
-			insert(p, 1, cloneIntoPID{})
+		{"user namespace after others", "namespaces in order", func(_ *testing.T, p *Plan) {
+			p.Cloneflags = 0
+			insert(p, 1, newNamespaces{unix.CLONE_NEWNET})
+			insert(p, 2, joinUser{Path: "/u"})
+			insert(p, 3, becomeUser{})
+		}},
+		{"nobody in the user namespace", "namespaces in order", func(_ *testing.T, p *Plan) {
+			p.Cloneflags = 0
+			insert(p, 1, joinUser{Path: "/u"})
+			insert(p, 2, newNamespaces{unix.CLONE_NEWNET})
+		}},
+		{"another user without a namespace", "namespaces in order", func(_ *testing.T, p *Plan) { insert(p, 1, becomeUser{}) }},
+		{"join after clone", "namespaces in order", func(_ *testing.T, p *Plan) {
+			insert(p, 1, cloneChild{})
 			insert(p, 2, joinNamespace{"network", "/n", unix.CLONE_NEWNET})
 		}},
-		{"cloned twice", "user namespace first", func(_ *testing.T, p *Plan) {
-			insert(p, 1, cloneIntoPID{})
-			insert(p, 2, cloneIntoPID{})
+		{"cloned twice", "namespaces in order", func(_ *testing.T, p *Plan) {
+			insert(p, 1, cloneChild{})
+			insert(p, 2, cloneChild{})
+		}},
+		{"dumpable among others", "isolate first", func(_ *testing.T, p *Plan) {
+			p.Steps[0].Action = isolate{Dumpable: true}
+			insert(p, 1, joinNamespace{"network", "/n", unix.CLONE_NEWNET})
 		}},
 		{"cgroup after its namespace", "cgroups first", func(t *testing.T, p *Plan) {
 			insert(p, 1, newCgroupNamespace{})
