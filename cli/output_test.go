@@ -124,7 +124,7 @@ func TestFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := f.Linux
-	if want := []string{"cgroup", "ipc", "mount", "network", "pid", "uts"}; !slices.Equal(l.Namespaces, want) {
+	if want := []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}; !slices.Equal(l.Namespaces, want) {
 		t.Errorf("namespaces %q, want %q", l.Namespaces, want)
 	}
 	for _, option := range []string{"ro", "rro", "rbind", "tmpcopyup"} {
