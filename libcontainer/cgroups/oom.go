@@ -1,0 +1,259 @@
+package cgroups
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An OOMWatch waits for the kernel to run out of memory for a cgroup. Nothing is polled: the kernel wakes it.
+//
+// The kernel's two versions tell different things. cgroup2 counts the processes of the cgroup, and of those below it, that it has killed,
+// whichever limit was met. v1 tells that a limit was met, of this cgroup or of one above it, and that nothing could be freed, right before it
+// kills; or before it stops the process that asked for memory, where linux.resources.memory.disableOOMKiller is set. It does
+// not tell of limits of cgroups below.
+type OOMWatch struct {
+	// poll is an epoll descriptor of what may wake the watch. It is itself one that Go waits for, so that a Wait holds no thread.
+	poll    *os.File
+	process int // pidfd, the caller's
+	memory  oomSource
+}
+
+// oomSource is what a memory controller tells, v1's or cgroup2's.
+type oomSource interface {
+	// wakes names the descriptor to wait for, and the events of epoll_ctl(2).
+	wakes() (fd int, events uint32)
+	// take tells whether memory ran out since the last call. When the cgroup is gone it never does again.
+	take() (bool, error)
+	close()
+}
+
+// WatchOOM begins to watch. process is a pidfd of the process with whose end the watch ends; it must stay open as long as the watch.
+//
+// Without a memory controller there is nothing to hear of but that end: see [OOMWatch.Sees].
+func (m *Manager) WatchOOM(process *os.File) (*OOMWatch, error) {
+	w, err := m.watchOOM(process)
+	if err != nil {
+		return nil, fmt.Errorf("watch for lack of memory: %w", err)
+	}
+	return w, nil
+}
+
+func (m *Manager) watchOOM(process *os.File) (_ *OOMWatch, err error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	err = unix.SetNonblock(epoll, true) // by this os.NewFile knows that it can be waited for
+	w := &OOMWatch{poll: os.NewFile(uintptr(epoll), "epoll"), process: int(process.Fd())}
+	defer func() {
+		if err != nil {
+			w.Close()
+		}
+	}()
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	switch f, v := m.place("memory"); {
+	case f == nil:
+	case v == v1:
+		w.memory, err = watchV1(f.dir)
+	default:
+		w.memory, err = watchV2(f.dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	add := func(fd int, events uint32) error {
+		return unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events})
+	}
+	if err = add(w.process, unix.EPOLLIN); err == nil && w.memory != nil {
+		err = add(w.memory.wakes())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return w, nil
+}
+
+// Sees reports whether the cgroup has a memory controller, so that there is more to wait for than the end.
+func (w *OOMWatch) Sees() bool { return w.memory != nil }
+
+// Close ends the watch. A Wait in another goroutine returns os.ErrClosed.
+func (w *OOMWatch) Close() error {
+	// It returns when nobody looks any more, and fails the second time: so the others are closed once, and while nobody uses them.
+	err := w.poll.Close()
+	if err == nil && w.memory != nil {
+		w.memory.close()
+	}
+	return err
+}
+
+// Wait returns nil when memory has run out since the watch began, or since it last returned that; what comes together counts
+// once. It returns io.EOF when the process has ended, and ctx's error when ctx is done. Lack of memory is told before the
+// end that it leads to. Two goroutines may not wait at the same time.
+func (w *OOMWatch) Wait(ctx context.Context) error {
+	c, err := w.poll.SyscallConn()
+	if err != nil {
+		return os.ErrClosed
+	}
+	var done bool
+	var found error
+	if c.Control(func(uintptr) { done, found = w.look() }) != nil {
+		return os.ErrClosed
+	}
+	if done {
+		return found
+	}
+	expired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		w.poll.SetReadDeadline(time.Unix(1, 0))
+		close(expired)
+	})
+	err = c.Read(func(epoll uintptr) bool {
+		// Asking it makes epoll tell of the next event; what has happened is looked for where it happened.
+		unix.EpollWait(int(epoll), make([]unix.EpollEvent, 2), 0)
+		done, found = w.look()
+		return done
+	})
+	if !stop() {
+		<-expired
+		w.poll.SetReadDeadline(time.Time{})
+	}
+	switch {
+	case err == nil:
+		return found
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ctx.Err()
+	}
+	return os.ErrClosed
+}
+
+// look looks once; false: nothing has happened.
+func (w *OOMWatch) look() (bool, error) {
+	// In this order: a process is counted, or its end announced, before it is killed.
+	ended := readable(w.process)
+	if w.memory != nil {
+		if oom, err := w.memory.take(); oom || err != nil {
+			return true, err
+		}
+	}
+	if ended {
+		return true, io.EOF
+	}
+	return false, nil
+}
+
+// readable reports whether fd can be read at once.
+func readable(fd int) bool {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
+}
+
+// oomV1 is an eventfd that the kernel writes to: kernel document cgroup-v1/memory.rst, "OOM Control".
+type oomV1 struct{ control, event int }
+
+func watchV1(dir string) (_ oomSource, err error) {
+	s := &oomV1{control: -1, event: -1}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.control, err = open(dir+"/memory.oom_control", unix.O_RDONLY); err != nil {
+		return nil, fmt.Errorf("open %s/memory.oom_control: %w", dir, err)
+	}
+	if s.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	value := fmt.Sprint(s.event, " ", s.control)
+	if err = writeFile(dir+"/cgroup.event_control", value); err != nil {
+		return nil, fmt.Errorf("write %q to %s/cgroup.event_control: %w", value, dir, err)
+	}
+	return s, nil
+}
+
+func (s *oomV1) wakes() (int, uint32) { return s.event, unix.EPOLLIN }
+
+func (s *oomV1) take() (bool, error) {
+	var buf [8]byte
+	switch _, err := unix.Read(s.event, buf[:]); err {
+	case nil:
+	case unix.EAGAIN:
+		return false, nil
+	default:
+		return false, fmt.Errorf("read eventfd: %w", err)
+	}
+	times := binary.NativeEndian.Uint64(buf[:])
+	// The removal of the cgroup is one event more, which comes when its files are gone.
+	if _, err := unix.Pread(s.control, buf[:], 0); err == unix.ENODEV {
+		times--
+	}
+	return times > 0, nil
+}
+
+func (s *oomV1) close() {
+	unix.Close(s.control)
+	unix.Close(s.event)
+}
+
+// oomV2 is the file memory.events, whose changes wake poll: kernel document cgroup-v2.rst, "Memory Interface Files".
+type oomV2 struct {
+	events int
+	kills  uint64
+}
+
+func watchV2(dir string) (oomSource, error) {
+	fd, err := open(dir+"/memory.events", unix.O_RDONLY)
+	if err == unix.ENOENT {
+		return nil, nil // the controller is not delegated to the cgroup
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s/memory.events: %w", dir, err)
+	}
+	s := &oomV2{events: fd}
+	if _, err := s.take(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *oomV2) wakes() (int, uint32) { return s.events, unix.EPOLLPRI }
+
+// take reads the file, which arms the next wake-up, so that no change falls between the two.
+func (s *oomV2) take() (bool, error) {
+	if _, err := unix.Seek(s.events, 0, 0); err != nil {
+		return false, fmt.Errorf("read memory.events: %w", err)
+	}
+	kills := s.kills
+	text, err := readAll(s.events, 512)
+	switch err {
+	case unix.ENODEV:
+		return false, nil
+	case nil:
+		err = parseFlat(text, func(key string, n uint64) {
+			if key == "oom_kill" { // since kernel 4.13
+				kills = n
+			}
+		})
+	}
+	if err != nil {
+		return false, fmt.Errorf("read memory.events: %w", err)
+	}
+	oom := kills > s.kills
+	s.kills = kills
+	return oom, nil
+}
+
+func (s *oomV2) close() { unix.Close(s.events) }

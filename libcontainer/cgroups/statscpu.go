@@ -1,0 +1,140 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// CPUStats is what was computed, and what was held back.
+type CPUStats struct {
+	Usage      CPUUsage        `json:"usage"`
+	Throttling ThrottlingStats `json:"throttling"`
+	PSI        *PSIStats       `json:"psi,omitempty"`
+}
+
+// CPUUsage is processor time in nanoseconds. Kernel and User are coarser: ticks of 10 ms on v1, microseconds on cgroup2. Only v1 counts by
+// processor.
+type CPUUsage struct {
+	Total        uint64   `json:"total,omitempty"`
+	Percpu       []uint64 `json:"percpu,omitempty"`
+	PercpuKernel []uint64 `json:"percpu_kernel,omitempty"`
+	PercpuUser   []uint64 `json:"percpu_user,omitempty"`
+	Kernel       uint64   `json:"kernel"`
+	User         uint64   `json:"user"`
+}
+
+// ThrottlingStats tells how often and how long the quota of linux.resources.cpu held the cgroup back.
+type ThrottlingStats struct {
+	Periods          uint64 `json:"periods,omitempty"`
+	ThrottledPeriods uint64 `json:"throttledPeriods,omitempty"`
+	ThrottledTime    uint64 `json:"throttledTime,omitempty"` // nanoseconds, of all processors
+}
+
+// tick is the unit of cpuacct.stat in nanoseconds: USER_HZ is 100 on all architectures that Go knows.
+const tick = 1e9 / 100
+
+// cpuacctStatsV1: kernel document cgroup-v1/cpuacct.rst.
+func cpuacctStatsV1(c *counters, s *Stats) {
+	u := &s.CPU.Usage
+	c.number("cpuacct.usage", &u.Total)
+	c.flat("cpuacct.stat", func(key string, n uint64) {
+		switch key {
+		case "user":
+			u.User = n * tick
+		case "system":
+			u.Kernel = n * tick
+		}
+	})
+	c.parse("cpuacct.usage_percpu", func(text string) (err error) {
+		u.Percpu, err = parseNumbers(text)
+		return err
+	})
+	// Since kernel 4.8.
+	c.parse("cpuacct.usage_all", func(text string) (err error) {
+		u.PercpuUser, u.PercpuKernel, err = parseUsageAll(text)
+		return err
+	})
+}
+
+func cpuStatsV1(c *counters, s *Stats) {
+	t := &s.CPU.Throttling
+	c.flat("cpu.stat", func(key string, n uint64) {
+		switch key {
+		case "nr_periods":
+			t.Periods = n
+		case "nr_throttled":
+			t.ThrottledPeriods = n
+		case "throttled_time":
+			t.ThrottledTime = n
+		}
+	})
+}
+
+// cpuUsageStatsV2: cpu.stat is there, with these three, even where the cpu controller is not.
+func cpuUsageStatsV2(c *counters, s *Stats) {
+	u := &s.CPU.Usage
+	c.flat("cpu.stat", func(key string, n uint64) {
+		switch key {
+		case "usage_usec":
+			u.Total = n * 1000
+		case "user_usec":
+			u.User = n * 1000
+		case "system_usec":
+			u.Kernel = n * 1000
+		}
+	})
+}
+
+func cpuStatsV2(c *counters, s *Stats) {
+	t := &s.CPU.Throttling
+	c.flat("cpu.stat", func(key string, n uint64) {
+		switch key {
+		case "nr_periods":
+			t.Periods = n
+		case "nr_throttled":
+			t.ThrottledPeriods = n
+		case "throttled_usec":
+			t.ThrottledTime = n * 1000
+		}
+	})
+}
+
+// parseNumbers reads numbers with blanks between them.
+func parseNumbers(text string) ([]uint64, error) {
+	var list []uint64
+	for field := range strings.FieldsSeq(text) {
+		n, err := parseNumber(field)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+// parseUsageAll reads cpuacct.usage_all: a heading, and a line for each processor that there could be.
+//
+//	cpu user system
+//	0 3965706 11038668
+func parseUsageAll(text string) (user, kernel []uint64, err error) {
+	const heading = "cpu user system"
+	first := true
+	for line := range nonEmptyLines(text) {
+		if first {
+			if first = false; line != heading {
+				return nil, nil, fmt.Errorf("heading %q, not %q", line, heading)
+			}
+			continue
+		}
+		n, err := parseNumbers(line)
+		if err == nil && len(n) != 3 {
+			err = errors.New("not three numbers")
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("line %q: %w", line, err)
+		}
+		user, kernel = append(user, n[1]), append(kernel, n[2])
+	}
+	return user, kernel, nil
+}

@@ -1,0 +1,81 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// CPUSetStats is where the cgroup's processes may run and have memory. The settings beside the two lists are v1's alone; the kernel document
+// cgroup-v1/cpusets.rst explains each.
+type CPUSetStats struct {
+	CPUs                  []uint16 `json:"cpus,omitempty"`
+	CPUExclusive          uint64   `json:"cpu_exclusive"`
+	Mems                  []uint16 `json:"mems,omitempty"`
+	MemHardwall           uint64   `json:"mem_hardwall"`
+	MemExclusive          uint64   `json:"mem_exclusive"`
+	MemoryMigrate         uint64   `json:"memory_migrate"`
+	MemorySpreadPage      uint64   `json:"memory_spread_page"`
+	MemorySpreadSlab      uint64   `json:"memory_spread_slab"`
+	MemoryPressure        uint64   `json:"memory_pressure"`
+	SchedLoadBalance      uint64   `json:"sched_load_balance"`
+	SchedRelaxDomainLevel int64    `json:"sched_relax_domain_level"`
+}
+
+func cpusetStatsV1(c *counters, s *Stats) {
+	set := &s.CPUSet
+	c.list("cpuset.cpus", &set.CPUs)
+	c.list("cpuset.mems", &set.Mems)
+	c.number("cpuset.cpu_exclusive", &set.CPUExclusive)
+	c.number("cpuset.mem_hardwall", &set.MemHardwall)
+	c.number("cpuset.mem_exclusive", &set.MemExclusive)
+	c.number("cpuset.memory_migrate", &set.MemoryMigrate)
+	c.number("cpuset.memory_spread_page", &set.MemorySpreadPage)
+	c.number("cpuset.memory_spread_slab", &set.MemorySpreadSlab)
+	c.number("cpuset.memory_pressure", &set.MemoryPressure)
+	c.number("cpuset.sched_load_balance", &set.SchedLoadBalance)
+	c.parse("cpuset.sched_relax_domain_level", func(text string) (err error) { // -1 is its default
+		set.SchedRelaxDomainLevel, err = strconv.ParseInt(strings.TrimSuffix(text, "\n"), 10, 64)
+		return err
+	})
+}
+
+// cpusetStatsV2: cpuset.cpus is what was asked for, and empty as a rule; what is to be had is in the files named effective.
+func cpusetStatsV2(c *counters, s *Stats) {
+	c.list("cpuset.cpus.effective", &s.CPUSet.CPUs)
+	c.list("cpuset.mems.effective", &s.CPUSet.Mems)
+}
+
+// list reads a file with a list of numbers and ranges: "0-3,8".
+func (c *counters) list(file string, list *[]uint16) {
+	c.parse(file, func(text string) (err error) {
+		*list, err = parseList(strings.TrimSuffix(text, "\n"))
+		return err
+	})
+}
+
+func parseList(text string) ([]uint16, error) {
+	var list []uint16
+	if text == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		first, err1 := strconv.ParseUint(from, 10, 16)
+		last, err2 := strconv.ParseUint(to, 10, 16)
+		if err := errors.Join(err1, err2); err != nil || first > last {
+			return nil, fmt.Errorf("%q is not a number or a range", part)
+		}
+		if len(list) > 0 && first <= uint64(list[len(list)-1]) {
+			return nil, fmt.Errorf("%q does not rise", text) // and so the list is never longer than there are numbers
+		}
+		for n := first; n <= last; n++ {
+			list = append(list, uint16(n))
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,147 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// BlockIOStats is what was read from and written to block devices, by device and operation, the cgroups below included. cgroup2 and the
+// throttling policy of v1 have the first two lists; the others come from the scheduler of v1 (CFQ before kernel 5.0, or BFQ with its debugging).
+type BlockIOStats struct {
+	IoServiceBytesRecursive []BlockIOEntry `json:"ioServiceBytesRecursive,omitempty"` // bytes
+	IoServicedRecursive     []BlockIOEntry `json:"ioServicedRecursive,omitempty"`     // operations
+	IoQueuedRecursive       []BlockIOEntry `json:"ioQueueRecursive,omitempty"`        // operations that wait now
+	IoServiceTimeRecursive  []BlockIOEntry `json:"ioServiceTimeRecursive,omitempty"`  // nanoseconds
+	IoWaitTimeRecursive     []BlockIOEntry `json:"ioWaitTimeRecursive,omitempty"`     // nanoseconds
+	IoMergedRecursive       []BlockIOEntry `json:"ioMergedRecursive,omitempty"`       // operations
+	IoTimeRecursive         []BlockIOEntry `json:"ioTimeRecursive,omitempty"`         // milliseconds
+	SectorsRecursive        []BlockIOEntry `json:"sectorsRecursive,omitempty"`        // of 512 bytes
+	PSI                     *PSIStats      `json:"psi,omitempty"`
+}
+
+// BlockIOEntry is one device's number. Op is "Read", "Write" or "Discard"; v1 has "Sync", "Async" and their "Total", too, or "" where
+// operations are not told apart.
+type BlockIOEntry struct {
+	Major uint64 `json:"major,omitempty"`
+	Minor uint64 `json:"minor,omitempty"`
+	Op    string `json:"op,omitempty"`
+	Value uint64 `json:"value,omitempty"`
+}
+
+// blkioStatsV1: kernel document cgroup-v1/blkio-controller.rst. Which files there are, and which of them count, depends on the kernel and on the
+// devices' schedulers: of those for one list the first that names a device is taken.
+func blkioStatsV1(c *counters, s *Stats) {
+	b := &s.BlockIO
+	for _, source := range [...]struct {
+		list  *[]BlockIOEntry
+		files []string
+	}{
+		{&b.IoServiceBytesRecursive, []string{"bfq.io_service_bytes_recursive", "io_service_bytes_recursive",
+			"throttle.io_service_bytes_recursive", "throttle.io_service_bytes"}},
+		{&b.IoServicedRecursive, []string{"bfq.io_serviced_recursive", "io_serviced_recursive",
+			"throttle.io_serviced_recursive", "throttle.io_serviced"}},
+		{&b.IoQueuedRecursive, []string{"bfq.io_queued_recursive", "io_queued_recursive"}},
+		{&b.IoServiceTimeRecursive, []string{"bfq.io_service_time_recursive", "io_service_time_recursive"}},
+		{&b.IoWaitTimeRecursive, []string{"bfq.io_wait_time_recursive", "io_wait_time_recursive"}},
+		{&b.IoMergedRecursive, []string{"bfq.io_merged_recursive", "io_merged_recursive"}},
+		{&b.IoTimeRecursive, []string{"bfq.time_recursive", "time_recursive"}},
+		{&b.SectorsRecursive, []string{"bfq.sectors_recursive", "sectors_recursive"}},
+	} {
+		for _, file := range source.files {
+			c.parse("blkio."+file, func(text string) (err error) {
+				*source.list, err = parseBlkio(text)
+				return err
+			})
+			if len(*source.list) > 0 {
+				break
+			}
+		}
+	}
+}
+
+// parseBlkio reads lines "MAJOR:MINOR OPERATION NUMBER" or "MAJOR:MINOR NUMBER", and leaves out the sum at the end, "Total NUMBER".
+func parseBlkio(text string) ([]BlockIOEntry, error) {
+	var list []BlockIOEntry
+	for line := range nonEmptyLines(text) {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && fields[0] == "Total" {
+			continue
+		}
+		var e BlockIOEntry
+		err := errors.New("not a device and a number")
+		if len(fields) == 2 || len(fields) == 3 {
+			e.Major, e.Minor, err = parseDevice(fields[0])
+		}
+		if err == nil {
+			e.Value, err = parseNumber(fields[len(fields)-1])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %q: %w", line, err)
+		}
+		if len(fields) == 3 {
+			e.Op = fields[1]
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// ioStatsV2: kernel document cgroup-v2.rst, "IO Interface Files".
+func ioStatsV2(c *counters, s *Stats) {
+	c.parse("io.stat", func(text string) error { return parseIOStat(text, &s.BlockIO) })
+}
+
+// parseIOStat reads io.stat. A device that was not used has nothing behind its number.
+//
+//	8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0
+func parseIOStat(text string, b *BlockIOStats) error {
+	for line := range nonEmptyLines(text) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		major, minor, err := parseDevice(fields[0])
+		if err != nil {
+			return fmt.Errorf("line %q: %w", line, err)
+		}
+		for _, field := range fields[1:] {
+			key, value, _ := strings.Cut(field, "=")
+			op, list := "", (*[]BlockIOEntry)(nil)
+			switch key {
+			case "rbytes":
+				op, list = "Read", &b.IoServiceBytesRecursive
+			case "wbytes":
+				op, list = "Write", &b.IoServiceBytesRecursive
+			case "dbytes":
+				op, list = "Discard", &b.IoServiceBytesRecursive
+			case "rios":
+				op, list = "Read", &b.IoServicedRecursive
+			case "wios":
+				op, list = "Write", &b.IoServicedRecursive
+			case "dios":
+				op, list = "Discard", &b.IoServicedRecursive
+			default: // of the io.cost and io.latency policies
+				continue
+			}
+			n, err := parseNumber(value)
+			if err != nil {
+				return fmt.Errorf("line %q: %s: %w", line, key, err)
+			}
+			*list = append(*list, BlockIOEntry{Major: major, Minor: minor, Op: op, Value: n})
+		}
+	}
+	return nil
+}
+
+// parseDevice reads "MAJOR:MINOR".
+func parseDevice(s string) (major, minor uint64, err error) {
+	first, second, _ := strings.Cut(s, ":")
+	major, err1 := strconv.ParseUint(first, 10, 32)
+	minor, err2 := strconv.ParseUint(second, 10, 32)
+	if err1 != nil || err2 != nil {
+		return 0, 0, fmt.Errorf("%q is not a device", s)
+	}
+	return major, minor, nil
+}

@@ -1,0 +1,90 @@
+package cgroups
+
+import "math"
+
+// MemoryStats is memory in bytes.
+//
+// Swap is memory and swap together, as v1 counts; on cgroup2 both are added up. Kernel and KernelTCP are v1's: cgroup2 has its
+// kernel memory in Raw, "kernel" and "sock".
+type MemoryStats struct {
+	Cache     uint64      `json:"cache,omitempty"` // pages of files, tmpfs included
+	Usage     MemoryEntry `json:"usage"`
+	Swap      MemoryEntry `json:"swap"`
+	Kernel    MemoryEntry `json:"kernel"`
+	KernelTCP MemoryEntry `json:"kernelTCP"`
+	// Raw is the file memory.stat; its names differ between v1 and cgroup2, and most are bytes, some events.
+	Raw map[string]uint64 `json:"raw,omitempty"`
+	PSI *PSIStats         `json:"psi,omitempty"`
+}
+
+// MemoryEntry is one kind of memory. cgroup2 does not count in Failcnt how often the limit was met.
+type MemoryEntry struct {
+	Limit   uint64 `json:"limit"`
+	Usage   uint64 `json:"usage,omitempty"`
+	Max     uint64 `json:"max,omitempty"` // most that was ever used; on cgroup2 since kernel 5.19
+	Failcnt uint64 `json:"failcnt"`
+}
+
+// WorkingSet is the memory in use less the pages of files that the kernel takes back first and without any writing: what
+// engines show as a container's memory, since unused memory fills with such pages anyway.
+func (m *MemoryStats) WorkingSet() uint64 {
+	inactive, ok := m.Raw["total_inactive_file"] // v1, whose plain "inactive_file" leaves out the cgroups below
+	if !ok {
+		inactive = m.Raw["inactive_file"]
+	}
+	if inactive > m.Usage.Usage { // counted at another moment
+		return 0
+	}
+	return m.Usage.Usage - inactive
+}
+
+// memoryStatsV1: kernel document cgroup-v1/memory.rst.
+func memoryStatsV1(c *counters, s *Stats) {
+	m := &s.Memory
+	c.raw(m)
+	m.Cache = m.Raw["cache"]
+	c.entryV1("memory", &m.Usage)
+	c.entryV1("memory.memsw", &m.Swap)
+	c.entryV1("memory.kmem", &m.Kernel)
+	c.entryV1("memory.kmem.tcp", &m.KernelTCP)
+}
+
+func (c *counters) entryV1(prefix string, e *MemoryEntry) {
+	if c.number(prefix+".usage_in_bytes", &e.Usage) {
+		c.number(prefix+".max_usage_in_bytes", &e.Max)
+		c.number(prefix+".failcnt", &e.Failcnt)
+		c.number(prefix+".limit_in_bytes", &e.Limit)
+	}
+}
+
+// memoryStatsV2: kernel document cgroup-v2.rst, "Memory Interface Files".
+func memoryStatsV2(c *counters, s *Stats) {
+	m := &s.Memory
+	c.raw(m)
+	m.Cache = m.Raw["file"]
+	if c.number("memory.current", &m.Usage.Usage) {
+		c.number("memory.max", &m.Usage.Limit)
+		c.number("memory.peak", &m.Usage.Max)
+	}
+	// A kernel without swap lacks the file.
+	if c.number("memory.swap.current", &m.Swap.Usage) {
+		c.number("memory.swap.max", &m.Swap.Limit)
+		m.Swap.Usage += m.Usage.Usage
+		m.Swap.Limit = addLimits(m.Swap.Limit, m.Usage.Limit)
+	}
+}
+
+// addLimits: what has no limit in one part has none as a whole.
+func addLimits(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
+}
+
+func (c *counters) raw(m *MemoryStats) {
+	raw := make(map[string]uint64, 64)
+	if c.flat("memory.stat", func(key string, n uint64) { raw[key] = n }) {
+		m.Raw = raw
+	}
+}
