@@ -3,15 +3,12 @@ package cgroups
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // fakeCgroup lays out the files of testdata/stats/NAME.txt, which has
 //
