@@ -1,0 +1,120 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/state"
+)
+
+// EventType says what an Event is about.
+type EventType string
+
+const (
+	// EventOOM: the kernel had no more memory for the container, and killed a process for it. What exactly the kernel tells differs between
+	// cgroup v1 and cgroup2: see cgroups.OOMWatch.
+	EventOOM EventType = "oom"
+	// EventStats: the time has come to look at the container's counters again.
+	EventStats EventType = "stats"
+)
+
+// An Event is something that happened in a container. Encoded as JSON it is what `orlop events` prints, in runc's shape.
+type Event struct {
+	Type  EventType `json:"type"`
+	ID    string    `json:"id"`
+	Stats *Stats    `json:"data,omitempty"` // of EventStats
+}
+
+// Events tells what happens in the container while it is ranged over: each time that the kernel runs out of memory for it, and every
+// interval, unless that is 0, its counters.
+//
+//	for event, err := range container.Events(ctx, 5*time.Second) {
+//
+// The loop ends when the container stops; an EventOOM comes before the end that it leads to. An error ends it, too: ctx's when that is done,
+// ErrNotRunning when the container did not run in the first place, or why it cannot be watched. The runtime's Warn is told when
+// counters cannot be read, and when there is no memory controller, and so no EventOOM to come.
+//
+// Waiting takes no thread and does not poll; it holds four descriptors.
+func (c *Container) Events(ctx context.Context, interval time.Duration) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		w, process, err := c.watch()
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer process.Close()
+		defer w.Close()
+		if !w.Sees() {
+			c.runtime.warn(fmt.Sprintf("container %q: no memory controller: lack of memory goes unseen", c.id))
+		}
+		next := time.Now().Add(interval)
+		for {
+			err := waitUntil(ctx, w, interval, next)
+			event := Event{Type: EventOOM, ID: c.id}
+			switch {
+			case err == nil:
+			case errors.Is(err, io.EOF):
+				return
+			case ctx.Err() != nil:
+				yield(Event{}, ctx.Err())
+				return
+			case errors.Is(err, context.DeadlineExceeded):
+				if next = next.Add(interval); next.Before(time.Now()) { // whoever asked for the last one was slow
+					next = time.Now().Add(interval)
+				}
+				event.Type = EventStats
+				if event.Stats, err = c.Stats(); err != nil {
+					if !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrNotExist) { // of which Wait tells
+						c.runtime.warn(err.Error())
+					}
+					continue
+				}
+			default:
+				yield(Event{}, c.wrap(err))
+				return
+			}
+			if !yield(event, nil) {
+				return
+			}
+		}
+	}
+}
+
+// waitUntil waits for lack of memory until next, if there is an interval.
+func waitUntil(ctx context.Context, w *cgroups.OOMWatch, interval time.Duration, next time.Time) error {
+	if interval <= 0 {
+		return w.Wait(ctx)
+	}
+	ctx, cancel := context.WithDeadline(ctx, next)
+	defer cancel()
+	return w.Wait(ctx)
+}
+
+// watch begins to watch the container. Both results are to be closed, the watch first.
+func (c *Container) watch() (w *cgroups.OOMWatch, process *os.File, err error) {
+	err = c.with(unlocked, func(v *view, status specs.ContainerState) error {
+		if status == specs.StateStopped || status == specs.StateCreating {
+			return ErrNotRunning
+		}
+		if process, err = v.pidfd(); err != nil {
+			return err
+		}
+		if w, err = v.cgroup().WatchOOM(process); err == nil {
+			return nil
+		}
+		process.Close()
+		if alive, aliveErr := state.Alive(v.rec.Pid, v.rec.StartTime); aliveErr == nil && !alive {
+			return ErrNotRunning // it was deleted meanwhile, and its cgroup with it
+		}
+		return err
+	})
+	return w, process, err
+}

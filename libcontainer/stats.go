@@ -1,0 +1,103 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/state"
+)
+
+// Stats is what the kernel has counted for a container since it was created. Encoded as JSON it is the data of a "stats" event, in
+// runc's shape.
+type Stats struct {
+	cgroups.Stats
+	// IntelRDT is empty: containers are not put into groups of the resctrl file system.
+	IntelRDT struct{} `json:"intel_rdt"`
+	// NetworkInterfaces are those of the network namespace that the first process is in, which other containers may share, as those of a
+	// pod do. It is nil when that is the caller's own: then the numbers are the host's and not the container's.
+	NetworkInterfaces []NetworkInterface `json:"network_interfaces"`
+}
+
+// A NetworkInterface's numbers are the kernel's since the interface was made, seen from within the container: what it received is Rx.
+type NetworkInterface struct {
+	Name string // "lo", "eth0"
+
+	RxBytes   uint64
+	RxPackets uint64
+	RxErrors  uint64
+	RxDropped uint64
+	TxBytes   uint64
+	TxPackets uint64
+	TxErrors  uint64
+	TxDropped uint64
+}
+
+// Stats reads the container's counters. It takes no lock and stops nothing; the numbers are of slightly different moments. The error is
+// ErrNotRunning when the container has stopped, or is not created yet.
+func (c *Container) Stats() (*Stats, error) {
+	s := &Stats{}
+	err := c.with(unlocked, func(v *view, status specs.ContainerState) error {
+		if status == specs.StateStopped || status == specs.StateCreating {
+			return ErrNotRunning
+		}
+		return v.stats(s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (v *view) stats(s *Stats) error {
+	cgroup, err := v.cgroup().Stats()
+	if err != nil {
+		return err
+	}
+	s.Stats = *cgroup
+	s.NetworkInterfaces, err = networkInterfaces(v.rec.Pid)
+	// Looked up afterwards: if the process runs now, then the cgroup was there and its number was its own all the time.
+	alive, aliveErr := state.Alive(v.rec.Pid, v.rec.StartTime)
+	if aliveErr != nil {
+		return aliveErr
+	}
+	if !alive {
+		return ErrNotRunning
+	}
+	return err
+}
+
+// networkInterfaces reads what a process sees of its network.
+func networkInterfaces(pid int) ([]NetworkInterface, error) {
+	folder := "/proc/" + strconv.Itoa(pid)
+	same, err := sameFile(folder+"/ns/net", "/proc/thread-self/ns/net")
+	if err != nil || same {
+		return nil, err
+	}
+	text, err := os.ReadFile(folder + "/net/dev")
+	if errors.Is(err, unix.EINVAL) { // a process without any namespace, since it ends
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := parseNetDev(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("read %s/net/dev: %w", folder, err)
+	}
+	return list, nil
+}
+
+func sameFile(a, b string) (bool, error) {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second), err
+}
