@@ -144,7 +144,7 @@ func parseListed(line string) (deviceRule, error) {
 	kind, rest, _ := strings.Cut(line, " ")
 	numbers, letters, ok := strings.Cut(rest, " ")
 	major, minor, ok2 := strings.Cut(numbers, ":")
-	if len(kind) != 1 || !strings.Contains("abc", kind) || !ok || !ok2 {
+	if len(kind) != 1 || !strings.Contains("abc", kind) || !ok || !ok2 || letters == "" {
 		return r, errors.New("must be a device and letters, such as c 1:3 rwm")
 	}
 	r.kind = kind[0]

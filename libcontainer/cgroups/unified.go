@@ -62,7 +62,7 @@ func unifiedController(file string) (string, error) {
 		return coreFiles, errNotLimit
 	}
 	controller, name, ok := strings.Cut(file, ".")
-	if !ok {
+	if !ok || controller == "" {
 		return coreFiles, errFileName
 	}
 	if controller == coreFiles || name == "pressure" {

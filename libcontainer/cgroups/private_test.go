@@ -1,0 +1,98 @@
+package cgroups
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// mountHierarchies mounts v1 hierarchies with the named options below the folder $1, runs the program, and gives the controllers back: one whose
+// hierarchy is unmounted before its last cgroup is really gone stays away from cgroup2 for good.
+const mountHierarchies = `
+dir=$1 run=$2; shift 2
+for options; do
+	mkdir "$dir/$options"
+	try=0
+	until mount -t cgroup -o "$options" none "$dir/$options" 2>"$dir/error"; do
+		try=$((try + 1))
+		if [ $try = 50 ] || ! grep -qi busy "$dir/error"; then cat "$dir/error" >&2; rmdir "$dir/$options"; break; fi
+		sleep 0.1 # a controller in use on cgroup2: by a test elsewhere, whose end nothing tells
+	done
+done
+"$ORLOP_TEST_BINARY" -test.v -test.run "$run"
+status=$?
+for options; do
+	[ -d "$dir/$options" ] || continue
+	case $options in
+	none,*) sleep 0.2;; # not in /proc/cgroups
+	*) until grep -q "^$options	[0-9]*	1	" /proc/cgroups; do sleep 0.01; done;;
+	esac
+	umount "$dir/$options"
+done
+exit $status
+`
+
+// TestPrivateHierarchies runs tests of this package once more with v1 hierarchies that the host does not have, mounted for them alone.
+func TestPrivateHierarchies(t *testing.T) {
+	needRoot(t)
+	const named = "none,name=orlop-test"
+	for _, tt := range []struct {
+		controllers []string
+		run         string
+		shows       []string // what must have passed
+	}{
+		{[]string{"net_cls", "net_prio", "perf_event", named}, "^(TestKernelTakesResources|TestSpawnInEveryHierarchy|TestFreeze)$",
+			[]string{"TestKernelTakesResources/net_cls/create", "TestKernelTakesResources/net_prio/update", "TestSpawnInEveryHierarchy"}},
+		{[]string{"hugetlb"}, "^(TestKernelTakesResources|TestKernelUpdates)$",
+			[]string{"TestKernelTakesResources/hugetlb/create", "TestKernelTakesResources/hugetlb/update", "TestKernelUpdates/hugetlb-enabled-late"}},
+		{[]string{"rdma"}, "^TestKernelRefusals$", []string{"TestKernelRefusals/rdma-device"}},
+		{[]string{"misc"}, "^TestSpawnInEveryHierarchy$", []string{"TestSpawnInEveryHierarchy"}},
+	} {
+		t.Run(tt.controllers[0], func(t *testing.T) {
+			layout := hostLayout(t)
+			m, err := New(layout, "", testID(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			known := read(t, "/proc/cgroups")
+			for _, c := range tt.controllers {
+				if m.v1(c) != nil {
+					t.Skipf("this host has a hierarchy with %s, so that its tests run there", c)
+				}
+				if c != named && !strings.Contains(known, "\n"+c+"\t") {
+					t.Skipf("this kernel has no controller %s", c)
+				}
+			}
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("/bin/sh", append([]string{"-c", mountHierarchies, "sh", t.TempDir(), tt.run}, tt.controllers...)...)
+			cmd.Env = append(os.Environ(), "ORLOP_TEST_BINARY="+self)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+			out, err := cmd.CombinedOutput()
+			if strings.Contains(string(out), "busy") {
+				t.Skipf("a controller is in use on cgroup2: %s", out)
+			}
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			for _, test := range tt.shows {
+				if !strings.Contains(string(out), "--- PASS: "+test+" ") {
+					t.Errorf("%s has not passed:\n%s", test, out)
+				}
+			}
+			waitTest(t, "the hierarchies to be gone", func() bool {
+				own := read(t, "/proc/self/cgroup")
+				for _, c := range tt.controllers {
+					if strings.Contains(own, ":"+strings.TrimPrefix(c, "none,")+":") {
+						return false
+					}
+				}
+				return true
+			})
+		})
+	}
+}
