@@ -251,7 +251,7 @@ func TestResourceFaults(t *testing.T) {
 			HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB"}, {Pagesize: "../x"}, {Pagesize: "B"}, {Pagesize: "64KB"},
 				{Pagesize: "2M"}},
 			Network: &specs.LinuxNetwork{Priorities: []specs.LinuxInterfacePriority{{Name: "a b"}}},
-			Rdma:    map[string]specs.LinuxRdma{"mlx": {}},
+			Rdma:    map[string]specs.LinuxRdma{"mlx": {}, "a b": {HcaObjects: ptr(uint32(1))}},
 			Unified: map[string]string{"memory.max": "1", "../x": "1"},
 		}
 	},
@@ -271,6 +271,7 @@ func TestResourceFaults(t *testing.T) {
 		path+`hugepageLimits[2].pageSize: must be a size such as 64KB, 2MB or 1GB, not "B"`,
 		path+`hugepageLimits[4].pageSize: must be a size such as 64KB, 2MB or 1GB, not "2M"`,
 		path+`network.priorities[0].name: "a b" is not a name of a network device`,
+		path+`rdma["a b"]: is not a name of an RDMA device`,
 		path+"rdma.mlx: needs hcaHandles or hcaObjects",
 		path+`unified["../x"]: is not a name of a cgroup's file`,
 	)

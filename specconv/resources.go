@@ -1,10 +1,12 @@
 package specconv
 
 import (
+	"math"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -65,6 +67,9 @@ func (c *checker) resources(r *specs.LinuxResources) {
 		}
 	}
 	for _, name := range sortedKeys(r.Rdma) {
+		if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
+			c.fault(under("linux.resources.rdma", name), "is not a name of an RDMA device")
+		}
 		if d := r.Rdma[name]; d.HcaHandles == nil && d.HcaObjects == nil {
 			c.fault(under("linux.resources.rdma", name), "needs hcaHandles or hcaObjects")
 		}
@@ -117,7 +122,7 @@ func (c *checker) memory(m *specs.LinuxMemory) {
 	if m.Limit != nil && m.Swap != nil && *m.Limit > 0 && *m.Swap > 0 && *m.Swap < *m.Limit {
 		c.fault(path+".swap", "is the limit of memory and swap together: must not be less than memory.limit")
 	}
-	if m.Swappiness != nil && *m.Swappiness > 100 {
+	if m.Swappiness != nil && *m.Swappiness > 100 && *m.Swappiness != math.MaxUint64 { // old versions of Docker write -1, unsigned, for "not set"
 		c.fault(path+".swappiness", "must be from 0 to 100, not "+strconv.FormatUint(*m.Swappiness, 10))
 	}
 }
