@@ -12,7 +12,7 @@ import (
 //	orlop delete box -f             ->  orlop delete --force -- box
 //	orlop exec -e A=1 --env B=2 box sh -c id  ->  orlop exec --env A=1 --env B=2 -- box sh -c id
 //
-// Users of runc may put flags behind the arguments, but for exec, where what follows the id is another program's. Of a
+// Users of runc may put flags behind the arguments, but for exec and ps, where what follows the id is another program's. Of a
 // flag's names the first one is used, since urfave/cli refuses two forms of one flag.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
@@ -31,7 +31,7 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if command == nil {
 		return append(out, rest[1:]...), nil
 	}
-	flags, rest, err = splitFlags(command.Flags, rest[1:], command.Name == "exec")
+	flags, rest, err = splitFlags(command.Flags, rest[1:], command.Name == "exec" || command.Name == "ps")
 	if err != nil {
 		return nil, usagef("%s: %v", command.Name, err)
 	}

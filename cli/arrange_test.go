@@ -25,6 +25,11 @@ func TestArrange(t *testing.T) {
 		{"exec -e A=1 --env B=-2 a env -e", "exec --env=A=1 --env=B=-2 -- a env -e"},
 		{"exec -- a ls -- -l", "exec -- a ls -- -l"},
 		{"exec -g 1 -additional-gids=2 -u 0:0 a id", "exec --additional-gids=1 --additional-gids=2 --user=0:0 -- a id"},
+		// And what follows a ps's is for ps(1).
+		{"ps -f json a", "ps --format=json -- a"},
+		{"ps --format table a -o pid,comm -e", "ps --format=table -- a -o pid,comm -e"},
+		{"events a --interval 1s --stats", "events --interval=1s --stats -- a"},
+		{"stats a b --no-stream", "stats --no-stream -- a b"},
 		// Left to the parser, which says what is wrong or prints help.
 		{"state --nosuch a", "state --nosuch -- a"},
 		{"exec --help", "exec --help --"},

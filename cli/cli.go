@@ -65,7 +65,7 @@ type builder struct {
 	build func(*program) *cli.Command
 }
 
-func builders() [14]builder {
+func builders() [17]builder {
 	return [...]builder{
 		{"create", (*program).createCommand},
 		{"start", (*program).startCommand},
@@ -78,6 +78,9 @@ func builders() [14]builder {
 		{"pause", (*program).pauseCommand},
 		{"resume", (*program).resumeCommand},
 		{"update", (*program).updateCommand},
+		{"ps", (*program).psCommand},
+		{"events", (*program).eventsCommand},
+		{"stats", (*program).statsCommand},
 		{"spec", (*program).specCommand},
 		{"plan", (*program).planCommand},
 		{"features", (*program).featuresCommand},

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+)
+
+func (p *program) eventsCommand() *cli.Command {
+	return &cli.Command{
+		Usage:     "tell what happens in a container",
+		ArgsUsage: idUsage,
+		Description: "Prints a line of JSON for each event, until the container stops: \"oom\" when the kernel has no more memory for it, " +
+			"and \"stats\", what the kernel has counted, after each interval.",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two \"stats\"", Value: 5 * time.Second},
+			&cli.BoolFlag{Name: "stats", Usage: "print the \"stats\" of now and end"},
+		},
+		Action: p.events,
+	}
+}
+
+func (p *program) events(c *cli.Context) error {
+	if err := oneID(c); err != nil {
+		return err
+	}
+	interval := c.Duration("interval")
+	if interval <= 0 {
+		return usagef("events: --interval %v: must be more than 0", interval)
+	}
+	container, err := p.container(c)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(p.stdout)
+	out.SetEscapeHTML(false)
+	if c.Bool("stats") {
+		s, err := container.Stats()
+		if err != nil {
+			return err
+		}
+		return out.Encode(libcontainer.Event{Type: libcontainer.EventStats, ID: container.ID(), Stats: s})
+	}
+	for event, err := range container.Events(context.Background(), interval) {
+		if err != nil {
+			return err
+		}
+		p.log.succeed() // what fails from now on is worth a line in the log at once
+		if err := out.Encode(event); err != nil {
+			return err
+		}
+	}
+	return nil
+}

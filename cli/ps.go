@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) psCommand() *cli.Command {
+	return &cli.Command{
+		Usage:     "list the processes of a container",
+		ArgsUsage: idUsage + " [OPTION...]",
+		Description: "Prints what ps(1) prints of the container's processes, with the OPTIONs given to it; -ef when there are none. " +
+			"They must make it list the processes and have a column PID.\n" +
+			"With --format json: an array of the processes' numbers. Numbers are those of the caller's PID namespace.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: table or json", Value: "table"},
+		},
+		Action: p.ps,
+	}
+}
+
+func (p *program) ps(c *cli.Context) error {
+	if err := argsFor(c, 1, -1, "the id of a container and options of ps"); err != nil {
+		return err
+	}
+	format := c.String("format")
+	if format != "table" && format != "json" {
+		return usagef("ps: --format %q: must be table or json", format)
+	}
+	container, err := p.container(c)
+	if err != nil {
+		return err
+	}
+	pids, err := container.Pids()
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		if pids == nil {
+			pids = []int{} // an empty array, not null
+		}
+		return json.NewEncoder(p.stdout).Encode(pids)
+	}
+	options := c.Args().Tail()
+	if len(options) == 0 {
+		options = []string{"-ef"}
+	}
+	table, err := runPS(options)
+	if err != nil {
+		return err
+	}
+	if table, err = psRows(table, pids); err != nil {
+		return err
+	}
+	_, err = p.stdout.Write(table)
+	return err
+}
+
+// runPS returns what ps prints. When it selects nothing it fails and says nothing: then the heading is all there is.
+func runPS(options []string) ([]byte, error) {
+	table, err := exec.Command("ps", options...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 && len(exit.Stderr) == 0 && len(table) > 0 {
+		return table, nil
+	}
+	if exit != nil && len(exit.Stderr) > 0 {
+		first, _, _ := bytes.Cut(exit.Stderr, []byte("\n")) // the others explain all of ps
+		return nil, fmt.Errorf("ps: %w: %s", err, first)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ps: %w", err)
+	}
+	return table, nil
+}
+
+// psRows keeps the heading of a table of ps and the rows of these processes, which are sorted.
+func psRows(table []byte, pids []int) ([]byte, error) {
+	heading, rows, _ := bytes.Cut(table, []byte("\n"))
+	column := slices.IndexFunc(bytes.Fields(heading), func(name []byte) bool { return string(name) == "PID" })
+	if column < 0 {
+		return nil, fmt.Errorf("ps: its heading %q has no PID", heading)
+	}
+	kept := append(slices.Clone(heading), '\n')
+	for row := range bytes.Lines(rows) {
+		fields := bytes.Fields(row)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) <= column {
+			return nil, fmt.Errorf("ps: its row %q has no PID", bytes.TrimSpace(row))
+		}
+		pid, err := strconv.Atoi(string(fields[column]))
+		if err != nil {
+			// A column before it holds blanks.
+			return nil, fmt.Errorf("ps: its row %q has no PID where the heading has: put it first", bytes.TrimSpace(row))
+		}
+		if _, found := slices.BinarySearch(pids, pid); found {
+			kept = append(append(kept, bytes.TrimSuffix(row, []byte("\n"))...), '\n')
+		}
+	}
+	return kept, nil
+}

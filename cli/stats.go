@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/libcontainer/console"
+)
+
+func (p *program) statsCommand() *cli.Command {
+	return &cli.Command{
+		Usage:     "show what containers use",
+		ArgsUsage: "[" + idUsage + "...]",
+		Description: "Shows a table of the containers, all that run when none is named, and writes it anew after each interval: in place on a terminal. " +
+			"It ends when no named container runs any more.\n\n" +
+			"CPU is the share of one processor's time in the last interval, 200% two processors'. MEMORY is what is in use, without the pages of files that " +
+			"the kernel takes back first; a limit of \"max\" is none. PIDS are processes and their threads. NETWORK is what was received and sent by the interfaces of " +
+			"the container's network namespace but \"lo\", since they were made, and DISK what was read from and written to block devices. " +
+			"\"-\" is what the kernel doesn't tell.\n\n" +
+			"With --format json each refresh is one line with an array; sizes are bytes, times nanoseconds, and what there is no number for is null.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: table or json", Value: "table"},
+			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two tables", Value: time.Second},
+			&cli.BoolFlag{Name: "no-stream", Usage: "measure for one interval, print that, and end"},
+		},
+		Action: p.stats,
+	}
+}
+
+func (p *program) stats(c *cli.Context) error {
+	format, interval := c.String("format"), c.Duration("interval")
+	if format != "table" && format != "json" {
+		return usagef("stats: --format %q: must be table or json", format)
+	}
+	if interval <= 0 {
+		return usagef("stats: --interval %v: must be more than 0", interval)
+	}
+	m := &meter{program: p, last: map[string]sample{}}
+	for _, id := range c.Args().Slice() {
+		container, err := m.program.runtime().Load(id)
+		if err != nil {
+			return err
+		}
+		m.named = append(m.named, container)
+	}
+	show := p.showTable()
+	if format == "json" {
+		show = json.NewEncoder(p.stdout).Encode
+	}
+	// A sum since the container's creation is no share: two looks make the first one.
+	rows, err := m.measure(true)
+	if err != nil {
+		return err
+	}
+	p.log.succeed() // what fails from now on is worth a line in the log at once
+	if c.Bool("no-stream") {
+		time.Sleep(interval)
+		if rows, err = m.measure(false); err != nil {
+			return err
+		}
+		return show(rows)
+	}
+	for tick := time.NewTicker(interval); ; <-tick.C {
+		if err := show(rows); err != nil {
+			return err
+		}
+		if len(rows) == 0 && len(m.named) > 0 {
+			return nil
+		}
+		if rows, err = m.measure(false); err != nil {
+			return err
+		}
+	}
+}
+
+// A meter measures containers again and again.
+type meter struct {
+	program *program
+	named   []*libcontainer.Container // empty: all that there are
+	last    map[string]sample
+}
+
+// sample is what the share of a processor is worked out from.
+type sample struct {
+	at  time.Time
+	cpu uint64 // nanoseconds
+}
+
+// measure returns a row for each container that runs. With strict, one that was named must run.
+func (m *meter) measure(strict bool) ([]statsRow, error) {
+	containers := m.named
+	if len(containers) == 0 {
+		var err error
+		if containers, err = m.program.runtime().List(); err != nil {
+			return nil, err
+		}
+		strict = false
+	}
+	rows := make([]statsRow, 0, len(containers)) // not nil: an empty array, not null
+	last := make(map[string]sample, len(containers))
+	for _, container := range containers {
+		s, err := container.Stats()
+		switch {
+		case err == nil:
+		case strict:
+			return nil, err
+		case errors.Is(err, libcontainer.ErrNotRunning), errors.Is(err, libcontainer.ErrNotExist):
+			continue
+		default:
+			// One that is damaged must not hide the others.
+			m.program.log.warn(err.Error())
+			continue
+		}
+		row, now := newRow(container.ID(), s), sample{time.Now(), s.CPU.Usage.Total}
+		row.CPUPercent = share(m.last[row.ID], now)
+		last[row.ID] = now
+		rows = append(rows, row)
+	}
+	m.last = last
+	return rows, nil
+}
+
+// share returns the percentage of one processor's time between two samples; nil when there are no two of one container.
+func share(before, now sample) *float64 {
+	wall := now.at.Sub(before.at)
+	if before.at.IsZero() || wall <= 0 || now.cpu < before.cpu { // another container that has got the same id
+		return nil
+	}
+	percent := 100 * float64(now.cpu-before.cpu) / float64(wall)
+	return &percent
+}
+
+// showTable returns what writes a table; on a terminal the second one in the place of the first.
+func (p *program) showTable() func(any) error {
+	var height int // of what is on the screen
+	return func(v any) error {
+		rows, ok := v.([]statsRow)
+		if !ok {
+			return fmt.Errorf("stats: %T is no table", v)
+		}
+		text := statsTable(rows)
+		if size, err := console.GetSize(p.stdout); err == nil {
+			text, height = redraw(text, height, int(size.Columns), int(size.Rows))
+		}
+		_, err := p.stdout.WriteString(text)
+		return err
+	}
+}
