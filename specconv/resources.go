@@ -1,9 +1,9 @@
 package specconv
 
 import (
-	"math"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
