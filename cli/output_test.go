@@ -132,8 +132,8 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("no mount option %s", option)
 		}
 	}
-	if slices.Contains(f.MountOptions, "idmap") || *l.MountExtensions.IDMap.Enabled {
-		t.Error("id-mapped mounts are not implemented")
+	if !slices.Contains(f.MountOptions, "idmap") || !*l.MountExtensions.IDMap.Enabled {
+		t.Error("id-mapped mounts are implemented")
 	}
 	if !slices.IsSorted(f.MountOptions) || len(f.Hooks) != 6 || len(l.Capabilities) < 41 || !*l.Cgroup.V1 || !*l.Cgroup.V2 ||
 		*l.Cgroup.Systemd || *l.Seccomp.Enabled || *l.Apparmor.Enabled || *l.Selinux.Enabled || f.OCIVersionMax != specs.Version {

@@ -33,12 +33,19 @@ type birth struct {
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
 	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
+	early   []heard          // what proc said before its number was known
 	master  *os.File         // of its terminal
 	copy    *os.File         // the folder of the image that is to be copied next
 	// pidfdName is what the receiver of a pidfd is told of it.
 	pidfdName string
 	// runHooks is called at setup.MessageHooks.
 	runHooks func() error
+}
+
+// heard is a message of the process, or its failure.
+type heard struct {
+	nsenter.Message
+	err error
 }
 
 // conceive verifies the plan and makes a program of it.
@@ -163,27 +170,55 @@ func (b *birth) start(cgroup int) (err error) {
 	if !b.plan.Clones() {
 		return nil
 	}
-	m, err := b.proc.Conn.Next()
+	child, err := b.child()
 	if err != nil {
-		return b.explain(err)
-	}
-	if m.ID != setup.MessageChild {
-		return fmt.Errorf("the process sent message %d in place of its child's number", m.ID)
+		return err
 	}
 	// A child that is not reaped keeps its number, so this cannot be another process.
-	fd, err := unix.PidfdOpen(int(m.Value), 0)
+	fd, err := unix.PidfdOpen(child, 0)
 	if err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
 	b.first = b.proc
-	b.proc = &nsenter.Process{Pid: int(m.Value), Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
+	b.proc = &nsenter.Process{Pid: child, Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
 	return nil
+}
+
+// child waits for the number of the process that takes the place of the first one. What that says itself may come before.
+func (b *birth) child() (int, error) {
+	for {
+		m, err := b.proc.Conn.Next()
+		var failed *nsenter.Failure
+		switch {
+		case err != nil && !errors.As(err, &failed):
+			for _, h := range b.early {
+				if h.err != nil {
+					err = h.err
+					break
+				}
+			}
+			return 0, b.explain(err)
+		case err == nil && m.ID == setup.MessageChild:
+			return int(m.Value), nil
+		}
+		b.early = append(b.early, heard{m, err})
+	}
+}
+
+// next returns what the process says next.
+func (b *birth) next() (nsenter.Message, error) {
+	if len(b.early) > 0 {
+		h := b.early[0]
+		b.early = b.early[1:]
+		return h.Message, h.err
+	}
+	return b.proc.Conn.Next()
 }
 
 // converse serves the process until it sends the message with this number, or, when until is 0, until it has executed its program.
 func (b *birth) converse(until int) error {
 	for {
-		m, err := b.proc.Conn.Next()
+		m, err := b.next()
 		if err == io.EOF && until == 0 {
 			return nil
 		}
@@ -223,6 +258,11 @@ func (b *birth) serve(m nsenter.Message) error {
 		return b.proc.Conn.Resume()
 	case setup.MessageDestination:
 		if err := b.checkDestination(m); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
+	case setup.MessageIDMap:
+		if err := b.mapMount(m); err != nil {
 			return err
 		}
 		return b.proc.Conn.Resume()
@@ -342,6 +382,12 @@ func (b *birth) release() {
 	if b.proc != nil {
 		b.proc.Conn.Close()
 	}
+	for _, h := range b.early {
+		if h.File != nil {
+			h.File.Close()
+		}
+	}
+	b.early = nil
 	if b.copy != nil {
 		b.copy.Close()
 		b.copy = nil

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/user"
@@ -35,7 +36,7 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 	}
 	f.Cgroup = cgroupFacts(layout, paths)
 	if l := b.Spec.Linux; l != nil && strings.HasSuffix(l.RootfsPropagation, "shared") {
-		f.RootParent, err = mountPointOf(b.Rootfs)
+		f.RootParent, _, err = mountOf(b.Rootfs)
 	}
 	return f, err
 }
@@ -197,28 +198,29 @@ func homeOf(f *os.File, uid uint32) (string, error) {
 	return users[0].Home, nil
 }
 
-// mountPointOf returns the mount point that holds path.
-func mountPointOf(path string) (string, error) {
+// mountOf returns the mount point that holds path, and the type of its file system.
+func mountOf(path string) (point, fstype string, err error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	best := "/"
+	point = "/"
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Fields(line)
-		if len(fields) < 5 {
+		separator := slices.Index(fields, "-")
+		if len(fields) < 5 || separator < 0 || separator+1 >= len(fields) {
 			continue
 		}
-		point := unescape(fields[4])
-		if len(point) > len(best) && (real == point || strings.HasPrefix(real, point+"/")) {
-			best = point
+		// Of several mounts on one point, the last one is on top.
+		if p := unescape(fields[4]); len(p) >= len(point) && (p == "/" || real == p || strings.HasPrefix(real, p+"/")) {
+			point, fstype = p, fields[separator+1]
 		}
 	}
-	return best, nil
+	return point, fstype, nil
 }
 
 // unescape undoes proc(5)'s octal escapes of white space and backslashes.

@@ -1,5 +1,7 @@
 package specconv
 
+import specs "github.com/opencontainers/runtime-spec/specs-go"
+
 // Mount is one entry of mounts, its options parsed.
 type Mount struct {
 	// Index is the entry's place in Spec.Mounts: errors name mounts[Index].
@@ -29,4 +31,14 @@ type Mount struct {
 	Data []string
 	// TmpCopyUp asks to copy what the image has at Destination into the new tmpfs.
 	TmpCopyUp bool
+	// IDMap is set for an id-mapped mount.
+	IDMap *MountIDMap
+}
+
+// MountIDMap says how an id-mapped mount shows the ids of its file system.
+type MountIDMap struct {
+	// UIDs and GIDs are empty for the maps of the container's user namespace.
+	UIDs, GIDs []specs.LinuxIDMapping
+	// Recursive is set when all mounts below it are mapped, too.
+	Recursive bool
 }

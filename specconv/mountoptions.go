@@ -161,7 +161,9 @@ func (m *Mount) addOption(name string) bool {
 		m.TmpCopyUp = true
 	case optData:
 		m.Data = append(m.Data, name)
-	case optIDMap, optIgnored:
+	case optIDMap:
+		m.IDMap = &MountIDMap{Recursive: name == "ridmap"}
+	case optIgnored:
 	}
 	return true
 }

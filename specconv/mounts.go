@@ -123,4 +123,24 @@ func (c *checker) mountIDMaps(m *Mount, in *specs.Mount) {
 	}
 	c.idMap(here+".uidMappings", in.UIDMappings)
 	c.idMap(here+".gidMappings", in.GIDMappings)
+	if len(in.UIDMappings) > 0 {
+		if m.IDMap == nil { // the options should say so, too (config.md)
+			m.IDMap = new(MountIDMap)
+		}
+		m.IDMap.UIDs, m.IDMap.GIDs = in.UIDMappings, in.GIDMappings
+	}
+	if m.IDMap == nil {
+		return
+	}
+	if c.spec.Linux == nil || len(m.IDMap.UIDs) == 0 && !c.has(specs.UserNamespace) {
+		c.fault(here+".options", "idmap needs uidMappings and gidMappings, or a user namespace to take them from")
+	}
+	switch {
+	case m.Remount:
+		c.fault(here+".options", "idmap is not for a remount")
+	case m.TmpCopyUp:
+		c.fault(here+".options", "idmap is not for a tmpfs with tmpcopyup")
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		c.fault(here+".options", "idmap is not for cgroups, whose files have no ids on a disk")
+	}
 }

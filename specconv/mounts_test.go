@@ -102,11 +102,14 @@ func TestMountFaults(t *testing.T) {
 	mount(specs.Mount{Destination: "/a", Type: "bind", Source: "/b"},
 		"warning: mounts[0].options: neither bind nor rbind is there; taken as bind because of the type")
 	mount(bind("/a", "tmpcopyup"), "mounts[0].options: tmpcopyup is only for tmpfs")
-	mount(bind("/a", "idmap"), "mounts[0]: id-mapped mounts are not implemented yet")
+	mount(bind("/a", "idmap"), "mounts[0].options: idmap needs uidMappings and gidMappings, or a user namespace to take them from")
 	mapped := bind("/a")
 	mapped.UIDMappings = []specs.LinuxIDMapping{{Size: 1}}
-	mount(mapped, "mounts[0]: uidMappings and gidMappings must be given together",
-		"mounts[0]: id-mapped mounts are not implemented yet")
+	mount(mapped, "mounts[0]: uidMappings and gidMappings must be given together")
+	mapped.GIDMappings = mapped.UIDMappings
+	mount(mapped)
+	mapped.Options = append(mapped.Options, "remount", "ridmap")
+	mount(mapped, "mounts[0].options: idmap is not for a remount")
 }
 
 func TestMountsOverProc(t *testing.T) {

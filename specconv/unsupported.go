@@ -8,14 +8,6 @@ const notYet = " not implemented yet"
 // would run a container that is not the one described. What implements one deletes its line here.
 func Unsupported(s *specs.Spec) Faults {
 	var f Faults
-	for i := range s.Mounts {
-		m := &s.Mounts[i]
-		mapped := len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0
-		for _, o := range m.Options {
-			mapped = mapped || o == "idmap" || o == "ridmap"
-		}
-		f.unless(!mapped, at("mounts", i), "id-mapped mounts are")
-	}
 	f = append(f, unsupportedProcess(s.Process)...)
 	l := s.Linux
 	if l == nil {

@@ -54,6 +54,7 @@ func (m mountNew) lower(l *lowering) {
 		return
 	}
 	l.newMount(mount, m.Type, m.Source, m.parameters(), m.attributes())
+	l.mapIDs(mount, &m.Mount)
 	m.propagate(l, mount)
 	l.move(mount, l.mountPoint(m.Destination, kind))
 	m.remember(l, mount)
@@ -169,133 +170,6 @@ func (l *lowering) setString(fs nsenter.Reg, key, value string) {
 	l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_SET_STRING), l.str(key), l.str(value), nsenter.Int(0))
 }
 
-// bindMount shows a file or folder of the host in the container.
-type bindMount struct {
-	specconv.Mount
-	Options       []string
-	File          bool // the source is no folder
-	ReadOnlyLater bool
-	Keep          bool // later steps refer to the mount
-	Passed        bool // the runtime passes the copy: see bindRoot
-}
-
-func (m bindMount) Verb() string { return "bind" }
-
-func (m bindMount) tree() nsenter.FD { return nsenter.FD("source of " + element("mounts", m.Index)) }
-
-func (m bindMount) Needs() []Descriptor {
-	if !m.Passed {
-		return nil
-	}
-	return []Descriptor{{Name: m.tree(), Path: m.Source, Tree: true, Recursive: m.Recursive, Part: "source"}}
-}
-func (bindMount) phase() phase     { return phaseMounts }
-func (bindMount) descriptors() int { return 2 }
-
-func (m bindMount) String() string {
-	return "bind " + m.Source + " on " + m.Destination + optionList(m.Options)
-}
-
-func (m bindMount) lower(l *lowering) {
-	mount := nsenter.Reg(0)
-	if m.Keep || m.Destination == "/" {
-		mount = l.keep()
-	} else {
-		mount = l.fd()
-	}
-	if m.Passed {
-		l.prog.Set(mount, m.tree())
-		// What the copy is a peer of lies in the runtime's namespace: mounts in the container must not show there.
-		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
-	} else {
-		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
-		if m.Recursive {
-			flags |= unix.AT_RECURSIVE
-		}
-		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
-	}
-	set := m.AttrSet
-	if m.ReadOnlyLater {
-		set &^= unix.MOUNT_ATTR_RDONLY
-	}
-	l.changeMount(mount, set, &m.Mount)
-	kind := aFolder
-	switch {
-	case m.File:
-		kind = aFile
-	case m.Destination == "/proc":
-		kind = realFolder
-	}
-	l.move(mount, l.mountPoint(m.Destination, kind))
-	l.noteMount(m.Destination, mount, m.Keep, false)
-}
-
-// changeMount appends what gives an existing mount the configured attributes and propagation. Attributes that are not named stay as they
-// are, so those that the host has locked are no obstacle.
-func (l *lowering) changeMount(mount nsenter.Reg, set uint64, m *specconv.Mount) {
-	own := unix.MountAttr{Attr_set: set, Attr_clr: m.AttrClear}
-	below := unix.MountAttr{Attr_set: m.RecAttrSet, Attr_clr: m.RecAttrClear}
-	if m.Propagation&unix.MS_REC != 0 {
-		below.Propagation = m.Propagation &^ unix.MS_REC
-	} else {
-		own.Propagation = m.Propagation
-	}
-	if own != (unix.MountAttr{}) {
-		l.setattr(mount, own, false)
-	}
-	if below != (unix.MountAttr{}) {
-		l.setattr(mount, below, true)
-	}
-}
-
-// remount changes what is mounted on a destination.
-type remount struct {
-	specconv.Mount
-	Options []string
-}
-
-func (m remount) Verb() string      { return "remount" }
-func (m remount) String() string    { return "remount " + m.Destination + optionList(m.Options) }
-func (remount) Needs() []Descriptor { return nil }
-func (remount) phase() phase        { return phaseMounts }
-func (remount) descriptors() int    { return 2 }
-
-func (m remount) lower(l *lowering) {
-	mount := l.mountPoint(m.Destination, anything)
-	parameters := append(m.SuperFlags[:len(m.SuperFlags):len(m.SuperFlags)], m.Data...)
-	if m.AttrClear&unix.MOUNT_ATTR_RDONLY != 0 {
-		parameters = append(parameters, "rw")
-	}
-	if !m.Bind && len(parameters) > 0 {
-		fs := l.fd()
-		l.at(unix.SYS_FSPICK, in(mount), "", nsenter.Int(unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)).Result(fs)
-		l.configure(fs, m.Type, parameters)
-		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_CMD_RECONFIGURE))
-	}
-	l.changeMount(mount, m.AttrSet, &m.Mount)
-}
-
-// readOnlyLater makes a mount read-only in which something had to be made first.
-type readOnlyLater struct {
-	Destination string
-}
-
-func (m readOnlyLater) Verb() string      { return "make" }
-func (m readOnlyLater) String() string    { return "make " + m.Destination + " read-only" }
-func (readOnlyLater) Needs() []Descriptor { return nil }
-func (readOnlyLater) phase() phase        { return phaseInside }
-
-func (m readOnlyLater) lower(l *lowering) {
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	for i := len(l.mounted) - 1; i >= 0; i-- {
-		if l.mounted[i].destination == m.Destination && l.mounted[i].kept {
-			l.setattr(l.mounted[i].fd, attr, false)
-			return
-		}
-	}
-	l.setattr(l.destination(m.Destination, anything), attr, false)
-}
-
 // maxKept is the number of mounts whose descriptors stay at hand in a register. There are other ways to get at a mount; this one
 // saves system calls.
 const maxKept = 64
@@ -306,7 +180,7 @@ const maxParameter = 255
 // mountSteps appends the mounts, in the configured order.
 func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 	for i := range bundle.Mounts {
-		m := b.mountable(&bundle.Mounts[i])
+		m := b.mapped(b.mountable(&bundle.Mounts[i]))
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
 		switch {

@@ -121,6 +121,9 @@ const (
 	// MessageDestination comes with the mount point that links of the image have led to, and the number of the step as its value, and
 	// is a rendezvous: the process may only go on if that is no part of a procfs. See DestinationError.
 	MessageDestination
+	// MessageIDMap comes with a detached mount, and the number of the step as its value, and is a rendezvous: the runtime is to map its
+	// ids. See MountIDMap.
+	MessageIDMap
 )
 
 // Options are the caller's wishes that do not stand in config.json.

@@ -158,7 +158,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 		switch c.way {
 		case waySend:
 			id := c.resolve
-			again := id == MessageCopyFrom || id == MessageCopyTo || id == MessageDestination
+			again := id == MessageCopyFrom || id == MessageCopyTo || id == MessageDestination || id == MessageIDMap
 			switch {
 			case answer != 0 && id != MessageChild:
 				return i, fmt.Sprintf("message %d comes where the answer to message %d is waited for", id, answer)
@@ -171,7 +171,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			switch id {
 			case MessageCopyFrom:
 				from = 1
-			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination:
+			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap:
 				answer = id
 			}
 			said |= 1 << id

@@ -1,0 +1,57 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// mapMount makes a mount that the process has sent an id-mapped one.
+func (b *birth) mapMount(m nsenter.Message) error {
+	if m.File == nil {
+		return errors.New("mounts: the process sent no descriptor")
+	}
+	defer m.File.Close()
+	mount := b.plan.MountIDMap(m.Value)
+	if mount == nil || mount.IDMap == nil {
+		return fmt.Errorf("mounts: step %d has no id map", m.Value)
+	}
+	field := fmt.Sprintf("mounts[%d]", mount.Index)
+	ns, err := idmap.New(idmap.Map{UIDs: mount.IDMap.UIDs, GIDs: mount.IDMap.GIDs})
+	if err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	defer ns.Close()
+	flags := uint(unix.AT_EMPTY_PATH)
+	if mount.IDMap.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
+	if err := unix.MountSetattr(int(m.File.Fd()), "", flags, &attr); err != nil {
+		return fmt.Errorf("%s: map its ids: mount_setattr: %w%s", field, err, whyNotMapped(err, mount))
+	}
+	return nil
+}
+
+// whyNotMapped explains what mount_setattr(2) says with an errno alone.
+func whyNotMapped(err error, m *specconv.Mount) string {
+	what := m.Type
+	if m.Bind {
+		what = "that of " + m.Source
+		if _, fstype, err := mountOf(m.Source); err == nil {
+			what = fstype + " at " + m.Source
+		}
+	}
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return " (the file system, " + what + ", or one that is mounted below it, has no id-mapped mounts on this kernel, or is id-mapped already)"
+	case errors.Is(err, unix.EPERM):
+		return " (it takes rights over the file system, " + what + ", which the runtime lacks, or it is id-mapped already)"
+	}
+	return ""
+}

@@ -1,0 +1,44 @@
+package setup
+
+import (
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// mapIDs appends what makes a detached mount an id-mapped one, if it is to be. The runtime does it: it takes rights over the file system
+// and over a user namespace with the map.
+func (l *lowering) mapIDs(mount nsenter.Reg, m *specconv.Mount) {
+	if m.IDMap == nil {
+		return
+	}
+	l.sendFile(MessageIDMap, mount, nsenter.Int(l.step))
+	l.await()
+}
+
+// MountIDMap returns the mount of a [MessageIDMap], nil if there is none. step is the message's value.
+func (p *Plan) MountIDMap(step uint32) *specconv.Mount {
+	if int(step) >= len(p.Steps) {
+		return nil
+	}
+	switch a := p.Steps[step].Action.(type) {
+	case bindMount:
+		return &a.Mount
+	case mountNew:
+		return &a.Mount
+	}
+	return nil
+}
+
+// mapped returns the mount with the maps of the container's user namespace where it has none of its own.
+func (b *builder) mapped(m *specconv.Mount) *specconv.Mount {
+	if m.IDMap == nil || len(m.IDMap.UIDs) > 0 {
+		return m
+	}
+	users := UserNamespace(b.bundle, b.facts)
+	if users == nil {
+		return m // a plan for a host that nothing is known of
+	}
+	with := *m
+	with.IDMap = &specconv.MountIDMap{UIDs: users.UIDs, GIDs: users.GIDs, Recursive: m.IDMap.Recursive}
+	return &with
+}
