@@ -48,6 +48,11 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if err := checkPaths(linux, process); err != nil {
 		return nil, err
 	}
+	if spec.Process != nil {
+		if err := checkUser(UserNamespace(bundle, &f), &process.User); err != nil {
+			return nil, err
+		}
+	}
 	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
 	b.isolateSteps(process.OOMScoreAdj)
 	b.raiseSteps(process.Rlimits)
@@ -83,6 +88,9 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b := newBuilder(o, &f)
 	b.isolateSteps(p.OOMScoreAdj)
 	if j.Namespaces&unix.CLONE_NEWUSER != 0 {
+		if err := checkUser(f.Users, &p.User); err != nil {
+			return nil, err
+		}
 		b.raiseSteps(p.Rlimits)
 	}
 	b.joinContainerSteps(j, p)
@@ -159,7 +167,7 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 	b.add(field, host)
 	if flags&^unix.MS_REC == unix.MS_SHARED {
 		parent := b.facts.RootParent
-		if parent == "" || b.passed() {
+		if parent == "" {
 			parent = "/"
 		}
 		b.add(field, makePrivate{parent})
@@ -172,7 +180,8 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 // in a user namespace, nor perhaps walk there. An ordinary user's runtime cannot either.
 func (b *builder) passed() bool {
 	_, inUser := b.bundle.Namespace(specs.UserNamespace)
-	return inUser && !b.facts.Unprivileged
+	n, ok := b.bundle.Namespace(specs.MountNamespace)
+	return inUser && !b.facts.Unprivileged && ok && n.Path == ""
 }
 
 func (b *builder) hookSteps(h *specs.Hooks) {

@@ -87,7 +87,9 @@ func hierarchyParameters(h *CgroupHierarchy) []string {
 
 // cgroupMount appends a mount of type cgroup or cgroup2.
 func (b *builder) cgroupMount(field string, m *specconv.Mount, options []string) {
+	// In one that does not belong to the container's user namespace, the kernel lets it mount nothing.
 	_, namespace := b.bundle.Namespace(specs.CgroupNamespace)
+	namespace = namespace && !b.foreign(specs.CgroupNamespace)
 	cg := &b.facts.Cgroup
 	if m.Type == "cgroup" && !cg.Unified {
 		// A hierarchy that the container has no folder in is not shown.

@@ -35,6 +35,7 @@ type lowering struct {
 	first   nsenter.Reg // the same once it is attached; before that no descriptor
 	hasMask bool
 	cwd     nsenter.Reg // the working folder once it was entered; before that no descriptor
+	early   []earlyMount
 	clocks  nsenter.Reg // the file of a time namespace's offsets
 	found   nsenter.Reg // the address of the path of the program that is to be executed
 
@@ -54,6 +55,21 @@ type mounted struct {
 	// is there. Then fd is kept.
 	fresh bool
 	made  []string // names that were made in it
+}
+
+// An earlyMount is a mount that was made before its time came: see mountEarly.
+type earlyMount struct {
+	index int
+	fd    nsenter.Reg
+}
+
+func (l *lowering) earlyMount(index int) (nsenter.Reg, bool) {
+	for _, m := range l.early {
+		if m.index == index {
+			return m.fd, true
+		}
+	}
+	return 0, false
 }
 
 // A callRecord is what Verify looks at.

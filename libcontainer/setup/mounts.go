@@ -53,7 +53,11 @@ func (m mountNew) lower(l *lowering) {
 		m.copyUp(l, mount)
 		return
 	}
-	l.newMount(mount, m.Type, m.Source, m.parameters(), m.attributes())
+	if early, ok := l.earlyMount(m.Index); ok {
+		l.prog.Set(mount, early)
+	} else {
+		l.newMount(mount, m.Type, m.Source, m.parameters(), m.attributes())
+	}
 	l.mapIDs(mount, &m.Mount)
 	m.propagate(l, mount)
 	l.move(mount, l.mountPoint(m.Destination, kind))
@@ -209,24 +213,61 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 	return nil
 }
 
-// mountable returns the mount, or in place of a file system that shows a namespace which does not belong to the container's user namespace,
-// and which the kernel lets it not mount, a bind mount of the host's.
-func (b *builder) mountable(m *specconv.Mount) *specconv.Mount {
-	shows, source := specs.LinuxNamespaceType(""), ""
-	switch m.Type {
+// shows returns what a file system shows of a namespace: the type of that, and where the host has it mounted.
+func shows(fstype string) (namespace specs.LinuxNamespaceType, host string) {
+	switch fstype {
 	case "proc":
-		shows, source = specs.PIDNamespace, "/proc"
+		return specs.PIDNamespace, "/proc"
 	case "sysfs":
-		shows, source = specs.NetworkNamespace, "/sys"
+		return specs.NetworkNamespace, "/sys"
 	case "mqueue":
-		shows, source = specs.IPCNamespace, "/dev/mqueue"
+		return specs.IPCNamespace, "/dev/mqueue"
 	}
-	if source == "" || m.Bind || m.Remount || !b.foreign(shows) {
+	return "", ""
+}
+
+// mountable returns the mount, or in place of a file system that shows a namespace which does not belong to the container's user namespace,
+// and which the kernel lets it not mount, a bind mount of the host's. See also earlySteps.
+func (b *builder) mountable(m *specconv.Mount) *specconv.Mount {
+	namespace, host := shows(m.Type)
+	if host == "" || m.Bind || m.Remount || b.passed() || !b.foreign(namespace) {
 		return m
 	}
 	bound := *m
-	bound.Bind, bound.Recursive, bound.Source, bound.SuperFlags, bound.Data = true, true, source, nil, nil
+	bound.Bind, bound.Recursive, bound.Source, bound.SuperFlags, bound.Data = true, true, host, nil, nil
 	return &bound
+}
+
+// early reports whether a mount has to be made before a user namespace is joined.
+func (b *builder) early(m *specconv.Mount) bool {
+	namespace, host := shows(m.Type)
+	return host != "" && !m.Bind && !m.Remount && b.passed() && b.foreign(namespace)
+}
+
+// earlySteps appends the making of file systems that show namespaces of the host's.
+func (b *builder) earlySteps(bundle *specconv.Bundle) {
+	for i := range bundle.Mounts {
+		if m := &bundle.Mounts[i]; b.early(m) {
+			b.add(element("mounts", m.Index), mountEarly{mountNew{Mount: *m, Options: bundle.Spec.Mounts[m.Index].Options}})
+		}
+	}
+}
+
+// mountEarly makes a file system's mount, which is attached later.
+type mountEarly struct{ Mount mountNew }
+
+func (mountEarly) Verb() string        { return "make" }
+func (mountEarly) Needs() []Descriptor { return nil }
+func (mountEarly) phase() phase        { return phaseJoin }
+func (m mountEarly) String() string {
+	return "make the " + m.Mount.Type + " for " + m.Mount.Destination
+}
+
+func (m mountEarly) lower(l *lowering) {
+	mount := l.keep()
+	n := &m.Mount
+	l.newMount(mount, n.Type, n.Source, n.parameters(), n.attributes())
+	l.early = append(l.early, earlyMount{n.Index, mount})
 }
 
 // foreign reports whether the namespace of this type that the container is in belongs to none of its user namespaces.

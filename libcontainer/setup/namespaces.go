@@ -123,12 +123,20 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	}
 	clone := b.joinThose(bundle, func(flag uintptr) bool { return !inUser || b.facts.Foreign&flag != 0 })
 	if inUser {
+		b.earlySteps(bundle)
+		if b.passed() {
+			b.add("root.path", enterRootfs{bundle.Rootfs})
+		}
 		b.add(element("linux.namespaces", user.Index), joinUser{user.Path, UserNamespace(bundle, b.facts)})
 		b.becomeStep(UserNamespace(bundle, b.facts), bundle.Spec.Process)
 		clone = b.joinThose(bundle, func(flag uintptr) bool { return b.facts.Foreign&flag == 0 }) || clone
 	} else {
-		b.plan.Cloneflags = made &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
-		made &= unix.CLONE_NEWTIME
+		later := uintptr(unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+		if made&unix.CLONE_NEWTIME != 0 {
+			later |= unix.CLONE_NEWPID // the first process of one can't give way to another
+		}
+		b.plan.Cloneflags = made &^ later
+		made &= later
 	}
 	if n, ok := bundle.Namespace(specs.CgroupNamespace); ok && n.Path == "" {
 		b.add(element("linux.namespaces", n.Index), newCgroupNamespace{})

@@ -47,8 +47,8 @@ func (m makePrivate) lower(l *lowering) {
 type bindRoot struct {
 	Path    string
 	Private bool // not even receive what the host mounts below it
-	// Passed is set when the runtime passes the copy, because the process, in a user namespace, may not be able to walk to the path. It
-	// is then put on top of the host's root.
+	// Passed is set when the runtime passes the copy, and the process has entered the folder before it joined a user namespace, in
+	// which it may not be able to walk there: see enterRootfs.
 	Passed bool
 }
 
@@ -69,12 +69,15 @@ func (b bindRoot) Needs() []Descriptor {
 
 func (b bindRoot) lower(l *lowering) {
 	l.root, l.hasRoot = l.keep(), true
-	under := l.fd()
+	under, path := l.fd(), b.Path
+	if b.Passed {
+		path = "."
+	}
+	l.host(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
 	if b.Passed {
 		l.prog.Set(l.root, RootTree)
 	} else {
-		l.host(unix.SYS_OPENAT, b.Path, nsenter.Int(unix.AT_FDCWD), l.str(b.Path),
-			nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
 		l.clone(under, true).Result(l.root)
 	}
 	// Neither may the copy send anything to the host. What is a slave already stays one.
@@ -83,11 +86,23 @@ func (b bindRoot) lower(l *lowering) {
 	} else {
 		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
 	}
-	if !b.Passed {
-		l.move(l.root, under)
-		return
-	}
-	l.host(unix.SYS_MOVE_MOUNT, "/", l.root, l.str(""), nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	l.move(l.root, under)
+}
+
+// enterRootfs makes the root file system the working folder, while the process has the runtime's rights. A new mount namespace keeps
+// a process where it is.
+type enterRootfs struct{ Path string }
+
+func (enterRootfs) Verb() string        { return "enter" }
+func (e enterRootfs) String() string    { return "enter the root file system " + e.Path }
+func (enterRootfs) Needs() []Descriptor { return nil }
+func (enterRootfs) phase() phase        { return phaseJoin }
+
+func (e enterRootfs) lower(l *lowering) {
+	dir := l.fd()
+	l.host(unix.SYS_OPENAT, e.Path, nsenter.Int(unix.AT_FDCWD), l.str(e.Path),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(dir)
+	l.call(unix.SYS_FCHDIR, dir)
 }
 
 // openRoot opens the root file system of a container without a mount namespace of its own.

@@ -117,3 +117,26 @@ func (b *builder) becomeStep(m *IDMap, p *specs.Process) {
 	}
 	b.add("", become)
 }
+
+// checkUser finds ids of a process that its user namespace does not map.
+func checkUser(m *IDMap, u *specs.User) error {
+	if m == nil {
+		return nil
+	}
+	if !maps(m.UIDs, u.UID) {
+		return notMapped("process.user.uid", u.UID)
+	}
+	if !maps(m.GIDs, u.GID) {
+		return notMapped("process.user.gid", u.GID)
+	}
+	for i, g := range u.AdditionalGids {
+		if !maps(m.GIDs, g) {
+			return notMapped(element("process.user.additionalGids", i), g)
+		}
+	}
+	return nil
+}
+
+func notMapped(field string, id uint32) error {
+	return specconv.Fault{Path: field, Problem: "the user namespace does not map " + strconv.FormatUint(uint64(id), 10)}
+}
