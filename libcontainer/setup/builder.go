@@ -20,6 +20,7 @@ type builder struct {
 	readOnly []Step // mounts that are made read-only inside
 	files    []Step // a limit of open files that comes last
 	dumpable bool   // see isolate
+	inUser   bool   // the process joins a user namespace
 }
 
 func newBuilder(o Options, f *Facts) *builder {
@@ -53,6 +54,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
+	_, b.inUser = bundle.Namespace(specs.UserNamespace)
 	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
 	b.isolateSteps(process.OOMScoreAdj)
 	b.raiseSteps(process.Rlimits)
@@ -86,8 +88,9 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 		return nil, err
 	}
 	b := newBuilder(o, &f)
+	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(p.OOMScoreAdj)
-	if j.Namespaces&unix.CLONE_NEWUSER != 0 {
+	if b.inUser {
 		if err := checkUser(f.Users, &p.User); err != nil {
 			return nil, err
 		}
@@ -116,6 +119,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 // that process (startContainer), otherwise with the runtime's (createContainer): then the root is still the host's.
 func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
 	b := newBuilder(Options{}, &f)
+	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(nil)
 	b.joinContainerSteps(j, p)
 	b.add("", newSession{})
@@ -179,9 +183,8 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 // passed reports whether the runtime passes the mounts that are bound: the process could not copy those of the host any more when it is
 // in a user namespace, nor perhaps walk there. An ordinary user's runtime cannot either.
 func (b *builder) passed() bool {
-	_, inUser := b.bundle.Namespace(specs.UserNamespace)
 	n, ok := b.bundle.Namespace(specs.MountNamespace)
-	return inUser && !b.facts.Unprivileged && ok && n.Path == ""
+	return b.inUser && !b.facts.Unprivileged && ok && n.Path == ""
 }
 
 func (b *builder) hookSteps(h *specs.Hooks) {

@@ -148,7 +148,7 @@ func (b *builder) credentialSteps(p *specs.Process) {
 		last = defaultLastCap
 	}
 	have := b.facts.Grantable
-	if have == 0 {
+	if have == 0 || b.inUser { // there the process has all of them
 		have = math.MaxUint64
 	}
 	have &= 1<<(last+1) - 1

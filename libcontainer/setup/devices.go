@@ -187,8 +187,7 @@ func (b *builder) deviceSteps(bundle *specconv.Bundle) {
 	if bundle.Spec.Linux != nil {
 		configured = bundle.Spec.Linux.Devices
 	}
-	_, inUser := bundle.Namespace(specs.UserNamespace)
-	fill := fillDev{Fresh: fresh, Bind: inUser || b.facts.Nested}
+	fill := fillDev{Fresh: fresh, Bind: b.inUser || b.facts.Nested}
 	for _, d := range defaultDevices {
 		if !hasDevice(configured, d.Path) {
 			fill.Devices = append(fill.Devices, d)

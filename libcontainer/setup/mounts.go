@@ -274,11 +274,10 @@ func (m mountEarly) lower(l *lowering) {
 func (b *builder) foreign(t specs.LinuxNamespaceType) bool {
 	n, ok := b.bundle.Namespace(t)
 	flag, _ := specconv.NamespaceFlag(t)
-	_, inUser := b.bundle.Namespace(specs.UserNamespace)
 	switch {
 	case ok && n.Path == "":
 		return false
-	case !ok && inUser:
+	case !ok && b.inUser:
 		return true
 	}
 	return b.facts.Foreign&flag != 0

@@ -115,14 +115,14 @@ func (p *Plan) Clones() bool {
 // runtime's are joined while the process has the runtime's rights, those that belong to the container's after that was joined. The
 // container's own are made in between, so that they belong to it.
 func (b *builder) joinSteps(bundle *specconv.Bundle) {
-	user, inUser := bundle.Namespace(specs.UserNamespace)
+	user, _ := bundle.Namespace(specs.UserNamespace)
 	made := b.newFlags(bundle)
 	offsets := bundle.Spec.Linux != nil && len(bundle.Spec.Linux.TimeOffsets) > 0
 	if offsets {
 		b.add("linux.timeOffsets", openClocks{})
 	}
-	clone := b.joinThose(bundle, func(flag uintptr) bool { return !inUser || b.facts.Foreign&flag != 0 })
-	if inUser {
+	clone := b.joinThose(bundle, func(flag uintptr) bool { return !b.inUser || b.facts.Foreign&flag != 0 })
+	if b.inUser {
 		b.earlySteps(bundle)
 		if b.passed() {
 			b.add("root.path", enterRootfs{bundle.Rootfs})
@@ -190,7 +190,7 @@ func (b *builder) joinContainerSteps(j Join, p *specs.Process) {
 	if j.Namespaces != 0 {
 		b.add("", joinContainer{j.Namespaces})
 	}
-	if j.Namespaces&unix.CLONE_NEWUSER != 0 {
+	if b.inUser {
 		b.becomeStep(b.facts.Users, p)
 	}
 	if j.Namespaces&unix.CLONE_NEWPID != 0 {

@@ -6,9 +6,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/specconv"
 )
@@ -64,6 +66,22 @@ func marshal(t testing.TB, spec *specs.Spec) []byte {
 	return config
 }
 
+// inUser is the example with a user namespace, a time namespace, the host's IPC namespace, and an id-mapped mount.
+func inUser(t testing.TB, hostID uint32) []byte {
+	t.Helper()
+	spec := specconv.Example()
+	l := spec.Linux
+	l.Namespaces = slices.DeleteFunc(l.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.IPCNamespace })
+	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace}, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	l.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: hostID, Size: 1}, {ContainerID: 1, HostID: 200000, Size: 1000}}
+	l.GIDMappings = l.UIDMappings
+	l.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: -3}, "boottime": {Secs: 1, Nanosecs: 2}}
+	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/volume", Source: "/srv/volume", Options: []string{"rbind", "ridmap"}, Type: "bind"})
+	score := -1
+	spec.Process.OOMScoreAdj = &score
+	return marshal(t, spec)
+}
+
 func readConfig(t testing.TB, name string) []byte {
 	t.Helper()
 	config, err := os.ReadFile(filepath.Join("testdata", name))
@@ -86,6 +104,10 @@ func TestPlans(t *testing.T) {
 		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web"}, v1Facts()},
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2},
 			Facts{LastCap: 30, Grantable: 1<<29 - 1, Home: "/home/web", RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
+		{"user", inUser(t, 100000), Options{StartSocket: true},
+			Facts{Cgroup: v1Facts().Cgroup, UserFacts: UserFacts{HardLimits: make([]uint64, 16), Foreign: unix.CLONE_NEWIPC}}},
+		{"ordinary-user", inUser(t, 1000), Options{},
+			Facts{Grantable: 1, UserFacts: UserFacts{Unprivileged: true, SetgroupsDenied: true, LeastOOMScore: new(int), Foreign: unix.CLONE_NEWNET}}},
 		{"no-mount-namespace", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"},"process":{"args":["/bin/sh"],"cwd":"/"},"linux":{}}`), Options{}, Facts{Streams: [3]bool{false, true, true}}},
 		{"no-process", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"}}`), Options{StartSocket: true}, Facts{}},
 	}
