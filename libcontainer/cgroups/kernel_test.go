@@ -315,7 +315,10 @@ func TestKernelUpdates(t *testing.T) {
 func TestCheckBeforeUpdate(t *testing.T) {
 	m := created(t, nil)
 	needController(t, m, "memory")
-	spawn(t, m, "/bin/sh", "-c", "x=$(head -c 20000000 /dev/zero | tr '\\0' x); exec sleep 60")
+	// A file in memory counts for who writes it, and cannot be thrown away.
+	shared := "/dev/shm/" + testID(t)
+	t.Cleanup(func() { os.Remove(shared) })
+	spawn(t, m, "/bin/sh", "-c", "head -c 20000000 /dev/zero >"+shared+"; exec sleep 60")
 	f, v := m.place("memory")
 	file := map[version]string{v1: "memory.usage_in_bytes", v2: "memory.current"}[v]
 	waitTest(t, "the process to use memory", func() bool {
@@ -357,5 +360,44 @@ func TestPidsLockedByUpdate(t *testing.T) {
 	}
 	if got := read(t, f.dir+"/pids.max"); got != "7" {
 		t.Errorf("pids.max %s", got)
+	}
+}
+
+// TestNoControllersFromOccupied: a cgroup that has processes gives no controllers to a container's below it. It must not be made the root of
+// threads by the attempt either, which the kernel would let happen with some controllers.
+func TestNoControllersFromOccupied(t *testing.T) {
+	needRoot(t)
+	layout := hostLayout(t)
+	if layout.Unified == "" {
+		t.Skip("no cgroup2 hierarchy is mounted")
+	}
+	parent := Load(layout, map[string]string{"": filepath.Join(layout.Unified, testID(t))})
+	t.Cleanup(func() {
+		if err := errors.Join(parent.Kill(unix.SIGKILL), parent.Delete()); err != nil {
+			t.Error(err)
+		}
+		unix.Wait4(-1, nil, 0, nil)
+	})
+	if err := os.Mkdir(parent.unified.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spawn(t, parent, "/bin/sleep", "60")
+	m := Load(layout, map[string]string{"": parent.unified.dir + "/below"})
+	r := &specs.LinuxResources{Unified: map[string]string{"pids.max": "5"}, Devices: parseDevices(t, "allow a").Devices}
+	controller := "pids"
+	if have, err := controllers(layout.Unified, "cgroup.controllers"); err != nil {
+		t.Fatal(err)
+	} else if !slices.Contains(have, controller) {
+		if !slices.Contains(have, "hugetlb") {
+			t.Skip("cgroup2 has no controllers here")
+		}
+		controller, r.Unified = "hugetlb", map[string]string{"hugetlb.2MB.max": "0"}
+	}
+	err := m.Create(r)
+	if !errors.Is(err, errNotDelegated) || !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), `"+`+controller+`" to `+parent.unified.dir) {
+		t.Errorf("error %v", err)
+	}
+	if got := read(t, parent.unified.dir+"/cgroup.type"); got != "domain" {
+		t.Errorf("the cgroup above is a %s now", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ const (
 	None    Mode = iota // no hierarchy is mounted
 	Legacy              // v1 hierarchies only
 	Hybrid              // v1 hierarchies, and a cgroup2 one beside them
-	Unified             // cgroup2 only
+	Unified             // cgroup2, and no v1 hierarchy but for what cgroup2 lacks (net_cls, net_prio, named ones, ...)
 )
 
 func (m Mode) String() string {
@@ -92,15 +93,28 @@ func ParseLayout(mountinfo, cgroup []byte) (Layout, error) {
 			Mountpoint: m.mountpoint, Root: m.root, Controllers: o.controllers, Name: o.name, Own: ownDir,
 		})
 	}
+	legacy := slices.ContainsFunc(l.Hierarchies, func(h Hierarchy) bool { return leads(h.Controllers) })
 	switch {
-	case len(l.Hierarchies) > 0 && l.Unified != "":
+	case len(l.Hierarchies) > 0 && l.Unified != "" && legacy:
 		l.Mode = Hybrid
-	case len(l.Hierarchies) > 0:
-		l.Mode = Legacy
 	case l.Unified != "":
 		l.Mode = Unified
+	case len(l.Hierarchies) > 0:
+		l.Mode = Legacy
 	}
 	return l, nil
+}
+
+// leads reports whether a v1 hierarchy with these controllers makes cgroup2 the one beside it. net_cls is often mounted by something on
+// a host that otherwise has cgroup2 only.
+func leads(controllers []string) bool {
+	for _, c := range controllers {
+		switch c {
+		case "cpu", "memory", "pids", "devices", "freezer":
+			return true
+		}
+	}
+	return false
 }
 
 // ownCgroup is one line of /proc/PID/cgroup: a hierarchy that the kernel has, and the process's place in it.
@@ -153,7 +167,7 @@ func parseOwn(cgroup []byte) ([]ownCgroup, error) {
 				}
 			}
 			if o.name == "" && len(o.controllers) == 0 {
-				return nil, fmt.Errorf("parse /proc/self/cgroup: line %q: names no hierarchy", line)
+				continue // "5::/": a hierarchy that was unmounted just now, and has lost its controllers already
 			}
 		}
 		own = append(own, o)

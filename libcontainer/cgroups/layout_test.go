@@ -37,10 +37,14 @@ func TestParseLayout(t *testing.T) {
 		want              Layout
 	}{
 		{"hybrid", hybridMounts, hybridOwn, hybridLayout()},
+		{"hierarchy at its end", "31 23 0:27 / /c rw - cgroup none rw,cpu\n", "5::/\n1:cpu:/\n", cpuAt("/c", "/", "/c")},
 		{"none", "23 1 0:22 / / rw - ext4 /dev/vda rw\n", "0::/\n", Layout{}},
 		{"empty", "", "", Layout{}},
 		{"unified", "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", "0::/user.slice/s.scope\n",
 			Layout{Mode: Unified, Unified: "/sys/fs/cgroup", UnifiedOwn: "/sys/fs/cgroup/user.slice/s.scope"}},
+		{"unified, and what it lacks", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n31 23 0:27 / /net rw - cgroup none rw,net_cls\n", "1:net_cls:/\n0::/s\n",
+			Layout{Mode: Unified, Unified: "/sys/fs/cgroup", UnifiedOwn: "/sys/fs/cgroup/s",
+				Hierarchies: []Hierarchy{{Mountpoint: "/net", Root: "/", Controllers: []string{"net_cls"}, Own: "/net"}}}},
 		{"legacy", "32 31 0:29 / /cg/cpu rw - cgroup none rw,cpu\n", "1:cpu:/x\n0::/\n", cpuAt("/cg/cpu", "/", "/cg/cpu/x")},
 		{"container without cgroup namespace", "32 31 0:29 /docker/abc /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu\n", "1:cpu:/docker/abc/in\n",
 			cpuAt("/sys/fs/cgroup/cpu", "/docker/abc", "/sys/fs/cgroup/cpu/in")},
@@ -68,7 +72,7 @@ func TestParseLayout(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"x\n", "1:cpu\n", "1:cpu:relative\n", "4::/\n"} {
+	for _, bad := range []string{"x\n", "1:cpu\n", "1:cpu:relative\n"} {
 		if _, err := ParseLayout(nil, []byte(bad)); err == nil || !strings.Contains(err.Error(), "/proc/self/cgroup") {
 			t.Errorf("%q: error %v", bad, err)
 		}

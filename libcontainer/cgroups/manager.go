@@ -17,11 +17,11 @@ type Manager struct {
 	folders []folder // v1, one per hierarchy; see order
 	unified folder   // dir is "" where there is no cgroup2
 
-	unifiedOnly bool          // no v1 hierarchy is mounted: cgroup2's controllers are to be enabled
-	reused      bool          // Create found a folder that was there before
-	memoryLater bool          // see JoinMemoryLater
-	late        []setting     // limits to be written at the end of Spawn
-	returned    chan struct{} // closed when the thread of the last Spawn has left the cgroup
+	unifiedLeads bool          // layout.Mode is Unified: cgroup2's controllers are to be enabled
+	reused       bool          // Create found a folder that was there before
+	memoryLater  bool          // see JoinMemoryLater
+	late         []setting     // limits to be written at the end of Spawn
+	returned     chan struct{} // closed when the thread of the last Spawn has left the cgroup
 }
 
 // folder is a cgroup's folder in one hierarchy.
@@ -37,7 +37,7 @@ func (f *folder) has(controller string) bool { return slices.Contains(f.keys, co
 // New gives the manager of a container's cgroup; it touches no file.
 //
 // cgroupsPath is linux.cgroupsPath of the configuration. An absolute one is taken from the root of each hierarchy. A
-// relative one is taken from the caller's own cgroup in that hierarchy, or, where there is only cgroup2, from
+// relative one is taken from the caller's own cgroup in that hierarchy, or, where cgroup2 has the controllers, there from
 // that one's parent, since a cgroup2 that has processes cannot give controllers to its children. An empty one is
 // the same as the relative path id. runc does likewise. A path with ".." is an error.
 func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
@@ -54,7 +54,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 		}
 		return path.Join(own, inner)
 	}
-	m := &Manager{unifiedOnly: layout.Mode == Unified}
+	m := &Manager{unifiedLeads: layout.Mode == Unified}
 	for i := range layout.Hierarchies {
 		h := &layout.Hierarchies[i]
 		m.folders = append(m.folders, folder{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint, own: h.Own})
@@ -62,7 +62,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 	m.order()
 	if layout.Unified != "" {
 		own := layout.UnifiedOwn
-		if m.unifiedOnly && own != layout.Unified {
+		if m.unifiedLeads && own != layout.Unified {
 			own = path.Dir(own)
 		}
 		m.unified = folder{dir: place(layout.Unified, own), mount: layout.Unified, own: layout.UnifiedOwn}
@@ -93,7 +93,7 @@ func checkPath(p string) error {
 // Load gives the manager of the cgroup with these paths, which [Manager.Paths] gave once. The zero Layout will do,
 // and spares reading it: then a Spawn ends the thread that it used in place of moving it back.
 func Load(layout Layout, paths map[string]string) *Manager {
-	m := &Manager{unifiedOnly: len(paths) == 1 && paths[""] != ""}
+	m := &Manager{unifiedLeads: paths[""] != "" && !leads(slices.Collect(maps.Keys(paths)))}
 	for _, key := range slices.Sorted(maps.Keys(paths)) {
 		dir := paths[key]
 		if key == "" {
@@ -152,7 +152,7 @@ func (m *Manager) Sub(sub string) (*Manager, error) {
 	if err := checkPath(unsafePath + "/x"); err != nil {
 		return nil, fmt.Errorf("cgroup %q: %w", sub, err)
 	}
-	s := &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedOnly: m.unifiedOnly, memoryLater: m.memoryLater}
+	s := &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater}
 	if !limited {
 		return s, s.all(func(f *folder) error {
 			f.dir = path.Join(f.dir, unsafePath)

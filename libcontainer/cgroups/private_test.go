@@ -17,14 +17,13 @@ for options; do
 	try=0
 	until mount -t cgroup -o "$options" none "$dir/$options" 2>"$dir/error"; do
 		try=$((try + 1))
-		if [ $try = 50 ] || ! grep -qi busy "$dir/error"; then cat "$dir/error" >&2; rmdir "$dir/$options"; break; fi
+		if [ $try = 50 ] || ! grep -qi busy "$dir/error"; then cat "$dir/error" >&2; exit 75; fi
 		sleep 0.1 # a controller in use on cgroup2: by a test elsewhere, whose end nothing tells
 	done
 done
 "$ORLOP_TEST_BINARY" -test.v -test.run "$run"
 status=$?
 for options; do
-	[ -d "$dir/$options" ] || continue
 	case $options in
 	none,*) sleep 0.2;; # not in /proc/cgroups
 	*) until grep -q "^$options	[0-9]*	1	" /proc/cgroups; do sleep 0.01; done;;
@@ -43,7 +42,7 @@ func TestPrivateHierarchies(t *testing.T) {
 		run         string
 		shows       []string // what must have passed
 	}{
-		{[]string{"net_cls", "net_prio", "perf_event", named}, "^(TestKernelTakesResources|TestSpawnInEveryHierarchy|TestFreeze)$",
+		{[]string{"net_cls", "net_prio", "perf_event", named}, "^(TestKernelTakesResources|TestSpawnInEveryHierarchy|TestFreeze)$/^(net.*|)$",
 			[]string{"TestKernelTakesResources/net_cls/create", "TestKernelTakesResources/net_prio/update", "TestSpawnInEveryHierarchy"}},
 		{[]string{"hugetlb"}, "^(TestKernelTakesResources|TestKernelUpdates)$",
 			[]string{"TestKernelTakesResources/hugetlb/create", "TestKernelTakesResources/hugetlb/update", "TestKernelUpdates/hugetlb-enabled-late"}},
@@ -73,8 +72,8 @@ func TestPrivateHierarchies(t *testing.T) {
 			cmd.Env = append(os.Environ(), "ORLOP_TEST_BINARY="+self)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 			out, err := cmd.CombinedOutput()
-			if strings.Contains(string(out), "busy") {
-				t.Skipf("a controller is in use on cgroup2: %s", out)
+			if cmd.ProcessState.ExitCode() == 75 {
+				t.Skipf("a hierarchy cannot be mounted, as when cgroup2 uses the controller: %s", out)
 			}
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)

@@ -91,7 +91,7 @@ func TestDelegate(t *testing.T) {
 		})
 	}
 	manager := func(root string) *Manager {
-		return &Manager{unifiedOnly: true, unified: folder{dir: root + "/p/c", mount: root}}
+		return &Manager{unifiedLeads: true, unified: folder{dir: root + "/p/c", mount: root}}
 	}
 	root := tree()
 	if err := manager(root).delegate(nil); err != nil {

@@ -13,8 +13,8 @@ import (
 // errNotDelegated: the controller is there, but some cgroup above keeps it for itself.
 var errNotDelegated = errors.New("not delegated to this cgroup (cgroup.subtree_control of a cgroup above it)")
 
-// delegate sees to it that the container's cgroup2 folder has the controllers that the settings need, and on a host that has
-// cgroup2 only, all that there are, for accounting. Writing into cgroup.subtree_control waits for an RCU grace period,
+// delegate sees to it that the container's cgroup2 folder has the controllers that the settings need, and where cgroup2 leads,
+// all that there are, for accounting. Writing into cgroup.subtree_control waits for an RCU grace period,
 // so nothing is written that is there already.
 func (m *Manager) delegate(list []setting) error {
 	var needed []string
@@ -23,7 +23,7 @@ func (m *Manager) delegate(list []setting) error {
 			needed = append(needed, c)
 		}
 	}
-	if len(needed) == 0 && !m.unifiedOnly {
+	if len(needed) == 0 && !m.unifiedLeads {
 		return nil
 	}
 	have, err := controllers(m.unified.dir, "cgroup.controllers")
@@ -31,7 +31,7 @@ func (m *Manager) delegate(list []setting) error {
 		return err
 	}
 	wanted := needed
-	if m.unifiedOnly {
+	if m.unifiedLeads {
 		if wanted, err = controllers(path.Dir(m.unified.dir), "cgroup.controllers"); err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (m *Manager) delegate(list []setting) error {
 		return nil
 	}
 	e := enabling{refused: make(map[string]error)}
-	if !m.unifiedOnly {
+	if !m.unifiedLeads {
 		e.wanted = needed // whoever has most controllers on v1 wants no more on cgroup2 than is asked for
 	}
 	if err := e.enable(top(m.unified), path.Dir(m.unified.dir)); err != nil {
@@ -121,6 +121,20 @@ func (e *enabling) enable(top, dir string) error {
 	if len(missing) == 0 {
 		return nil
 	}
+	refuse := func(controller string, err error) error {
+		refusal := fmt.Errorf("write %q to %s/cgroup.subtree_control: %w", "+"+controller, dir, err)
+		if why := explainSubtree(controller, err); why != "" {
+			refusal = fmt.Errorf("%w (%s)", refusal, why)
+		}
+		e.refused[controller] = fmt.Errorf("%w: %w", errNotDelegated, refusal)
+		return refusal
+	}
+	if occupied(dir) {
+		for _, c := range missing {
+			refuse(c[1:], unix.EBUSY)
+		}
+		return nil
+	}
 	file := dir + "/cgroup.subtree_control"
 	if writeFile(file, strings.Join(missing, " ")) == nil {
 		return nil
@@ -131,16 +145,22 @@ func (e *enabling) enable(top, dir string) error {
 		if err == nil {
 			continue
 		}
-		refusal := fmt.Errorf("write %q to %s: %w", c, file, err)
-		if err == unix.EROFS {
+		if refusal := refuse(c[1:], err); err == unix.EROFS {
 			return refusal
 		}
-		if why := explainSubtree(c[1:], err); why != "" {
-			refusal = fmt.Errorf("%w (%s)", refusal, why)
-		}
-		e.refused[c[1:]] = fmt.Errorf("%w: %w", errNotDelegated, refusal)
 	}
 	return nil
+}
+
+// occupied reports whether a cgroup that is not the root has processes of its own. The kernel gives its children no controllers then, but for
+// threaded ones, and that would be worse: it becomes the root of threads, and no process can live in cgroups below it.
+func occupied(dir string) bool {
+	procs, err := readFile(dir + "/cgroup.procs")
+	if err != nil || procs == "" {
+		return false
+	}
+	kind, err := readFile(dir + "/cgroup.type") // the root has none
+	return err == nil && strings.HasPrefix(kind, "domain\n")
 }
 
 // explainSubtree says what the kernel's refusal to give a controller to the cgroups below stands for (cgroup-v2.rst, "Controlling
