@@ -7,13 +7,14 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"github.com/urfave/cli/v2"
 
+	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/specconv"
 )
 
 func (p *program) featuresCommand() *cli.Command {
 	return &cli.Command{
 		Usage:       "print what this runtime can do",
-		Description: "Prints the features structure of the OCI runtime specification as JSON. What is listed is implemented, whether or not this host has it.",
+		Description: "Prints the features structure of the OCI runtime specification as JSON. What is listed is implemented, whether or not this host has it: orlop info tells of the host.",
 		Action: func(c *cli.Context) error {
 			if err := argsFor(c, 0, 0, "none"); err != nil {
 				return err
@@ -23,26 +24,34 @@ func (p *program) featuresCommand() *cli.Command {
 	}
 }
 
-// features returns what there is, from the tables by which configurations are parsed.
+// minVersion is the oldest version of the specification: no configuration is refused for its age.
+const minVersion = "1.0.0"
+
+// features returns what there is: names from the tables by which configurations are parsed, and of the rest what is not refused.
 func (p *program) features() *features.Features {
-	yes, no := true, false
 	f := &features.Features{
-		OCIVersionMin: "1.0.0",
-		OCIVersionMax: specs.Version,
-		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
-		MountOptions:  slices.DeleteFunc(specconv.MountOptionNames(), unimplementedOption),
+		OCIVersionMin:                      minVersion,
+		OCIVersionMax:                      specs.Version,
+		Hooks:                              specconv.HookKinds(),
+		MountOptions:                       slices.DeleteFunc(specconv.MountOptionNames(), refusedOption),
+		PotentiallyUnsafeConfigAnnotations: specconv.UnsafeAnnotations(),
 		Linux: &features.Linux{
 			Namespaces:   namespaceNames(),
 			Capabilities: specconv.CapabilityNames(),
-			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &no},
-			Seccomp:      &features.Seccomp{Enabled: &no},
-			Apparmor:     &features.Apparmor{Enabled: &no},
-			Selinux:      &features.Selinux{Enabled: &no},
-			IntelRdt:     &features.IntelRdt{Enabled: &no},
-			MountExtensions: &features.MountExtensions{
-				IDMap: &features.IDMap{Enabled: &yes},
+			Cgroup:       cgroupFeatures(),
+			Seccomp:      seccompFeatures(),
+			Apparmor:     &features.Apparmor{Enabled: takesProcess(specs.Process{ApparmorProfile: "x"})},
+			Selinux:      &features.Selinux{Enabled: takesSelinux()},
+			IntelRdt: &features.IntelRdt{
+				Enabled:    takes(specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "x"}}),
+				Schemata:   takes(specs.Linux{IntelRdt: &specs.LinuxIntelRdt{Schemata: []string{"x"}}}),
+				Monitoring: takes(specs.Linux{IntelRdt: &specs.LinuxIntelRdt{EnableMonitoring: true}}),
 			},
-			NetDevices: &features.NetDevices{Enabled: &no},
+			MemoryPolicy: memoryFeatures(),
+			MountExtensions: &features.MountExtensions{
+				IDMap: &features.IDMap{Enabled: takesMount(specs.Mount{UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})},
+			},
+			NetDevices: &features.NetDevices{Enabled: takes(specs.Linux{NetDevices: map[string]specs.LinuxNetDevice{"x": {}}})},
 		},
 		Annotations: map[string]string{"io.github.orlop.version": p.version},
 	}
@@ -52,22 +61,58 @@ func (p *program) features() *features.Features {
 	return f
 }
 
+// takesSpec reports whether nothing of a configuration is refused as not implemented. The answer is a pointer since the features
+// structure tells "no" from "unknown".
+func takesSpec(s *specs.Spec) *bool {
+	yes := len(specconv.Unsupported(s)) == 0 && specconv.SeccompFault(s) == nil
+	return &yes
+}
+
+func takes(l specs.Linux) *bool { return takesSpec(&specs.Spec{Linux: &l}) }
+
+func takesProcess(p specs.Process) *bool { return takesSpec(&specs.Spec{Process: &p}) }
+
+func takesMount(m specs.Mount) *bool { return takesSpec(&specs.Spec{Mounts: []specs.Mount{m}}) }
+
+// takesSelinux: labels of the process and of the mounts.
+func takesSelinux() *bool {
+	return takesSpec(&specs.Spec{Process: &specs.Process{SelinuxLabel: "x"}, Linux: &specs.Linux{MountLabel: "x"}})
+}
+
 // namespaceNames lists the namespaces that a configuration may have: Kubernetes offers user namespaces only when "user" is
 // among them.
 func namespaceNames() []string {
 	var names []string
 	for _, k := range specconv.NamespaceKinds() {
-		probe := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: k.Type}}}}
-		if len(specconv.Unsupported(probe)) == 0 {
+		if *takes(specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: k.Type}}}) {
 			names = append(names, string(k.Type))
 		}
 	}
-	slices.Sort(names)
 	return names
 }
 
-// unimplementedOption reports whether a mount option is known, but refused.
-func unimplementedOption(option string) bool {
-	probe := &specs.Spec{Mounts: []specs.Mount{{Options: []string{option}}}}
-	return len(specconv.Unsupported(probe)) > 0
+// refusedOption reports whether a mount option is known, but refused.
+func refusedOption(option string) bool { return !*takesMount(specs.Mount{Options: []string{option}}) }
+
+func cgroupFeatures() *features.Cgroup {
+	yes, systemd := true, systemdCgroups
+	rdma := len(cgroups.Unapplied(&specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"x": {}}})) == 0
+	return &features.Cgroup{V1: &yes, V2: &yes, Systemd: &systemd, SystemdUser: &systemd, Rdma: &rdma}
+}
+
+func seccompFeatures() *features.Seccomp {
+	f := &features.Seccomp{Enabled: takes(specs.Linux{Seccomp: &specs.LinuxSeccomp{}})}
+	if *f.Enabled {
+		f.Actions, f.Operators, f.Archs = specconv.SeccompActions(), specconv.SeccompOperators(), specconv.SeccompArchs()
+		f.KnownFlags, f.SupportedFlags = specconv.SeccompFlags(), specconv.SeccompFlags()
+	}
+	return f
+}
+
+// memoryFeatures returns nil, "unknown", while memory policies are refused: the structure has no other way to say so.
+func memoryFeatures() *features.MemoryPolicy {
+	if !*takes(specs.Linux{MemoryPolicy: &specs.LinuxMemoryPolicy{}}) {
+		return nil
+	}
+	return &features.MemoryPolicy{} // modes and flags: from the tables that the parser will go by
 }

@@ -17,6 +17,9 @@ const (
 	xdgRuntimeDir = "XDG_RUNTIME_DIR"
 )
 
+// systemdCgroups tells whether systemd can be asked for cgroups.
+const systemdCgroups = false
+
 func (p *program) globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "root", Usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
@@ -41,7 +44,7 @@ func (p *program) before(c *cli.Context) error {
 	if err := p.openLog(c); err != nil {
 		return err
 	}
-	if c.Bool("systemd-cgroup") {
+	if c.Bool("systemd-cgroup") && !systemdCgroups {
 		return unsupported("--systemd-cgroup: cgroups by systemd are not supported yet")
 	}
 	rootless, err := parseRootless(c.String("rootless"))

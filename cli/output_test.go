@@ -5,13 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
@@ -114,29 +112,5 @@ func TestSpec(t *testing.T) {
 	data, err = os.ReadFile(filepath.Join(rootless, "config.json"))
 	if err != nil || !strings.Contains(string(data), `"uidMappings"`) {
 		t.Errorf("%s, %v", data, err)
-	}
-}
-
-// TestFeatures: engines switch functions on by what stands there, so it must be true.
-func TestFeatures(t *testing.T) {
-	var f features.Features
-	if err := json.Unmarshal([]byte(callBare(t, "features").succeeds(t)), &f); err != nil {
-		t.Fatal(err)
-	}
-	l := f.Linux
-	if want := []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}; !slices.Equal(l.Namespaces, want) {
-		t.Errorf("namespaces %q, want %q", l.Namespaces, want)
-	}
-	for _, option := range []string{"ro", "rro", "rbind", "tmpcopyup"} {
-		if !slices.Contains(f.MountOptions, option) {
-			t.Errorf("no mount option %s", option)
-		}
-	}
-	if !slices.Contains(f.MountOptions, "idmap") || !*l.MountExtensions.IDMap.Enabled {
-		t.Error("id-mapped mounts are implemented")
-	}
-	if !slices.IsSorted(f.MountOptions) || len(f.Hooks) != 6 || len(l.Capabilities) < 41 || !*l.Cgroup.V1 || !*l.Cgroup.V2 ||
-		*l.Cgroup.Systemd || *l.Seccomp.Enabled || *l.Apparmor.Enabled || *l.Selinux.Enabled || f.OCIVersionMax != specs.Version {
-		t.Errorf("%+v", f)
 	}
 }

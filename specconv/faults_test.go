@@ -303,7 +303,7 @@ func TestSeccompFaults(t *testing.T) {
 	},
 		"linux.seccomp.defaultErrnoRet: is not for SCMP_ACT_ALLOW",
 		`linux.seccomp.architectures[1]: unknown architecture "Z80"`,
-		`linux.seccomp.flags[0]: unknown value "F", must be one of SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`,
+		`linux.seccomp.flags[0]: unknown value "F", must be one of SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`,
 		"linux.seccomp.listenerMetadata: must not be set without listenerPath",
 		"linux.seccomp.syscalls[1].names: needs at least one entry",
 		`linux.seccomp.syscalls[1].action: unknown action "NO"`,

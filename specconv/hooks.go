@@ -6,19 +6,37 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// hookKinds is the table of the kinds of hooks, in the order in which they run.
+var hookKinds = [...]struct {
+	name string
+	list func(*specs.Hooks) []specs.Hook
+}{
+	{"prestart", func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, yet runtimes must run it
+	{"createRuntime", func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
+	{"createContainer", func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
+	{"startContainer", func(h *specs.Hooks) []specs.Hook { return h.StartContainer }},
+	{"poststart", func(h *specs.Hooks) []specs.Hook { return h.Poststart }},
+	{"poststop", func(h *specs.Hooks) []specs.Hook { return h.Poststop }},
+}
+
+// HookKinds returns the names of all kinds of hooks, in the order in which they run.
+func HookKinds() []string {
+	names := make([]string, len(hookKinds))
+	for i, k := range hookKinds {
+		names[i] = k.name
+	}
+	return names
+}
+
 // hooks checks hooks.
 func (c *checker) hooks() {
 	h := c.spec.Hooks
 	if h == nil {
 		return
 	}
-	//nolint:staticcheck // prestart is deprecated, yet runtimes must run it
-	c.hookList("hooks.prestart", h.Prestart)
-	c.hookList("hooks.createRuntime", h.CreateRuntime)
-	c.hookList("hooks.createContainer", h.CreateContainer)
-	c.hookList("hooks.startContainer", h.StartContainer)
-	c.hookList("hooks.poststart", h.Poststart)
-	c.hookList("hooks.poststop", h.Poststop)
+	for _, k := range hookKinds {
+		c.hookList("hooks."+k.name, k.list(h))
+	}
 }
 
 func (c *checker) hookList(path string, list []specs.Hook) {

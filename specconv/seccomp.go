@@ -1,10 +1,73 @@
 package specconv
 
 import (
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// seccompActions is the table of actions, sorted, with whether an errno goes with each.
+var seccompActions = [...]struct {
+	name  specs.LinuxSeccompAction
+	errno bool
+}{
+	{specs.ActAllow, false},
+	{specs.ActErrno, true},
+	{specs.ActKill, false},
+	{specs.ActKillProcess, false},
+	{specs.ActKillThread, false},
+	{specs.ActLog, false},
+	{specs.ActNotify, false},
+	{specs.ActTrace, true},
+	{specs.ActTrap, false},
+}
+
+// seccompOperators are the operators by which arguments are compared, sorted.
+var seccompOperators = [...]specs.LinuxSeccompOperator{
+	specs.OpEqualTo, specs.OpGreaterEqual, specs.OpGreaterThan, specs.OpLessEqual, specs.OpLessThan, specs.OpMaskedEqual,
+	specs.OpNotEqual,
+}
+
+// seccompArchs are the specification's architectures, sorted.
+var seccompArchs = [...]specs.Arch{
+	specs.ArchAARCH64, specs.ArchARM, specs.ArchLOONGARCH64, specs.ArchM68K, specs.ArchMIPS, specs.ArchMIPS64,
+	specs.ArchMIPS64N32, specs.ArchMIPSEL, specs.ArchMIPSEL64, specs.ArchMIPSEL64N32, specs.ArchPARISC, specs.ArchPARISC64,
+	specs.ArchPPC, specs.ArchPPC64, specs.ArchPPC64LE, specs.ArchRISCV64, specs.ArchS390, specs.ArchS390X, specs.ArchSH,
+	specs.ArchSHEB, specs.ArchX32, specs.ArchX86, specs.ArchX86_64,
+}
+
+// seccompFlags are the flags of seccomp(2) that a profile may have, sorted.
+var seccompFlags = [...]specs.LinuxSeccompFlag{
+	specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, "SECCOMP_FILTER_FLAG_TSYNC",
+	specs.LinuxSeccompFlagWaitKillableRecv,
+}
+
+// SeccompActions, SeccompOperators, SeccompArchs and SeccompFlags return what a profile may name, sorted.
+func SeccompActions() []string {
+	names := make([]string, len(seccompActions))
+	for i, a := range seccompActions {
+		names[i] = string(a.name)
+	}
+	return names
+}
+
+// SeccompOperators: see SeccompActions.
+func SeccompOperators() []string { return texts(seccompOperators[:]) }
+
+// SeccompArchs: see SeccompActions.
+func SeccompArchs() []string { return texts(seccompArchs[:]) }
+
+// SeccompFlags: see SeccompActions.
+func SeccompFlags() []string { return texts(seccompFlags[:]) }
+
+func texts[T ~string](list []T) []string {
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = string(n)
+	}
+	return names
+}
 
 // seccomp checks the form of linux.seccomp. Names of system calls are not looked at: those that the kernel does not have are
 // left out when the filter is made.
@@ -15,13 +78,12 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 	const path = "linux.seccomp"
 	c.seccompAction(path+".defaultAction", path+".defaultErrnoRet", s.DefaultAction, s.DefaultErrnoRet)
 	for i, a := range s.Architectures {
-		if !seccompArch(a) {
+		if !slices.Contains(seccompArchs[:], a) {
 			c.fault(at(path+".architectures", i), "unknown architecture "+strconv.Quote(string(a)))
 		}
 	}
 	for i, f := range s.Flags {
-		if problem := oneOf(f, "SECCOMP_FILTER_FLAG_TSYNC", specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow,
-			specs.LinuxSeccompFlagWaitKillableRecv); problem != "" {
+		if problem := oneOf(f, seccompFlags[:]...); problem != "" {
 			c.fault(at(path+".flags", i), problem)
 		}
 	}
@@ -45,38 +107,25 @@ func (c *checker) seccompRule(i int, r *specs.LinuxSyscall) {
 		if a.Index > 5 {
 			c.fault(at(here+".args", j)+".index", "must be from 0 to 5, not "+strconv.FormatUint(uint64(a.Index), 10))
 		}
-		switch a.Op {
-		case specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpEqualTo, specs.OpGreaterEqual,
-			specs.OpGreaterThan, specs.OpMaskedEqual:
-		default:
+		if !slices.Contains(seccompOperators[:], a.Op) {
 			c.fault(at(here+".args", j)+".op", "unknown operator "+strconv.Quote(string(a.Op)))
 		}
 	}
 }
 
 // seccompAction checks an action and its errno.
-func (c *checker) seccompAction(path, errnoPath string, a specs.LinuxSeccompAction, errno *uint) {
-	switch a {
-	case "":
+func (c *checker) seccompAction(path, errnoPath string, name specs.LinuxSeccompAction, errno *uint) {
+	if name == "" {
 		c.fault(path, "is required")
-	case specs.ActErrno, specs.ActTrace:
-	case specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActAllow, specs.ActLog, specs.ActNotify:
-		if errno != nil {
-			c.fault(errnoPath, "is not for "+string(a))
+		return
+	}
+	for _, a := range seccompActions {
+		if a.name == name {
+			if errno != nil && !a.errno {
+				c.fault(errnoPath, "is not for "+string(name))
+			}
+			return
 		}
-	default:
-		c.fault(path, "unknown action "+strconv.Quote(string(a)))
 	}
-}
-
-// seccompArch reports whether an architecture is one of the specification's.
-func seccompArch(a specs.Arch) bool {
-	switch a {
-	case specs.ArchX86, specs.ArchX86_64, specs.ArchX32, specs.ArchARM, specs.ArchAARCH64, specs.ArchMIPS, specs.ArchMIPS64,
-		specs.ArchMIPS64N32, specs.ArchMIPSEL, specs.ArchMIPSEL64, specs.ArchMIPSEL64N32, specs.ArchPPC, specs.ArchPPC64,
-		specs.ArchPPC64LE, specs.ArchS390, specs.ArchS390X, specs.ArchPARISC, specs.ArchPARISC64, specs.ArchRISCV64,
-		specs.ArchLOONGARCH64, specs.ArchM68K, specs.ArchSH, specs.ArchSHEB:
-		return true
-	}
-	return false
+	c.fault(path, "unknown action "+strconv.Quote(string(name)))
 }

@@ -169,7 +169,7 @@ func (b *builder) credentialSteps(p *specs.Process) {
 // keepGroups reports whether the process keeps the runtime's additional groups: where it may not change them and none are asked for, as
 // in the user namespace of an ordinary user, and with an annotation that Podman sets (--group-add keep-groups).
 func (b *builder) keepGroups(p *specs.Process) bool {
-	if b.bundle != nil && b.bundle.Spec.Annotations["run.oci.keep_original_groups"] == "1" {
+	if b.bundle != nil && b.bundle.Spec.Annotations[specconv.KeepGroups] == "1" {
 		return true
 	}
 	return b.facts.SetgroupsDenied && len(p.User.AdditionalGids) == 0
