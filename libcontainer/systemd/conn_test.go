@@ -1,0 +1,384 @@
+package systemd
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// A fake is a systemd, or a bus before it, that does as it is told: answer gets each call and may send what it likes.
+type fake struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+// serve listens at a socket and does answer for each call that comes on the first connection. It returns the socket's path.
+func serve(t *testing.T, answer func(*fake, *dbus.Message)) string {
+	t.Helper()
+	return listen(t, func(c net.Conn) {
+		f := &fake{t: t, conn: c}
+		r := bufio.NewReader(c)
+		if begin, err := r.ReadByte(); err != nil || begin != 0 {
+			t.Errorf("the first byte is %d: %v", begin, err)
+		}
+		for _, exchange := range [...]struct{ want, answer string }{{"AUTH EXTERNAL", "DATA\r\n"}, {"DATA", "OK 0123\r\n"}, {"BEGIN", ""}} {
+			line, err := r.ReadString('\n')
+			if err != nil || strings.TrimSpace(line) != exchange.want {
+				t.Errorf("greeted with %q: %v", line, err)
+			}
+			c.Write([]byte(exchange.answer))
+		}
+		for {
+			m, err := dbus.DecodeMessage(r)
+			if err != nil {
+				return
+			}
+			answer(f, m)
+		}
+	})
+}
+
+// listen does with the first connection to a socket, and returns its path.
+func listen(t *testing.T, do func(net.Conn)) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bus")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if c, err := l.Accept(); err == nil {
+			defer c.Close()
+			do(c)
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return path
+}
+
+func (f *fake) send(m dbus.Message) {
+	if err := m.EncodeTo(f.conn, binary.LittleEndian); err != nil && !errors.Is(err, net.ErrClosed) {
+		f.t.Logf("send: %v", err) // who is spoken to may have gone
+	}
+}
+
+// reply answers a call, with an error when there is a name for it.
+func (f *fake) reply(to *dbus.Message, errorName string, body ...any) {
+	m := dbus.Message{Type: dbus.TypeMethodReply, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldReplySerial: dbus.MakeVariant(to.Serial()),
+	}}
+	if errorName != "" {
+		m.Type = dbus.TypeError
+		m.Headers[dbus.FieldErrorName] = dbus.MakeVariant(errorName)
+	}
+	if len(body) > 0 {
+		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body...))
+	}
+	f.send(m)
+}
+
+func (f *fake) signal(iface, member string, body ...any) {
+	f.send(dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(managerPath)), dbus.FieldInterface: dbus.MakeVariant(iface),
+		dbus.FieldMember: dbus.MakeVariant(member), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(body...)),
+	}})
+}
+
+func (f *fake) removed(job, result string) {
+	f.signal(managerInterface, "JobRemoved", uint32(7), dbus.ObjectPath(job), "x.scope", result)
+}
+
+func member(m *dbus.Message) string {
+	name, _ := m.Headers[dbus.FieldMember].Value().(string)
+	return name
+}
+
+// connect connects to a fake with short limits.
+func connect(t *testing.T, path string, broker bool) *Conn {
+	t.Helper()
+	c, err := dial(place{path: path, broker: broker}, limits{5 * time.Second, 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// TestJobs: a start waits for its own job's end, whenever that is told.
+func TestJobs(t *testing.T) {
+	u := Unit{Name: "x.scope", Slice: "a.slice"}
+	for _, c := range []struct {
+		name   string
+		answer func(*fake, *dbus.Message)
+		want   string
+	}{
+		{"after others", func(f *fake, m *dbus.Message) {
+			f.signal("org.freedesktop.DBus", "NameAcquired", ":1.5")
+			f.reply(m, "", dbus.ObjectPath("/job/7"))
+			f.removed("/job/6", "failed")
+			f.signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "x", map[string]dbus.Variant{"A": dbus.MakeVariant(1)}, []string{})
+			f.removed("/job/7", "done")
+		}, ""},
+		{"before the reply", func(f *fake, m *dbus.Message) {
+			f.removed("/job/7", "done")
+			f.reply(m, "", dbus.ObjectPath("/job/7"))
+		}, ""},
+		{"failed", func(f *fake, m *dbus.Message) {
+			f.reply(m, "", dbus.ObjectPath("/job/7"))
+			f.removed("/job/7", "failed")
+		}, `systemd: start x.scope: systemd says "failed" (journalctl --unit=x.scope may tell why)`},
+		{"exists", func(f *fake, m *dbus.Message) {
+			f.reply(m, unitExists, "Unit x.scope was already loaded or has a fragment file.")
+		}, "systemd: start x.scope: unit exists already (Unit x.scope was already loaded or has a fragment file.)"},
+		{"error without a text", func(f *fake, m *dbus.Message) { f.reply(m, "a.b.C") }, "systemd: start x.scope: a.b.C"},
+		{"closed", func(f *fake, _ *dbus.Message) { f.conn.Close() },
+			"systemd: start x.scope: StartTransientUnit: the connection was closed"},
+		{"another answer", func(f *fake, m *dbus.Message) { f.reply(m, "", "text") },
+			`systemd: start x.scope: StartTransientUnit: the answer is of type "s"`},
+		{"no D-Bus", func(f *fake, _ *dbus.Message) { f.conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n")) },
+			`systemd: start x.scope: StartTransientUnit: a message begins with "HTTP"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := connect(t, serve(t, c.answer), false).Start(u, BaseProperties(u, "", 1, true))
+			if got := text(err); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			if errors.Is(err, ErrExist) != (c.name == "exists") {
+				t.Errorf("ErrExist: %v", err)
+			}
+		})
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// TestThroughTheBus: the bus gets what makes the jobs' ends come through, before the call.
+func TestThroughTheBus(t *testing.T) {
+	calls := make(chan string, 9)
+	path := serve(t, func(f *fake, m *dbus.Message) {
+		calls <- member(m)
+		if destination := m.Headers[dbus.FieldDestination].Value(); (destination == managerName) != (member(m) == "StopUnit") {
+			t.Errorf("%s goes to %v", member(m), destination)
+		}
+		switch member(m) {
+		case "Hello":
+			f.reply(m, "", ":1.5")
+		case "AddMatch":
+			f.reply(m, "")
+		default:
+			f.reply(m, "", dbus.ObjectPath("/job/7"))
+			f.removed("/job/7", "done")
+		}
+	})
+	if err := connect(t, path, true).Stop("x.scope"); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"Hello", "AddMatch", "StopUnit"} {
+		if got := <-calls; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	refused := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "org.freedesktop.DBus.Error.LimitsExceeded", "too many") })
+	if err := connect(t, refused, true).Stop("x.scope"); text(err) != "systemd: stop x.scope: too many" {
+		t.Errorf("refused: %v", err)
+	}
+}
+
+// TestStopOfNothing: that there is no such unit is what stop is for.
+func TestStopOfNothing(t *testing.T) {
+	path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, noSuchUnit, "Unit x.scope not loaded.") })
+	if err := connect(t, path, false).Stop("x.scope"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOptionalProperties: those that systemd refuses are left out, one by one; others are an error.
+func TestOptionalProperties(t *testing.T) {
+	var seen [][]string
+	path := serve(t, func(f *fake, m *dbus.Message) {
+		var names []string
+		for _, p := range m.Body[2].([][]any) {
+			names = append(names, p[0].(string))
+		}
+		seen = append(seen, names)
+		for _, name := range names {
+			if name == "CPUWeight" || name == "AllowedCPUs" {
+				f.reply(m, readOnlyProperty, "Cannot set property "+name+", or unknown property.")
+				return
+			}
+		}
+		f.reply(m, invalidArguments, "Value of Wrong is invalid")
+	})
+	optional := func(name string) Property { return Property{Name: name, Value: Flag(true), Optional: true} }
+	err := connect(t, path, false).Set("x.scope", []Property{
+		optional("StartupCPUWeight"), optional("CPUWeight"), {Name: "Wrong", Value: Flag(true)}, optional("AllowedCPUs"),
+	})
+	if text(err) != "systemd: set properties of x.scope: Value of Wrong is invalid" {
+		t.Errorf("error: %v", err)
+	}
+	want := "[StartupCPUWeight CPUWeight Wrong AllowedCPUs] [StartupCPUWeight Wrong AllowedCPUs] [StartupCPUWeight Wrong]"
+	got := ""
+	for _, names := range seen {
+		got += " [" + strings.Join(names, " ") + "]"
+	}
+	if got != " "+want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+func TestControlGroup(t *testing.T) {
+	for _, c := range []struct {
+		body any
+		want string
+	}{
+		{dbus.MakeVariant(""), ""},
+		{dbus.MakeVariant("/user.slice/user-1000.slice/user@1000.service/"), "/user.slice/user-1000.slice/user@1000.service"},
+		{dbus.MakeVariant(uint32(7)), `systemd: read ControlGroup of the manager: it is of type "u"`},
+	} {
+		path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "", c.body) })
+		got, err := connect(t, path, false).ControlGroup()
+		if got+text(err) != c.want {
+			t.Errorf("got %q, %v, want %q", got, err, c.want)
+		}
+	}
+}
+
+// TestHung: whatever does not come, it is an error after the time limit.
+func TestHung(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	ready := func(c net.Conn) { c.Write([]byte("DATA\r\nOK 1\r\n")) }
+	for _, c := range []struct {
+		name string
+		do   func(net.Conn)
+		want string
+	}{
+		{"at the greeting", func(net.Conn) {}, "authenticate: no answer within 50ms"},
+		{"in the greeting", func(c net.Conn) { c.Write([]byte("DA")) }, "authenticate: no answer within 50ms"},
+		{"at the call", ready, "systemd: stop x: StopUnit: no answer within 50ms"},
+		{"in the answer", func(c net.Conn) {
+			ready(c)
+			c.Write([]byte("l\x02\x00\x01\xff\xff\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00abc"))
+		}, "systemd: stop x: StopUnit: no answer within 50ms"},
+		{"at the job", func(c net.Conn) {
+			ready(c)
+			c.Write(libraryMessage(t, dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{
+				dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(dbus.ObjectPath(""))),
+			}, Body: []any{dbus.ObjectPath("/job/1")}}))
+		}, "systemd: stop x: StopUnit: systemd has not done it: no answer within 100ms"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := listen(t, func(conn net.Conn) {
+				c.do(conn)
+				io.Copy(io.Discard, conn)
+			})
+			began := time.Now()
+			conn, err := dial(place{path: path}, limits{limit, 2 * limit})
+			if err == nil {
+				err = conn.Stop("x")
+				conn.Close()
+			}
+			if text(err) != c.want || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+			if took := time.Since(began); took > 20*limit {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// TestFullQueue: a socket that nobody accepts at takes only so many.
+func TestFullQueue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bus")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var waiting []net.Conn
+	defer func() {
+		for _, c := range waiting {
+			c.Close()
+		}
+	}()
+	for range 1 << 16 {
+		d := net.Dialer{Timeout: 50 * time.Millisecond}
+		c, err := d.Dial("unix", path)
+		if err != nil {
+			break
+		}
+		waiting = append(waiting, c)
+	}
+	if _, err := dial(place{path: path}, limits{50 * time.Millisecond, time.Second}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d wait; got %v", len(waiting), err)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	for _, c := range []struct {
+		bus  Bus
+		env  map[string]string
+		want string
+	}{
+		{System, nil, "/run/systemd/private, /run/dbus/system_bus_socket (bus)"},
+		{System, map[string]string{systemAddress: "unix:path=/a%20b,guid=1;unix:guid=2,abstract=c;tcp:host=h"},
+			`/a b (bus), @c (bus), $DBUS_SYSTEM_BUS_ADDRESS: "tcp:host=h": must be unix:path=... or unix:abstract=...`},
+		{System, map[string]string{systemAddress: "unix:dir=/x;unix:path=%4;unix:path=%zz"},
+			`$DBUS_SYSTEM_BUS_ADDRESS: "unix:dir=/x": must have a path, $DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%4": %4 is no character, ` +
+				`$DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%zz": %zz is no character`},
+		{User, map[string]string{"XDG_RUNTIME_DIR": "/run/user/7"}, "/run/user/7/systemd/private, /run/user/7/bus (bus)"},
+		{User, map[string]string{"XDG_RUNTIME_DIR": "/x", userAddress: "unix:path=/y"}, "/x/systemd/private, /y (bus)"},
+	} {
+		var got []string
+		for _, p := range places(c.bus, func(name string) string { return c.env[name] }) {
+			switch {
+			case p.err != nil:
+				got = append(got, p.err.Error())
+			case p.broker:
+				got = append(got, p.path+" (bus)")
+			default:
+				got = append(got, p.path)
+			}
+		}
+		if joined := strings.Join(got, ", "); joined != c.want {
+			t.Errorf("%s, %v:\ngot  %s\nwant %s", c.bus, c.env, joined, c.want)
+		}
+	}
+}
+
+// TestDial: what there is to be said when nothing is to be reached, and that one place stands in for another.
+func TestDial(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(systemAddress, "unix:path="+dir+"/none;unix:path="+dir+"/neither")
+	_, err := Dial(System)
+	want := "systemd is not available: connect to " + dir + "/none: no such file or directory\nconnect to " + dir + "/neither: no such file or directory"
+	if text(err) != want || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "", ":1.5") })
+	t.Setenv(systemAddress, "unix:path="+dir+"/none;unix:path="+path)
+	c, err := Dial(System)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}

@@ -1,0 +1,429 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// The text form of GVariant (docs.gtk.org/glib/gvariant-text-format.html), as far as the properties of units are of such types:
+//
+//	true                            boolean
+//	7, -1, 0x1f, 017                int32, or what the place asks for
+//	1.5, 1e3                        double
+//	'a "b"', "it's"                 string
+//	uint64 7, @t 7                  of the type that stands before it
+//	['a', 'b'], @as []              array
+//	('/dev/null', 'rw')             structure
+
+// maxDepth bounds how deep values may lie in one another; D-Bus allows 64.
+const maxDepth = 32
+
+// ParseValue gives the value that a text in GVariant's form stands for.
+func ParseValue(text string) (Value, error) {
+	p := parser{rest: text}
+	n, err := p.node(0)
+	if err == nil {
+		if p.blank(); p.rest != "" {
+			err = fmt.Errorf("%q after the value", p.rest)
+		}
+	}
+	if err != nil {
+		return Value{}, err
+	}
+	sig := n.natural()
+	if sig == "" {
+		return Value{}, errors.New("the type cannot be told: write @TYPE before it")
+	}
+	return n.as(sig)
+}
+
+// A node is a value whose type may depend on what stands around it.
+type node struct {
+	kind     byte   // 'b' boolean, '0' number, 's' string, '[' array, '(' structure
+	text     string // of a number or string; "true"
+	typed    string // the type that stands before it
+	children []node
+}
+
+// natural gives the type that a node has of itself, "" when it has none.
+func (n *node) natural() string {
+	switch {
+	case n.typed != "":
+		return n.typed
+	case n.kind == 'b':
+		return "b"
+	case n.kind == 's':
+		return "s"
+	case n.kind == '0' && isInteger(n.text):
+		return "i"
+	case n.kind == '0':
+		return "d"
+	case n.kind == '[':
+		return n.arrayType()
+	}
+	sig := "("
+	for i := range n.children {
+		child := n.children[i].natural()
+		if child == "" {
+			return ""
+		}
+		sig += child
+	}
+	return sig + ")"
+}
+
+// arrayType gives the type of an array: that of an element which has one written before it, or else of the most telling one.
+func (n *node) arrayType() string {
+	found := ""
+	for i := range n.children {
+		child := &n.children[i]
+		sig := child.natural()
+		if child.typed != "" {
+			return "a" + sig
+		}
+		if found == "" || sig == "d" {
+			found = sig
+		}
+	}
+	if found == "" {
+		return ""
+	}
+	return "a" + found
+}
+
+// as gives the node's value as one of the type.
+func (n *node) as(sig string) (Value, error) {
+	mismatch := fmt.Errorf("%s is not of type %q", n, sig)
+	if n.typed != "" && n.typed != sig {
+		return Value{}, mismatch
+	}
+	switch n.kind {
+	case 'b':
+		if sig == "b" {
+			return Flag(n.text == "true"), nil
+		}
+	case 's':
+		if sig == "s" {
+			return Text(n.text), nil
+		}
+	case '0':
+		return number(n.text, sig)
+	case '[':
+		if sig[0] == 'a' {
+			return n.elements(sig, func(int) string { return sig[1:] })
+		}
+	case '(':
+		types, ok := members(sig)
+		if ok && len(types) == len(n.children) {
+			return n.elements(sig, func(i int) string { return types[i] })
+		}
+	}
+	return Value{}, mismatch
+}
+
+func (n *node) elements(sig string, typeOf func(i int) string) (Value, error) {
+	list := make([]Value, len(n.children))
+	for i := range n.children {
+		v, err := n.children[i].as(typeOf(i))
+		if err != nil {
+			return Value{}, err
+		}
+		list[i] = v
+	}
+	return Value{sig, list}, nil
+}
+
+// String is for messages.
+func (n *node) String() string {
+	switch n.kind {
+	case 's':
+		return strconv.Quote(n.text)
+	case '[':
+		return "the array"
+	case '(':
+		return "the structure"
+	}
+	return n.text
+}
+
+func isInteger(s string) bool {
+	return strings.HasPrefix(strings.TrimLeft(s, "+-"), "0x") || !strings.ContainsAny(s, ".eE")
+}
+
+// number reads a number of a type. As in C, 0x begins a hexadecimal one and 0 an octal one.
+func number(text, sig string) (Value, error) {
+	var bits int
+	signed := false
+	switch sig {
+	case "y":
+		bits = 8
+	case "n":
+		bits, signed = 16, true
+	case "q":
+		bits = 16
+	case "i":
+		bits, signed = 32, true
+	case "u":
+		bits = 32
+	case "x":
+		bits, signed = 64, true
+	case "t":
+		bits = 64
+	case "d":
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsInf(f, 0) {
+			return Value{}, fmt.Errorf("%s is no number", text)
+		}
+		return Value{sig, f}, nil
+	default:
+		return Value{}, fmt.Errorf("%s is not of type %q", text, sig)
+	}
+	bad := fmt.Errorf("%s is no integer of type %q", text, sig)
+	negative := strings.HasPrefix(text, "-")
+	digits, base := strings.TrimPrefix(strings.TrimPrefix(text, "-"), "+"), 10
+	switch {
+	case strings.HasPrefix(digits, "0x"):
+		digits, base = digits[2:], 16
+	case len(digits) > 1 && digits[0] == '0':
+		digits, base = digits[1:], 8
+	}
+	magnitude, err := strconv.ParseUint(digits, base, 64)
+	most := uint64(math.MaxUint64)
+	switch {
+	case signed && negative:
+		most = 1 << (bits - 1)
+	case signed:
+		most = 1<<(bits-1) - 1
+	case negative:
+		most = 0
+	case bits < 64:
+		most = 1<<bits - 1
+	}
+	if err != nil || magnitude > most {
+		return Value{}, bad
+	}
+	if negative {
+		magnitude = -magnitude
+	}
+	return Value{sig, magnitude}, nil
+}
+
+type parser struct{ rest string }
+
+func (p *parser) blank() { p.rest = strings.TrimLeft(p.rest, " \t\r\n") }
+
+// literal takes a character when it is the next one.
+func (p *parser) literal(c byte) bool {
+	p.blank()
+	if p.rest == "" || p.rest[0] != c {
+		return false
+	}
+	p.rest = p.rest[1:]
+	return true
+}
+
+func (p *parser) node(depth int) (node, error) {
+	if depth > maxDepth {
+		return node{}, errors.New("values in values, too many")
+	}
+	p.blank()
+	if p.rest == "" {
+		return node{}, errors.New("a value is missing")
+	}
+	switch c := p.rest[0]; {
+	case c == '\'' || c == '"':
+		text, err := p.quoted()
+		return node{kind: 's', text: text}, err
+	case c == '[':
+		return p.list('[', ']', depth)
+	case c == '(':
+		return p.list('(', ')', depth)
+	case c == '+' || c == '-' || c == '.' || '0' <= c && c <= '9':
+		return node{kind: '0', text: p.word()}, nil
+	}
+	word := p.word()
+	if word == "true" || word == "false" {
+		return node{kind: 'b', text: word}, nil
+	}
+	sig, ok := typeNamed(word)
+	if !ok {
+		if word == "" {
+			word = p.rest
+		}
+		return node{}, fmt.Errorf("%.40q is neither a value nor a type", word)
+	}
+	n, err := p.node(depth + 1)
+	if err != nil {
+		return node{}, err
+	}
+	if n.typed != "" {
+		return node{}, fmt.Errorf("%q: the value has a type already", word)
+	}
+	n.typed = sig
+	return n, nil
+}
+
+// word takes what ends at a blank, a comma or a bracket.
+func (p *parser) word() string {
+	depth := 0 // of parentheses within a type, as in @a(ss)
+	for i := 0; i < len(p.rest); i++ {
+		switch c := p.rest[i]; {
+		case p.rest[0] == '@' && c == '(':
+			depth++
+		case p.rest[0] == '@' && c == ')' && depth > 0:
+			depth--
+		case strings.IndexByte(" \t\r\n,[](){}<>'\"", c) >= 0:
+			return p.cut(i)
+		}
+	}
+	return p.cut(len(p.rest))
+}
+
+func (p *parser) cut(n int) string {
+	taken := p.rest[:n]
+	p.rest = p.rest[n:]
+	return taken
+}
+
+func (p *parser) list(open, end byte, depth int) (node, error) {
+	p.literal(open)
+	n := node{kind: open}
+	for !p.literal(end) {
+		if len(n.children) > 0 {
+			if !p.literal(',') {
+				return node{}, fmt.Errorf("%q: a comma or %q is missing", p.rest, end)
+			}
+			if open == '(' && len(n.children) == 1 && p.literal(end) { // ('x',) is a structure of one
+				return n, nil
+			}
+		}
+		child, err := p.node(depth + 1)
+		if err != nil {
+			return node{}, err
+		}
+		n.children = append(n.children, child)
+	}
+	if open == '(' && len(n.children) == 0 {
+		return node{}, errors.New("a structure must have members")
+	}
+	return n, nil
+}
+
+// quoted takes a string in quotes.
+func (p *parser) quoted() (string, error) {
+	quote := p.rest[0]
+	rest := p.rest[1:]
+	var b strings.Builder
+	for rest != "" {
+		c := rest[0]
+		switch {
+		case c == quote:
+			p.rest = rest[1:]
+			text := b.String()
+			if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
+				return "", fmt.Errorf("%q is not UTF-8 without NUL", text)
+			}
+			return text, nil
+		case c != '\\':
+			b.WriteByte(c)
+			rest = rest[1:]
+			continue
+		}
+		size, err := unescape(&b, rest[1:])
+		if err != nil {
+			return "", err
+		}
+		rest = rest[1+size:]
+	}
+	return "", fmt.Errorf("%s: the string does not end", p.rest)
+}
+
+// unescape writes what the escape stands for that s begins with, behind its backslash, and returns its length.
+func unescape(b *strings.Builder, s string) (size int, err error) {
+	if s == "" {
+		return 0, nil // the string does not end
+	}
+	switch c := s[0]; c {
+	case 'u', 'U':
+		size = 5
+		if c == 'U' {
+			size = 9
+		}
+		if len(s) < size {
+			return 0, fmt.Errorf("\\%s: too short", s)
+		}
+		r, err := strconv.ParseUint(s[1:size], 16, 32)
+		if err != nil || !utf8.ValidRune(rune(r)) || r > utf8.MaxRune {
+			return 0, fmt.Errorf("\\%s is no character", s[:size])
+		}
+		b.WriteRune(rune(r))
+		return size, nil
+	case '\n': // the line goes on
+	case 'a', 'b', 'f', 'n', 'r', 't', 'v':
+		b.WriteByte("\a\b\f\n\r\t\v"[strings.IndexByte("abfnrtv", c)])
+	default:
+		b.WriteByte(c)
+	}
+	return 1, nil
+}
+
+// typeNamed gives the type that "uint64" or "@t" stand for.
+func typeNamed(word string) (sig string, ok bool) {
+	if sig, ok := strings.CutPrefix(word, "@"); ok {
+		rest, valid := oneType(sig, 0)
+		return sig, valid && rest == ""
+	}
+	for _, t := range [...]struct{ name, sig string }{
+		{"boolean", "b"}, {"byte", "y"}, {"int16", "n"}, {"uint16", "q"}, {"int32", "i"}, {"uint32", "u"}, {"int64", "x"},
+		{"uint64", "t"}, {"double", "d"}, {"string", "s"},
+	} {
+		if t.name == word {
+			return t.sig, true
+		}
+	}
+	return "", false
+}
+
+// oneType takes one type off a signature.
+func oneType(sig string, depth int) (rest string, ok bool) {
+	if sig == "" || depth > maxDepth {
+		return "", false
+	}
+	switch c := sig[0]; {
+	case strings.IndexByte("bynqiuxtds", c) >= 0:
+		return sig[1:], true
+	case c == 'a':
+		return oneType(sig[1:], depth+1)
+	case c == '(':
+		rest = sig[1:]
+		for ok = true; ok && !strings.HasPrefix(rest, ")"); {
+			rest, ok = oneType(rest, depth+1)
+		}
+		if !ok || rest == sig[1:] {
+			return "", false
+		}
+		return rest[1:], true
+	}
+	return "", false
+}
+
+// members gives the types of a structure's members.
+func members(sig string) (types []string, ok bool) {
+	inner, isStructure := strings.CutPrefix(sig, "(")
+	if !isStructure {
+		return nil, false
+	}
+	for inner != ")" {
+		rest, ok := oneType(inner, 0)
+		if !ok {
+			return nil, false
+		}
+		types = append(types, inner[:len(inner)-len(rest)])
+		inner = rest
+	}
+	return types, true
+}

@@ -1,0 +1,236 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// BaseProperties are those of every container's unit; pid is its first process. unified tells that the host has cgroup2 only.
+func BaseProperties(u Unit, description string, pid int, unified bool) []Property {
+	list := []Property{
+		{Name: "Description", Value: Text(description)},
+		// Else the unit would wait for basic.target, and be stopped for shutdown.target before what the container needs.
+		{Name: "DefaultDependencies", Value: Flag(false)},
+		// One that failed is forgotten, too: nobody would reset it. Since systemd 236.
+		{Name: "CollectMode", Value: Text("inactive-or-failed"), Optional: true},
+	}
+	if !u.IsSlice() {
+		list = append(list,
+			Property{Name: "Slice", Value: Text(u.Slice)},
+			// What is below is the runtime's, and systemd leaves it alone (systemd.resource-control(5)).
+			Property{Name: "Delegate", Value: Flag(true)},
+			Property{Name: "PIDs", Value: Pids(pid)},
+		)
+	}
+	io := "IOAccounting"
+	if !unified {
+		io = "BlockIOAccounting"
+	}
+	for _, name := range [...]string{"CPUAccounting", "MemoryAccounting", "TasksAccounting", io} {
+		list = append(list, Property{Name: name, Value: Flag(true), Optional: true})
+	}
+	return list
+}
+
+// A Limit is what is written into a control file of the cgroup.
+type Limit struct{ File, Value string }
+
+// LimitProperties gives the properties that stand for limits, as far as there are any. They keep systemd from putting back its own
+// values, for instance at `systemctl daemon-reload`, and show people what holds. The files are written all the same, so each is
+// optional, and a value that is not understood here has none: the kernel says what is wrong with it.
+func LimitProperties(limits []Limit) []Property {
+	var list []Property
+	quota, period := "", ""
+	for _, l := range limits {
+		switch l.File {
+		case "cpu.max":
+			quota, period, _ = strings.Cut(l.Value, " ")
+			continue
+		case "cpu.cfs_quota_us":
+			quota = l.Value
+			continue
+		case "cpu.cfs_period_us":
+			period = l.Value
+			continue
+		}
+		if p, ok := limitProperty(l); ok {
+			list = put(list, p)
+		}
+	}
+	return append(list, quotaProperties(quota, period)...)
+}
+
+// limitProperty gives the property for one file.
+func limitProperty(l Limit) (p Property, ok bool) {
+	for _, known := range [...]struct {
+		file, name string
+		read       func(string) (Value, bool)
+	}{
+		{"memory.max", "MemoryMax", limitValue},
+		{"memory.high", "MemoryHigh", limitValue},
+		{"memory.low", "MemoryLow", limitValue},
+		{"memory.min", "MemoryMin", limitValue},
+		{"memory.swap.max", "MemorySwapMax", limitValue},
+		{"memory.limit_in_bytes", "MemoryLimit", limitValue},
+		{"pids.max", "TasksMax", tasksValue},
+		{"cpu.weight", "CPUWeight", limitValue},
+		{"cpu.idle", "CPUWeight", idleValue},
+		{"cpu.shares", "CPUShares", limitValue},
+		{"io.weight", "IOWeight", weightValue},
+		{"io.bfq.weight", "IOWeight", weightValue},
+		{"blkio.weight", "BlockIOWeight", weightValue},
+		{"blkio.bfq.weight", "BlockIOWeight", weightValue},
+		{"cpuset.cpus", "AllowedCPUs", setValue},
+		{"cpuset.mems", "AllowedMemoryNodes", setValue},
+	} {
+		if known.file != l.File {
+			continue
+		}
+		v, ok := known.read(strings.TrimSpace(l.Value))
+		return Property{Name: known.name, Value: v, Optional: true}, ok
+	}
+	return Property{}, false
+}
+
+// limitValue reads a number, or "max" or -1, which is infinity.
+func limitValue(s string) (Value, bool) {
+	if s == "max" || s == "-1" {
+		return Number(math.MaxUint64), true
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return Number(n), err == nil
+}
+
+// tasksValue: systemd takes no limit of 0. With 1 no process can be forked either, since there is one.
+func tasksValue(s string) (Value, bool) {
+	if s == "0" {
+		s = "1"
+	}
+	return limitValue(s)
+}
+
+// idleValue: a CPUWeight of 0 is what systemd calls idle, since systemd 252. One that is not idle has its weight.
+func idleValue(s string) (Value, bool) { return Number(0), s == "1" }
+
+// weightValue reads "100" or "default 100". The weights of single devices are not of this form, and have no property here.
+func weightValue(s string) (Value, bool) { return limitValue(strings.TrimPrefix(s, "default ")) }
+
+// maxSet is the greatest number of a processor or memory node that is believed: the kernel's own limits are 8192 and 1024.
+const maxSet = 1 << 16
+
+// setValue makes a list of processors, "0-3,7", a string of bytes with a bit for each, the first in the lowest bit of the first.
+func setValue(s string) (Value, bool) {
+	var set []byte
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if !isRange {
+			last = first
+		}
+		from, err1 := strconv.ParseUint(first, 10, 32)
+		to, err2 := strconv.ParseUint(last, 10, 32)
+		if err1 != nil || err2 != nil || from > to || to > maxSet {
+			return Value{}, false
+		}
+		for n := from; n <= to; n++ {
+			for uint64(len(set)) <= n/8 {
+				set = append(set, 0)
+			}
+			set[n/8] |= 1 << (n % 8)
+		}
+	}
+	return Bytes(set), true
+}
+
+// quotaProperties gives the properties for a share of processor time, in microseconds of it per second. systemd keeps whole hundredths
+// of a processor, and so the share is rounded up to one.
+func quotaProperties(quota, period string) []Property {
+	const second, hundredth = 1_000_000, 10_000
+	var list []Property
+	length, err := strconv.ParseUint(period, 10, 32)
+	if err != nil || length == 0 {
+		length = 100_000 // the kernel's
+	} else {
+		// Since systemd 242.
+		list = append(list, Property{Name: "CPUQuotaPeriodUSec", Value: Number(length), Optional: true})
+	}
+	share := uint64(math.MaxUint64)
+	if n, err := strconv.ParseUint(quota, 10, 48); err == nil && n > 0 {
+		share = n * second / length
+		share = (share + hundredth - 1) / hundredth * hundredth
+	} else if quota == "" {
+		return list
+	}
+	return append(list, Property{Name: "CPUQuotaPerSecUSec", Value: Number(share), Optional: true})
+}
+
+// annotationPrefix is before the name of a property in an annotation.
+const annotationPrefix = "org.systemd.property."
+
+// AnnotationProperties gives the properties that the annotations "org.systemd.property.NAME" ask for, sorted by name. Their values are in GVariant's
+// text form. NAME may end in Sec where systemd has USec: the value is then in seconds.
+func AnnotationProperties(annotations map[string]string) ([]Property, error) {
+	var list []Property
+	for key, text := range annotations {
+		name, ok := strings.CutPrefix(key, annotationPrefix)
+		if !ok {
+			continue
+		}
+		fail := func(err error) ([]Property, error) { return nil, fmt.Errorf("annotations[%q]: %w", key, err) }
+		if !propertyName(name) {
+			return fail(fmt.Errorf("%q is no name of a property", name))
+		}
+		v, err := ParseValue(text)
+		if err != nil {
+			return fail(err)
+		}
+		if stem, ok := strings.CutSuffix(name, "Sec"); ok && stem != "" && 'a' <= stem[len(stem)-1] && stem[len(stem)-1] <= 'z' {
+			name = stem + "USec"
+			if v, err = microseconds(v); err != nil {
+				return fail(err)
+			}
+		}
+		list = append(list, Property{Name: name, Value: v})
+	}
+	slices.SortFunc(list, func(a, b Property) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// propertyName reports whether s can be the name of a property: systemd would end the connection otherwise.
+func propertyName(s string) bool {
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return len(s) >= 3
+}
+
+// microseconds makes of a number of seconds one of microseconds.
+func microseconds(v Value) (Value, error) {
+	const second = 1_000_000
+	switch n := v.data.(type) {
+	case float64:
+		if n >= 0 && n < math.MaxUint64/second {
+			return Number(uint64(n * second)), nil
+		}
+	case uint64:
+		negative := strings.Contains("nix", v.Type) && int64(n) < 0
+		if !negative && n <= math.MaxUint64/second {
+			return Number(n * second), nil
+		}
+	}
+	return Value{}, errors.New("it is no number of seconds")
+}
+
+// Merge returns a list with others in place of those of their names.
+func Merge(list, others []Property) []Property {
+	list = slices.Clone(list)
+	for _, p := range others {
+		list = put(list, p)
+	}
+	return list
+}

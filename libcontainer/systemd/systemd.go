@@ -1,0 +1,145 @@
+// Package systemd has systemd keep a container's cgroup as one of its units, a scope mostly.
+//
+// A [Unit] is a name and its place in systemd's tree. A [Conn] is a connection to the manager that makes, changes and stops
+// units; every call on it ends within a limit. [Property] values are the unit's settings: the ones that every container's unit has
+// ([BaseProperties]), its limits ([LimitProperties]), and those that the configuration's annotations ask for ([AnnotationProperties]).
+//
+// It speaks D-Bus itself, since the few messages that are needed are quickly written, and the library for all of D-Bus makes
+// every call of a program that it is linked into 0.1 ms slower, also those that have nothing to do with systemd.
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// How long systemd may take before it counts as hung.
+const (
+	answerLimit = 10 * time.Second
+	jobLimit    = 30 * time.Second // as with runc
+)
+
+// limits are how long to wait.
+type limits struct {
+	answer time.Duration // for the connection to be accepted, and for the answer to a call
+	job    time.Duration // for the end of what a call has begun
+}
+
+// ErrExist says that the unit is there already.
+var ErrExist = errors.New("unit exists already")
+
+// ErrUnavailable says that no systemd is to be reached: it is not this host's init, or its sockets are not there.
+var ErrUnavailable = errors.New("systemd is not available")
+
+// The names of the errors and objects that are spoken of.
+const (
+	managerName      = "org.freedesktop.systemd1"
+	managerPath      = "/org/freedesktop/systemd1"
+	managerInterface = managerName + ".Manager"
+	noSuchUnit       = managerName + ".NoSuchUnit"
+	unitExists       = managerName + ".UnitExists"
+	readOnlyProperty = "org.freedesktop.DBus.Error.PropertyReadOnly"
+	invalidArguments = "org.freedesktop.DBus.Error.InvalidArgs"
+	notSupported     = "org.freedesktop.DBus.Error.NotSupported"
+)
+
+// Start makes a unit and returns when it is active. A scope takes over the process of its PIDs property (see [BaseProperties]), which may be in
+// the unit's cgroup already. Optional properties that this systemd refuses are left out.
+//
+// errors.Is(err, ErrExist): a unit of this name is loaded.
+func (c *Conn) Start(u Unit, properties []Property) error {
+	properties = slices.Clone(properties)
+	for {
+		body := encoder{}
+		body.text(u.Name)
+		body.text("replace") // in place of jobs that wait for the same unit
+		body.properties(properties)
+		body.array(8, func() {}) // no auxiliary units
+		err := c.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body.data)
+		if rest, dropped := withoutRefused(properties, err); dropped {
+			properties = rest
+			continue
+		}
+		if e := (*Error)(nil); errors.As(err, &e) && e.Name == unitExists {
+			err = fmt.Errorf("%w (%s)", ErrExist, e.Message)
+		}
+		return wrap("start", u.Name, err)
+	}
+}
+
+// Stop stops a unit, which ends the processes that it still has, and returns when it is gone. That there is none is no error.
+func (c *Conn) Stop(name string) error {
+	body := encoder{}
+	body.text(name)
+	body.text("replace")
+	err := c.job("StopUnit", "ss", body.data)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Name == noSuchUnit {
+		return nil
+	}
+	return wrap("stop", name, err)
+}
+
+// Set changes properties of a unit until it stops. Optional ones that this systemd refuses are left out. That there is no such unit is an
+// error.
+func (c *Conn) Set(name string, properties []Property) error {
+	properties = slices.Clone(properties)
+	for len(properties) > 0 {
+		body := encoder{}
+		body.text(name)
+		body.flag(true) // only for as long as the unit runs
+		body.properties(properties)
+		_, err := c.call(managerInterface, "SetUnitProperties", "sba(sv)", body.data)
+		if rest, dropped := withoutRefused(properties, err); dropped {
+			properties = rest
+			continue
+		}
+		return wrap("set properties of", name, err)
+	}
+	return nil
+}
+
+// ControlGroup returns the cgroup, from the root of its hierarchy, below which the manager has its units: "" for the whole host's.
+func (c *Conn) ControlGroup() (string, error) {
+	body := encoder{}
+	body.text(managerInterface)
+	body.text("ControlGroup")
+	reply, err := c.call("org.freedesktop.DBus.Properties", "Get", "ss", body.data)
+	if err != nil {
+		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", err)
+	}
+	d := decoder{data: reply.body}
+	if sig := d.signature(); d.err == nil && sig != "s" {
+		return "", fmt.Errorf("systemd: read ControlGroup of the manager: it is of type %q", sig)
+	}
+	path := d.text()
+	if d.err != nil {
+		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", d.err)
+	}
+	return strings.TrimSuffix(path, "/"), nil
+}
+
+// withoutRefused returns the properties without the optional one that an error names.
+func withoutRefused(properties []Property, err error) (rest []Property, dropped bool) {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Name != readOnlyProperty && e.Name != invalidArguments && e.Name != notSupported {
+		return properties, false
+	}
+	rest = slices.DeleteFunc(slices.Clone(properties), func(p Property) bool { return p.Optional && names(e.Message, p.Name) })
+	return rest, len(rest) < len(properties)
+}
+
+// names reports whether a message has name as a word: CPUWeight is not named by StartupCPUWeight.
+func names(message, name string) bool {
+	letter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' }
+	return slices.Contains(strings.FieldsFunc(message, func(r rune) bool { return !letter(r) }), name)
+}
+
+func wrap(operation, unit string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("systemd: %s %s: %w", operation, unit, err)
+}

@@ -1,0 +1,137 @@
+package systemd
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// A Bus is which systemd a unit is of.
+type Bus string
+
+const (
+	System Bus = "system" // the host's
+	User   Bus = "user"   // the calling user's own
+)
+
+// The slices that units go to when none is named.
+const (
+	systemSlice = "system.slice"
+	userSlice   = "user.slice"
+)
+
+const (
+	scopeSuffix = ".scope"
+	sliceSuffix = ".slice"
+)
+
+// Unit is a container's unit.
+type Unit struct {
+	Name  string // "docker-ab12.scope"
+	Slice string // the slice that it is in: "system.slice"; "" for a unit that is a slice itself
+}
+
+// ParsePath gives the unit that linux.cgroupsPath names, "SLICE:PREFIX:NAME". It is PREFIX-NAME.scope in SLICE, or, when NAME ends in .slice,
+// NAME. An empty SLICE is system.slice, or the user's user.slice. An empty path is the unit orlop-ID.scope in there.
+func ParsePath(cgroupsPath, id string, bus Bus) (Unit, error) {
+	slice, prefix, name := "", "orlop", id
+	if cgroupsPath != "" {
+		parts := strings.Split(cgroupsPath, ":")
+		if len(parts) != 3 {
+			return Unit{}, fmt.Errorf("%q: must be SLICE:PREFIX:NAME when systemd manages cgroups", cgroupsPath)
+		}
+		slice, prefix, name = parts[0], parts[1], parts[2]
+	}
+	if slice == "" {
+		slice = systemSlice
+		if bus == User {
+			slice = userSlice
+		}
+	}
+	u := Unit{Name: prefix + "-" + name + scopeSuffix, Slice: slice}
+	if strings.HasSuffix(name, sliceSuffix) {
+		u = Unit{Name: name}
+	}
+	if err := checkName(u.Name); err != nil {
+		return Unit{}, fmt.Errorf("unit %q: %w", u.Name, err)
+	}
+	if _, err := u.path(); err != nil {
+		return Unit{}, err
+	}
+	return u, nil
+}
+
+// IsSlice reports whether the unit is a slice: a folder for units, which systemd moves no process into.
+func (u Unit) IsSlice() bool { return u.Slice == "" }
+
+// Path gives the unit's cgroup below the manager's own: "/a.slice/a-b.slice/x.scope". The unit is one of ParsePath's.
+func (u Unit) Path() string {
+	p, err := u.path()
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func (u Unit) path() (string, error) {
+	if u.IsSlice() {
+		return slicePath(u.Name)
+	}
+	dir, err := slicePath(u.Slice)
+	return path.Join(dir, escape(u.Name)), err
+}
+
+// slicePath gives the cgroup of a slice: each dash in its name stands for a slice that it is in (systemd.slice(5)).
+func slicePath(slice string) (string, error) {
+	name, ok := strings.CutSuffix(slice, sliceSuffix)
+	if !ok {
+		return "", fmt.Errorf("slice %q: its name must end in .slice", slice)
+	}
+	if name == "-" {
+		return "/", nil
+	}
+	if err := checkName(slice); err != nil {
+		return "", fmt.Errorf("slice %q: %w", slice, err)
+	}
+	p, prefix := "/", ""
+	for part := range strings.SplitSeq(name, "-") {
+		if part == "" {
+			return "", fmt.Errorf("slice %q: a dash must stand between two names", slice)
+		}
+		prefix += part
+		p += escape(prefix+sliceSuffix) + "/"
+		prefix += "-"
+	}
+	return strings.TrimSuffix(p, "/"), nil
+}
+
+// maxName is the greatest length of a unit's name (UNIT_NAME_MAX - 1).
+const maxName = 255
+
+// checkName finds what systemd would refuse, and what would not be one folder's name.
+func checkName(name string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("longer than %d bytes", maxName)
+	}
+	for _, c := range []byte(name) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(`:-_.\@`, c) >= 0) {
+			return fmt.Errorf("%q cannot be in the name of a unit", c)
+		}
+	}
+	return nil
+}
+
+// escape gives the folder of a unit, whose name may be that of a file which the kernel has in each cgroup, or may have one day. systemd
+// puts an underscore before such names, and before those that have one (cg_escape).
+func escape(name string) string {
+	stem := name[:max(0, strings.LastIndexByte(name, '.'))]
+	switch stem {
+	case "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids",
+		"bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces":
+		return "_" + name
+	}
+	if strings.HasPrefix(name, "_") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "cgroup.") {
+		return "_" + name
+	}
+	return name
+}
