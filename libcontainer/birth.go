@@ -30,6 +30,7 @@ type birth struct {
 	streams Streams
 	here    uintptr    // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
 	owned   []*os.File // descriptors that were opened for the plan, closed when the process has them
+	extra   []nsenter.NamedFile
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
 	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
@@ -59,6 +60,7 @@ func conceive(plan *setup.Plan, s Streams) (*birth, error) {
 
 // prepare makes a process that is ready to be started. extra are the plan's descriptors that have no path; they stay the caller's.
 func (b *birth) prepare(extra ...nsenter.NamedFile) error {
+	b.extra = extra
 	files, err := b.descriptors(extra)
 	if err != nil {
 		return err
@@ -162,8 +164,13 @@ func (b *birth) lateCgroups(cgroup *cgroups.Manager, how setup.Options, named []
 }
 
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process
-// will make no other one.
+// will make no other one. It may be called again when it failed, as Spawn does in a full cgroup.
 func (b *birth) start(cgroup int) (err error) {
+	if b.proc != nil {
+		if err := b.again(); err != nil {
+			return err
+		}
+	}
 	if b.proc, err = b.launch.Start(cgroup); err != nil {
 		return err
 	}
@@ -182,6 +189,20 @@ func (b *birth) start(cgroup int) (err error) {
 	b.first = b.proc
 	b.proc = &nsenter.Process{Pid: child, Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
 	return nil
+}
+
+// again makes ready for another start after one whose process was there, but could not clone itself.
+func (b *birth) again() error {
+	p := b.proc
+	b.proc, b.early = nil, nil // it said nothing: that it failed came first
+	if p.Pid != 0 {
+		if err := p.Kill(); err != nil {
+			return err
+		}
+	}
+	p.Close()
+	b.launch.Close()
+	return b.prepare(b.extra...)
 }
 
 // child waits for the number of the process that takes the place of the first one. What that says itself may come before.

@@ -16,10 +16,13 @@ func (s *settingList) pids(r *specs.LinuxPids) {
 	}
 }
 
+// roomTries is how often withRoom tries: others may be quicker each time, as in a container with a fork bomb.
+const roomTries = 20
+
 // withRoom calls fork with pids.max raised by spawnTasks, after fork failed since the container is at its limit. The kernel does
 // not refuse a process that is moved into a full cgroup, and other runtimes enter that way; so a process that is born there is
 // not to be refused either. The lock on the control file keeps a second exec from taking the raised value for the
-// limit. A runtime that is killed in here leaves the limit spawnTasks too high.
+// limit. A runtime that is killed in here leaves the limit too high.
 func (m *Manager) withRoom(fork func() error, refused error) error {
 	f, _ := m.place("pids")
 	if f == nil {
@@ -39,18 +42,21 @@ func (m *Manager) withRoom(fork func() error, refused error) error {
 	if err != nil || limit+spawnTasks > pidsLimit {
 		return refused // "max": something else refused
 	}
-	// Earlier execs, and the forking thread, may have brought the cgroup above its limit already.
-	current, err := readFile(f.dir + "/pids.current")
-	if err != nil {
-		return refused
+	for range roomTries {
+		// Earlier execs, and the forking thread, may have brought the cgroup above its limit already.
+		room := limit
+		if now, ok := readNumber(f.dir + "/pids.current"); ok {
+			room = max(limit, now)
+		}
+		if writeAll(fd, itoa(min(room+spawnTasks, pidsLimit))) != nil {
+			err = refused
+			break
+		}
+		// Others whose threads come in just now, or a process of the container's that forks, may take the room.
+		if err = fork(); !errors.Is(err, unix.EAGAIN) {
+			break
+		}
 	}
-	if now, err := strconv.ParseInt(strings.TrimSpace(current), 10, 64); err == nil {
-		limit = max(limit, now)
-	}
-	if err := writeAll(fd, itoa(limit+spawnTasks)); err != nil {
-		return refused
-	}
-	err = fork()
 	if restore := writeAll(fd, value); restore != nil {
 		err = errors.Join(err, &ResourceError{Field: "linux.resources.pids.limit", Controller: "pids",
 			File: f.dir + "/pids.max", Value: value, Err: restore})

@@ -27,7 +27,7 @@ import (
 //
 // fork runs on that thread. unifiedFD is for CLONE_INTO_CGROUP (syscall.SysProcAttr.CgroupFD), or -1 where there is no cgroup2;
 // Spawn closes it. fork should be short, since until it returns the thread counts in the container's cgroup. If
-// it fails with EAGAIN since the container has as many processes as pids.limit lets it, it is called once more with some room made.
+// it fails with EAGAIN since the container has as many processes as pids.limit lets it, it is called again with some room made.
 // The room lasts until it returns: if the process that it starts clones itself once more (to enter a PID namespace), fork
 // returns after that at best.
 //
