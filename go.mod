@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/containerd/console v1.0.5
+	github.com/containerd/go-runc v1.2.1
 	github.com/godbus/dbus/v5 v5.2.4
 	github.com/moby/sys/user v0.5.0
 	github.com/opencontainers/runtime-spec v1.3.0

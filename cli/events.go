@@ -30,7 +30,7 @@ func (p *program) events(c *cli.Context) error {
 	}
 	interval := c.Duration("interval")
 	if interval <= 0 {
-		return usagef("events: --interval %v: must be more than 0", interval)
+		return usagef("events: --interval %v: must be greater than 0", interval)
 	}
 	container, err := p.container(c)
 	if err != nil {

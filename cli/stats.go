@@ -38,7 +38,7 @@ func (p *program) stats(c *cli.Context) error {
 		return usagef("stats: --format %q: must be table or json", format)
 	}
 	if interval <= 0 {
-		return usagef("stats: --interval %v: must be more than 0", interval)
+		return usagef("stats: --interval %v: must be greater than 0", interval)
 	}
 	m := &meter{program: p, last: map[string]sample{}}
 	for _, id := range c.Args().Slice() {
@@ -116,7 +116,7 @@ func (m *meter) measure(strict bool) ([]statsRow, error) {
 			m.program.log.warn(err.Error())
 			continue
 		}
-		row, now := newRow(container.ID(), s), sample{time.Now(), s.CPU.Usage.Total}
+		row, now := newRow(container.ID(), s), sample{s.Time, s.CPU.Usage.Total}
 		row.CPUPercent = share(m.last[row.ID], now)
 		last[row.ID] = now
 		rows = append(rows, row)

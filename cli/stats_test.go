@@ -32,11 +32,11 @@ func TestStatsTable(t *testing.T) {
 	v2 := exampleStats()
 	v2.Memory.Usage.Limit = math.MaxUint64
 	rows := []statsRow{full, bare, newRow("v1", unlimited), newRow("v2", v2)}
-	want := `ID      CPU       MEMORY / LIMIT      MEM      PIDS / LIMIT   NETWORK RX / TX   DISK READ / WRITTEN
-web-1   150.00%   16.0MiB / 64.0MiB   25.00%   3 / 100        3.00KiB / 10B     2.00GiB / 7B
-a       -         - / max             -        0 / max        - / -             0B / 0B
-v1      -         16.0MiB / max       -        3 / max        3.00KiB / 10B     2.00GiB / 7B
-v2      -         16.0MiB / max       -        3 / 100        3.00KiB / 10B     2.00GiB / 7B
+	want := `ID     CPU      MEMORY / LIMIT     PIDS / MAX  NETWORK RX / TX    DISK READ / WRITTEN
+web-1  150.00%  16.0MiB / 64.0MiB  3 / 100     3.00KiB / 10B      2.00GiB / 7B
+a      -        - / max            0 / max     - / -              0B / 0B
+v1     -        16.0MiB / max      3 / max     3.00KiB / 10B      2.00GiB / 7B
+v2     -        16.0MiB / max      3 / 100     3.00KiB / 10B      2.00GiB / 7B
 `
 	if got := statsTable(rows); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -67,14 +67,14 @@ func sumOf(entries []cgroups.BlockIOEntry, op string) uint64 {
 	return sum
 }
 
-// statsTable lays the rows out.
+// statsTable lays the rows out. The heading is wide enough for most of what stands below it, so that columns don't move to and fro.
 func statsTable(rows []statsRow) string {
 	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 1, 3, ' ', 0)
-	fmt.Fprint(t, "ID\tCPU\tMEMORY / LIMIT\tMEM\tPIDS / LIMIT\tNETWORK RX / TX\tDISK READ / WRITTEN\n")
+	t := tabwriter.NewWriter(&b, 0, 1, 2, ' ', 0)
+	fmt.Fprint(t, "ID\tCPU    \tMEMORY / LIMIT   \tPIDS / MAX\tNETWORK RX / TX  \tDISK READ / WRITTEN\n")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s / %s\t%s\t%d / %s\t%s / %s\t%s / %s\n", r.ID, percent(r.CPUPercent),
-			byteSize(r.MemoryUsage, "-"), byteSize(r.MemoryLimit, "max"), percent(r.MemoryPercent), r.Pids, count(r.PidsLimit, "max"),
+		fmt.Fprintf(t, "%s\t%s\t%s / %s\t%d / %s\t%s / %s\t%s / %s\n", r.ID, percent(r.CPUPercent),
+			byteSize(r.MemoryUsage, "-"), byteSize(r.MemoryLimit, "max"), r.Pids, count(r.PidsLimit, "max"),
 			byteSize(r.NetReceived, "-"), byteSize(r.NetSent, "-"), byteSize(&r.BlockRead, ""), byteSize(&r.BlockWritten, ""))
 	}
 	t.Flush() // into memory: it cannot fail

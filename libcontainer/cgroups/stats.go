@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,9 @@ type Stats struct {
 	Pids    PidsStats               `json:"pids"`
 	BlockIO BlockIOStats            `json:"blkio"`
 	HugeTLB map[string]HugeTLBStats `json:"hugetlb"` // by page size: "2MB"
+
+	// Time is when CPU.Usage was read, for whoever works out a share of the processors' time.
+	Time time.Time `json:"-"`
 }
 
 // Stats reads the cgroup's counters, on v1, cgroup2 and both beside each other: a controller is read where it is. A cgroup that
@@ -51,6 +55,9 @@ func (m *Manager) Stats() (*Stats, error) {
 		c := counters{dir: f.dir}
 		if read(&c, s); c.err != nil {
 			return nil, c.err
+		}
+		if s.Time.IsZero() { // cpuacct is the first
+			s.Time = time.Now()
 		}
 	}
 	if m.unified.dir != "" {

@@ -198,3 +198,9 @@ func (b *Box) Aside(cmd *exec.Cmd) {
 		b.T.Fatalf("%q: %v", cmd.Args, err)
 	}
 }
+
+// StartOther and WaitOther are for commands that a library makes and would otherwise start and wait for itself: the reaper must know of them.
+func StartOther(cmd *exec.Cmd) error { return shared.reaper.start(cmd) }
+
+// WaitOther waits for a command that StartOther started.
+func WaitOther(cmd *exec.Cmd) error { return shared.reaper.wait(cmd) }
