@@ -305,7 +305,7 @@ func otherResources() []resource {
 			v1:      []shown{{"net_prio.ifpriomap", "lo 5", "lo 7"}},
 			refused: onlyV1,
 		},
-		{ // with a device, which hardly a machine has; without one: TestRdmaWithoutDevice
+		{ // with a device, which hardly a machine has; without one: TestUpdateRefused
 			fields: "rdma{}.hcaHandles rdma{}.hcaObjects", controller: "rdma",
 			one: `{"rdma":{"$RDMA":{"hcaHandles":3,"hcaObjects":10}}}`, two: `{"rdma":{"$RDMA":{"hcaHandles":4,"hcaObjects":20}}}`,
 			v1: []shown{{"rdma.max", "$RDMA hca_handle=3 hca_object=10", "$RDMA hca_handle=4 hca_object=20"}},

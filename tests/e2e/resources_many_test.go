@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// TestManyContainers: 200 at once, each of which has its cgroups, is listed, paused, resumed and deleted, and nothing is left.
+func TestManyContainers(t *testing.T) {
+	harness.OrlopOnly(t, "others take minutes")
+	many := 200
+	if testing.Short() {
+		many = 20
+	}
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	ids := makeBundles(t, b, many)
+	mounts := read(t, "/proc/self/mountinfo")
+
+	runAll(b, ids, "run", "--detach")
+	checkListed(b, "running", many)
+	if n := len(cgroupsOfMany(t, b)); n < many {
+		t.Errorf("%d cgroups, want one at least of each container", n)
+	}
+	runAll(b, ids, "pause")
+	checkListed(b, "paused", many)
+	runAll(b, ids, "resume")
+	checkListed(b, "running", many)
+	runAll(b, ids, "delete", "--force")
+	if out := b.OK("list", "--quiet"); out != "" {
+		t.Errorf("still listed: %s", out)
+	}
+	if left := cgroupsOfMany(t, b); len(left) != 0 {
+		t.Errorf("left behind: cgroups %q", left)
+	}
+	if after := read(t, "/proc/self/mountinfo"); after != mounts {
+		t.Errorf("mounts were\n%s\nand are\n%s", mounts, after)
+	}
+	b.CheckClean()
+}
+
+// makeBundles makes bundles that share the box's root file system, each in a folder named as its container.
+func makeBundles(t *testing.T, b *harness.Box, n int) (ids []string) {
+	t.Helper()
+	b.Spec.Root.Path = b.Rootfs
+	own := b.Spec.Linux.CgroupsPath
+	for i := range n {
+		id := b.ID + "-" + strconv.Itoa(i)
+		b.Spec.Linux.CgroupsPath = own + "-" + strconv.Itoa(i)
+		data, err := json.Marshal(b.Spec)
+		must(t, err)
+		dir := filepath.Join(b.Dir, id)
+		must(t, os.Mkdir(dir, 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, "config.json"), data, 0o644))
+		ids = append(ids, id)
+	}
+	b.Spec.Linux.CgroupsPath = own
+	return ids
+}
+
+// runAll runs a command for each container, for some of them at a time.
+func runAll(b *harness.Box, ids []string, args ...string) {
+	b.T.Helper()
+	for len(ids) > 0 {
+		some := ids[:min(8, len(ids))]
+		ids = ids[len(some):]
+		var started []*harness.Process
+		for _, id := range some {
+			c := append([]string{}, args...)
+			if args[0] == "run" {
+				c = append(c, "--bundle", filepath.Join(b.Dir, id))
+			}
+			started = append(started, b.Cmd(append(c, id)...).Start())
+		}
+		for _, p := range started {
+			p.Wait().OK(b)
+		}
+	}
+}
+
+func checkListed(b *harness.Box, status string, want int) {
+	b.T.Helper()
+	if n := strings.Count(b.OK("list", "--format", "json"), `"status":"`+status+`"`); n != want {
+		b.T.Errorf("%d containers are listed as %s, want %d", n, status, want)
+	}
+}
+
+// cgroupsOfMany finds the cgroups of containers named after the box, in all hierarchies.
+func cgroupsOfMany(t *testing.T, b *harness.Box) (found []string) {
+	t.Helper()
+	for controllers := range cgroupFolders(t, os.Getpid()) {
+		list, err := filepath.Glob(filepath.Join(harness.CgroupMount(controllers), b.Spec.Linux.CgroupsPath+"-*"))
+		must(t, err)
+		found = append(found, list...)
+	}
+	return found
+}
