@@ -12,7 +12,7 @@ import (
 )
 
 // A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
-// [Load] for one from a state record. Its methods may not be called at the same time, but where they say so.
+// [Load] for one from a state record; the zero one is no cgroup: see None. Its methods may not be called at the same time, but where they say so.
 type Manager struct {
 	folders []folder // v1, one per hierarchy; see order
 	unified folder   // dir is "" where there is no cgroup2
@@ -115,6 +115,10 @@ func Load(layout Layout, paths map[string]string) *Manager {
 	m.order()
 	return m
 }
+
+// None reports whether there is no cgroup, for a container that stays in that of whoever makes it. All that can be done with the zero
+// Manager is to spawn.
+func (m *Manager) None() bool { return len(m.folders) == 0 && m.unified.dir == "" }
 
 // Exists reports whether the cgroup, or a part of it, is there.
 func (m *Manager) Exists() bool {

@@ -24,6 +24,7 @@ const Version = 1
 //	...
 //	annotation "key" "value"           one line for each
 //	cgroup "memory" "/sys/fs/cgroup/memory/c1"
+//	unit "system" "orlop-c1.scope"     none without systemd
 //	namespace "network" "/run/netns/n" 4026531840
 //	process {"args":[...]}             a section
 //	end                                without it the record is not whole
@@ -57,6 +58,9 @@ func (r *Record) format() []byte {
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.CgroupPaths)) {
 		w.text("cgroup", key, r.CgroupPaths[key])
+	}
+	if r.Unit != "" {
+		w.text("unit", r.UnitBus, r.Unit)
 	}
 	for _, n := range r.Namespaces {
 		w.line("namespace", strconv.Quote(string(n.Type))+" "+strconv.Quote(n.Path)+" "+strconv.FormatUint(n.Inode, 10))
@@ -164,6 +168,8 @@ func (r *Record) parseLine(line string) (err error) {
 		put(&r.Annotations, v.text(), v.text())
 	case "cgroup":
 		put(&r.CgroupPaths, v.text(), v.text())
+	case "unit":
+		r.UnitBus, r.Unit = v.text(), v.text()
 	case "namespace":
 		n := Namespace{Type: specs.LinuxNamespaceType(v.text()), Path: v.text()}
 		n.Inode, err = strconv.ParseUint(v.word(), 10, 64)

@@ -32,6 +32,9 @@ type Record struct {
 	CgroupPaths map[string]string
 	// SharedCgroup says that the cgroup was there before the container, so that others may be in it.
 	SharedCgroup bool
+	// Unit is the name of the systemd unit that the container's cgroup is, "x.scope"; "" when it is none. UnitBus is whose
+	// systemd has it: "system", or "user" for that of Owner.
+	Unit, UnitBus string
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
 	Namespaces []Namespace
 

@@ -1,0 +1,42 @@
+package cgroups
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Own gives the cgroup to a user, who may then make cgroups in it and move processes among them, but not change its limits: the folder and the
+// files that the kernel lists for that in /sys/kernel/cgroup/delegate (cgroup-v2.rst, "Delegation"; config-linux.md, "Cgroup ownership"). It does
+// nothing on a host whose controllers are on v1, where a user who may make cgroups may do more.
+func (m *Manager) Own(uid int) error {
+	if !m.unifiedLeads {
+		return nil
+	}
+	list, err := readFile("/sys/kernel/cgroup/delegate")
+	if err != nil { // before kernel 4.15
+		list = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
+	}
+	if err := chown(m.unified.dir, uid); err != nil {
+		return err
+	}
+	for name := range strings.FieldsSeq(list) {
+		if strings.ContainsRune(name, '/') {
+			continue
+		}
+		// That of a controller which the cgroup lacks is not there.
+		if err := chown(m.unified.dir+"/"+name, uid); err != nil && err != unix.ENOENT {
+			return err
+		}
+	}
+	return nil
+}
+
+func chown(path string, uid int) error {
+	err := unix.Lchown(path, uid, -1)
+	if err != nil && err != unix.ENOENT {
+		return fmt.Errorf("give %s to user %d: %w", path, uid, err)
+	}
+	return err
+}
