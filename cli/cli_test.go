@@ -90,8 +90,6 @@ func TestFailures(t *testing.T) {
 		{"exec absent true", 255, "container does not exist"},
 		{"exec absent", 1, "exec: takes the id of a container and a command"},
 		{"exec --process p.json absent true", 1, "nothing else with --process"},
-		{"exec --apparmor x absent true", 1, "AppArmor profiles are not supported yet"},
-		{"exec --process-label x absent true", 1, "SELinux labels are not supported yet"},
 		{"exec --cgroup cpu:/x absent true", 255, "container does not exist"},
 		{"create --console-socket", 1, "flag needs an argument: -console-socket"},
 		{"create --preserve-fds x id", 1, "invalid value"},

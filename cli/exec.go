@@ -34,8 +34,8 @@ func (p *program) execCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-new-privs", Usage: "set the process's no_new_privs"},
 			&cli.StringFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
 			&cli.BoolFlag{Name: "ignore-paused", Usage: "join a paused container, too"},
-			&cli.StringFlag{Name: "apparmor", Usage: "refused: `PROFILE`s are not supported yet"},
-			&cli.StringFlag{Name: "process-label", Usage: "refused: a SELinux `LABEL` is not supported yet"},
+			&cli.StringFlag{Name: "apparmor", Usage: "the AppArmor `PROFILE` that confines it"},
+			&cli.StringFlag{Name: "process-label", Usage: "the SELinux `LABEL` that it has"},
 			subreaperFlag(),
 		),
 		Action: p.exec,
@@ -49,25 +49,11 @@ func (p *program) exec(c *cli.Context) error {
 	} else {
 		err = argsFor(c, 2, -1, "the id of a container and a command")
 	}
-	if err == nil {
-		err = refuseExec(c)
-	}
 	if err != nil {
 		return err
 	}
 	if err := p.execProcess(c); err != nil {
 		return execError{err}
-	}
-	return nil
-}
-
-// refuseExec refuses what would otherwise be ignored: the process would have more rights than were asked for.
-func refuseExec(c *cli.Context) error {
-	switch {
-	case c.String("apparmor") != "":
-		return unsupported("exec: --apparmor: AppArmor profiles are not supported yet")
-	case c.String("process-label") != "":
-		return unsupported("exec: --process-label: SELinux labels are not supported yet")
 	}
 	return nil
 }
@@ -148,6 +134,12 @@ func amendProcess(process *specs.Process, c *cli.Context) error {
 	}
 	if c.IsSet("no-new-privs") {
 		process.NoNewPrivileges = c.Bool("no-new-privs")
+	}
+	if profile := c.String("apparmor"); profile != "" {
+		process.ApparmorProfile = profile
+	}
+	if label := c.String("process-label"); label != "" {
+		process.SelinuxLabel = label
 	}
 	if user := c.String("user"); user != "" {
 		if err := setUser(&process.User, user); err != nil {

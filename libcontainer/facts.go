@@ -35,6 +35,9 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 		return f, err
 	}
 	f.Cgroup = cgroupFacts(layout, paths)
+	if l := b.Spec.Linux; l != nil && l.MountLabel != "" {
+		f.SELinux = selinuxEnabled()
+	}
 	if l := b.Spec.Linux; l != nil && strings.HasSuffix(l.RootfsPropagation, "shared") {
 		f.RootParent, _, err = mountOf(b.Rootfs)
 	}
@@ -50,9 +53,11 @@ func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, e
 		return f, err
 	}
 	if p != nil && !hasHome(p.Env) {
-		f.Home, err = home()
+		if f.Home, err = home(); err != nil {
+			return f, err
+		}
 	}
-	return f, err
+	return f, labelFacts(&f, p)
 }
 
 // lastCap returns the highest capability that the kernel knows. It refuses to tell of others (capabilities(7)), and asking for two is

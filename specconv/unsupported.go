@@ -16,7 +16,6 @@ func Unsupported(s *specs.Spec) Faults {
 	f.unless(len(l.NetDevices) == 0, "linux.netDevices", "network devices are")
 	f.unless(l.IntelRdt == nil, "linux.intelRdt", "Intel RDT is")
 	f.unless(l.MemoryPolicy == nil, "linux.memoryPolicy", "memory policies are")
-	f.unless(l.MountLabel == "", "linux.mountLabel", "SELinux labels are")
 	return f
 }
 
@@ -26,8 +25,6 @@ func unsupportedProcess(p *specs.Process) Faults {
 	if p == nil {
 		return f
 	}
-	f.unless(p.ApparmorProfile == "", "process.apparmorProfile", "AppArmor profiles are")
-	f.unless(p.SelinuxLabel == "", "process.selinuxLabel", "SELinux labels are")
 	f.unless(p.Scheduler == nil, "process.scheduler", "scheduling attributes are")
 	f.unless(p.IOPriority == nil, "process.ioPriority", "I/O priorities are")
 	f.unless(p.ExecCPUAffinity == nil, "process.execCPUAffinity", "CPU affinity is")

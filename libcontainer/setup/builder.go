@@ -57,6 +57,12 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	_, b.inUser = bundle.Namespace(specs.UserNamespace)
 	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
 	b.isolateSteps(process.OOMScoreAdj)
+	if err := b.labelSteps(process); err != nil {
+		return nil, err
+	}
+	if linux.MountLabel != "" && !f.SELinux {
+		b.warn("linux.mountLabel: SELinux is not enabled on this host: no label is set")
+	}
 	b.raiseSteps(process.Rlimits)
 	b.joinSteps(bundle)
 	b.identitySteps(spec, o)
@@ -90,6 +96,9 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b := newBuilder(o, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(p.OOMScoreAdj)
+	if err := b.labelSteps(p); err != nil {
+		return nil, err
+	}
 	if b.inUser {
 		if err := checkUser(f.Users, &p.User); err != nil {
 			return nil, err

@@ -25,6 +25,8 @@ type Facts struct {
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:
 	// /proc and /sys.
 	Pseudo []string
+	// AppArmor and SELinux tell which security modules are there to confine the process.
+	AppArmor, SELinux bool
 	UserFacts
 }
 

@@ -201,6 +201,7 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 				return err
 			}
 			n := mountNew{Mount: *m, Options: options, ReadOnlyLater: later, Keep: b.keep(later || b.refersTo(bundle, m))}
+			n.Data = append(n.Data[:len(n.Data):len(n.Data)], b.mountLabel(m)...)
 			if mode := b.tmpfsMode(i, m); mode != "" {
 				n.Data = append(n.Data[:len(n.Data):len(n.Data)], mode)
 			}

@@ -77,6 +77,7 @@ func inUser(t testing.TB, hostID uint32) []byte {
 	l.GIDMappings = l.UIDMappings
 	l.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: -3}, "boottime": {Secs: 1, Nanosecs: 2}}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/volume", Source: "/srv/volume", Options: []string{"rbind", "ridmap"}, Type: "bind"})
+	spec.Process.ApparmorProfile, spec.Process.SelinuxLabel, l.MountLabel = "web", "system_u:system_r:container_t:s0", "system_u:object_r:container_file_t:s0"
 	score := -1
 	spec.Process.OOMScoreAdj = &score
 	return marshal(t, spec)
@@ -105,9 +106,9 @@ func TestPlans(t *testing.T) {
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2},
 			Facts{LastCap: 30, Grantable: 1<<29 - 1, Home: "/home/web", RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
 		{"user", inUser(t, 100000), Options{StartSocket: true},
-			Facts{Cgroup: v1Facts().Cgroup, UserFacts: UserFacts{HardLimits: make([]uint64, 16), Foreign: unix.CLONE_NEWIPC}}},
+			Facts{AppArmor: true, SELinux: true, Cgroup: v1Facts().Cgroup, UserFacts: UserFacts{HardLimits: make([]uint64, 16), Foreign: unix.CLONE_NEWIPC}}},
 		{"ordinary-user", inUser(t, 1000), Options{},
-			Facts{Grantable: 1, UserFacts: UserFacts{Unprivileged: true, SetgroupsDenied: true, LeastOOMScore: new(int), Foreign: unix.CLONE_NEWNET}}},
+			Facts{AppArmor: true, Grantable: 1, UserFacts: UserFacts{Unprivileged: true, SetgroupsDenied: true, LeastOOMScore: new(int), Foreign: unix.CLONE_NEWNET}}},
 		{"no-mount-namespace", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"},"process":{"args":["/bin/sh"],"cwd":"/"},"linux":{}}`), Options{}, Facts{Streams: [3]bool{false, true, true}}},
 		{"no-process", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"}}`), Options{StartSocket: true}, Facts{}},
 	}

@@ -1,0 +1,67 @@
+package setup
+
+import (
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// setLabel has a security module confine the program that the process executes, or label what it makes. It is written to the host's
+// procfs before anything is joined: in a container something else may stand in its place, and pretend to have taken the label
+// (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881). It stays with the process, and with its child, until the exec.
+type setLabel struct {
+	Module string // for people
+	File   string // below /proc/self/attr
+	Value  string
+}
+
+func (setLabel) Verb() string        { return "set label" }
+func (setLabel) Needs() []Descriptor { return nil }
+func (setLabel) phase() phase        { return phaseIsolate }
+
+func (s setLabel) String() string {
+	return "set " + s.Module + " label " + strconv.Quote(s.Value) + " (" + s.File + ")"
+}
+
+func (s setLabel) lower(l *lowering) {
+	file, fd := "/proc/self/attr/"+s.File, l.fd()
+	l.host(unix.SYS_OPENAT, file, nsenter.Int(unix.AT_FDCWD), l.str(file), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0)).Result(fd)
+	l.call(unix.SYS_WRITE, fd, l.str(s.Value), nsenter.Int(len(s.Value)))
+	// A process of a container that is joined shall not find it.
+	l.call(unix.SYS_CLOSE, fd)
+}
+
+// labelSteps appends the labels of the process.
+func (b *builder) labelSteps(p *specs.Process) error {
+	if profile := p.ApparmorProfile; profile != "" {
+		if !b.facts.AppArmor {
+			return specconv.Fault{Path: "process.apparmorProfile", Problem: "AppArmor is not enabled on this host"}
+		}
+		b.add("process.apparmorProfile", setLabel{"AppArmor", "apparmor/exec", "exec " + profile})
+	}
+	if label := p.SelinuxLabel; label != "" {
+		if !b.facts.SELinux {
+			b.warn("process.selinuxLabel: SELinux is not enabled on this host: no label is set")
+			return nil
+		}
+		b.add("process.selinuxLabel", setLabel{"SELinux", "exec", label})
+		b.add("process.selinuxLabel", setLabel{"SELinux", "keycreate", label})
+	}
+	return nil
+}
+
+// mountLabel returns what gives a new file system linux.mountLabel, or nothing: the kernel has labels of its own for procfs and sysfs.
+func (b *builder) mountLabel(m *specconv.Mount) []string {
+	label := ""
+	if l := b.bundle.Spec.Linux; l != nil {
+		label = l.MountLabel
+	}
+	if label == "" || !b.facts.SELinux || m.Bind || m.Remount || m.Type == "proc" || m.Type == "sysfs" {
+		return nil
+	}
+	return []string{"context=" + label}
+}
