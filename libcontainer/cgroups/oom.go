@@ -233,16 +233,14 @@ func (s *oomV2) wakes() (int, uint32) { return s.events, unix.EPOLLPRI }
 
 // take reads the file, which arms the next wake-up, so that no change falls between the two.
 func (s *oomV2) take() (bool, error) {
-	if _, err := unix.Seek(s.events, 0, 0); err != nil {
-		return false, fmt.Errorf("read memory.events: %w", err)
+	var buf [1024]byte // a read from the beginning gives all of it, some 100 bytes
+	n, err := unix.Pread(s.events, buf[:], 0)
+	if err == unix.ENODEV {
+		return false, nil
 	}
 	kills := s.kills
-	text, err := readAll(s.events, 512)
-	switch err {
-	case unix.ENODEV:
-		return false, nil
-	case nil:
-		err = parseFlat(text, func(key string, n uint64) {
+	if err == nil {
+		err = parseFlat(string(buf[:n]), func(key string, n uint64) {
 			if key == "oom_kill" { // since kernel 4.13
 				kills = n
 			}

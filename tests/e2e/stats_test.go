@@ -211,13 +211,13 @@ func TestStatsOnTerminal(t *testing.T) {
 // TestStatsOfMany: one process measures many containers, and opens no more for more of them.
 func TestStatsOfMany(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
-	const many = 20
+	const many = 8
 	boxes := inOneRoot(t, many)
 	for _, b := range boxes {
 		b.Create()
 	}
 	c := boxes[0].Cmd("stats", "--no-stream", "--format", "json", "--interval", "10ms")
-	c.Wrap = []string{"sh", "-c", `ulimit -n 40; exec "$@"`, "sh"}
+	c.Wrap = []string{"sh", "-c", `ulimit -n 20; exec "$@"`, "sh"}
 	r := c.Run()
 	if list := rows(t, r.OK(boxes[0])); len(list) != many {
 		t.Errorf("%d rows, want %d", len(list), many)
