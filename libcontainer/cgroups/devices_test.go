@@ -1,8 +1,10 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -338,4 +340,31 @@ func TestDeviceProgramInKernel(t *testing.T) {
 	check(">/dev/kmsg", true)
 	attach("allow c 1:* rw; deny c 1:11 rwm")
 	check("</dev/kmsg", false)
+}
+
+// TestInUserNamespace: who may not attach device programs, and need not.
+func TestInUserNamespace(t *testing.T) {
+	needRoot(t)
+	if os.Getenv("ORLOP_TEST_USERNS") != "" {
+		fmt.Println("in a user namespace:", inUserNamespace())
+		return
+	}
+	if text, err := os.ReadFile("/proc/self/uid_map"); err == nil && inUserNamespace() != (strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295") {
+		t.Errorf("inUserNamespace() = %v with the uid_map %q", inUserNamespace(), text)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run", "^TestInUserNamespace$", "-test.v")
+	cmd.Env = append(os.Environ(), "ORLOP_TEST_USERNS=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{Size: 65536}}, GidMappings: []syscall.SysProcIDMap{{Size: 65536}}}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EPERM) {
+		t.Skipf("no user namespace can be made: %v", err)
+	}
+	if err != nil || !strings.Contains(string(out), "in a user namespace: true") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

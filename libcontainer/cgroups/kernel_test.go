@@ -80,6 +80,7 @@ var kernelCases = []kernelCase{
 
 // TestKernelTakesResources sets each resource at create and by Update, and reads it back.
 func TestKernelTakesResources(t *testing.T) {
+	lockControllers(t)
 	for i := range kernelCases {
 		tt := &kernelCases[i]
 		t.Run(strings.ReplaceAll(tt.name, " ", "-"), func(t *testing.T) {
@@ -186,6 +187,7 @@ func (tt *kernelCase) check(t *testing.T, m *Manager, want []string) {
 
 // TestKernelRefusals: what the kernel refuses is named and explained.
 func TestKernelRefusals(t *testing.T) {
+	lockControllers(t)
 	for _, tt := range []struct {
 		name, controller, resources string
 		v                           version
@@ -249,6 +251,7 @@ type updateStep struct {
 }
 
 func TestKernelUpdates(t *testing.T) {
+	lockControllers(t)
 	for name, tt := range map[string]struct {
 		controller string
 		steps      []updateStep
@@ -366,6 +369,7 @@ func TestPidsLockedByUpdate(t *testing.T) {
 // TestNoControllersFromOccupied: a cgroup that has processes gives no controllers to a container's below it. It must not be made the root of
 // threads by the attempt either, which the kernel would let happen with some controllers.
 func TestNoControllersFromOccupied(t *testing.T) {
+	lockControllers(t)
 	needRoot(t)
 	layout := hostLayout(t)
 	if layout.Unified == "" {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // mountHierarchies mounts v1 hierarchies with the named options below the folder $1, runs the program, and gives the controllers back: one whose
@@ -26,7 +28,7 @@ status=$?
 for options; do
 	case $options in
 	none,*) sleep 0.2;; # not in /proc/cgroups
-	*) until grep -q "^$options	[0-9]*	1	" /proc/cgroups; do sleep 0.01; done;;
+	*) for try in $(seq 500); do grep -q "^$options	[0-9]*	1	" /proc/cgroups && break; sleep 0.01; done;;
 	esac
 	umount "$dir/$options"
 done
@@ -36,6 +38,7 @@ exit $status
 // TestPrivateHierarchies runs tests of this package once more with v1 hierarchies that the host does not have, mounted for them alone.
 func TestPrivateHierarchies(t *testing.T) {
 	needRoot(t)
+	lockControllers(t)
 	const named = "none,name=orlop-test"
 	for _, tt := range []struct {
 		controllers []string
@@ -93,5 +96,25 @@ func TestPrivateHierarchies(t *testing.T) {
 				return true
 			})
 		})
+	}
+}
+
+// lockControllers keeps others from moving a controller between cgroup2 and v1, or having it in use, until the test ends. Tests of other
+// packages that run meanwhile take the same lock (tests/harness, LockControllers).
+func lockControllers(t *testing.T) {
+	t.Helper()
+	if os.Getenv("ORLOP_TEST_BINARY") != "" {
+		return // TestPrivateHierarchies has started us, and holds it
+	}
+	fd, err := open("/sys/fs/cgroup", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return // then there is nothing to quarrel about
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(fd, unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

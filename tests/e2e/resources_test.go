@@ -14,6 +14,7 @@ import (
 // TestResources: every field of linux.resources, as config.json and update set it, is in the kernel's files.
 func TestResources(t *testing.T) {
 	harness.OrlopOnly(t, "others lack some")
+	harness.LockControllers(t)
 	find := func(r *resource) (hierarchy, string) { return hierarchyOf(t, r.controller) }
 	// The disk's scheduler may bring new files into all cgroups.
 	for _, disk := range []bool{false, true} {
@@ -25,6 +26,7 @@ func TestResources(t *testing.T) {
 // limits that are elsewhere are looked at beside theirs.
 func TestResourcesV1Only(t *testing.T) {
 	harness.OrlopOnly(t, "others lack some")
+	harness.LockControllers(t)
 	for _, controller := range []string{"net_cls", "net_prio", "hugetlb", "rdma"} {
 		t.Run(controller, func(t *testing.T) {
 			h := mountV1(t, controller)
