@@ -29,7 +29,8 @@ type program struct {
 	stdin, stdout, stderr *os.File
 	log                   logger
 	root                  string // state folder
-	status                int    // exit status of a call without error: that of the container's process
+	cgroups               libcontainer.CgroupManager
+	status                int // exit status of a call without error: that of the container's process
 }
 
 // Main runs the command line args, of which the first is the program's name, and returns the exit status. The streams are
@@ -157,7 +158,7 @@ func (p *program) noCommand(c *cli.Context) error {
 
 // runtime returns the library's view of the state folder.
 func (p *program) runtime() *libcontainer.Runtime {
-	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn}
+	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, CgroupManager: p.cgroups}
 }
 
 // container loads the container that the first argument names.

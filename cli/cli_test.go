@@ -103,7 +103,9 @@ func TestFailures(t *testing.T) {
 		{"--log-level loud state a", 1, "must be error, warning, info or debug"},
 		{"--log /nonexistent/log state a", 1, "/nonexistent/log: no such file or directory"},
 		{"--rootless maybe state a", 1, "must be true, false or auto"},
-		{"--systemd-cgroup state a", 1, "not supported yet"},
+		{"--cgroup-manager other state a", 1, "must be cgroupfs, systemd or disabled"},
+		{"--systemd-cgroup --cgroup-manager cgroupfs state a", 1, "one of both can hold"},
+		{"--systemd-cgroup --cgroup-manager=systemd state a", 1, "container does not exist"},
 		{"--log", 1, "flag needs an argument: -log"},
 	}
 	for _, tc := range cases {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
 )
 
 // Where containers are known, by default.
@@ -17,9 +19,6 @@ const (
 	xdgRuntimeDir = "XDG_RUNTIME_DIR"
 )
 
-// systemdCgroups tells whether systemd can be asked for cgroups.
-const systemdCgroups = false
-
 func (p *program) globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "root", Usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
@@ -28,13 +27,14 @@ func (p *program) globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "log-level", Usage: "least `LEVEL` that is logged: error, warning, info or debug", Value: "warning"},
 		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
 		&cli.StringFlag{Name: "rootless", Usage: "whether the caller lacks root's rights, `WHEN`: true, false or auto", Value: "auto"},
-		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "refused: cgroups by systemd are not supported yet"},
+		&cli.StringFlag{Name: "cgroup-manager", Usage: "who keeps the cgroups of new containers, `WHO`: cgroupfs, systemd or disabled", Value: "cgroupfs"},
+		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is then SLICE:PREFIX:NAME"},
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 	}
 }
 
 // before takes the global flags. It runs before any command.
-func (p *program) before(c *cli.Context) error {
+func (p *program) before(c *cli.Context) (err error) {
 	if c.Bool("version") {
 		if err := p.printVersion(); err != nil {
 			return err
@@ -44,8 +44,8 @@ func (p *program) before(c *cli.Context) error {
 	if err := p.openLog(c); err != nil {
 		return err
 	}
-	if c.Bool("systemd-cgroup") && !systemdCgroups {
-		return unsupported("--systemd-cgroup: cgroups by systemd are not supported yet")
+	if p.cgroups, err = cgroupManager(c); err != nil {
+		return err
 	}
 	rootless, err := parseRootless(c.String("rootless"))
 	if err != nil {
@@ -59,6 +59,23 @@ func (p *program) before(c *cli.Context) error {
 	}
 	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, c.Args().Slice(), p.root))
 	return nil
+}
+
+// cgroupManager takes the flags that say who keeps cgroups.
+func cgroupManager(c *cli.Context) (libcontainer.CgroupManager, error) {
+	m := libcontainer.CgroupManager(c.String("cgroup-manager"))
+	switch m {
+	case libcontainer.CgroupfsManager, libcontainer.SystemdManager, libcontainer.DisabledManager:
+	default:
+		return "", usagef("--cgroup-manager %q: must be cgroupfs, systemd or disabled", string(m))
+	}
+	if !c.Bool("systemd-cgroup") {
+		return m, nil
+	}
+	if c.IsSet("cgroup-manager") && m != libcontainer.SystemdManager {
+		return "", usagef("--systemd-cgroup with --cgroup-manager %s: one of both can hold", string(m))
+	}
+	return libcontainer.SystemdManager, nil
 }
 
 func (p *program) openLog(c *cli.Context) error {

@@ -35,9 +35,9 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 }
 
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
-func Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
-	c := &creation{runtime: &Runtime{}, id: id, bundle: b, options: o}
-	layout, err := c.place()
+func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
+	c := &creation{runtime: r, id: id, bundle: b, options: o}
+	layout, err := c.place(true)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,9 @@ type creation struct {
 
 	forker *forker
 	cgroup *cgroups.Manager
+	unit   *unit // that systemd keeps the cgroup as; nil without systemd
+	// settled is set when a cgroup that systemd keeps is complete, or has failed to be.
+	settled bool
 	// joinMemory says that the process joins the memory cgroup itself.
 	joinMemory bool
 	steps      *setup.Plan
@@ -73,6 +76,9 @@ func (c *creation) run() (*Container, error) {
 	if c.socket != nil {
 		c.socket.Close()
 	}
+	if c.unit != nil {
+		defer c.unit.end()
+	}
 	if err == nil {
 		return container, nil
 	}
@@ -85,7 +91,7 @@ func (c *creation) create() (*Container, error) {
 	}
 	c.forker = newForker(c.bundle, c.options.beforeStart)
 	defer c.forker.end()
-	layout, err := c.place()
+	layout, err := c.place(false)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +99,9 @@ func (c *creation) create() (*Container, error) {
 		return nil, err
 	}
 	if err := c.cgroup.SpawnOn(c.forker.run, c.birth.start); err != nil {
+		return nil, err
+	}
+	if err := c.beginUnit(); err != nil {
 		return nil, err
 	}
 	if err := c.register(); err != nil {
@@ -104,32 +113,15 @@ func (c *creation) create() (*Container, error) {
 	if err := c.birth.reapFirst(); err != nil {
 		return nil, err
 	}
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
 	return c.complete()
-}
-
-// place works out where the container's cgroup is to be.
-func (c *creation) place() (cgroups.Layout, error) {
-	layout, err := cgroups.ReadLayout()
-	if err != nil {
-		return layout, err
-	}
-	var cgroupsPath string
-	if c.bundle.Spec.Linux != nil {
-		cgroupsPath = c.bundle.Spec.Linux.CgroupsPath
-	}
-	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
-		return layout, err
-	}
-	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
-	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" {
-		c.joinMemory = c.cgroup.JoinMemoryLater()
-	}
-	return layout, nil
 }
 
 // plan works out what the process is to do.
 func (c *creation) plan(layout cgroups.Layout) error {
-	facts, err := hostFacts(c.bundle, layout, c.cgroup.Paths())
+	facts, err := hostFacts(c.bundle, layout, c.cgroupPaths(layout))
 	if err != nil {
 		return err
 	}
@@ -190,34 +182,13 @@ func (c *creation) reserve() (err error) {
 		// Before there can be processes of the container's in it: a delete after a killed create must not end those of others.
 		SharedCgroup: c.cgroup.Exists(),
 	}
+	if c.unit != nil {
+		c.rec.Unit, c.rec.UnitBus = c.unit.Name, string(c.unit.bus)
+	}
 	for _, n := range c.bundle.Namespaces {
 		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
 	}
 	return c.dir.Write(c.rec)
-}
-
-func (c *creation) makeCgroup() error {
-	var resources *specs.LinuxResources
-	if l := c.bundle.Spec.Linux; l != nil {
-		resources = l.Resources
-	}
-	if err := c.cgroup.Create(resources); err != nil {
-		return err
-	}
-	if !c.cgroup.Reused() {
-		return nil
-	}
-	if !c.rec.SharedCgroup { // another create has made it meanwhile
-		c.rec.SharedCgroup = true
-		if err := c.dir.Write(c.rec); err != nil {
-			return err
-		}
-	}
-	empty, err := c.cgroup.Empty()
-	if err == nil && !empty {
-		c.runtime.warn("linux.cgroupsPath: the cgroup is not empty: other processes share the container's limits")
-	}
-	return err
 }
 
 // makeBirth makes the process ready to be started.
@@ -305,6 +276,9 @@ func (c *creation) letGo() error {
 
 // createHooks runs the hooks that belong between the mounts and the change of the root.
 func (c *creation) createHooks() error {
+	if err := c.settle(); err != nil {
+		return err
+	}
 	c.lived = true
 	for _, kind := range []string{hooks.Prestart, hooks.CreateRuntime} {
 		if err := runHostHooks(kind, c.rec, specs.StateCreating); err != nil {
@@ -320,10 +294,11 @@ func (c *creation) warnings() {
 			c.runtime.warn(w)
 		}
 	}
-	if l := c.bundle.Spec.Linux; l != nil {
-		for _, w := range cgroups.Unapplied(l.Resources) {
-			c.runtime.warn(w)
-		}
+	if c.cgroup.None() {
+		return
+	}
+	for _, w := range cgroups.Unapplied(c.resources()) {
+		c.runtime.warn(w)
 	}
 }
 
@@ -336,7 +311,7 @@ func (c *creation) undo() error {
 	if c.dir == nil { // the id is taken by another, or was never asked for: then nothing else was made
 		return errors.Join(errs...)
 	}
-	errs = append(errs, removeCgroup(c.cgroup, c.cgroup.Reused()))
+	errs = append(errs, c.removeCgroup())
 	if c.lived {
 		poststop(c.runtime, c.rec)
 	}

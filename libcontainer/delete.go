@@ -5,9 +5,7 @@ import (
 	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 )
@@ -50,7 +48,7 @@ func (v *view) destroy(r *Runtime) error {
 		}
 		// Who is left where the end of the first process has ended all the container's own came later, and belongs to others.
 		others := v.rec.SharedCgroup || v.rec.Pid != 0 && v.ownPidNamespace()
-		if err := removeCgroup(v.cgroup(), others); err != nil {
+		if err := removeCgroup(v.cgroup(), others, v.stopUnit(r)); err != nil {
 			return err
 		}
 	}
@@ -61,17 +59,4 @@ func (v *view) destroy(r *Runtime) error {
 		poststop(r, v.rec)
 	}
 	return nil
-}
-
-// removeCgroup kills what is left in a container's cgroup and removes it. One that may have processes of others is left to them, and
-// removed when there are none.
-func removeCgroup(cgroup *cgroups.Manager, shared bool) error {
-	if !shared {
-		return errors.Join(cgroup.Kill(unix.SIGKILL), cgroup.Delete())
-	}
-	empty, err := cgroup.Empty()
-	if err != nil || !empty {
-		return err
-	}
-	return cgroup.Delete()
 }

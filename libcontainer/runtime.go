@@ -28,6 +28,8 @@ type Runtime struct {
 	// Warn gets what is not an error and yet should be known, one line each: a capability that cannot be
 	// granted, a limit that is not applied, a poststop hook that failed. nil drops it.
 	Warn func(message string)
+	// CgroupManager says who keeps the cgroups of containers that are created.
+	CgroupManager CgroupManager
 }
 
 func (r *Runtime) warn(message string) {

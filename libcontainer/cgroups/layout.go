@@ -48,6 +48,20 @@ type Layout struct {
 	UnifiedOwn  string      // absolute folder of the caller's own cgroup there
 }
 
+// OwnPaths gives the folders of the caller's own cgroups, as [Manager.Paths] gives those of a container's.
+func (l *Layout) OwnPaths() map[string]string {
+	paths := make(map[string]string, len(l.Hierarchies)+1)
+	for i := range l.Hierarchies {
+		for _, key := range l.Hierarchies[i].Keys() {
+			paths[key] = l.Hierarchies[i].Own
+		}
+	}
+	if l.Unified != "" {
+		paths[""] = l.UnifiedOwn
+	}
+	return paths
+}
+
 // ReadLayout reads the layout from /proc/self/mountinfo and /proc/self/cgroup.
 func ReadLayout() (Layout, error) {
 	mountinfo, err := os.ReadFile("/proc/self/mountinfo")

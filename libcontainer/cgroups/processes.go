@@ -27,6 +27,17 @@ func (m *Manager) Processes() ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
+// Holds reports whether a process is in the cgroup itself, going by the hierarchy that systemd tells units apart in: name=systemd of v1 where
+// there is one, otherwise cgroup2.
+func (m *Manager) Holds(pid int) (bool, error) {
+	f := m.v1("name=systemd")
+	if f == nil {
+		f = &m.unified
+	}
+	pids, err := readIDs(f.dir + "/cgroup.procs")
+	return slices.Contains(pids, pid), err
+}
+
 // Empty reports whether no process is in the cgroup or below.
 func (m *Manager) Empty() (bool, error) {
 	empty := true

@@ -1,0 +1,248 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/specconv"
+)
+
+// CgroupManager says who keeps the cgroups of new containers. What is done with a container later goes by what it was created with.
+type CgroupManager string
+
+const (
+	// CgroupfsManager: the runtime makes the cgroup at linux.cgroupsPath. The empty CgroupManager means the same.
+	CgroupfsManager CgroupManager = "cgroupfs"
+	// SystemdManager: the cgroup is a unit of systemd's, the scope that linux.cgroupsPath names by "SLICE:PREFIX:NAME". Annotations
+	// "org.systemd.property.NAME" set properties of it.
+	SystemdManager CgroupManager = "systemd"
+	// DisabledManager: there is no cgroup. The container stays in the caller's, and nothing of linux.resources is applied.
+	DisabledManager CgroupManager = "disabled"
+)
+
+// ErrNoCgroup says that a container has no cgroup, which is needed: it was created by DisabledManager.
+var ErrNoCgroup = errors.New("cgroup not exist: the container was created without one")
+
+// place works out where the container's cgroup is to be. With dry nobody is asked.
+func (c *creation) place(dry bool) (cgroups.Layout, error) {
+	layout, err := cgroups.ReadLayout()
+	if err != nil {
+		return layout, err
+	}
+	var cgroupsPath string
+	if c.bundle.Spec.Linux != nil {
+		cgroupsPath = c.bundle.Spec.Linux.CgroupsPath
+	}
+	switch c.runtime.CgroupManager {
+	case "", CgroupfsManager:
+	case SystemdManager:
+		if c.unit, err = newUnit(cgroupsPath, c.id, c.bundle.Spec.Annotations, dry); err != nil {
+			return layout, err
+		}
+		c.unit.unified = layout.Mode == cgroups.Unified
+		if cgroupsPath, err = c.unit.cgroup(dry); err != nil {
+			return layout, err
+		}
+	case DisabledManager:
+		c.cgroup = &cgroups.Manager{}
+		return layout, nil
+	default:
+		return layout, fmt.Errorf("cgroup manager %q: must be cgroupfs, systemd or disabled", c.runtime.CgroupManager)
+	}
+	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
+		return layout, err
+	}
+	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
+	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" {
+		c.joinMemory = c.cgroup.JoinMemoryLater()
+	}
+	return layout, nil
+}
+
+// cgroupPaths are the folders of the cgroups that the container's process is going to be in.
+func (c *creation) cgroupPaths(layout cgroups.Layout) map[string]string {
+	if c.cgroup.None() {
+		return layout.OwnPaths()
+	}
+	return c.cgroup.Paths()
+}
+
+func (c *creation) resources() *specs.LinuxResources {
+	if l := c.bundle.Spec.Linux; l != nil {
+		return l.Resources
+	}
+	return nil
+}
+
+// makeCgroup makes the cgroup. Where systemd keeps it, the limits come later, see settle.
+func (c *creation) makeCgroup() error {
+	if c.cgroup.None() {
+		c.warnOfResources()
+		return nil
+	}
+	var err error
+	if c.unit != nil {
+		if err := c.unit.connected(); err != nil {
+			return err
+		}
+		err = c.cgroup.Prepare(c.resources())
+	} else if err = c.cgroup.Create(c.resources()); err == nil {
+		c.delegate()
+	}
+	if err != nil || !c.cgroup.Reused() {
+		return err
+	}
+	if !c.rec.SharedCgroup { // another create has made it meanwhile
+		c.rec.SharedCgroup = true
+		if err := c.dir.Write(c.rec); err != nil {
+			return err
+		}
+	}
+	empty, err := c.cgroup.Empty()
+	switch {
+	case err != nil || empty:
+		return err
+	case c.unit != nil:
+		return c.unit.occupied()
+	}
+	c.runtime.warn("linux.cgroupsPath: the cgroup is not empty: other processes share the container's limits")
+	return nil
+}
+
+// beginUnit has systemd make the unit, while the process sets itself up.
+func (c *creation) beginUnit() error {
+	if c.unit == nil {
+		return nil
+	}
+	values, err := c.cgroup.Values(c.resources())
+	if err == nil {
+		c.unit.begin(c.birth.proc.Pid, "orlop container "+c.id, values)
+	}
+	return err
+}
+
+// settle completes a cgroup that systemd keeps, when the process is in it and before anything of the configuration runs.
+func (c *creation) settle() error {
+	if c.unit == nil || c.settled {
+		return nil
+	}
+	c.settled = true
+	if err := c.unit.started(); err != nil {
+		return err
+	}
+	there, err := c.cgroup.Holds(c.birth.proc.Pid)
+	if err == nil && !there {
+		err = fmt.Errorf("systemd has put the process of %s elsewhere than into %s", c.unit.Name, c.cgroup.Paths())
+	}
+	if err == nil {
+		err = c.cgroup.Limit(c.resources())
+	}
+	c.delegate()
+	return err
+}
+
+// delegate gives the cgroup to the container's user when that can do something with it: the container has a cgroup namespace of its own and its cgroup
+// file system can be written to (config-linux.md, "Cgroup ownership").
+func (c *creation) delegate() {
+	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" || !writableCgroups(c.bundle) {
+		return
+	}
+	uid := 0
+	if p := c.bundle.Spec.Process; p != nil {
+		uid = int(p.User.UID)
+	}
+	uid, ok := c.hostUser(uid)
+	if !ok || uid == unix.Geteuid() {
+		return
+	}
+	if err := c.cgroup.Own(uid); err != nil {
+		c.runtime.warn("linux.cgroupsPath: " + err.Error())
+	}
+}
+
+// writableCgroups reports whether the last mount on /sys/fs/cgroup is one of the cgroup file system, and not read-only.
+func writableCgroups(b *specconv.Bundle) bool {
+	writable := false
+	for i := range b.Mounts {
+		m := &b.Mounts[i]
+		if path.Clean(m.Destination) != "/sys/fs/cgroup" || m.Remount {
+			continue
+		}
+		readOnly := (m.AttrSet|m.RecAttrSet)&unix.MOUNT_ATTR_RDONLY != 0 || slices.Contains(m.SuperFlags, "ro")
+		writable = strings.HasPrefix(m.Type, "cgroup") && !readOnly
+	}
+	return writable
+}
+
+// hostUser gives the user on the host that one of the container is.
+func (c *creation) hostUser(uid int) (int, bool) {
+	n, ok := c.bundle.Namespace(specs.UserNamespace)
+	if !ok {
+		return uid, true
+	}
+	if n.Path != "" && len(c.bundle.Spec.Linux.UIDMappings) == 0 {
+		return 0, false
+	}
+	for _, m := range c.bundle.Spec.Linux.UIDMappings {
+		if offset := uint32(uid) - m.ContainerID; uint32(uid) >= m.ContainerID && offset < m.Size {
+			return int(m.HostID + offset), true
+		}
+	}
+	return 0, false
+}
+
+// warnOfResources says what is not applied since there is no cgroup.
+func (c *creation) warnOfResources() {
+	r := c.resources()
+	if r == nil {
+		return
+	}
+	var names []string
+	for _, s := range [...]struct {
+		name string
+		set  bool
+	}{
+		{"devices", len(r.Devices) > 0}, {"memory", r.Memory != nil}, {"cpu", r.CPU != nil}, {"pids", r.Pids != nil},
+		{"blockIO", r.BlockIO != nil}, {"hugepageLimits", len(r.HugepageLimits) > 0}, {"network", r.Network != nil},
+		{"rdma", len(r.Rdma) > 0}, {"unified", len(r.Unified) > 0},
+	} {
+		if s.set {
+			names = append(names, s.name)
+		}
+	}
+	if names != nil {
+		c.runtime.warn("linux.resources: " + strings.Join(names, ", ") + ": not applied, for the container has no cgroup (--cgroup-manager disabled)")
+	}
+}
+
+// removeCgroup undoes makeCgroup and what followed it.
+func (c *creation) removeCgroup() error {
+	shared := c.cgroup.Reused()
+	if c.unit == nil {
+		return removeCgroup(c.cgroup, shared, nil)
+	}
+	stop, foreign := c.unit.undo()
+	return removeCgroup(c.cgroup, shared || foreign, stop)
+}
+
+// removeCgroup kills what is left in a container's cgroup and removes it. One that may have processes of others is left to them, and
+// removed when there are none. stop is what stops the unit that it is, nil without one.
+func removeCgroup(cgroup *cgroups.Manager, shared bool, stop func() error) error {
+	var errs []error
+	if !shared {
+		errs = append(errs, cgroup.Kill(unix.SIGKILL))
+	} else if empty, err := cgroup.Empty(); err != nil || !empty {
+		return err
+	}
+	if stop != nil {
+		errs = append(errs, stop())
+	}
+	return errors.Join(append(errs, cgroup.Delete())...)
+}

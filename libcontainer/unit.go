@@ -1,0 +1,169 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/systemd"
+	"github.com/orlop/orlop/specconv"
+)
+
+// A unit is the unit of systemd's that a new container's cgroup becomes. systemd starts a scope only with a process, and moves that into the
+// scope's cgroup, for which it waits as anybody does who writes into cgroup.procs. Nobody waits for it here: the folder is made first and the process is
+// born in it, as ever, and while it sets itself up systemd makes the unit of both.
+//
+//	runtime                          process           systemd
+//	  |  connect, beside the planning
+//	  |  make the unit's folder
+//	  |  start ---------------------> born in it
+//	  |  StartTransientUnit --------------------------> enables controllers, writes limits,
+//	  |                               set-up            puts the process where it is
+//	  |  <-------------------------------------------- JobRemoved
+//	  |  limits, as files
+//	  |  <--------------------------- hooks, or ready
+type unit struct {
+	systemd.Unit
+	bus     systemd.Bus
+	extra   []systemd.Property // from annotations
+	unified bool               // the host has cgroup2 only
+
+	conn   *systemd.Conn // when dialed
+	dialed *outcome
+	start  *outcome // nil until it has begun
+}
+
+// An outcome is that of something which is done beside other work.
+type outcome struct {
+	done chan struct{}
+	err  error
+}
+
+// beside does something on another goroutine.
+func beside(do func() error) *outcome {
+	o := &outcome{done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		o.err = do()
+	}()
+	return o
+}
+
+func (o *outcome) wait() error {
+	<-o.done
+	return o.err
+}
+
+// unitBus is whose systemd keeps the units of the calling user.
+func unitBus() systemd.Bus {
+	if os.Geteuid() != 0 {
+		return systemd.User
+	}
+	return systemd.System
+}
+
+// newUnit works out the unit for a container, and with dry nothing else: otherwise it begins to connect to systemd.
+func newUnit(cgroupsPath, id string, annotations map[string]string, dry bool) (*unit, error) {
+	u := &unit{bus: unitBus()}
+	var err error
+	if u.Unit, err = systemd.ParsePath(cgroupsPath, id, u.bus); err != nil {
+		return nil, specconv.Fault{Path: "linux.cgroupsPath", Problem: err.Error()}
+	}
+	if u.extra, err = systemd.AnnotationProperties(annotations); err != nil {
+		return nil, err
+	}
+	if !dry {
+		u.dialed = beside(func() (err error) {
+			u.conn, err = systemd.Dial(u.bus)
+			return err
+		})
+	}
+	return u, nil
+}
+
+// connected waits for the connection.
+func (u *unit) connected() error { return u.dialed.wait() }
+
+// cgroup gives the unit's cgroup as linux.cgroupsPath has it. Where a user's systemd has its own is asked for, but with dry.
+func (u *unit) cgroup(dry bool) (string, error) {
+	if u.bus == systemd.System {
+		return u.Path(), nil
+	}
+	if dry {
+		uid := strconv.Itoa(os.Geteuid())
+		return "/user.slice/user-" + uid + ".slice/user@" + uid + ".service" + u.Path(), nil
+	}
+	if err := u.connected(); err != nil {
+		return "", err
+	}
+	top, err := u.conn.ControlGroup()
+	return top + u.Path(), err
+}
+
+// occupied is the error for a unit whose cgroup has processes already.
+func (u *unit) occupied() error {
+	return fmt.Errorf("systemd: start %s: %w (its cgroup has processes)", u.Name, systemd.ErrExist)
+}
+
+// begin has systemd make the unit, with a process that is in its cgroup.
+func (u *unit) begin(pid int, description string, values []cgroups.Value) {
+	limits := make([]systemd.Limit, len(values))
+	for i, v := range values {
+		limits[i] = systemd.Limit(v)
+	}
+	properties := append(systemd.BaseProperties(u.Unit, description, pid, u.unified), systemd.LimitProperties(limits)...)
+	properties = systemd.Merge(properties, u.extra)
+	u.start = beside(func() error { return u.conn.Start(u.Unit, properties) })
+}
+
+// started waits until the unit is there.
+func (u *unit) started() error { return u.start.wait() }
+
+// end lets go of the connection.
+func (u *unit) end() {
+	if u.dialed != nil && u.dialed.wait() == nil {
+		u.conn.Close()
+		u.dialed = nil
+	}
+}
+
+// undo gives what stops the unit, nil when it is not there. foreign: the unit that is there is another's.
+func (u *unit) undo() (stop func() error, foreign bool) {
+	if u.start == nil {
+		return nil, false
+	}
+	switch err := u.started(); {
+	case errors.Is(err, systemd.ErrExist):
+		return nil, true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// It would not answer now either. When it gets to it, the unit has no process, and is not made or ends by itself.
+		return nil, false
+	}
+	return func() error { return stopUnit(u.bus, u.Name) }, false
+}
+
+// stopUnit stops a unit over a connection of its own.
+func stopUnit(bus systemd.Bus, name string) error {
+	conn, err := systemd.Dial(bus)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Stop(name)
+}
+
+// stopUnit gives what stops the unit that the container's cgroup is, nil when it is none or may be another's.
+func (v *view) stopUnit(r *Runtime) func() error {
+	if v.rec.Unit == "" || v.rec.SharedCgroup {
+		return nil
+	}
+	return func() error {
+		// Without its processes a scope ends by itself, soon. That nobody can be told to see to it keeps no container from being deleted.
+		if err := stopUnit(systemd.Bus(v.rec.UnitBus), v.rec.Unit); err != nil {
+			r.warn(err.Error())
+		}
+		return nil
+	}
+}
