@@ -37,7 +37,7 @@ func explain(dir, file string, err error) error {
 		}
 	case unix.EOPNOTSUPP:
 		if strings.HasSuffix(file, "weight") || strings.HasSuffix(file, "weight_device") {
-			text = "the device's I/O scheduler has no weights: BFQ has"
+			text = "this device has no weights: BFQ is not its I/O scheduler, nor io.cost enabled for it"
 		}
 	}
 	if text == "" {
