@@ -67,14 +67,14 @@ func (c *Container) Config() (*specs.Process, error) {
 	return p, c.wrap(err)
 }
 
-// Pids returns the numbers of all processes in the container's cgroup, in the caller's PID namespace, sorted.
+// Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's PID namespace, sorted.
 func (c *Container) Pids() ([]int, error) {
 	v, err := c.view(shared)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
-	pids, err := v.cgroup().Processes()
+	pids, err := v.processes()
 	return pids, c.wrap(err)
 }
 
@@ -92,6 +92,9 @@ func (c *Container) freeze(from specs.ContainerState, otherwise error, do func(*
 	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
 		if status != from && !(from == specs.StateRunning && status == specs.StateCreated) {
 			return otherwise
+		}
+		if v.cgroup().None() {
+			return ErrNoCgroup
 		}
 		return do(v.cgroup())
 	})

@@ -217,6 +217,11 @@ func (c *creation) complete() (*Container, error) {
 		return nil, err
 	}
 	c.lived = true
+	if c.cgroup.None() {
+		if err := errors.Join(noteNamespaces(c.rec), c.dir.Write(c.rec)); err != nil {
+			return nil, err
+		}
+	}
 	container := &Container{runtime: c.runtime, id: c.id, process: process}
 	if err := c.letGo(); err != nil {
 		return nil, err

@@ -43,6 +43,9 @@ func (r *Runtime) Remove(id string) error {
 // destroy undoes what create has done. The caller holds the lock.
 func (v *view) destroy(r *Runtime) error {
 	if !v.incomplete {
+		if err := v.endMembers(); err != nil {
+			return err
+		}
 		if err := v.end(); err != nil {
 			return err
 		}

@@ -99,6 +99,9 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 	if o.Cgroup == "" {
 		return v.cgroup(), nil
 	}
+	if v.cgroup().None() {
+		return nil, ErrNoCgroup
+	}
 	return v.cgroup().Sub(o.Cgroup)
 }
 

@@ -9,19 +9,38 @@ import (
 )
 
 // Kill sends a signal to the container's first process, or, with SIGKILL and when the container shares its PID namespace with others, so that
-// the end of the first process does not end the rest, to all of its processes. The error is ErrNotRunning when it has stopped.
+// the end of the first process does not end the rest, to all of its processes: also after the first one has ended. The error is ErrNotRunning
+// when there is none to send it to.
 func (c *Container) Kill(sig unix.Signal) error {
 	return c.with(unlocked, func(v *view, status specs.ContainerState) error {
-		if status == specs.StateStopped || status == specs.StateCreating {
+		switch status {
+		case specs.StateCreating:
 			return ErrNotRunning
+		case specs.StateStopped:
+			return v.killRest(sig)
 		}
 		return v.kill(sig)
 	})
 }
 
+// killRest kills the processes that the first one of a container has left behind.
+func (v *view) killRest(sig unix.Signal) error {
+	if v.incomplete || sig != unix.SIGKILL || v.ownPidNamespace() || v.rec.SharedCgroup {
+		return ErrNotRunning
+	}
+	left, err := v.processes()
+	if err != nil {
+		return err
+	}
+	if len(left) == 0 {
+		return ErrNotRunning
+	}
+	return v.signalAll(sig)
+}
+
 func (v *view) kill(sig unix.Signal) error {
 	if sig == unix.SIGKILL && !v.ownPidNamespace() {
-		return v.cgroup().Kill(sig)
+		return v.signalAll(sig)
 	}
 	f, err := v.pidfd()
 	if err != nil {
@@ -52,7 +71,7 @@ func (c *Container) KillAll(sig unix.Signal) error {
 	if v.incomplete {
 		return nil
 	}
-	return c.wrap(v.cgroup().Kill(sig))
+	return c.wrap(v.signalAll(sig))
 }
 
 // ownPidNamespace tells whether the end of the first process ends all others: the PID namespace was made for the container.
@@ -78,8 +97,10 @@ func (v *view) end() error {
 	if err := signalPidfd(f, unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if err := v.cgroup().Thaw(); err != nil { // in a frozen cgroup of v1 it would not die
-		return err
+	if cgroup := v.cgroup(); !cgroup.None() {
+		if err := cgroup.Thaw(); err != nil { // in a frozen cgroup of v1 it would not die
+			return err
+		}
 	}
 	if err := waitPidfd(f); err != nil {
 		return fmt.Errorf("wait for process %d: %w", v.rec.Pid, err)

@@ -55,6 +55,9 @@ func (c *Container) Stats() (*Stats, error) {
 }
 
 func (v *view) stats(s *Stats) error {
+	if v.cgroup().None() {
+		return ErrNoCgroup
+	}
 	cgroup, err := v.cgroup().Stats()
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/specconv"
@@ -166,4 +168,29 @@ func (v *view) stopUnit(r *Runtime) func() error {
 		}
 		return nil
 	}
+}
+
+// updateUnit has systemd keep to limits that were changed.
+func (v *view) updateUnit(r *specs.LinuxResources) error {
+	if v.rec.Unit == "" || v.rec.SharedCgroup {
+		return nil
+	}
+	values, err := v.cgroup().Values(r)
+	if err != nil {
+		return err
+	}
+	limits := make([]systemd.Limit, len(values))
+	for i, value := range values {
+		limits[i] = systemd.Limit(value)
+	}
+	properties := systemd.LimitProperties(limits)
+	if len(properties) == 0 {
+		return nil
+	}
+	conn, err := systemd.Dial(systemd.Bus(v.rec.UnitBus))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return v.cgroup().Keep(func() error { return conn.Set(v.rec.Unit, properties) })
 }

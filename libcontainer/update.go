@@ -24,8 +24,14 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 		if status == specs.StateStopped {
 			return ErrNotRunning
 		}
+		if v.cgroup().None() {
+			return ErrNoCgroup
+		}
 		if err := v.cgroup().Update(r); err != nil {
 			return err
+		}
+		if err := v.updateUnit(r); err != nil {
+			c.runtime.warn(err.Error())
 		}
 		for _, w := range cgroups.Unapplied(r) {
 			c.runtime.warn(w)

@@ -14,6 +14,8 @@ import (
 type Process struct {
 	// State is the state letter of proc_pid_stat(5).
 	State byte
+	// Parent is the number of its parent.
+	Parent int
 	// StartTime is when it started, in clock ticks since boot.
 	StartTime uint64
 }
@@ -60,7 +62,7 @@ func readProc(path string, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// parseStat takes fields 3 and 22 of a line of /proc/PID/stat.
+// parseStat takes fields 3, 4 and 22 of a line of /proc/PID/stat.
 func parseStat(line []byte) (Process, error) {
 	// The name, field 2, is whatever the process calls itself, with blanks, parentheses and line feeds: only the last
 	// parenthesis ends it.
@@ -68,7 +70,7 @@ func parseStat(line []byte) (Process, error) {
 	if i < 0 {
 		return Process{}, errors.New("no process name")
 	}
-	const state, startTime = 3, 22
+	const state, parent, startTime = 3, 4, 22
 	rest := bytes.TrimSpace(line[i+1:])
 	var p Process
 	for field := state; ; field++ {
@@ -79,6 +81,12 @@ func parseStat(line []byte) (Process, error) {
 				return Process{}, fmt.Errorf("state %q", value)
 			}
 			p.State = value[0]
+		case parent:
+			n, err := strconv.Atoi(string(value))
+			if err != nil {
+				return Process{}, fmt.Errorf("parent: %w", err)
+			}
+			p.Parent = n
 		case startTime:
 			t, err := strconv.ParseUint(string(value), 10, 64)
 			if err != nil {

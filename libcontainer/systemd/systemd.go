@@ -82,8 +82,8 @@ func (c *Conn) Stop(name string) error {
 	return wrap("stop", name, err)
 }
 
-// Set changes properties of a unit until it stops. Optional ones that this systemd refuses are left out. That there is no such unit is an
-// error.
+// Set changes properties of a unit until it stops, and returns when they are in force. Optional ones that this systemd refuses are left out.
+// That there is no such unit is an error.
 func (c *Conn) Set(name string, properties []Property) error {
 	properties = slices.Clone(properties)
 	for len(properties) > 0 {
@@ -95,6 +95,10 @@ func (c *Conn) Set(name string, properties []Property) error {
 		if rest, dropped := withoutRefused(properties, err); dropped {
 			properties = rest
 			continue
+		}
+		if err == nil {
+			// systemd writes into the cgroup after it has answered, and before it turns to the next message.
+			_, err = c.call("org.freedesktop.DBus.Peer", "Ping", "", nil)
 		}
 		return wrap("set properties of", name, err)
 	}
