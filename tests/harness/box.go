@@ -25,6 +25,8 @@ type Box struct {
 	Rootfs string
 	ID     string
 	Spec   *specs.Spec // what config.json holds; after a change call Write
+	Global []string    // flags for all commands
+	Cgroup string      // the container's cgroup below each mount of a hierarchy
 
 	running []*Process
 	pipes   []*os.File
@@ -61,7 +63,8 @@ func New(t testing.TB, changes ...func(*specs.Spec)) *Box {
 		t.Fatal(err)
 	}
 	b.Spec = Example()
-	b.Spec.Linux.CgroupsPath = filepath.Join(CgroupParent(), b.ID)
+	b.Cgroup = filepath.Join(CgroupParent(), b.ID)
+	b.Spec.Linux.CgroupsPath = b.Cgroup
 	for _, change := range changes {
 		change(b.Spec)
 	}

@@ -49,9 +49,9 @@ type Process struct {
 	result   *Result
 }
 
-// Cmd makes a command line: the runtime, --root, args.
+// Cmd makes a command line: the runtime, --root, the box's global flags, args.
 func (b *Box) Cmd(args ...string) *Command {
-	return &Command{box: b, args: append([]string{"--root", b.Root}, args...)}
+	return &Command{box: b, args: append(append([]string{"--root", b.Root}, b.Global...), args...)}
 }
 
 // Run runs the command to its end.

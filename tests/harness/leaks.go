@@ -81,7 +81,7 @@ func (b *Box) leaks() []string {
 		found = append(found, "mount "+mount)
 	}
 	for _, hierarchy := range shared.cgroups {
-		path := filepath.Join(hierarchy, CgroupParent(), b.ID)
+		path := filepath.Join(hierarchy, b.Cgroup)
 		if _, err := os.Stat(path); err == nil {
 			found = append(found, "cgroup "+path)
 			os.Remove(path)
@@ -109,7 +109,7 @@ func (b *Box) accounted(pid int) bool {
 		if slices.ContainsFunc(box.running, func(p *Process) bool { return p.Pid == pid && p.result == nil }) {
 			return true
 		}
-		if box != b && strings.Contains(string(cgroups), CgroupParent()+"/"+box.ID+"\n") {
+		if box != b && strings.Contains(string(cgroups), box.Cgroup+"\n") {
 			return true
 		}
 	}
