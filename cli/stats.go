@@ -16,7 +16,7 @@ func (p *program) statsCommand() *cli.Command {
 	return &cli.Command{
 		Usage:     "show what containers use",
 		ArgsUsage: "[" + idUsage + "...]",
-		Description: "Shows a table of the containers, all that run when none is named, and writes it anew after each interval: in place on a terminal. " +
+		Description: "Shows a table of the containers, all that run in a cgroup when none is named, and writes it anew after each interval: in place on a terminal. " +
 			"It ends when no named container runs any more.\n\n" +
 			"CPU is the share of one processor's time in the last interval, 200% two processors'. MEMORY is what is in use, without the pages of files that " +
 			"the kernel takes back first; a limit of \"max\" is none. PIDS are processes and their threads. NETWORK is what was received and sent by the interfaces of " +
@@ -109,7 +109,7 @@ func (m *meter) measure(strict bool) ([]statsRow, error) {
 		case err == nil:
 		case strict:
 			return nil, err
-		case errors.Is(err, libcontainer.ErrNotRunning), errors.Is(err, libcontainer.ErrNotExist):
+		case errors.Is(err, libcontainer.ErrNotRunning), errors.Is(err, libcontainer.ErrNotExist), errors.Is(err, libcontainer.ErrNoCgroup):
 			continue
 		default:
 			// One that is damaged must not hide the others.

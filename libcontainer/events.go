@@ -39,7 +39,7 @@ type Event struct {
 //	for event, err := range container.Events(ctx, 5*time.Second) {
 //
 // The loop ends when the container stops; an EventOOM comes before the end that it leads to. An error ends it, too: ctx's when that is done,
-// ErrNotRunning when the container did not run in the first place, or why it cannot be watched. The runtime's Warn is told when
+// ErrNotRunning when the container did not run in the first place, ErrNoCgroup when it has none, or why it cannot be watched. The runtime's Warn is told when
 // counters cannot be read, and when there is no memory controller, and so no EventOOM to come.
 //
 // Waiting takes no thread and does not poll; it holds four descriptors.
@@ -103,6 +103,9 @@ func (c *Container) watch() (w *cgroups.OOMWatch, process *os.File, err error) {
 	err = c.with(unlocked, func(v *view, status specs.ContainerState) error {
 		if status == specs.StateStopped || status == specs.StateCreating {
 			return ErrNotRunning
+		}
+		if v.cgroup().None() {
+			return ErrNoCgroup
 		}
 		if process, err = v.pidfd(); err != nil {
 			return err
