@@ -47,7 +47,7 @@ func (p *program) features() *features.Features {
 				Schemata:   takes(specs.Linux{IntelRdt: &specs.LinuxIntelRdt{Schemata: []string{"x"}}}),
 				Monitoring: takes(specs.Linux{IntelRdt: &specs.LinuxIntelRdt{EnableMonitoring: true}}),
 			},
-			MemoryPolicy: memoryFeatures(),
+			MemoryPolicy: &features.MemoryPolicy{Modes: specconv.MemoryPolicyModes(), Flags: specconv.MemoryPolicyFlags()},
 			MountExtensions: &features.MountExtensions{
 				IDMap: &features.IDMap{Enabled: takesMount(specs.Mount{UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})},
 			},
@@ -107,12 +107,4 @@ func seccompFeatures() *features.Seccomp {
 		f.KnownFlags, f.SupportedFlags = specconv.SeccompFlags(), specconv.SeccompFlags()
 	}
 	return f
-}
-
-// memoryFeatures returns nil, "unknown", while memory policies are refused: the structure has no other way to say so.
-func memoryFeatures() *features.MemoryPolicy {
-	if !*takes(specs.Linux{MemoryPolicy: &specs.LinuxMemoryPolicy{}}) {
-		return nil
-	}
-	return &features.MemoryPolicy{} // modes and flags: from the tables that the parser will go by
 }

@@ -55,9 +55,6 @@ func TestFeaturesAreComplete(t *testing.T) {
 			delete(absent, "linux.seccomp."+list)
 		}
 	}
-	if len(specconv.Unsupported(&specs.Spec{Linux: &specs.Linux{MemoryPolicy: &specs.LinuxMemoryPolicy{}}})) > 0 {
-		delete(absent, "linux.memoryPolicy")
-	}
 	if len(absent) > 0 {
 		t.Errorf("absent: %v", absent)
 	}

@@ -37,6 +37,7 @@ type birth struct {
 	early   []heard          // what proc said before its number was known
 	master  *os.File         // of its terminal
 	copy    *os.File         // the folder of the image that is to be copied next
+	initial string           // the processors that it is started from, "" for the runtime's
 	// pidfdName is what the receiver of a pidfd is told of it.
 	pidfdName string
 	// runHooks is called at setup.MessageHooks.
@@ -287,44 +288,16 @@ func (b *birth) serve(m nsenter.Message) error {
 			return err
 		}
 		return b.proc.Conn.Resume()
+	case setup.MessageScheduler:
+		if err := b.schedule(); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
 	}
 	if m.File != nil {
 		m.File.Close()
 	}
 	return fmt.Errorf("the process sent message %d, which nothing waits for", m.ID)
-}
-
-// checkDestination refuses a mount point in a procfs, to which links of the image have led.
-func (b *birth) checkDestination(m nsenter.Message) error {
-	if m.File == nil {
-		return errors.New("mounts: the process sent no descriptor")
-	}
-	defer m.File.Close()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(m.File.Fd()), &st); err != nil {
-		return fmt.Errorf("mounts: statfs: %w", err)
-	}
-	if st.Type == unix.PROC_SUPER_MAGIC {
-		return b.plan.DestinationError(m.Value)
-	}
-	return nil
-}
-
-// takeMaster hands the terminal's master to who asked for it.
-func (b *birth) takeMaster(f *os.File) error {
-	if f == nil {
-		return errors.New("console: the process sent no descriptor")
-	}
-	if b.streams.ConsoleSocket == "" {
-		b.master = f
-		return nil
-	}
-	defer f.Close()
-	name, err := console.SlaveName(f)
-	if err != nil {
-		return err
-	}
-	return console.Send(b.streams.ConsoleSocket, name, f)
 }
 
 // explain turns the end of a conversation into the step that failed and why.

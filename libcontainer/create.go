@@ -248,6 +248,11 @@ func (c *creation) register() error {
 	if err := c.rec.SetProcess(c.bundle.Spec.Process); err != nil {
 		return err
 	}
+	if l := c.bundle.Spec.Linux; l != nil && (l.Personality != nil || l.MemoryPolicy != nil) {
+		if err := c.rec.SetLinux(&state.Linux{Personality: l.Personality, MemoryPolicy: l.MemoryPolicy}); err != nil {
+			return err
+		}
+	}
 	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
 	c.rec.Status = specs.StateCreated
 	if !c.direct {

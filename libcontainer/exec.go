@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -51,7 +50,6 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	join.Domain = domainOf(v.rec.Pid)
 	named, release, err := joinFiles(join, v.rec.Pid, container)
 	if err != nil {
 		return nil, err
@@ -85,6 +83,9 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	b.pidfdName = console.PidfdExec
+	if a := p.ExecCPUAffinity; a != nil {
+		b.initial = a.Initial
+	}
 	process, err := b.join(cgroup, o, options, named, v.dir.Unlock)
 	if err != nil {
 		b.abort()
@@ -117,14 +118,14 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 	if err := o.beforeStart(); err != nil {
 		return nil, err
 	}
-	if !how.JoinFreezer {
-		err = cgroup.Spawn(b.start)
-	} else if err = cgroup.SpawnFrozen(b.start); err == nil {
-		// It will stand still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
-		err = unlock()
-	}
-	if err != nil {
+	if err := b.spawn(cgroup, how.JoinFreezer); err != nil {
 		return nil, err
+	}
+	if how.JoinFreezer {
+		// It will stand still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
+		if err := unlock(); err != nil {
+			return nil, err
+		}
 	}
 	defer cgroup.Settle()
 	if err := b.converse(0); err != nil {
@@ -136,7 +137,24 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 	return b.finish()
 }
 
-// joinOf returns how to get into the container: which namespaces are its own.
+// spawn starts the process in the cgroup.
+func (b *birth) spawn(cgroup *cgroups.Manager, frozen bool) error {
+	var run func(do func())
+	if b.initial != "" {
+		f := newAffineForker(b.initial)
+		defer f.end()
+		if err := <-f.ready; err != nil {
+			return err
+		}
+		run = f.run
+	}
+	if frozen {
+		return cgroup.SpawnFrozen(run, b.start)
+	}
+	return cgroup.SpawnOn(run, b.start)
+}
+
+// joinOf returns how to get into the container: which namespaces are its own, and what all of its processes have.
 func joinOf(rec *state.Record) (setup.Join, error) {
 	var j setup.Join
 	for _, n := range rec.Namespaces {
@@ -147,22 +165,11 @@ func joinOf(rec *state.Record) (setup.Join, error) {
 		j.Namespaces |= flag
 	}
 	j.Chroot = j.Namespaces&unix.CLONE_NEWNS == 0
-	return j, nil
-}
-
-// domainOf returns the execution domain of a container's process. It has it from its configuration, and processes that join
-// are to be of the same architecture. A runtime that may not look at it leaves its own.
-func domainOf(pid int) specs.LinuxPersonalityDomain {
-	const mask, perLinux32 = 0xff, 0x8 // include/uapi/linux/personality.h
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/personality")
-	if err != nil {
-		return ""
+	shared, err := rec.Linux()
+	if shared != nil {
+		j.Personality, j.MemoryPolicy = shared.Personality, shared.MemoryPolicy
 	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 16, 32)
-	if err != nil || n&mask != perLinux32 {
-		return ""
-	}
-	return specs.PerLinux32
+	return j, err
 }
 
 // joinFiles opens the descriptors that a joining process gets. The caller calls release when it has them.

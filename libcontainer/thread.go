@@ -1,7 +1,9 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
+	"math/bits"
 	"runtime"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -26,17 +28,44 @@ var inherited = [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCN
 
 // newForker starts the thread for a bundle's process. It must be ended. then is done there, beside other work, before the process.
 func newForker(b *specconv.Bundle, then func() error) *forker {
-	f := &forker{then: then, work: make(chan func()), ready: make(chan error, 1)}
+	flags := uintptr(0)
 	if _, ok := b.Namespace(specs.UserNamespace); !ok {
 		for _, t := range inherited {
 			if n, ok := b.Namespace(t); ok && n.Path == "" {
 				flag, _ := specconv.NamespaceFlag(t)
-				f.flags |= flag
+				flags |= flag
 			}
 		}
 	}
+	return startForker(flags, then)
+}
+
+func startForker(flags uintptr, then func() error) *forker {
+	f := &forker{flags: flags, then: then, work: make(chan func()), ready: make(chan error, 1)}
 	go f.loop()
 	return f
+}
+
+// newAffineForker starts a thread for a process that is to be started on some processors (process.execCPUAffinity.initial): the thread is
+// on them before it joins the container's cgroup, which may have others.
+func newAffineForker(cpus string) *forker {
+	return startForker(0, func() error {
+		mask := specconv.RangeMask(cpus)
+		set := unix.NewCPUSet(64 * len(mask))
+		for i, word := range mask {
+			for ; word != 0; word &= word - 1 {
+				set.Set(64*i + bits.TrailingZeros64(word))
+			}
+		}
+		err := unix.SchedSetaffinityDynamic(0, set)
+		if errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("%w (none of these processors is online and the runtime's to use)", err)
+		}
+		if err != nil {
+			return fmt.Errorf("process.execCPUAffinity.initial: set affinity to processors %s: sched_setaffinity: %w", cpus, err)
+		}
+		return nil
+	})
 }
 
 // loop does the work on a thread of its own. The main thread cannot end, so a goroutine that finds itself there has another one do it.

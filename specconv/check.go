@@ -123,21 +123,43 @@ func oneOf[T ~string](v T, allowed ...T) string {
 	return "unknown value " + strconv.Quote(string(v)) + ", must be one of " + strings.Join(names, ", ")
 }
 
-// validRanges reports whether s is a list of numbers and ranges as the kernel's cpulist_parse takes it: "0-3,7".
-func validRanges(s string) bool {
+// eachRange calls do for each number or range in a list as the kernel's cpulist_parse takes it, "0-3,7", and reports whether s is one.
+func eachRange(s string, do func(low, high uint64)) bool {
 	for part := range strings.SplitSeq(s, ",") {
 		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
 		l, err := strconv.ParseUint(low, 10, 16)
 		if err != nil {
 			return false
 		}
+		h := l
 		if isRange {
-			if h, err := strconv.ParseUint(high, 10, 16); err != nil || h < l {
+			if h, err = strconv.ParseUint(high, 10, 16); err != nil || h < l {
 				return false
 			}
 		}
+		do(l, h)
 	}
 	return true
+}
+
+func validRanges(s string) bool { return eachRange(s, func(uint64, uint64) {}) }
+
+// RangeMask returns the bits of a list of processors or memory nodes, "0-3,7", in words of 64 as the kernel takes them. It is nil for an
+// empty or malformed list.
+func RangeMask(s string) []uint64 {
+	var mask []uint64
+	ok := eachRange(strings.TrimSuffix(s, "\n"), func(low, high uint64) {
+		for n := low; n <= high; n++ {
+			for uint64(len(mask)) <= n/64 {
+				mask = append(mask, 0)
+			}
+			mask[n/64] |= 1 << (n % 64)
+		}
+	})
+	if !ok {
+		return nil
+	}
+	return mask
 }
 
 // ranges reports a list of processors or memory nodes that is malformed; an empty one is absent.

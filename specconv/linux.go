@@ -156,34 +156,6 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	}
 }
 
-// memoryPolicy checks linux.memoryPolicy.
-func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
-	if m == nil {
-		return
-	}
-	const path = "linux.memoryPolicy"
-	if problem := oneOf(m.Mode, specs.MpolDefault, specs.MpolBind, specs.MpolInterleave, specs.MpolWeightedInterleave,
-		specs.MpolPreferred, specs.MpolPreferredMany, specs.MpolLocal); problem != "" {
-		c.fault(path+".mode", problem)
-	}
-	c.ranges(path+".nodes", m.Nodes)
-	switch m.Mode {
-	case specs.MpolDefault, specs.MpolLocal:
-		if m.Nodes != "" {
-			c.fault(path+".nodes", "must be empty for "+string(m.Mode))
-		}
-	case specs.MpolBind, specs.MpolInterleave, specs.MpolWeightedInterleave, specs.MpolPreferredMany:
-		if m.Nodes == "" {
-			c.fault(path+".nodes", "is required for "+string(m.Mode))
-		}
-	}
-	for i, f := range m.Flags {
-		if problem := oneOf(f, specs.MpolFNumaBalancing, specs.MpolFRelativeNodes, specs.MpolFStaticNodes); problem != "" {
-			c.fault(at(path+".flags", i), problem)
-		}
-	}
-}
-
 // personality checks linux.personality.
 func (c *checker) personality(p *specs.LinuxPersonality) {
 	if p == nil {

@@ -183,7 +183,7 @@ func ValidateProcess(p *specs.Process) error {
 func processFaults(p *specs.Process) Faults {
 	c := checker{spec: new(specs.Spec)}
 	c.process(p)
-	return append(c.faults, unsupportedProcess(p)...)
+	return c.faults
 }
 
 // mergeFaults joins the faults of decoding with those of checking, without the latter's about fields that could not be

@@ -39,18 +39,8 @@ func (c *checker) process(p *specs.Process) {
 	c.text("process.apparmorProfile", p.ApparmorProfile)
 	c.text("process.selinuxLabel", p.SelinuxLabel)
 	c.scheduler(p.Scheduler)
-	if io := p.IOPriority; io != nil {
-		if problem := oneOf(io.Class, specs.IOPRIO_CLASS_RT, specs.IOPRIO_CLASS_BE, specs.IOPRIO_CLASS_IDLE); problem != "" {
-			c.fault("process.ioPriority.class", problem)
-		}
-		if io.Priority < 0 || io.Priority > 7 {
-			c.fault("process.ioPriority.priority", "must be from 0 to 7, not "+strconv.Itoa(io.Priority))
-		}
-	}
-	if a := p.ExecCPUAffinity; a != nil {
-		c.ranges("process.execCPUAffinity.initial", a.Initial)
-		c.ranges("process.execCPUAffinity.final", a.Final)
-	}
+	c.ioPriority(p.IOPriority)
+	c.affinity(p.ExecCPUAffinity)
 }
 
 // environment checks a list of variables. "The same semantics as IEEE Std 1003.1-2008's environ": entries are name=value.
@@ -120,46 +110,6 @@ func (c *checker) rlimits(list []specs.POSIXRlimit) {
 		if r.Soft > r.Hard {
 			c.fault(at("process.rlimits", i)+".soft", strconv.FormatUint(r.Soft, 10)+" is greater than hard, "+
 				strconv.FormatUint(r.Hard, 10))
-		}
-	}
-}
-
-// scheduler checks process.scheduler, with the rules of sched_setattr(2).
-func (c *checker) scheduler(s *specs.Scheduler) {
-	if s == nil {
-		return
-	}
-	if problem := oneOf(s.Policy, specs.SchedOther, specs.SchedFIFO, specs.SchedRR, specs.SchedBatch, specs.SchedISO,
-		specs.SchedIdle, specs.SchedDeadline); problem != "" {
-		c.fault("process.scheduler.policy", problem)
-	}
-	if s.Nice < -20 || s.Nice > 19 {
-		c.fault("process.scheduler.nice", "must be from -20 to 19, not "+strconv.Itoa(int(s.Nice)))
-	}
-	switch realTime := s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR; {
-	case !realTime && s.Priority != 0:
-		c.fault("process.scheduler.priority", "is only for SCHED_FIFO and SCHED_RR")
-	case realTime && (s.Priority < 1 || s.Priority > 99):
-		c.fault("process.scheduler.priority", "must be from 1 to 99, not "+strconv.Itoa(int(s.Priority)))
-	}
-	for i, f := range s.Flags {
-		if problem := oneOf(f, specs.SchedFlagResetOnFork, specs.SchedFlagReclaim, specs.SchedFlagDLOverrun,
-			specs.SchedFlagKeepPolicy, specs.SchedFlagKeepParams, specs.SchedFlagUtilClampMin,
-			specs.SchedFlagUtilClampMax); problem != "" {
-			c.fault(at("process.scheduler.flags", i), problem)
-		}
-	}
-	times := [...]struct {
-		path  string
-		value uint64
-	}{
-		{"process.scheduler.runtime", s.Runtime},
-		{"process.scheduler.deadline", s.Deadline},
-		{"process.scheduler.period", s.Period},
-	}
-	for _, t := range times {
-		if t.value != 0 && s.Policy != specs.SchedDeadline {
-			c.fault(t.path, "is only for SCHED_DEADLINE")
 		}
 	}
 }

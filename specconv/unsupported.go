@@ -8,26 +8,12 @@ const notYet = " not implemented yet"
 // would run a container that is not the one described. What implements one deletes its line here.
 func Unsupported(s *specs.Spec) Faults {
 	var f Faults
-	f = append(f, unsupportedProcess(s.Process)...)
 	l := s.Linux
 	if l == nil {
 		return f
 	}
 	f.unless(len(l.NetDevices) == 0, "linux.netDevices", "network devices are")
 	f.unless(l.IntelRdt == nil, "linux.intelRdt", "Intel RDT is")
-	f.unless(l.MemoryPolicy == nil, "linux.memoryPolicy", "memory policies are")
-	return f
-}
-
-// unsupportedProcess is the part of Unsupported for a process.
-func unsupportedProcess(p *specs.Process) Faults {
-	var f Faults
-	if p == nil {
-		return f
-	}
-	f.unless(p.Scheduler == nil, "process.scheduler", "scheduling attributes are")
-	f.unless(p.IOPriority == nil, "process.ioPriority", "I/O priorities are")
-	f.unless(p.ExecCPUAffinity == nil, "process.execCPUAffinity", "CPU affinity is")
 	return f
 }
 

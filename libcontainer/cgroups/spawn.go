@@ -37,16 +37,18 @@ func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
 	return m.spawn(nil, fork, false)
 }
 
-// SpawnOn is Spawn on a thread of the caller's: run has that thread call a function, and does not wait for it. The thread is locked to its
-// goroutine and not the main one. What else it was moved to, the process inherits.
+// SpawnOn is Spawn on a thread of the caller's: run has that thread call a function, and does not wait for it; nil stands for a thread of
+// Spawn's own. The thread is locked to its goroutine and not the main one. What else it was moved to, the process inherits.
 func (m *Manager) SpawnOn(run func(do func()), fork func(unifiedFD int) error) error {
 	return m.spawn(run, fork, false)
 }
 
 // SpawnFrozen is Spawn for a paused container (exec --ignore-paused): the process is born outside of the freezer, so that
 // neither the forking thread nor the process between fork and exec stops. It has to join that itself, right before it executes its program,
-// by writing "0" to what FreezerTasks gives.
-func (m *Manager) SpawnFrozen(fork func(unifiedFD int) error) error { return m.spawn(nil, fork, true) }
+// by writing "0" to what FreezerTasks gives. run is as SpawnOn's, or nil.
+func (m *Manager) SpawnFrozen(run func(do func()), fork func(unifiedFD int) error) error {
+	return m.spawn(run, fork, true)
+}
 
 // FreezerTasks opens the file by which a process joins the cgroup that Freeze freezes.
 func (m *Manager) FreezerTasks() (*os.File, error) {

@@ -63,6 +63,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if linux.MountLabel != "" && !f.SELinux {
 		b.warn("linux.mountLabel: SELinux is not enabled on this host: no label is set")
 	}
+	b.isolateIOStep(process.IOPriority)
 	b.raiseSteps(process.Rlimits)
 	b.joinSteps(bundle)
 	b.identitySteps(spec, o)
@@ -84,7 +85,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	b.hiddenSteps(linux.ReadonlyPaths, linux.MaskedPaths)
 	b.pivotSteps(o)
 	b.insideSteps(spec, linux, final)
-	b.processSteps(process, o, linux.Personality)
+	b.processSteps(process, o, linux)
 	return b.plan, nil
 }
 
@@ -99,6 +100,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	if err := b.labelSteps(p); err != nil {
 		return nil, err
 	}
+	b.isolateIOStep(p.IOPriority)
 	if b.inUser {
 		if err := checkUser(f.Users, &p.User); err != nil {
 			return nil, err
@@ -113,12 +115,14 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	}
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)
-	if j.Domain != "" {
-		b.add("linux.personality", setPersonality{j.Domain})
-	}
+	b.personalityStep(j.Personality)
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
+	if a := p.ExecCPUAffinity; a != nil && a.Final != "" {
+		b.add("process.execCPUAffinity.final", setAffinity{a.Final})
+	}
+	b.schedulingSteps(p, j.MemoryPolicy)
 	b.credentialSteps(p)
 	b.programSteps(p, o)
 	return b.plan, nil
@@ -260,14 +264,19 @@ func (b *builder) umaskStep(p *specs.Process) {
 	b.add("", setUmask{defaultUmask})
 }
 
-// processSteps appends what makes the process the configured one, and its wait for start.
-func (b *builder) processSteps(p *specs.Process, o Options, personality *specs.LinuxPersonality) {
-	if personality != nil {
-		b.add("linux.personality", setPersonality{personality.Domain})
+func (b *builder) personalityStep(p *specs.LinuxPersonality) {
+	if p != nil {
+		b.add("linux.personality", setPersonality{p.Domain})
 	}
+}
+
+// processSteps appends what makes the process the configured one, and its wait for start.
+func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) {
+	b.personalityStep(linux.Personality)
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
+	b.schedulingSteps(p, linux.MemoryPolicy)
 	b.credentialSteps(p)
 	if len(p.Args) > 0 {
 		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})

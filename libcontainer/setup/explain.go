@@ -18,6 +18,7 @@ type StepError struct {
 	Title, Field string
 	Call         string // the system call that failed, "" for what the plan itself decided
 	Errno        syscall.Errno
+	Hint         string // what Errno stands for there, "" where that is plain
 }
 
 // Error says which field asked for what, and why it failed:
@@ -40,7 +41,19 @@ func (e *StepError) Error() string {
 	if e.Verb == verbSearch && e.Errno == unix.ENOENT {
 		return text + ": executable file not found in $PATH"
 	}
-	return text + ": " + e.Errno.Error()
+	text += ": " + e.Errno.Error()
+	if e.Hint != "" {
+		text += " (" + e.Hint + ")"
+	}
+	return text
+}
+
+// hint returns what an action knows of the kernel's answer.
+func hint(s Step, errno syscall.Errno) string {
+	if h, ok := s.Action.(interface{ hint(syscall.Errno) string }); ok {
+		return h.hint(errno)
+	}
+	return ""
 }
 
 // titleNothing is the title of the start of a container that has no program.
@@ -64,7 +77,7 @@ func (p *Plan) Explain(prog *nsenter.Program, f *nsenter.Failure) error {
 	}
 	op := ops[f.Op]
 	s := p.Steps[op.Step]
-	return &StepError{Step: op.Step, Verb: s.Verb(), Title: title(s), Field: s.Field, Call: callOf(s, op), Errno: f.Errno}
+	return &StepError{Step: op.Step, Verb: s.Verb(), Title: title(s), Field: s.Field, Call: callOf(s, op), Errno: f.Errno, Hint: hint(s, f.Errno)}
 }
 
 // title is what an error says of a step: of a program that is looked for or executed, only its name.

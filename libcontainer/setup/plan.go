@@ -57,7 +57,7 @@ const (
 	phaseHide                      // kernel parameters, and then what hides them; after the hooks, which may need them
 	phasePivot                     // from here on there is no host
 	phaseInside                    // what the root and the process are to be, and would have been in the way before
-	phaseLimits                    // limits would have held for the set-up, too, and take a privilege
+	phaseLimits                    // limits and priorities would have held for the set-up, too, and take a privilege
 	phaseBounding                  // the drop of privileges: see credentials.go
 	phaseUser                      //
 	phaseCapabilities              //
@@ -124,6 +124,8 @@ const (
 	// MessageIDMap comes with a detached mount, and the number of the step as its value, and is a rendezvous: the runtime is to map its
 	// ids. See MountIDMap.
 	MessageIDMap
+	// MessageScheduler is a rendezvous: the runtime is to set what [Plan.Scheduler] returns, which takes a right on the host.
+	MessageScheduler
 )
 
 // Options are the caller's wishes that do not stand in config.json.
@@ -144,8 +146,9 @@ type Join struct {
 	// Chroot is set for a container without a mount namespace: the process changes its root to the folder
 	// that is passed as RootOfContainer.
 	Chroot bool
-	// Domain is the execution domain of the container's process (linux.personality), "" for the runtime's.
-	Domain specs.LinuxPersonalityDomain
+	// Personality and MemoryPolicy are what all processes of the container have; nil when the configuration does not say.
+	Personality  *specs.LinuxPersonality
+	MemoryPolicy *specs.LinuxMemoryPolicy
 }
 
 // RootOfContainer is the root folder of a container without a mount namespace.

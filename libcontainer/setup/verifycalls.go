@@ -122,8 +122,9 @@ func takesNoPath(nr uintptr) bool {
 	switch nr {
 	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_EXIT_GROUP,
 		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_IOCTL,
-		unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS,
-		unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_SETSID, unix.SYS_SOCKET,
+		unix.SYS_IOPRIO_SET, unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETAFFINITY,
+		unix.SYS_SCHED_SETATTR, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS, unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETPRIORITY,
+		unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_SETSID, unix.SYS_SET_MEMPOLICY, unix.SYS_SOCKET,
 		unix.SYS_UMASK, unix.SYS_UNSHARE, unix.SYS_WRITE:
 		return true
 	}
@@ -171,7 +172,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			switch id {
 			case MessageCopyFrom:
 				from = 1
-			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap:
+			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler:
 				answer = id
 			}
 			said |= 1 << id

@@ -59,7 +59,14 @@ type section struct {
 const (
 	processSection = "process"
 	hooksSection   = "hooks"
+	linuxSection   = "linux"
 )
+
+// Linux is what of the configuration's section linux all processes of the container have, those that join it, too.
+type Linux struct {
+	Personality  *specs.LinuxPersonality  `json:"personality,omitempty"`
+	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
+}
 
 // Process decodes the configuration of the container's first process, which exec takes its defaults from; nil when
 // there is none.
@@ -73,6 +80,12 @@ func (r *Record) Hooks() (*specs.Hooks, error) { return decode[specs.Hooks](r, h
 
 // SetHooks sets what Hooks returns.
 func (r *Record) SetHooks(h *specs.Hooks) error { return encode(r, hooksSection, h) }
+
+// Linux decodes what SetLinux was given; nil, at no cost, when there is none.
+func (r *Record) Linux() (*Linux, error) { return decode[Linux](r, linuxSection) }
+
+// SetLinux sets what Linux returns.
+func (r *Record) SetLinux(l *Linux) error { return encode(r, linuxSection, l) }
 
 func decode[T any](r *Record, name string) (*T, error) {
 	for _, s := range r.sections {

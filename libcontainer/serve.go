@@ -1,0 +1,64 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/nsenter"
+)
+
+// checkDestination refuses a mount point in a procfs, to which links of the image have led.
+func (b *birth) checkDestination(m nsenter.Message) error {
+	if m.File == nil {
+		return errors.New("mounts: the process sent no descriptor")
+	}
+	defer m.File.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(m.File.Fd()), &st); err != nil {
+		return fmt.Errorf("mounts: statfs: %w", err)
+	}
+	if st.Type == unix.PROC_SUPER_MAGIC {
+		return b.plan.DestinationError(m.Value)
+	}
+	return nil
+}
+
+// takeMaster hands the terminal's master to who asked for it.
+func (b *birth) takeMaster(f *os.File) error {
+	if f == nil {
+		return errors.New("console: the process sent no descriptor")
+	}
+	if b.streams.ConsoleSocket == "" {
+		b.master = f
+		return nil
+	}
+	defer f.Close()
+	name, err := console.SlaveName(f)
+	if err != nil {
+		return err
+	}
+	return console.Send(b.streams.ConsoleSocket, name, f)
+}
+
+// schedule gives the process its scheduling attributes, which it may not set itself in a user namespace.
+func (b *birth) schedule() error {
+	s := b.plan.Scheduler()
+	if s == nil {
+		return errors.New("process.scheduler: the process asks for what the plan does not have")
+	}
+	errno := unix.Errno(0)
+	if nice, apart := setup.NiceApart(s); apart {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, b.proc.Pid, int(nice)); errors.As(err, &errno) {
+			return b.plan.SchedulerError("setpriority", errno)
+		}
+	}
+	if err := unix.SchedSetAttr(b.proc.Pid, setup.SchedAttr(s), 0); errors.As(err, &errno) {
+		return b.plan.SchedulerError("sched_setattr", errno)
+	}
+	return nil
+}

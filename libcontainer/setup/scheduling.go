@@ -1,0 +1,253 @@
+package setup
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// How the process is scheduled is set when it is in its cgroups, whose processors and real-time runtime it is held to, and before it
+// drops the capability that this takes (CAP_SYS_NICE):
+//
+//	affinity       first: SCHED_DEADLINE is refused to who may not run everywhere in its cpuset, and afterwards stays as wide
+//	scheduler      after the limits: RLIMIT_NICE and RLIMIT_RTPRIO allow some of it to an ordinary user
+//	I/O priority
+//	memory policy
+//
+// The kernel asks for CAP_SYS_NICE in the initial user namespace. A process that is in another one must have been given a real-time
+// I/O priority before, and has the runtime set the rest: a deadline could not be set before, for it is not inherited.
+
+// setAffinity keeps the process on some processors (process.execCPUAffinity.final). The kernel takes those of them that its cpuset
+// has.
+type setAffinity struct{ CPUs string }
+
+func (s setAffinity) Verb() string      { return "set affinity" }
+func (s setAffinity) String() string    { return "set affinity to processors " + s.CPUs }
+func (setAffinity) Needs() []Descriptor { return nil }
+func (setAffinity) phase() phase        { return phaseLimits }
+
+func (s setAffinity) lower(l *lowering) {
+	mask := specconv.RangeMask(s.CPUs)
+	l.call(unix.SYS_SCHED_SETAFFINITY, nsenter.Int(0), nsenter.Int(8*len(mask)), l.prog.Words(mask...))
+}
+
+func (setAffinity) hint(errno unix.Errno) string {
+	if errno == unix.EINVAL {
+		return "none of these processors is online and in the cpuset"
+	}
+	return ""
+}
+
+// setScheduler sets the scheduling policy and what belongs to it.
+type setScheduler struct {
+	Scheduler specs.Scheduler
+	Outside   bool // the runtime does it
+}
+
+func (s setScheduler) Verb() string      { return "set scheduler" }
+func (setScheduler) Needs() []Descriptor { return nil }
+func (setScheduler) phase() phase        { return phaseLimits }
+
+func (s setScheduler) String() string {
+	a := &s.Scheduler
+	text := "set scheduler " + string(a.Policy) + ", nice " + strconv.Itoa(int(a.Nice))
+	switch {
+	case a.Priority != 0:
+		text += ", priority " + strconv.Itoa(int(a.Priority))
+	case a.Policy == specs.SchedDeadline:
+		text += ", runtime " + strconv.FormatUint(a.Runtime, 10) + " ns, deadline " + strconv.FormatUint(a.Deadline, 10) + " ns"
+		if a.Period != 0 {
+			text += ", period " + strconv.FormatUint(a.Period, 10) + " ns"
+		}
+	}
+	for _, f := range a.Flags {
+		text += ", " + string(f)
+	}
+	if s.Outside {
+		text += ", by the runtime"
+	}
+	return text
+}
+
+func (s setScheduler) lower(l *lowering) {
+	if s.Outside {
+		l.rendezvous(MessageScheduler)
+		return
+	}
+	if nice, apart := NiceApart(&s.Scheduler); apart {
+		l.call(unix.SYS_SETPRIORITY, nsenter.Int(unix.PRIO_PROCESS), nsenter.Int(0), nsenter.Int(nice))
+	}
+	a := SchedAttr(&s.Scheduler)
+	attr := l.prog.Words(unix.SizeofSchedAttr|uint64(a.Policy)<<32, a.Flags, uint64(uint32(a.Nice))|uint64(a.Priority)<<32,
+		a.Runtime, a.Deadline, a.Period, uint64(a.Util_min)|uint64(a.Util_max)<<32)
+	l.call(unix.SYS_SCHED_SETATTR, nsenter.Int(0), attr, nsenter.Int(0))
+}
+
+func (s setScheduler) hint(errno unix.Errno) string {
+	switch {
+	case errno == unix.EINVAL && s.Scheduler.Policy == specs.SchedISO:
+		return "Linux has a number for this policy and has never had the policy"
+	case errno == unix.EINVAL && s.Scheduler.Policy == specs.SchedDeadline:
+		return "a period is bounded by the sysctls kernel.sched_deadline_period_{min,max}_us"
+	case errno == unix.EBUSY && s.Scheduler.Policy == specs.SchedDeadline:
+		return "so much time is not to be had any more"
+	case errno == unix.EOPNOTSUPP:
+		return "the kernel has no utilization clamping"
+	case errno == unix.EPERM && s.Scheduler.Policy == specs.SchedDeadline:
+		return "it takes CAP_SYS_NICE in the initial user namespace, and a cpuset with all processors of its root domain"
+	case errno == unix.EPERM && s.Scheduler.Priority != 0:
+		return "it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO, and in a cgroup v1 with real-time group scheduling " +
+			"linux.resources.cpu.realtimeRuntime"
+	case errno == unix.EPERM || errno == unix.EACCES:
+		return "it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE"
+	}
+	return ""
+}
+
+// NiceApart returns the nice value, and whether it has to be set by setpriority(2): for policies that do not heed it, sched_setattr
+// leaves it as it is. The process has it as soon as it takes another policy.
+func NiceApart(s *specs.Scheduler) (nice int32, apart bool) {
+	return s.Nice, s.Nice != 0 && s.Policy != specs.SchedOther && s.Policy != specs.SchedBatch
+}
+
+// SchedAttr returns what sched_setattr(2) takes.
+func SchedAttr(s *specs.Scheduler) *unix.SchedAttr {
+	policy, _ := specconv.SchedulerPolicy(s.Policy)
+	attr := &unix.SchedAttr{Policy: policy, Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period}
+	for _, name := range s.Flags {
+		flag, _ := specconv.SchedulerFlag(name)
+		attr.Flags |= flag
+	}
+	return attr
+}
+
+// Scheduler returns what the runtime has to set for [MessageScheduler], nil when the plan has no such message.
+func (p *Plan) Scheduler() *specs.Scheduler {
+	for _, s := range p.Steps {
+		if a, ok := s.Action.(setScheduler); ok && a.Outside {
+			return &a.Scheduler
+		}
+	}
+	return nil
+}
+
+// SchedulerError is the failure of what the runtime did for [MessageScheduler]. The error is a [*StepError].
+func (p *Plan) SchedulerError(call string, errno unix.Errno) error {
+	for i, s := range p.Steps {
+		if is[setScheduler](s) {
+			return &StepError{Step: i, Verb: s.Verb(), Title: s.String(), Field: s.Field, Call: call, Errno: errno, Hint: hint(s, errno)}
+		}
+	}
+	return errno
+}
+
+// setIOPriority sets the priority of the process's I/O. The specification wants its process group to have it, which is to say all that it
+// starts: these inherit it.
+type setIOPriority struct {
+	Class    specs.IOPriorityClass
+	Priority int
+	Early    bool // before a user namespace is joined
+}
+
+func (s setIOPriority) Verb() string { return "set I/O priority" }
+func (s setIOPriority) String() string {
+	return "set I/O priority " + string(s.Class) + " " + strconv.Itoa(s.Priority)
+}
+func (setIOPriority) Needs() []Descriptor { return nil }
+
+func (s setIOPriority) phase() phase {
+	if s.Early {
+		return phaseIsolate
+	}
+	return phaseLimits
+}
+
+func (s setIOPriority) lower(l *lowering) {
+	// include/uapi/linux/ioprio.h
+	const whoProcess, classShift = 1, 13
+	class, _ := specconv.IOPriorityClass(s.Class)
+	l.call(unix.SYS_IOPRIO_SET, nsenter.Int(whoProcess), nsenter.Int(0), nsenter.Int(class<<classShift|s.Priority))
+}
+
+func (setIOPriority) hint(errno unix.Errno) string {
+	if errno == unix.EPERM {
+		return "it takes CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace"
+	}
+	return ""
+}
+
+// setMemoryPolicy says from which memory nodes the process gets its memory.
+type setMemoryPolicy struct{ Policy specs.LinuxMemoryPolicy }
+
+func (s setMemoryPolicy) Verb() string      { return "set memory policy" }
+func (setMemoryPolicy) Needs() []Descriptor { return nil }
+func (setMemoryPolicy) phase() phase        { return phaseLimits }
+
+func (s setMemoryPolicy) String() string {
+	text := "set memory policy " + string(s.Policy.Mode)
+	if s.Policy.Nodes != "" {
+		text += ", nodes " + strings.TrimSuffix(s.Policy.Nodes, "\n")
+	}
+	for _, f := range s.Policy.Flags {
+		text += ", " + string(f)
+	}
+	return text
+}
+
+func (s setMemoryPolicy) lower(l *lowering) {
+	mode, _ := specconv.MemoryPolicyMode(s.Policy.Mode)
+	for _, name := range s.Policy.Flags {
+		flag, _ := specconv.MemoryPolicyFlag(name)
+		mode |= flag
+	}
+	nodes := specconv.RangeMask(s.Policy.Nodes)
+	if nodes == nil {
+		l.call(unix.SYS_SET_MEMPOLICY, nsenter.Int(mode), nsenter.Int(0), nsenter.Int(0))
+		return
+	}
+	// The kernel takes one bit less than it is told (get_nodes in mm/mempolicy.c).
+	l.call(unix.SYS_SET_MEMPOLICY, nsenter.Int(mode), l.prog.Words(nodes...), nsenter.Int(64*len(nodes)+1))
+}
+
+func (s setMemoryPolicy) hint(errno unix.Errno) string {
+	switch {
+	case errno == unix.ENOSYS:
+		return "the kernel has no NUMA"
+	case errno != unix.EINVAL:
+		return ""
+	}
+	text := "none of these nodes has memory and is in the cpuset"
+	switch s.Policy.Mode {
+	case specs.MpolWeightedInterleave:
+		text += ", or the kernel is older than 6.9"
+	case specs.MpolPreferredMany:
+		text += ", or the kernel is older than 5.15"
+	}
+	return text
+}
+
+// isolateIOStep appends the I/O priority where that takes a right which the process loses with a user namespace.
+func (b *builder) isolateIOStep(io *specs.LinuxIOPriority) {
+	if io != nil && b.inUser && io.Class == specs.IOPRIO_CLASS_RT {
+		b.add("process.ioPriority", setIOPriority{io.Class, io.Priority, true})
+	}
+}
+
+// schedulingSteps appends how the process is scheduled.
+func (b *builder) schedulingSteps(p *specs.Process, memory *specs.LinuxMemoryPolicy) {
+	if s := p.Scheduler; s != nil {
+		// An ordinary user's runtime may do no more than the process itself, and less where that has another user's id.
+		b.add("process.scheduler", setScheduler{*s, b.inUser && !b.facts.Unprivileged && !b.facts.Nested})
+	}
+	if io := p.IOPriority; io != nil && !(b.inUser && io.Class == specs.IOPRIO_CLASS_RT) {
+		b.add("process.ioPriority", setIOPriority{io.Class, io.Priority, false})
+	}
+	if memory != nil {
+		b.add("linux.memoryPolicy", setMemoryPolicy{*memory})
+	}
+}

@@ -1,0 +1,125 @@
+package specconv
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// memoryModes is the table of set_mempolicy(2)'s modes, with what each says of nodes.
+var memoryModes = [...]struct {
+	name  specs.MemoryPolicyModeType
+	mode  int
+	nodes nodeRule
+}{
+	{specs.MpolDefault, unix.MPOL_DEFAULT, noNodes},
+	{specs.MpolBind, unix.MPOL_BIND, needsNodes},
+	{specs.MpolInterleave, unix.MPOL_INTERLEAVE, needsNodes},
+	{specs.MpolWeightedInterleave, unix.MPOL_WEIGHTED_INTERLEAVE, needsNodes}, // since Linux 6.9
+	{specs.MpolPreferred, unix.MPOL_PREFERRED, takesNodes},
+	{specs.MpolPreferredMany, unix.MPOL_PREFERRED_MANY, needsNodes}, // since Linux 5.15
+	{specs.MpolLocal, unix.MPOL_LOCAL, noNodes},
+}
+
+type nodeRule uint8
+
+const (
+	noNodes nodeRule = iota
+	takesNodes
+	needsNodes
+)
+
+// memoryFlags is the table of set_mempolicy(2)'s flags.
+var memoryFlags = [...]struct {
+	name specs.MemoryPolicyFlagType
+	flag int
+}{
+	{specs.MpolFNumaBalancing, unix.MPOL_F_NUMA_BALANCING}, // since Linux 5.12
+	{specs.MpolFRelativeNodes, unix.MPOL_F_RELATIVE_NODES},
+	{specs.MpolFStaticNodes, unix.MPOL_F_STATIC_NODES},
+}
+
+// MemoryPolicyMode returns the number of a memory policy by its name, and whether there is one of that name.
+func MemoryPolicyMode(name specs.MemoryPolicyModeType) (int, bool) {
+	for _, m := range memoryModes {
+		if m.name == name {
+			return m.mode, true
+		}
+	}
+	return 0, false
+}
+
+// MemoryPolicyFlag returns a flag of memory policies by its name, and whether there is one of that name.
+func MemoryPolicyFlag(name specs.MemoryPolicyFlagType) (int, bool) {
+	for _, f := range memoryFlags {
+		if f.name == name {
+			return f.flag, true
+		}
+	}
+	return 0, false
+}
+
+// MemoryPolicyModes returns the names of all memory policies.
+func MemoryPolicyModes() []string {
+	names := make([]string, len(memoryModes))
+	for i, m := range memoryModes {
+		names[i] = string(m.name)
+	}
+	return names
+}
+
+// MemoryPolicyFlags returns the names of all flags of memory policies.
+func MemoryPolicyFlags() []string {
+	names := make([]string, len(memoryFlags))
+	for i, f := range memoryFlags {
+		names[i] = string(f.name)
+	}
+	return names
+}
+
+// memoryPolicy checks linux.memoryPolicy.
+func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
+	if m == nil {
+		return
+	}
+	const path = "linux.memoryPolicy"
+	c.ranges(path+".nodes", m.Nodes)
+	known := false
+	for _, row := range memoryModes {
+		if row.name != m.Mode {
+			continue
+		}
+		known = true
+		switch {
+		case row.nodes == noNodes && m.Nodes != "":
+			c.fault(path+".nodes", "must be empty for "+string(m.Mode))
+		case row.nodes == needsNodes && m.Nodes == "":
+			c.fault(path+".nodes", "is required for "+string(m.Mode))
+		}
+	}
+	if !known {
+		c.fault(path+".mode", oneOf(string(m.Mode), MemoryPolicyModes()...))
+	}
+	c.memoryFlags(path+".flags", m, known)
+}
+
+// memoryFlags checks linux.memoryPolicy.flags with the rules of the kernel's sanitize_mpol_flags and mpol_new.
+func (c *checker) memoryFlags(path string, m *specs.LinuxMemoryPolicy, known bool) {
+	set := 0
+	for i, name := range m.Flags {
+		flag, ok := MemoryPolicyFlag(name)
+		if !ok {
+			c.fault(at(path, i), oneOf(string(name), MemoryPolicyFlags()...))
+		}
+		set |= flag
+		if flag == unix.MPOL_F_NUMA_BALANCING && known && m.Mode != specs.MpolBind && m.Mode != specs.MpolPreferredMany {
+			c.fault(at(path, i), string(name)+" is only for MPOL_BIND and MPOL_PREFERRED_MANY")
+		}
+	}
+	const fixed = unix.MPOL_F_STATIC_NODES | unix.MPOL_F_RELATIVE_NODES
+	switch {
+	case set&fixed == fixed:
+		c.fault(path, "MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude each other")
+	case set&fixed != 0 && m.Nodes == "" && known && m.Mode != specs.MpolDefault:
+		c.fault(path, "MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES need nodes")
+	}
+}

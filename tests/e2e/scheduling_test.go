@@ -1,0 +1,308 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// execFile writes a process for exec --process: the container's own, changed.
+func execFile(t *testing.T, b *harness.Box, change func(*specs.Process)) string {
+	t.Helper()
+	p := *b.Spec.Process
+	change(&p)
+	data, err := json.Marshal(p)
+	must(t, err)
+	path := filepath.Join(b.Dir, "process.json")
+	must(t, os.WriteFile(path, data, 0o644))
+	return path
+}
+
+// execPid starts a process that sleeps and returns its number.
+func execPid(t *testing.T, b *harness.Box, args ...string) int {
+	t.Helper()
+	file := filepath.Join(b.Dir, "pid")
+	b.OK(append([]string{"exec", "--detach", "--pid-file", file}, args...)...)
+	pid, err := strconv.Atoi(read(t, file))
+	must(t, err)
+	return pid
+}
+
+// attributes reads how a process is scheduled.
+func attributes(t *testing.T, pid int) unix.SchedAttr {
+	t.Helper()
+	a, err := unix.SchedGetAttr(pid, 0)
+	must(t, err)
+	a.Size, a.Util_min, a.Util_max = 0, 0, 0
+	if a.Policy != unix.SCHED_DEADLINE {
+		a.Runtime = 0 // the slice, since Linux 6.12
+	}
+	return *a
+}
+
+// users are those that a container may have: the host's, or a user namespace of its own.
+func users() map[string]func(*specs.Spec) {
+	return map[string]func(*specs.Spec){"": nop, " in a user namespace": withUser(shifted())}
+}
+
+// TestScheduler: policies, also such that take rights on the host, for the container's process and those that join it.
+func TestScheduler(t *testing.T) {
+	harness.OrlopOnly(t, "runc has it since 1.2")
+	cases := []struct {
+		name string
+		s    specs.Scheduler
+		want unix.SchedAttr
+	}{
+		{"nice", specs.Scheduler{Policy: specs.SchedOther, Nice: -7}, unix.SchedAttr{Nice: -7}},
+		{"batch", specs.Scheduler{Policy: specs.SchedBatch, Nice: 6}, unix.SchedAttr{Policy: unix.SCHED_BATCH, Nice: 6}},
+		{"idle", specs.Scheduler{Policy: specs.SchedIdle, Nice: -2}, unix.SchedAttr{Policy: unix.SCHED_IDLE, Nice: -2}},
+		{"deadline", specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 2e6, Deadline: 5e7, Period: 1e8,
+			Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork, specs.SchedFlagDLOverrun}},
+			unix.SchedAttr{Policy: unix.SCHED_DEADLINE, Flags: unix.SCHED_FLAG_RESET_ON_FORK | unix.SCHED_FLAG_DL_OVERRUN,
+				Runtime: 2e6, Deadline: 5e7, Period: 1e8}},
+	}
+	for in, user := range users() {
+		for _, tc := range cases {
+			t.Run(tc.name+in, func(t *testing.T) {
+				b := harness.New(t, user)
+				own(t, b, 100000)
+				b.Spec.Process.Scheduler = &tc.s
+				pid := b.Up()
+				if got := attributes(t, pid); got != tc.want {
+					t.Errorf("got %+v, want %+v", got, tc.want)
+				}
+				if got := attributes(t, execPid(t, b, b.ID, "sleep", "1000")); got != tc.want {
+					t.Errorf("exec: got %+v, want %+v", got, tc.want)
+				}
+			})
+		}
+	}
+}
+
+// TestRealTime: where the kernel has real-time group scheduling, a cgroup v1 needs some for the policies that take it.
+func TestRealTime(t *testing.T) {
+	harness.OrlopOnly(t, "runc has it since 1.2")
+	runtime, period := int64(20000), uint64(1000000)
+	file := filepath.Join(harness.CgroupMount("cpu"), harness.CgroupParent(), "cpu.rt_runtime_us")
+	_, err := os.Stat(filepath.Join(harness.CgroupMount("cpu"), "cpu.rt_runtime_us"))
+	grouped := harness.CgroupMount("cpu") != "" && err == nil
+	change := func(s *specs.Spec) {
+		s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedRR, Priority: 9, Nice: 4}
+		if grouped {
+			s.Linux.Resources.CPU = &specs.LinuxCPU{RealtimeRuntime: &runtime, RealtimePeriod: &period}
+		}
+	}
+	for in, user := range users() {
+		t.Run("given"+in, func(t *testing.T) {
+			b := harness.New(t, user, change)
+			own(t, b, 100000)
+			if grouped { // and so do those above it
+				must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+				must(t, os.WriteFile(file, []byte("50000"), 0))
+			}
+			pid := b.Up()
+			want := unix.SchedAttr{Policy: unix.SCHED_RR, Priority: 9}
+			for _, pid := range []int{pid, execPid(t, b, b.ID, "sleep", "1000")} {
+				if got := attributes(t, pid); got != want {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+				// The kernel tells a real-time process's nice value, which it gets back, here alone.
+				if stat := strings.Fields(read(t, "/proc/"+strconv.Itoa(pid)+"/stat")); stat[18] != "4" {
+					t.Errorf("nice %s, want 4", stat[18])
+				}
+			}
+		})
+		t.Run("lacking"+in, func(t *testing.T) {
+			if !grouped {
+				t.Skip("no cgroup v1 with real-time group scheduling")
+			}
+			b := harness.New(t, user, change)
+			own(t, b, 100000)
+			b.Spec.Linux.Resources.CPU = nil
+			r := b.Run().Fails(b, "process.scheduler: set scheduler SCHED_RR, nice 4, priority 9")
+			for _, text := range []string{"sched_setattr: operation not permitted", "linux.resources.cpu.realtimeRuntime"} {
+				if !strings.Contains(r.Stderr, text) {
+					t.Errorf("no %q in %s", text, r.Stderr)
+				}
+			}
+			b.CheckClean()
+		})
+	}
+}
+
+// TestIOPriority: of every class, and inherited by what the process starts.
+func TestIOPriority(t *testing.T) {
+	harness.OrlopOnly(t, "runc has it since 1.2")
+	priority := func(pid int) int {
+		const whoProcess = 1
+		n, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, whoProcess, uintptr(pid), 0)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		return int(n)
+	}
+	for in, user := range users() {
+		for class, number := range map[specs.IOPriorityClass]int{specs.IOPRIO_CLASS_RT: 1, specs.IOPRIO_CLASS_BE: 2, specs.IOPRIO_CLASS_IDLE: 3} {
+			t.Run(string(class)+in, func(t *testing.T) {
+				b := harness.New(t, user)
+				own(t, b, 100000)
+				b.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: class, Priority: 5}
+				pid, want := b.Up(), number<<13|5
+				pids := map[string]int{"first": pid, "its child": childOf(t, pid, "sleep"), "exec": execPid(t, b, b.ID, "sleep", "1000")}
+				for name, pid := range pids {
+					if got := priority(pid); got != want {
+						t.Errorf("%s: got %#x, want %#x", name, got, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+const allowedCPUs = "sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status"
+
+// TestExecCPUAffinity: for processes that join, and not for the container's first.
+func TestExecCPUAffinity(t *testing.T) {
+	harness.OrlopOnly(t, "runc has it since 1.3")
+	own := strings.TrimSpace(hostStatus(t, "Cpus_allowed_list"))
+	if own != "0-1" && !strings.HasPrefix(own, "0-") {
+		t.Skip("needs the processors 0 and 1, has " + own)
+	}
+	for in, user := range users() {
+		t.Run("affinity"+in, func(t *testing.T) {
+			b := harness.New(t, user)
+			b.Spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0", Final: "1"}
+			pid := b.Up()
+			if got := statusOf(t, pid, "Cpus_allowed_list"); got != own {
+				t.Errorf("the first process is on %s, want %s", got, own)
+			}
+			if got := b.OK("exec", b.ID, "sh", "-c", allowedCPUs); got != "1\n" {
+				t.Errorf("exec: got %q, want 1", got)
+			}
+			for _, tc := range []struct {
+				a    *specs.CPUAffinity
+				want string
+			}{
+				{nil, own}, {&specs.CPUAffinity{}, own}, {&specs.CPUAffinity{Final: "0"}, "0"}, {&specs.CPUAffinity{Initial: "1", Final: "0-1,1023"}, "0-1"},
+			} {
+				file := execFile(t, b, func(p *specs.Process) {
+					p.Args, p.ExecCPUAffinity = []string{"sh", "-c", allowedCPUs}, tc.a
+				})
+				if got := strings.TrimSpace(b.OK("exec", "--process", file, b.ID)); got != tc.want {
+					t.Errorf("%+v: got %q, want %s", tc.a, got, tc.want)
+				}
+			}
+		})
+	}
+}
+
+// TestExecCPUAffinityInitial: without a final affinity it is what the kernel makes of the initial one and the cgroup's processors.
+func TestExecCPUAffinityInitial(t *testing.T) {
+	harness.OrlopOnly(t, "runc has it since 1.3")
+	run := func(t *testing.T, b *harness.Box, a specs.CPUAffinity, want string) {
+		t.Helper()
+		file := execFile(t, b, func(p *specs.Process) { p.Args, p.ExecCPUAffinity = []string{"sh", "-c", allowedCPUs}, &a })
+		if got := strings.TrimSpace(b.OK("exec", "--process", file, b.ID)); got != want {
+			t.Errorf("%+v: got %q, want %s", a, got, want)
+		}
+	}
+	t.Run("free", func(t *testing.T) {
+		b := harness.New(t)
+		b.Up()
+		run(t, b, specs.CPUAffinity{Initial: "0"}, "0")
+	})
+	t.Run("cpuset", func(t *testing.T) {
+		b := harness.New(t)
+		b.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "1"}
+		b.Up()
+		run(t, b, specs.CPUAffinity{Initial: "0"}, "1")
+		file := execFile(t, b, func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{Final: "0"} })
+		b.Fails("process.execCPUAffinity.final: set affinity to processors 0: sched_setaffinity: invalid argument", "exec", "--process", file, b.ID)
+		file = execFile(t, b, func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{Initial: "1023"} })
+		b.Fails("process.execCPUAffinity.initial: set affinity to processors 1023: sched_setaffinity: invalid argument", "exec", "--process", file, b.ID)
+	})
+	t.Run("paused", func(t *testing.T) {
+		b := harness.New(t)
+		b.Up()
+		b.OK("pause", b.ID)
+		lines := b.Lines()
+		file := execFile(t, b, func(p *specs.Process) {
+			p.Args, p.ExecCPUAffinity = []string{"sh", "-c", allowedCPUs}, &specs.CPUAffinity{Initial: "1"}
+		})
+		c := b.Cmd("exec", "--ignore-paused", "--process", file, b.ID)
+		c.Stdout = lines.Writer
+		p := c.Start()
+		lines.Writer.Close()
+		b.OK("resume", b.ID)
+		if got := lines.Next(); got != "1" {
+			t.Errorf("got %q, want 1", got)
+		}
+		p.Wait().OK(b)
+	})
+}
+
+// statusOf returns a field of /proc/PID/status.
+func statusOf(t *testing.T, pid int, name string) string {
+	t.Helper()
+	for line := range strings.Lines(read(t, "/proc/"+strconv.Itoa(pid)+"/status")) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("no %s of process %d", name, pid)
+	return ""
+}
+
+func hostStatus(t *testing.T, name string) string { return statusOf(t, os.Getpid(), name) }
+
+// TestMemoryPolicy: for the container's process and those that join it.
+func TestMemoryPolicy(t *testing.T) {
+	harness.OrlopOnly(t, "runc has it since 1.4")
+	if _, err := os.Stat("/proc/self/numa_maps"); err != nil {
+		t.Skip("a kernel without NUMA: ", err)
+	}
+	for in, user := range users() {
+		t.Run("bind"+in, func(t *testing.T) {
+			b := harness.New(t, user)
+			b.Spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}
+			pid := b.Up()
+			for _, pid := range []int{pid, execPid(t, b, b.ID, "sleep", "1000")} {
+				if got := read(t, "/proc/"+strconv.Itoa(pid)+"/numa_maps"); !strings.Contains(got, " bind=static:0 ") {
+					t.Errorf("process %d: %s", pid, got)
+				}
+			}
+		})
+	}
+	t.Run("no such node", func(t *testing.T) {
+		b := harness.New(t)
+		b.Spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: "900"}
+		b.Run().Fails(b, "linux.memoryPolicy: set memory policy MPOL_INTERLEAVE, nodes 900: set_mempolicy: invalid argument")
+		b.CheckClean()
+	})
+}
+
+// TestPersonality: for the container's process and those that join it.
+func TestPersonality(t *testing.T) {
+	for domain, want := range map[specs.LinuxPersonalityDomain]string{specs.PerLinux: "00000000\n", specs.PerLinux32: "00000008\n"} {
+		t.Run(string(domain), func(t *testing.T) {
+			harness.OrlopOnly(t, "runc has it since 1.2")
+			b := harness.New(t, withUser(shifted()))
+			own(t, b, 100000)
+			b.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: domain}
+			pid := b.Up()
+			for _, pid := range []int{pid, execPid(t, b, b.ID, "sleep", "1000")} {
+				if got := read(t, "/proc/"+strconv.Itoa(pid)+"/personality"); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
