@@ -152,28 +152,50 @@ func TestEventsOOM(t *testing.T) {
 	})
 }
 
-// watched waits until a process that runs `events` watches: it has v1's eventfd, or the file memory.events, open.
+// watched waits until a process that runs `events` watches the memory.
 func watched(t *testing.T, p *harness.Process) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for time.Now().Before(deadline) {
-		folder := "/proc/" + strconv.Itoa(p.Pid) + "/fd"
-		entries, _ := os.ReadDir(folder)
-		memory, waits := false, false
-		for _, entry := range entries {
-			path, _ := os.Readlink(filepath.Join(folder, entry.Name()))
-			memory = memory || strings.HasSuffix(path, "/memory.oom_control") || strings.HasSuffix(path, "/memory.events") || strings.Contains(path, "inotify")
-			waits = waits || strings.Contains(path, "eventpoll")
-		}
-		if memory && waits {
-			// The last step is epoll_ctl, or v1's write to cgroup.event_control, of which the descriptors tell nothing: it sleeps then.
-			if stat := read(t, "/proc/"+strconv.Itoa(p.Pid)+"/stat"); strings.Contains(stat, ") S ") {
-				return
-			}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if watches("/proc/" + strconv.Itoa(p.Pid)) {
+			return
 		}
 		time.Sleep(5 * time.Millisecond) // nobody tells of what another process does
 	}
 	t.Fatalf("process %d does not watch the memory", p.Pid)
+}
+
+// watches looks at a process's descriptors. The last step of orlop's is to wait by epoll for v1's eventfd or for memory.events.
+func watches(folder string) bool {
+	entries, _ := os.ReadDir(folder + "/fd")
+	names := map[string]string{}
+	for _, entry := range entries {
+		names[entry.Name()], _ = os.Readlink(filepath.Join(folder, "fd", entry.Name()))
+	}
+	v1 := false
+	for _, name := range names {
+		v1 = v1 || strings.HasSuffix(name, "/memory.oom_control")
+	}
+	for fd, name := range names {
+		if harness.Name() != "orlop" && (v1 || strings.HasPrefix(name, "anon_inode:inotify")) {
+			return true // as far as can be seen
+		}
+		if name != "anon_inode:[eventpoll]" {
+			continue
+		}
+		info, _ := os.ReadFile(filepath.Join(folder, "fdinfo", fd))
+		process, memory := false, false
+		for line := range strings.Lines(string(info)) {
+			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "tfd:" {
+				watched := names[fields[1]]
+				process = process || strings.Contains(watched, "pidfd") // which Go's own epoll does not watch
+				memory = memory || strings.HasSuffix(watched, "/memory.events") || v1 && watched == "anon_inode:[eventfd]"
+			}
+		}
+		if process && memory {
+			return true
+		}
+	}
+	return false
 }
 
 // TestEventsSleep: who waits for events does nothing meanwhile.
