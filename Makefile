@@ -19,10 +19,13 @@ BUILDFLAGS := -trimpath -buildvcs=false -buildmode=exe -tags $(TAGS) -ldflags "-
 FUZZTIME ?= 30s
 # Time limit of one package's tests in `make test`.
 TIMEOUT  ?= 10m
-# Which packages `make test` tests.
+# Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made).
 PKGS     ?= ./...
+GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security
+# Which tests, by a regular expression ("": all).
+RUN      ?=
 
-.PHONY: all build demo test bench fuzz lint deps clean help
+.PHONY: all build demo test test-vm bench fuzz lint deps clean help
 
 all: build
 
@@ -34,10 +37,15 @@ demo: ## walk a busybox container through its life, with every command shown
 	@$(MAKE) --no-print-directory build
 	@tests/demo/demo.sh ./orlop
 
-test: ## go vet, all unit tests and all tests that need root
+test: ## go vet, all tests, and those that need root once more in a guest with systemd
 	@tests/deps.sh certificates busybox strace qemu-aarch64
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
-	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) $(PKGS)
+	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)' $(PKGS)
+
+test-vm: ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaused: some of them)
+	@tests/deps.sh certificates busybox
+	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
+	@build/runner -tags $(TAGS) -run '$(RUN)' -guest '$(GUEST)'
 
 bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick look)
 	@tests/deps.sh certificates busybox hyperfine runc crun
@@ -59,4 +67,4 @@ clean: ## remove what was built
 	rm -rf orlop build
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10

@@ -12,16 +12,31 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// rounds of each test that kills the runtime at random moments, and how late that can be: past the end of its work.
-const (
-	killedRounds = 200
-	latestKill   = 8 * time.Millisecond
-)
+// killedRounds is how often each test kills the runtime at a random moment.
+func killedRounds() int {
+	if testing.Short() {
+		return 12
+	}
+	return 200
+}
+
+// latestKill gives how late a command may be killed: past the end of its work, twice what it takes here. It is run after prepare, three times.
+func latestKill(b *harness.Box, prepare func(), command ...string) time.Duration {
+	least := time.Hour
+	for range 3 {
+		prepare()
+		begin := time.Now()
+		b.OK(command...)
+		least = min(least, time.Since(begin))
+		b.OK("delete", "--force", b.ID)
+	}
+	return 2 * least
+}
 
 // killAtRandom starts the command and kills it, the runtime alone, at a random moment. The result tells whether that came too late.
-func killAtRandom(c *harness.Command) harness.Result {
+func killAtRandom(c *harness.Command, latest time.Duration) harness.Result {
 	p := c.Start()
-	time.Sleep(rand.N(latestKill)) // the moment is the test's parameter: there is no event to wait for
+	time.Sleep(rand.N(latest)) // the moment is the test's parameter: there is no event to wait for
 	p.Signal(unix.SIGKILL)
 	return p.Wait()
 }
@@ -33,9 +48,10 @@ func TestKilledCreate(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			b := harness.New(t, harness.Args("sleep", "1000"))
 			args := append(strings.Fields(command), "--bundle", b.Bundle, b.ID)
-			killed := 0
-			for range killedRounds {
-				r := killAtRandom(b.Cmd(args...))
+			latest := latestKill(b, func() {}, "create", "--bundle", b.Bundle, b.ID)
+			killed, rounds := 0, killedRounds()
+			for range rounds {
+				r := killAtRandom(b.Cmd(args...), latest)
 				if r.Status == 137 {
 					killed++
 				} else {
@@ -48,8 +64,8 @@ func TestKilledCreate(t *testing.T) {
 					t.FailNow() // the next rounds would only say the same
 				}
 			}
-			if killed < killedRounds/10 {
-				t.Errorf("only %d of %d were killed in time", killed, killedRounds)
+			if killed < rounds/10 {
+				t.Errorf("only %d of %d were killed in time", killed, rounds)
 			}
 		})
 	}
@@ -82,11 +98,13 @@ func TestKilledCreateIsSeen(t *testing.T) {
 func TestKilledStart(t *testing.T) {
 	harness.OrlopOnly(t, "runc's start is one write")
 	b := harness.New(t, harness.Args("sleep", "1000"))
+	create := func() { b.OK("create", "--bundle", b.Bundle, b.ID) }
+	latest := latestKill(b, create, "start", b.ID)
 	still := 0
-	for range killedRounds / 2 {
-		b.OK("create", "--bundle", b.Bundle, b.ID)
+	for range killedRounds() / 2 {
+		create()
 		pid := b.State().Pid
-		killAtRandom(b.Cmd("start", b.ID))
+		killAtRandom(b.Cmd("start", b.ID), latest)
 		s := b.State()
 		if s.Status == specs.StateCreated {
 			still++
@@ -134,9 +152,11 @@ func TestKilledStartInHook(t *testing.T) {
 func TestKilledDelete(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
 	b := harness.New(t, harness.Args("sleep", "1000"))
-	for range killedRounds / 2 {
-		b.OK("create", "--bundle", b.Bundle, b.ID)
-		killAtRandom(b.Cmd("delete", "--force", b.ID))
+	create := func() { b.OK("create", "--bundle", b.Bundle, b.ID) }
+	latest := latestKill(b, create, "delete", "--force", b.ID)
+	for range killedRounds() / 2 {
+		create()
+		killAtRandom(b.Cmd("delete", "--force", b.ID), latest)
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
 		if t.Failed() {

@@ -151,8 +151,7 @@ func (c *counter) close(name string, s *suite, o outcome, seconds float64) {
 		case fail:
 			c.fail(name+" "+r.name, r.output.String())
 		case skip:
-			c.skipped++
-			fmt.Fprintf(c.out, "SKIP  %s %s: %s\n", name, r.name, reason(r.output.String()))
+			c.skip(name+" "+r.name, reason(r.output.String()))
 		}
 	}
 	if o == fail && c.failed == failed {
@@ -192,6 +191,20 @@ func counts(r *result, tests []*result, i int) bool {
 func (c *counter) fail(name, output string) {
 	c.failed++
 	fmt.Fprintf(c.out, "FAIL  %s\n%s", name, indent(output))
+}
+
+// skip counts what was not tested.
+func (c *counter) skip(name, reason string) {
+	c.skipped++
+	fmt.Fprintf(c.out, "SKIP  %s: %s\n", name, reason)
+}
+
+// merge adds another counter's counts, and the report that it wrote.
+func (c *counter) merge(other *counter, report []byte) {
+	c.passed += other.passed
+	c.failed += other.failed
+	c.skipped += other.skipped
+	c.out.Write(report)
 }
 
 func (c *counter) summary() {

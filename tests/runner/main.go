@@ -1,9 +1,12 @@
-// Command runner runs go vet and all tests of the given packages, and ends with the line
-// "N passed, N failed, N skipped" on standard output.
+// Command runner runs go vet and all tests of the given packages, here and in the guest of tests/vm, and
+// ends with the line "N passed, N failed, N skipped" on standard output.
 //
 // It counts from `go test -json`: leaf tests, so that a test with subtests is not counted beside
 // them. Every skip is printed with its reason and every failure with its output. A package that
-// does not build, panics or runs out of time counts as failed, as does a go vet that complains.
+// does not build, panics or runs out of time counts as failed, as does a go vet that complains. What ran in
+// the guest has "guest" before its name; where there can be no guest, its packages count as skipped.
+//
+// It is run in the module's root.
 package main
 
 import (
@@ -14,22 +17,30 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
+	"time"
 )
 
 func main() {
 	tags := flag.String("tags", "", "build tags")
 	timeout := flag.String("timeout", "10m", "time limit of one package's tests")
 	run := flag.String("run", "", "only tests that match this regular expression")
+	inGuest := flag.String("guest", "", "packages to test in the guest, too")
+	guestTimeout := flag.Duration("guest-timeout", 15*time.Minute, "time limit of what one guest runs")
 	flag.Parse()
-	packages := flag.Args()
-	if len(packages) == 0 {
-		packages = []string{"./..."}
-	}
 
 	c := newCounter(os.Stdout)
-	vet(c, *tags, packages)
-	if err := test(c, *tags, *timeout, *run, packages); err != nil {
-		c.fail("go test", err.Error())
+	if packages := flag.Args(); len(packages) > 0 {
+		vet(c, *tags, packages)
+		if err := test(c, *tags, *timeout, *run, packages); err != nil {
+			c.fail("go test", err.Error())
+		}
+	}
+	if packages := strings.Fields(*inGuest); len(packages) > 0 {
+		g := &guest{tags: *tags, run: *run, timeout: *guestTimeout}
+		if err := g.test(c, packages); err != nil {
+			c.fail("guest", err.Error())
+		}
 	}
 	c.summary()
 	if c.failed > 0 {
