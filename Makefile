@@ -38,7 +38,7 @@ demo: ## walk a busybox container through its life, with every command shown
 	@tests/demo/demo.sh ./orlop
 
 test: ## go vet, all tests, and those that need root once more in a guest with systemd
-	@tests/deps.sh certificates busybox strace qemu-aarch64
+	@tests/deps.sh certificates busybox strace qemu-aarch64 ip
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
 	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)' $(PKGS)
 
@@ -61,7 +61,7 @@ lint: ## go vet, gofmt, length of functions, import arrows
 	$(GO) test -count=1 -tags $(TAGS) ./tests/style
 
 deps: ## install the Debian packages that demo, test and bench use, where missing
-	@tests/deps.sh certificates busybox strace qemu-aarch64 hyperfine runc crun
+	@tests/deps.sh certificates busybox strace qemu-aarch64 ip hyperfine runc crun
 
 clean: ## remove what was built
 	rm -rf orlop build

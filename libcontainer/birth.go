@@ -42,6 +42,8 @@ type birth struct {
 	pidfdName string
 	// runHooks is called at setup.MessageHooks.
 	runHooks func() error
+	// takeNetDevices is called at setup.MessageNetDevices.
+	takeNetDevices func() error
 }
 
 // heard is a message of the process, or its failure.
@@ -261,6 +263,11 @@ func (b *birth) serve(m nsenter.Message) error {
 	switch m.ID {
 	case setup.MessageHooks:
 		if err := b.runHooks(); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
+	case setup.MessageNetDevices:
+		if err := b.takeNetDevices(); err != nil {
 			return err
 		}
 		return b.proc.Conn.Resume()

@@ -67,6 +67,7 @@ type creation struct {
 	rec        *state.Record
 	birth      *birth
 	socket     *os.File // the start socket, until the process has it
+	lending    *lending // network devices that are on their way into the container
 	lived      bool     // the environment was complete enough for hooks to have run in it
 }
 
@@ -79,6 +80,7 @@ func (c *creation) run() (*Container, error) {
 	if c.unit != nil {
 		defer c.unit.end()
 	}
+	defer c.lending.close()
 	if err == nil {
 		return container, nil
 	}
@@ -194,6 +196,7 @@ func (c *creation) reserve() (err error) {
 // makeBirth makes the process ready to be started.
 func (c *creation) makeBirth() (err error) {
 	c.birth.runHooks = c.createHooks
+	c.birth.takeNetDevices = c.lend
 	c.birth.here = c.forker.flags
 	c.birth.pidfdName = console.PidfdCreate
 	extra, err := c.birth.lateCgroups(c.cgroup, setup.Options{JoinMemory: c.joinMemory}, nil)
@@ -269,6 +272,9 @@ func (c *creation) register() error {
 
 // letGo lets the process go on: to wait for start, or with direct to its program.
 func (c *creation) letGo() error {
+	if err := c.lent(); err != nil {
+		return err
+	}
 	if !c.direct {
 		return c.birth.proc.Conn.Resume()
 	}
@@ -281,6 +287,7 @@ func (c *creation) letGo() error {
 	if err := c.birth.converse(0); err != nil {
 		return err
 	}
+	c.lending.done()
 	return runHostHooks(hooks.Poststart, c.rec, specs.StateRunning)
 }
 
@@ -315,6 +322,7 @@ func (c *creation) warnings() {
 // undo removes what a failed creation has made, in the reverse order.
 func (c *creation) undo() error {
 	var errs []error
+	errs = append(errs, c.lending.undo()) // before the process ends, and its network namespace with it
 	if c.birth != nil {
 		errs = append(errs, c.birth.abort())
 	}

@@ -49,6 +49,7 @@ func (v *view) destroy(r *Runtime) error {
 		if err := v.end(); err != nil {
 			return err
 		}
+		v.returnDevices(r)
 		// Who is left where the end of the first process has ended all the container's own came later, and belongs to others.
 		others := v.rec.SharedCgroup || v.rec.Pid != 0 && v.ownPidNamespace()
 		if err := removeCgroup(v.cgroup(), others, v.stopUnit(r)); err != nil {

@@ -21,6 +21,8 @@ type Bundle struct {
 	Mounts []Mount
 	// Namespaces are Spec.Linux.Namespaces: same order, same index.
 	Namespaces []Namespace
+	// NetDevices are Spec.Linux.NetDevices, sorted by Host.
+	NetDevices []NetDevice
 	// Warnings tell what is no fault, yet the user should know.
 	Warnings []string
 }

@@ -213,20 +213,24 @@ func TestLinuxFaults(t *testing.T) {
 	expect(t, func(s *specs.Spec) { s.Linux.CgroupsPath = "system.slice:orlop:a..b" })
 	expect(t, func(s *specs.Spec) {
 		l := s.Linux
-		l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "a/b"}, "eth1": {Name: "eth2"}, "eth2": {}}
+		l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "a/b"}, "eth1": {Name: "eth2"}, "eth2": {},
+			"e%d": {}, "eth4": {Name: "e%d"}, "eth5": {Name: "e%d"}, "eth6": {Name: "e%s"}, "eth7": {Name: "e%d%d"}, "eth8": {Name: "%e%d"}}
 		l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "..", MemBwSchema: "L3:1", Schemata: []string{"a\nb"}}
 		l.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "MPOL_BIND", Flags: []specs.MemoryPolicyFlagType{"F"}}
 		l.MountLabel = "label"
 		s.Process.ApparmorProfile, s.Process.SelinuxLabel = "p", "l"
 	},
+		`linux.netDevices["e%d"]: is not a name of a network device`,
 		`linux.netDevices.eth0.name: "a/b" is not a name of a network device`,
 		"linux.netDevices.eth2.name: is the name of linux.netDevices.eth1 too",
+		`linux.netDevices.eth6.name: "e%s" is not a name of a network device`,
+		`linux.netDevices.eth7.name: "e%d%d" is not a name of a network device`,
+		`linux.netDevices.eth8.name: "%e%d" is not a name of a network device`,
 		`linux.intelRdt.closID: ".." is not a folder's name`,
 		"linux.intelRdt.memBwSchema: must start with MB: and not contain newlines",
 		"linux.intelRdt.schemata[0]: must not contain newlines",
 		"linux.memoryPolicy.nodes: is required for MPOL_BIND",
 		`linux.memoryPolicy.flags[0]: unknown value "F", must be one of MPOL_F_NUMA_BALANCING, MPOL_F_RELATIVE_NODES, MPOL_F_STATIC_NODES`,
-		"linux.netDevices: network devices are not implemented yet",
 		"linux.intelRdt: Intel RDT is not implemented yet",
 	)
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -18,7 +17,7 @@ func (c *checker) linux(b *Bundle) {
 	}
 	c.namespaces(b)
 	c.devices(l.Devices)
-	c.netDevices(l.NetDevices)
+	c.netDevices(b)
 	c.cgroupsPath(l.CgroupsPath)
 	c.resources(l.Resources)
 	c.intelRdt(l.IntelRdt)
@@ -101,58 +100,6 @@ func (c *checker) deviceNumber(path string, n, low, high int64) {
 	if n < low || n > high {
 		c.fault(path, "must be from "+strconv.FormatInt(low, 10)+" to "+strconv.FormatInt(high, 10)+", not "+
 			strconv.FormatInt(n, 10))
-	}
-}
-
-// netDevices checks linux.netDevices.
-func (c *checker) netDevices(devices map[string]specs.LinuxNetDevice) {
-	if len(devices) == 0 {
-		return
-	}
-	c.needs(specs.NetworkNamespace, "linux.netDevices")
-	taken := make(map[string]string, len(devices))
-	for _, host := range sortedKeys(devices) {
-		here := under("linux.netDevices", host)
-		if !validInterface(host) {
-			c.fault(here, "is not a name of a network device")
-		}
-		name := devices[host].Name
-		if name == "" {
-			name = host
-		} else if !validInterface(name) {
-			c.fault(here+".name", strconv.Quote(name)+" is not a name of a network device")
-		}
-		if other, ok := taken[name]; ok && !strings.Contains(name, "%d") {
-			c.fault(here+".name", "is the name of "+under("linux.netDevices", other)+" too")
-		}
-		taken[name] = host
-	}
-}
-
-// validInterface follows the kernel's dev_valid_name.
-func validInterface(name string) bool {
-	return name != "" && len(name) < 16 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
-}
-
-// intelRdt checks linux.intelRdt. closID becomes a folder's name.
-func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
-	if r == nil {
-		return
-	}
-	const path = "linux.intelRdt"
-	if id := r.ClosID; id == "." || id == ".." || id != "/" && strings.ContainsAny(id, "/\n\x00") {
-		c.fault(path+".closID", strconv.Quote(id)+" is not a folder's name")
-	}
-	if strings.Contains(r.L3CacheSchema, "\n") {
-		c.fault(path+".l3CacheSchema", "must not contain newlines")
-	}
-	if s := r.MemBwSchema; s != "" && (!strings.HasPrefix(s, "MB:") || strings.Contains(s, "\n")) {
-		c.fault(path+".memBwSchema", "must start with MB: and not contain newlines")
-	}
-	for i, s := range r.Schemata {
-		if strings.Contains(s, "\n") {
-			c.fault(at(path+".schemata", i), "must not contain newlines")
-		}
 	}
 }
 

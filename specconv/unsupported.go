@@ -12,7 +12,6 @@ func Unsupported(s *specs.Spec) Faults {
 	if l == nil {
 		return f
 	}
-	f.unless(len(l.NetDevices) == 0, "linux.netDevices", "network devices are")
 	f.unless(l.IntelRdt == nil, "linux.intelRdt", "Intel RDT is")
 	return f
 }

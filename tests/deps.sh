@@ -24,6 +24,8 @@ package() {
 		fi ;;
 	qemu-aarch64) # runs the arm64 interpreter's tests
 		command -v qemu-aarch64-static qemu-aarch64 >/dev/null || echo qemu-user-static ;;
+	ip) # makes the tests' network devices
+		command -v ip >/dev/null || echo iproute2 ;;
 	*) # the package has the tool's name
 		command -v "$1" >/dev/null || echo "$1" ;;
 	esac

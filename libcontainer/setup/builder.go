@@ -78,6 +78,9 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if process.Terminal {
 		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace()})
 	}
+	if len(bundle.NetDevices) > 0 {
+		b.add("linux.netDevices", takeNetDevices{bundle.NetDevices})
+	}
 	b.hookSteps(spec.Hooks)
 	if err := b.sysctlSteps(linux.Sysctl, b.ownProc(bundle)); err != nil {
 		return nil, err

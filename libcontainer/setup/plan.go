@@ -126,6 +126,8 @@ const (
 	MessageIDMap
 	// MessageScheduler is a rendezvous: the runtime is to set what [Plan.Scheduler] returns, which takes a right on the host.
 	MessageScheduler
+	// MessageNetDevices is a rendezvous: the process is in its network namespace, into which linux.netDevices are to be moved.
+	MessageNetDevices
 )
 
 // Options are the caller's wishes that do not stand in config.json.

@@ -159,6 +159,13 @@ func TestRules(t *testing.T) {
 		{"no wait", "rendezvous paired", func(t *testing.T, p *Plan) {
 			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageHooks, nil) }})
 		}},
+		{"devices twice", "rendezvous paired", func(t *testing.T, p *Plan) {
+			insert(p, index[readOnlyPath](t, p), takeNetDevices{})
+			insert(p, index[readOnlyPath](t, p), takeNetDevices{})
+		}},
+		{"no wait for devices", "rendezvous paired", func(t *testing.T, p *Plan) {
+			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageNetDevices, nil) }})
+		}},
 		{"wait for nothing", "rendezvous paired", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.await() })
 		}},

@@ -172,7 +172,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			switch id {
 			case MessageCopyFrom:
 				from = 1
-			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler:
+			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices:
 				answer = id
 			}
 			said |= 1 << id

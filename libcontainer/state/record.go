@@ -60,6 +60,7 @@ const (
 	processSection = "process"
 	hooksSection   = "hooks"
 	linuxSection   = "linux"
+	loansSection   = "loans"
 )
 
 // Linux is what of the configuration's section linux all processes of the container have, those that join it, too.
@@ -86,6 +87,21 @@ func (r *Record) Linux() (*Linux, error) { return decode[Linux](r, linuxSection)
 
 // SetLinux sets what Linux returns.
 func (r *Record) SetLinux(l *Linux) error { return encode(r, linuxSection, l) }
+
+// Loans decodes the network devices that are on their way into the container; nil, at no cost, when there are none. They are there only
+// until the container is complete: found in the record of one whose creator was killed, they are to be returned.
+func (r *Record) Loans() (*Loans, error) { return decode[Loans](r, loansSection) }
+
+// SetLoans sets what Loans returns; nil removes them.
+func (r *Record) SetLoans(l *Loans) error { return encode(r, loansSection, l) }
+
+// Loans are network devices between the runtime's network namespace and a container's.
+type Loans struct {
+	// Namespace is the inode of the container's network namespace.
+	Namespace uint64 `json:"namespace"`
+	// Devices are the descriptions, of which only their writer needs to know the form.
+	Devices json.RawMessage `json:"devices"`
+}
 
 func decode[T any](r *Record, name string) (*T, error) {
 	for _, s := range r.sections {

@@ -32,8 +32,9 @@ func arrows() []arrow {
 	return []arrow{
 		{".", []string{"cli"}, nil},
 		{"cli", []string{"libcontainer", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "specconv"}, []string{sys, spec, parser, user}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/netdev", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/idmap", []string{"nsenter"}, []string{sys, spec}},
+		{"libcontainer/netdev", nil, []string{sys}},
 		{"libcontainer/setup", []string{"nsenter", "specconv"}, []string{sys, spec, user}},
 		{"libcontainer/cgroups", []string{"specconv"}, []string{sys, spec, paths}},
 		{"libcontainer/systemd", nil, []string{sys}},

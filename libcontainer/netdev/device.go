@@ -1,0 +1,92 @@
+package netdev
+
+import (
+	"encoding/binary"
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A link is a device as the kernel describes it.
+type link struct {
+	index  uint32
+	name   string
+	up     bool
+	master uint32 // the bridge or bond that it is a part of, 0 for none
+}
+
+// ifinfo is a struct ifinfomsg. change are the flags that are to be as in flags.
+func ifinfo(index, flags, change uint32) []byte {
+	b := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(b[4:], index)
+	binary.NativeEndian.PutUint32(b[8:], flags)
+	binary.NativeEndian.PutUint32(b[12:], change)
+	return b
+}
+
+// named finds a device by its name or one of its alternative names. The error is ENODEV where there is none.
+func (s *socket) named(name string) (link, error) {
+	r := newRequest(unix.RTM_GETLINK, 0, ifinfo(0, 0, 0))
+	r.addString(unix.IFLA_IFNAME, name)
+	return s.get(r)
+}
+
+// numbered finds a device by its index. The error is ENODEV where there is none.
+func (s *socket) numbered(index uint32) (link, error) {
+	return s.get(newRequest(unix.RTM_GETLINK, 0, ifinfo(index, 0, 0)))
+}
+
+func (s *socket) get(r request) (l link, err error) {
+	err = s.exchange(r, func(m syscall.NetlinkMessage) {
+		if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg {
+			return
+		}
+		l.index = binary.NativeEndian.Uint32(m.Data[4:])
+		l.up = binary.NativeEndian.Uint32(m.Data[8:])&unix.IFF_UP != 0
+		for kind, value := range attributes(m.Data[unix.SizeofIfInfomsg:]) {
+			switch kind {
+			case unix.IFLA_IFNAME:
+				l.name = text(value)
+			case unix.IFLA_MASTER:
+				l.master = word(value)
+			}
+		}
+	})
+	if err == nil && l.index == 0 {
+		err = errors.New("netlink: malformed answer")
+	}
+	return l, err
+}
+
+// set changes a device: change are the flags (IFF_*) that are to be as in flags, and add appends attributes.
+func (s *socket) set(index, flags, change uint32, add func(*request)) error {
+	r := newRequest(unix.RTM_SETLINK, 0, ifinfo(index, flags, change))
+	add(&r)
+	return s.do(r)
+}
+
+func (s *socket) rename(index uint32, name string) error {
+	return s.set(index, 0, 0, func(r *request) { r.addString(unix.IFLA_IFNAME, name) })
+}
+
+// enslave makes a device a part of a bridge or bond again.
+func (s *socket) enslave(index, master uint32) error {
+	return s.set(index, 0, 0, func(r *request) { r.addUint32(unix.IFLA_MASTER, master) })
+}
+
+func (s *socket) setUp(index uint32) error {
+	return s.set(index, unix.IFF_UP, unix.IFF_UP, func(*request) {})
+}
+
+// move moves a device to another network namespace and renames it there; the kernel shuts it down and takes its addresses away. An error
+// does not mean that it has not moved: the name is given last.
+func (s *socket) move(index uint32, namespace int, name string) error {
+	return s.set(index, 0, 0, func(r *request) {
+		r.addUint32(unix.IFLA_NET_NS_FD, uint32(namespace))
+		r.addString(unix.IFLA_IFNAME, name)
+	})
+}
+
+// missing reports whether an error means that there is no such device.
+func missing(err error) bool { return errors.Is(err, unix.ENODEV) }

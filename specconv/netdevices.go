@@ -1,0 +1,54 @@
+package specconv
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// NetDevice is one entry of linux.netDevices.
+type NetDevice struct {
+	// Host is the device's name in the runtime's network namespace.
+	Host string
+	// Name is the name that it gets in the container's. With %d in it the kernel finds a number that is free.
+	Name string
+}
+
+// netDevices checks linux.netDevices and sets the bundle's NetDevices.
+func (c *checker) netDevices(b *Bundle) {
+	devices := c.spec.Linux.NetDevices
+	if len(devices) == 0 {
+		return
+	}
+	c.needs(specs.NetworkNamespace, "linux.netDevices")
+	taken := make(map[string]string, len(devices))
+	for _, host := range sortedKeys(devices) {
+		here := under("linux.netDevices", host)
+		if !validInterface(host) || strings.Contains(host, "%") {
+			c.fault(here, "is not a name of a network device")
+		}
+		name := devices[host].Name
+		if name == "" {
+			name = host
+		} else if !validInterface(name) || !validTemplate(name) {
+			c.fault(here+".name", strconv.Quote(name)+" is not a name of a network device")
+		}
+		if other, ok := taken[name]; ok && !strings.Contains(name, "%") {
+			c.fault(here+".name", "is the name of "+under("linux.netDevices", other)+" too")
+		}
+		taken[name] = host
+		b.NetDevices = append(b.NetDevices, NetDevice{Host: host, Name: name})
+	}
+}
+
+// validInterface follows the kernel's dev_valid_name.
+func validInterface(name string) bool {
+	return name != "" && len(name) < 16 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
+}
+
+// validTemplate follows the kernel's __dev_alloc_name: a per cent sign is that of the one %d, or none.
+func validTemplate(name string) bool {
+	before, after, template := strings.Cut(name, "%d")
+	return !strings.Contains(before, "%") && (!template || !strings.Contains(after, "%"))
+}
