@@ -67,9 +67,10 @@ func (c *Container) Config() (*specs.Process, error) {
 	return p, c.wrap(err)
 }
 
-// Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's PID namespace, sorted.
+// Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's PID namespace, sorted. Of a stopped
+// one they are those that have outlived the first. It takes no lock: who looks doesn't wait for who starts or deletes it.
 func (c *Container) Pids() ([]int, error) {
-	v, err := c.view(shared)
+	v, err := c.view(unlocked)
 	if err != nil {
 		return nil, err
 	}

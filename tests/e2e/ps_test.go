@@ -2,11 +2,16 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -124,5 +129,46 @@ func TestPSInPidNamespace(t *testing.T) {
 	r := c.Run()
 	if r.Status == 0 && strings.TrimSpace(r.Stdout) != "[]" && strings.TrimSpace(r.Stdout) != "null" {
 		t.Errorf("from a namespace that does not see them: %q", r.Stdout)
+	}
+}
+
+// TestLookWhileStarting: who only looks at a container does not wait for one who changes it, though that takes its time.
+func TestLookWhileStarting(t *testing.T) {
+	harness.OrlopOnly(t, "runc's create runs poststart hooks, too")
+	needBusybox(t)
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	entered, leave := filepath.Join(b.Dir, "entered"), filepath.Join(b.Dir, "leave")
+	for _, path := range []string{entered, leave} {
+		must(t, unix.Mkfifo(path, 0o600))
+	}
+	addHook(b, "poststart", "echo in >"+entered+"; read line <"+leave)
+	b.Create()
+	pid := b.State().Pid
+	start := b.Cmd("start", b.ID).Start()
+	if line := read(t, entered); line != "in\n" {
+		t.Fatalf("hook: %q", line)
+	}
+	if pids := psJSON(t, b); !slices.Equal(pids, []int{pid}) {
+		t.Errorf("ps: %v, want %d", pids, pid)
+	}
+	b.OK("events", "--stats", b.ID)
+	must(t, os.WriteFile(leave, []byte("\n"), 0))
+	start.Wait().OK(b)
+}
+
+// TestNoCgroup: without a cgroup nothing is counted.
+func TestNoCgroup(t *testing.T) {
+	harness.OrlopOnly(t, "runc has no such containers")
+	b := harness.New(t, harness.Args("sleep", "1000"), func(s *specs.Spec) { s.Linux.Resources = nil })
+	b.OK("--cgroup-manager", "disabled", "create", "--bundle", b.Bundle, b.ID)
+	b.OK("start", b.ID)
+	if pids, pid := psJSON(t, b), b.State().Pid; !slices.Equal(pids, []int{pid}) {
+		t.Errorf("ps: %v, want %d", pids, pid)
+	}
+	for _, args := range [][]string{{"events", b.ID}, {"events", "--stats", b.ID}, {"stats", "--no-stream", b.ID}} {
+		b.Fails("cgroup not exist", args...)
+	}
+	if out := b.OK("stats", "--no-stream", "--format", "json", "--interval", "1ms"); out != "[]\n" {
+		t.Errorf("stats of all: %s", out)
 	}
 }
