@@ -27,6 +27,8 @@ type Box struct {
 	Spec   *specs.Spec // what config.json holds; after a change call Write
 	Global []string    // flags for all commands
 	Cgroup string      // the container's cgroup below each mount of a hierarchy
+	Wrap   []string    // a command that runs the runtime, each time: see Command.Wrap
+	Env    []string    // added to the runtime's environment
 
 	running []*Process
 	pipes   []*os.File

@@ -51,7 +51,7 @@ type Process struct {
 
 // Cmd makes a command line: the runtime, --root, the box's global flags, args.
 func (b *Box) Cmd(args ...string) *Command {
-	return &Command{box: b, args: append(append([]string{"--root", b.Root}, b.Global...), args...)}
+	return &Command{box: b, args: append(append([]string{"--root", b.Root}, b.Global...), args...), Wrap: b.Wrap, Env: b.Env}
 }
 
 // Run runs the command to its end.

@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// ordinary is an ordinary user of these tests, with a range of ids: subordinate to subordinate+65535.
+const (
+	ordinary     = 4242
+	subordinate  = 700000
+	ordinaryName = "orloptest"
+)
+
+// asOrdinary makes the box one of an ordinary user. The runtime's files in /etc are covered by some that know the user.
+func asOrdinary(t *testing.T, b *harness.Box) {
+	t.Helper()
+	harness.OrlopOnly(t, "the tests know orlop's texts")
+	for file, line := range map[string]string{
+		"/etc/passwd": fmt.Sprintf("%s:x:%d:%d::/:/bin/sh\n", ordinaryName, ordinary, ordinary),
+		"/etc/group":  fmt.Sprintf("%s:x:%d:\n", ordinaryName, ordinary),
+		"/etc/subuid": fmt.Sprintf("%s:%d:65536\n", ordinaryName, subordinate),
+		"/etc/subgid": fmt.Sprintf("%s:%d:65536\n", ordinaryName, subordinate),
+	} {
+		cover(t, b, file, line)
+	}
+	b.Wrap = []string{"setpriv", "--reuid", strconv.Itoa(ordinary), "--regid", strconv.Itoa(ordinary), "--clear-groups", "--"}
+	must(t, os.Chown(b.Dir, ordinary, ordinary))
+	own(t, b, ordinary)
+	b.Spec.Linux.CgroupsPath, b.Spec.Linux.Resources = "", nil
+	withUser([]specs.LinuxIDMapping{{ContainerID: 0, HostID: ordinary, Size: 1}})(b.Spec)
+	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"} // gid 5 is not mapped
+	b.Write()
+}
+
+// cover mounts a copy of the file with one more line over it, until the test ends.
+func cover(t *testing.T, b *harness.Box, file, line string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		must(t, os.WriteFile(file, nil, 0o644))
+		b.After(func() { os.Remove(file) })
+	} else {
+		must(t, err)
+	}
+	copied := filepath.Join(b.Dir, filepath.Base(file))
+	must(t, os.WriteFile(copied, append(data, line...), 0o644))
+	must(t, unix.Mount(copied, file, "", unix.MS_BIND, ""))
+	b.After(func() { must(t, unix.Unmount(file, unix.MNT_DETACH)) })
+}
+
+// TestRootless: an ordinary user makes, enters and deletes a container, as which it is root inside.
+func TestRootless(t *testing.T) {
+	b := harness.New(t)
+	asOrdinary(t, b)
+	harness.Writable(b.Spec)
+	hook := filepath.Join(b.Dir, "hook")
+	b.Spec.Hooks = &specs.Hooks{
+		CreateRuntime:   []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "id -u > " + hook}}},
+		CreateContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "id -u >> " + hook}}},
+		StartContainer:  []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "id -u > /started"}}},
+	}
+	b.Spec.Process.Args = []string{"sleep", "1000"}
+	b.Write()
+	b.OK("create", "--bundle", b.Bundle, b.ID)
+	if got := b.OK("exec", b.ID, "id", "-u"); got != "0\n" {
+		t.Errorf("exec into a created container: user %q", got)
+	}
+	b.OK("start", b.ID)
+	if got := read(t, hook); got != "4242\n0\n" {
+		t.Errorf("the hooks' users are %q", got)
+	}
+	got := b.OK("exec", b.ID, "sh", "-c", "cat /started; touch /made; echo x > /dev/null; grep CapEff /proc/self/status; cat /proc/self/setgroups")
+	if want := "0\nCapEff:\t0000000020000420\ndeny\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if uid := ownerOf(t, filepath.Join(b.Rootfs, "made")); uid != ordinary {
+		t.Errorf("what root makes belongs to %d", uid)
+	}
+	if s := b.State(); s.Owner != ordinaryName || s.Status != "running" {
+		t.Errorf("state %+v", s)
+	}
+	b.OK("kill", b.ID, "KILL")
+	b.WaitGone(b.State().Pid)
+	b.OK("delete", "--force", b.ID)
+	b.CheckClean()
+}
+
+// TestRootlessRange: with subordinate ids there are more users inside.
+func TestRootlessRange(t *testing.T) {
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("needs newuidmap (Debian: uidmap)")
+	}
+	b := harness.New(t)
+	asOrdinary(t, b)
+	list := []specs.LinuxIDMapping{{ContainerID: 0, HostID: ordinary, Size: 1}, {ContainerID: 1, HostID: subordinate, Size: 65536}}
+	withUser(list)(b.Spec)
+	harness.Writable(b.Spec)
+	b.Spec.Process.User.AdditionalGids = []uint32{7}
+	harness.Caps("CAP_CHOWN", "CAP_SETUID", "CAP_SETGID")(b.Spec)
+	if got := b.Sh("id -G; touch /f; chown 5:6 /f; stat -c %u:%g /f"); got != "0 7\n5:6\n" {
+		t.Errorf("got %q", got)
+	}
+	if uid := ownerOf(t, filepath.Join(b.Rootfs, "f")); uid != subordinate+4 {
+		t.Errorf("on the disk it belongs to %d", uid)
+	}
+	t.Run("ids of others", func(t *testing.T) {
+		b := harness.New(t)
+		asOrdinary(t, b)
+		withUser([]specs.LinuxIDMapping{{ContainerID: 0, HostID: 100, Size: 10}})(b.Spec)
+		b.Run().Fails(b, "uidMappings: ")
+	})
+}
+
+// TestRootlessNamespaces: each namespace new, the host's, or another container's.
+func TestRootlessNamespaces(t *testing.T) {
+	pod := harness.New(t)
+	asOrdinary(t, pod)
+	pid := pod.Up()
+	for _, source := range []string{"host", "new", "joined"} {
+		for _, kind := range allKinds() {
+			b := harness.New(t)
+			asOrdinary(t, b)
+			switch source {
+			case "host":
+				harness.WithoutNamespace(kind)(b.Spec)
+				if kind == "ipc" {
+					if _, err := os.Stat("/dev/mqueue"); err != nil {
+						b.Spec.Mounts = append(b.Spec.Mounts[:4], b.Spec.Mounts[5:]...) // which is the host's to have
+					}
+				}
+			case "new":
+				harness.WithNamespace(kind, "")(b.Spec)
+			case "joined":
+				harness.WithNamespace("user", nsFile(pid, "user"))(b.Spec)
+				b.Spec.Linux.UIDMappings, b.Spec.Linux.GIDMappings = nil, nil
+				harness.WithNamespace(kind, nsFile(pid, fileOf(kind)))(b.Spec)
+			}
+			if kind == "uts" && source != "new" {
+				b.Spec.Hostname = ""
+			}
+			if source == "joined" && (kind == "cgroup" || kind == "time") {
+				continue // the pod has none of its own, and the host's is not the user's to join
+			}
+			b.Spec.Process.Args = []string{"sleep", "1000"}
+			b.Write()
+			r := b.Do("create", "--bundle", b.Bundle, b.ID)
+			if r.Status != 0 {
+				t.Errorf("%s %s: create: %s", source, kind, r.Stderr)
+				continue
+			}
+			b.OK("start", b.ID)
+			file := fileOf(kind)
+			inside := strings.TrimSpace(b.OK("exec", b.ID, "readlink", "/proc/self/ns/"+file))
+			known := map[string]string{"host": link(t, "/proc/self/ns/"+file), "joined": link(t, nsFile(pid, file))}
+			for name, ns := range known {
+				if (inside == ns) != (source == name) && known["host"] != known["joined"] {
+					t.Errorf("%s %s: it is %s, that of %s is %s", source, kind, inside, name, ns)
+				}
+			}
+			b.OK("delete", "--force", b.ID)
+		}
+	}
+	pod.Status("running")
+}
+
+// TestOrdinaryUser: without a user namespace there is nothing that an ordinary user could have.
+func TestOrdinaryUser(t *testing.T) {
+	b := harness.New(t)
+	asOrdinary(t, b)
+	harness.WithoutNamespace("user")(b.Spec)
+	b.Spec.Linux.UIDMappings, b.Spec.Linux.GIDMappings = nil, nil
+	b.Run().Fails(b, "linux.namespaces: an ordinary user needs a user namespace to have others")
+	b.CheckClean()
+}
