@@ -29,6 +29,7 @@ type program struct {
 	stdin, stdout, stderr *os.File
 	log                   logger
 	root                  string // state folder
+	rootless              libcontainer.Rootless
 	cgroups               libcontainer.CgroupManager
 	status                int // exit status of a call without error: that of the container's process
 }
@@ -158,7 +159,7 @@ func (p *program) noCommand(c *cli.Context) error {
 
 // runtime returns the library's view of the state folder.
 func (p *program) runtime() *libcontainer.Runtime {
-	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, CgroupManager: p.cgroups}
+	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, CgroupManager: p.cgroups, Rootless: p.rootless}
 }
 
 // container loads the container that the first argument names.

@@ -47,13 +47,12 @@ func (p *program) before(c *cli.Context) (err error) {
 	if p.cgroups, err = cgroupManager(c); err != nil {
 		return err
 	}
-	rootless, err := parseRootless(c.String("rootless"))
-	if err != nil {
+	if p.rootless, err = parseRootless(c.String("rootless")); err != nil {
 		return err
 	}
 	p.root = c.String("root")
 	if p.root == "" {
-		p.root = defaultRoot(rootless, os.Geteuid(), os.Getenv, os.ReadFile)
+		p.root = defaultRoot(p.rootless, os.Geteuid(), os.Getenv, os.ReadFile)
 	} else if p.root, err = filepath.Abs(p.root); err != nil {
 		return fmt.Errorf("--root: %w", err)
 	}
@@ -107,37 +106,29 @@ func (p *program) openLog(c *cli.Context) error {
 	return nil
 }
 
-// rootlessness is the value of --rootless.
-type rootlessness int
-
-const (
-	rootlessAuto rootlessness = iota
-	rootlessYes
-	rootlessNo
-)
-
-func parseRootless(s string) (rootlessness, error) {
+// parseRootless parses the value of --rootless.
+func parseRootless(s string) (libcontainer.Rootless, error) {
 	if s == "auto" {
-		return rootlessAuto, nil
+		return libcontainer.RootlessAuto, nil
 	}
 	yes, err := strconv.ParseBool(s)
 	switch {
 	case err != nil:
 		return 0, usagef("--rootless %q: must be true, false or auto", s)
 	case yes:
-		return rootlessYes, nil
+		return libcontainer.RootlessYes, nil
 	}
-	return rootlessNo, nil
+	return libcontainer.RootlessNo, nil
 }
 
 // defaultRoot returns the state folder for a caller who names none, as runc chooses it: root in a user namespace is a
 // user who lacks root's rights, unless USER says that it is the namespace's own root.
-func defaultRoot(r rootlessness, euid int, getenv func(string) string, readFile func(string) ([]byte, error)) string {
+func defaultRoot(r libcontainer.Rootless, euid int, getenv func(string) string, readFile func(string) ([]byte, error)) string {
 	xdg := getenv(xdgRuntimeDir)
-	if xdg == "" || r == rootlessNo {
+	if xdg == "" || r == libcontainer.RootlessNo {
 		return rootFolder
 	}
-	if r == rootlessAuto && euid == 0 {
+	if r == libcontainer.RootlessAuto && euid == 0 {
 		idMap, err := readFile("/proc/self/uid_map")
 		if err != nil || initialIDMap(string(idMap)) || getenv("USER") == "root" {
 			return rootFolder

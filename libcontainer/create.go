@@ -68,6 +68,7 @@ type creation struct {
 	birth      *birth
 	socket     *os.File // the start socket, until the process has it
 	lending    *lending // network devices that are on their way into the container
+	lacks      []string // warnings of what the caller has no right to
 	lived      bool     // the environment was complete enough for hooks to have run in it
 }
 
@@ -306,7 +307,7 @@ func (c *creation) createHooks() error {
 }
 
 func (c *creation) warnings() {
-	for _, list := range [][]string{c.bundle.Warnings, c.steps.Warnings} {
+	for _, list := range [][]string{c.bundle.Warnings, c.steps.Warnings, c.lacks} {
 		for _, w := range list {
 			c.runtime.warn(w)
 		}

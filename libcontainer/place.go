@@ -59,11 +59,31 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
 		return layout, err
 	}
+	if err := c.doWithout(); err != nil {
+		return layout, err
+	}
 	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
 	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
 	return layout, nil
+}
+
+// doWithout leaves out what a caller without root's rights cannot have: the cgroup, or the rules for devices.
+func (c *creation) doWithout() error {
+	rootless, err := c.runtime.rootless()
+	if err != nil || !rootless {
+		return err
+	}
+	if c.unit == nil && !c.cgroup.Creatable() {
+		c.cgroup = &cgroups.Manager{}
+		return nil
+	}
+	c.cgroup.LeaveDevices()
+	if r := c.resources(); r != nil && len(r.Devices) > 0 {
+		c.lacks = append(c.lacks, "linux.resources.devices: not applied: that takes the host's root")
+	}
+	return nil
 }
 
 // cgroupPaths are the folders of the cgroups that the container's process is going to be in.
@@ -218,7 +238,7 @@ func (c *creation) warnOfResources() {
 		}
 	}
 	if names != nil {
-		c.runtime.warn("linux.resources: " + strings.Join(names, ", ") + ": not applied, for the container has no cgroup (--cgroup-manager disabled)")
+		c.runtime.warn("linux.resources: " + strings.Join(names, ", ") + ": not applied, for the container has no cgroup")
 	}
 }
 

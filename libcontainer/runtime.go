@@ -17,6 +17,7 @@ import (
 	"os"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/state"
 )
 
@@ -30,6 +31,29 @@ type Runtime struct {
 	Warn func(message string)
 	// CgroupManager says who keeps the cgroups of containers that are created.
 	CgroupManager CgroupManager
+	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
+	Rootless Rootless
+}
+
+// Rootless says whether the caller lacks root's rights.
+type Rootless int
+
+const (
+	// RootlessAuto: it does if it is another user, or in a user namespace.
+	RootlessAuto Rootless = iota
+	RootlessYes
+	RootlessNo
+)
+
+// rootless works out what RootlessAuto stands for.
+func (r *Runtime) rootless() (bool, error) {
+	switch {
+	case r.Rootless != RootlessAuto:
+		return r.Rootless == RootlessYes, nil
+	case os.Geteuid() != 0:
+		return true, nil
+	}
+	return idmap.Own()
 }
 
 func (r *Runtime) warn(message string) {

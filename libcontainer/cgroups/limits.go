@@ -23,7 +23,7 @@ func (m *Manager) limits(r *specs.LinuxResources, live bool) (*limits, error) {
 			return nil, &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: errNoController}
 		}
 	}
-	if !live || r != nil && len(r.Devices) > 0 {
+	if !m.devicesLeft && (!live || r != nil && len(r.Devices) > 0) {
 		if err := m.deviceLimits(l, r); err != nil {
 			return nil, err
 		}

@@ -20,6 +20,7 @@ type Manager struct {
 	unifiedLeads bool          // layout.Mode is Unified: cgroup2's controllers are to be enabled
 	reused       bool          // Create found a folder that was there before
 	memoryLater  bool          // see JoinMemoryLater
+	devicesLeft  bool          // see LeaveDevices
 	late         []setting     // limits to be written at the end of Spawn
 	returned     chan struct{} // closed when the thread of the last Spawn has left the cgroup
 }

@@ -87,12 +87,13 @@ func TestRootless(t *testing.T) {
 	if uid := ownerOf(t, filepath.Join(b.Rootfs, "made")); uid != ordinary {
 		t.Errorf("what root makes belongs to %d", uid)
 	}
-	if s := b.State(); s.Owner != ordinaryName || s.Status != "running" {
+	s := b.State()
+	if s.Owner != ordinaryName || s.Status != "running" {
 		t.Errorf("state %+v", s)
 	}
 	b.OK("kill", b.ID, "KILL")
-	b.WaitGone(b.State().Pid)
-	b.OK("delete", "--force", b.ID)
+	b.WaitGone(s.Pid)
+	b.OK("delete", b.ID)
 	b.CheckClean()
 }
 
