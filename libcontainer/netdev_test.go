@@ -1,9 +1,14 @@
 package libcontainer
 
 import (
+	"errors"
+	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const netDevHeadings = `Inter-|   Receive                                                |  Transmit
@@ -33,6 +38,24 @@ func TestParseNetDev(t *testing.T) {
 	}
 	if got, err := parseNetDev(netDevHeadings); err != nil || got != nil {
 		t.Errorf("headings alone: %v, %v", got, err)
+	}
+}
+
+// TestNetworkOfEnding: a process that ends has left its network before it is dead.
+func TestNetworkOfEnding(t *testing.T) {
+	c := exec.Command("/bin/true")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wait()
+	if err := unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := networkInterfaces(c.Process.Pid); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, err := networkInterfaces(os.Getpid()); list != nil || err != nil { // the caller's own
+		t.Errorf("%v, %v", list, err)
 	}
 }
 

@@ -75,18 +75,18 @@ func (v *view) stats(s *Stats) error {
 	return err
 }
 
-// networkInterfaces reads what a process sees of its network.
+// networkInterfaces reads what a process sees of its network. One that ends leaves its namespaces first, and counts as ended then.
 func networkInterfaces(pid int) ([]NetworkInterface, error) {
 	folder := "/proc/" + strconv.Itoa(pid)
 	same, err := sameFile(folder+"/ns/net", "/proc/thread-self/ns/net")
+	var text []byte
+	if err == nil && !same {
+		text, err = os.ReadFile(folder + "/net/dev")
+	}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return nil, ErrNotRunning
+	}
 	if err != nil || same {
-		return nil, err
-	}
-	text, err := os.ReadFile(folder + "/net/dev")
-	if errors.Is(err, unix.EINVAL) { // a process without any namespace, since it ends
-		return nil, nil
-	}
-	if err != nil {
 		return nil, err
 	}
 	list, err := parseNetDev(string(text))
