@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -69,20 +68,7 @@ func TestStatsGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, '\n')
-			golden := strings.TrimSuffix(file, ".txt") + ".json"
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			golden(t, "stats/"+strings.TrimSuffix(filepath.Base(file), ".txt")+".json", string(got)+"\n")
 		})
 	}
 }
