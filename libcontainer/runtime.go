@@ -127,6 +127,6 @@ type ExecOptions struct {
 	Streams
 	// IgnorePaused lets a process join a paused container. It runs when the container is resumed.
 	IgnorePaused bool
-	// Cgroup is a path below the container's cgroup that the process is born in.
-	Cgroup string
+	// Cgroups are the cgroups below the container's that the process is born in: see cgroups.Manager.Sub. None: the container's own.
+	Cgroups []string
 }
