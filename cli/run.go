@@ -37,24 +37,24 @@ func (p *program) runContainer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	id := c.Args().First()
 	if detach {
-		_, err := p.runtime().Run(id, b, o)
+		_, err := p.creator(c).Run(c.Args().First(), b, o)
 		return err
 	}
-	return p.runForeground(newForeground(p, !c.Bool("no-subreaper")), c.Bool("keep"), id, b, o)
+	return p.runForeground(c, b, o)
 }
 
-func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+func (p *program) runForeground(c *cli.Context, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+	f := newForeground(p, !c.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(b.Spec.Process)
-	container, err := p.runtime().Run(id, b, o)
+	container, err := p.creator(c).Run(c.Args().First(), b, o)
 	if err != nil {
 		return err
 	}
 	p.log.succeed()
 	p.status, err = f.wait(container.Process())
-	if keep {
+	if c.Bool("keep") {
 		return err
 	}
 	deleteErr := container.Delete()

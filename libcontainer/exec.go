@@ -64,6 +64,9 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
+	if facts.Seccomp, err = recordedFilter(v.rec); err != nil {
+		return nil, err
+	}
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {
 		return nil, err
@@ -84,6 +87,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	b.pidfdName = console.PidfdExec
+	b.agent = func(listener *os.File) error { return handListener(v.rec, specs.StateRunning, b.proc.Pid, listener) }
 	if a := p.ExecCPUAffinity; a != nil {
 		b.initial = a.Initial
 	}

@@ -31,6 +31,8 @@ type Runtime struct {
 	Warn func(message string)
 	// CgroupManager says who keeps the cgroups of containers that are created.
 	CgroupManager CgroupManager
+	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be able to write there, or it is not used.
+	SeccompCache string
 	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
 	Rootless Rootless
 }

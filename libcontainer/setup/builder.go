@@ -16,11 +16,12 @@ type builder struct {
 	plan     *Plan
 	bundle   *specconv.Bundle
 	facts    *Facts
-	kept     int    // mounts whose descriptors are kept
-	readOnly []Step // mounts that are made read-only inside
-	files    []Step // a limit of open files that comes last
-	dumpable bool   // see isolate
-	inUser   bool   // the process joins a user namespace
+	kept     int              // mounts whose descriptors are kept
+	readOnly []Step           // mounts that are made read-only inside
+	files    []Step           // a limit of open files that comes last
+	dumpable bool             // see isolate
+	inUser   bool             // the process joins a user namespace
+	taken    *setCapabilities // what it is to have in the end: see lendAdmin
 }
 
 func newBuilder(o Options, f *Facts) *builder {
@@ -311,6 +312,7 @@ func (b *builder) execSteps(p *specs.Process) {
 		b.add("process.args", nothingToExec{})
 		return
 	}
+	b.seccompSteps()
 	b.add("process.args", execProgram{p.Args[0], p.Args, environment(p.Env, b.facts.Home), b.plan.Inherit})
 }
 

@@ -23,7 +23,9 @@ func (e execProgram) String() string    { return "exec " + displayArgs(e.Args) }
 
 func (e execProgram) lower(l *lowering) {
 	argv, env := l.prog.Strings(e.Args), l.prog.Strings(e.Env)
-	l.closeOnExec()
+	if !l.closed {
+		l.closeOnExec()
+	}
 	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
 }
 
