@@ -306,3 +306,57 @@ func TestPersonality(t *testing.T) {
 		})
 	}
 }
+
+// TestSchedulingOrdinary: what an ordinary user may do, and errors that name the right which lacks for the rest.
+func TestSchedulingOrdinary(t *testing.T) {
+	flags := []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}
+	t.Run("allowed", func(t *testing.T) {
+		b := harness.New(t)
+		asOrdinary(t, b)
+		b.Spec.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5, Flags: flags}
+		b.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}
+		b.Spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0", Final: "0"}
+		b.Spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}
+		b.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+		pid, want := b.Up(), unix.SchedAttr{Policy: unix.SCHED_BATCH, Nice: 5, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
+		joined := execPid(t, b, b.ID, "sleep", "1000")
+		if got := statusOf(t, joined, "Cpus_allowed_list"); got != "0" {
+			t.Errorf("affinity %s", got)
+		}
+		for _, pid := range []int{pid, joined} {
+			if got := attributes(t, pid); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if got := read(t, "/proc/"+strconv.Itoa(pid)+"/personality"); got != "00000008\n" {
+				t.Errorf("personality %q", got)
+			}
+		}
+	})
+	for name, tc := range map[string]struct {
+		change func(*specs.Process)
+		want   string
+	}{
+		"nice": {func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -1} },
+			"process.scheduler: set scheduler SCHED_OTHER, nice -1: sched_setattr: operation not permitted " +
+				"(it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE)"},
+		"idle and nice": {func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedIdle, Nice: -1} },
+			"process.scheduler: set scheduler SCHED_IDLE, nice -1: setpriority: permission denied " +
+				"(it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE)"},
+		"real-time": {func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedFIFO, Priority: 1} },
+			"sched_setattr: operation not permitted (it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO"},
+		"deadline": {func(p *specs.Process) {
+			p.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1e6, Deadline: 1e8}
+		}, "sched_setattr: operation not permitted (it takes CAP_SYS_NICE in the initial user namespace, and a cpuset"},
+		"I/O": {func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT} },
+			"process.ioPriority: set I/O priority IOPRIO_CLASS_RT 0: ioprio_set: operation not permitted " +
+				"(it takes CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t)
+			asOrdinary(t, b)
+			tc.change(b.Spec.Process)
+			b.Run().Fails(b, tc.want)
+			b.CheckClean()
+		})
+	}
+}

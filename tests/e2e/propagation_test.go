@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// TestRootfsPropagationEvents: which mounts of the host show in a container whose root file system is a shared mount there, what the
+// container's root is to its own mounts, and that none of these shows on the host.
+func TestRootfsPropagationEvents(t *testing.T) {
+	harness.OrlopOnly(t, "runc 1.1 has no user namespaces without newuidmap's maps, and undoes unbindable")
+	cases := []struct {
+		mode  string
+		sees  bool // the host's mounts
+		field string
+		binds bool
+	}{
+		{"", true, "master:", true},
+		{"slave", true, "master:", true},
+		{"rslave", true, "master:", true},
+		{"private", false, "-", true},
+		{"rprivate", false, "-", true},
+		{"shared", false, "shared:", true},
+		{"rshared", false, "shared:", true},
+		{"unbindable", false, "unbindable", false},
+		{"runbindable", false, "unbindable", false},
+	}
+	kinds := users()
+	kinds[" of an ordinary user"] = nop
+	for in, user := range kinds {
+		for _, tc := range cases {
+			t.Run(tc.mode+in, func(t *testing.T) {
+				b := harness.New(t, user, harness.Writable, harness.Caps("CAP_SYS_ADMIN"))
+				own(t, b, 100000)
+				if strings.Contains(in, "ordinary") {
+					asOrdinary(t, b)
+				}
+				must(t, unix.Mount(b.Rootfs, b.Rootfs, "", unix.MS_BIND, ""))
+				must(t, unix.Mount("", b.Rootfs, "", unix.MS_SHARED, ""))
+				b.Spec.Linux.RootfsPropagation = tc.mode
+				mounts := func(pid string) string { return read(t, "/proc/"+pid+"/mountinfo") }
+				before := mounts("self")
+				pid := b.Up()
+				of := strconv.Itoa(pid)
+				if fields := strings.Fields(line(mounts(of), " / ")); len(fields) < 7 || !strings.HasPrefix(fields[6], tc.field) {
+					t.Errorf("the root is %q, want %s", fields, tc.field)
+				}
+				must(t, unix.Mount("tmpfs", filepath.Join(b.Rootfs, "mnt"), "tmpfs", 0, ""))
+				if sees := line(mounts(of), " /mnt ") != ""; sees != tc.sees {
+					t.Errorf("sees the host's mount: %v, want %v", sees, tc.sees)
+				}
+				b.OK("exec", b.ID, "mount", "-t", "tmpfs", "tmpfs", "/var")
+				if line(mounts(of), " /var ") == "" || strings.Contains(mounts("self"), b.Rootfs+"/var ") {
+					t.Errorf("a mount of the container: %s", mounts("self"))
+				}
+				if r := b.Do("exec", b.ID, "mount", "--bind", "/", "/home"); (r.Status == 0) != tc.binds {
+					t.Errorf("bind of the root: %+v", r)
+				}
+				b.OK("delete", "--force", b.ID)
+				must(t, unix.Unmount(filepath.Join(b.Rootfs, "mnt"), 0))
+				if after := mounts("self"); after != before {
+					t.Errorf("mounts are\n%s\nwere\n%s", after, before)
+				}
+				must(t, unix.Unmount(b.Rootfs, 0))
+			})
+		}
+	}
+}
+
+// line returns the line of a text that holds something, "" when there is none.
+func line(text, what string) string {
+	for l := range strings.Lines(text) {
+		if strings.Contains(l, what) {
+			return l
+		}
+	}
+	return ""
+}
