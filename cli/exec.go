@@ -32,7 +32,7 @@ func (p *program) execCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "a further group, `GID`"},
 			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add `CAPABILITY`, such as CAP_NET_RAW, to its own"},
 			&cli.BoolFlag{Name: "no-new-privs", Usage: "set the process's no_new_privs"},
-			&cli.StringSliceFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
+			&cli.StringFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
 			&cli.BoolFlag{Name: "ignore-paused", Usage: "join a paused container, too"},
 			&cli.StringFlag{Name: "apparmor", Usage: "the AppArmor `PROFILE` that confines it"},
 			&cli.StringFlag{Name: "process-label", Usage: "the SELinux `LABEL` that it has"},
@@ -68,7 +68,7 @@ func (p *program) execProcess(c *cli.Context) error {
 		return err
 	}
 	detach := c.Bool("detach")
-	o := libcontainer.ExecOptions{IgnorePaused: c.Bool("ignore-paused"), Cgroups: c.StringSlice("cgroup")}
+	o := libcontainer.ExecOptions{IgnorePaused: c.Bool("ignore-paused"), Cgroup: c.String("cgroup")}
 	if o.Streams, err = p.streams(c, process.Terminal, detach); err != nil {
 		return err
 	}
@@ -122,10 +122,7 @@ func amendProcess(process *specs.Process, c *cli.Context) error {
 	process.Args = c.Args().Tail()
 	process.Terminal = c.Bool("tty")
 	// The sockets that the first process was given are not this one's.
-	process.Env = slices.DeleteFunc(process.Env, func(entry string) bool {
-		key, _, _ := strings.Cut(entry, "=")
-		return key == "LISTEN_FDS" || key == "LISTEN_PID" || key == "LISTEN_FDNAMES"
-	})
+	process.Env = withoutListen(process.Env)
 	for _, entry := range c.StringSlice("env") {
 		process.Env = setEnv(process.Env, entry)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
-	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -65,7 +64,7 @@ func (p *program) features() *features.Features {
 // takesSpec reports whether nothing of a configuration is refused as not implemented. The answer is a pointer since the features
 // structure tells "no" from "unknown".
 func takesSpec(s *specs.Spec) *bool {
-	yes := len(specconv.Unsupported(s)) == 0
+	yes := len(specconv.Unsupported(s)) == 0 && specconv.SeccompFault(s) == nil
 	return &yes
 }
 
@@ -102,8 +101,7 @@ func cgroupFeatures() *features.Cgroup {
 }
 
 func seccompFeatures() *features.Seccomp {
-	enabled := seccomp.Available
-	f := &features.Seccomp{Enabled: &enabled}
+	f := &features.Seccomp{Enabled: takes(specs.Linux{Seccomp: &specs.LinuxSeccomp{}})}
 	if *f.Enabled {
 		f.Actions, f.Operators, f.Archs = specconv.SeccompActions(), specconv.SeccompOperators(), specconv.SeccompArchs()
 		f.KnownFlags, f.SupportedFlags = specconv.SeccompFlags(), specconv.SeccompFlags()

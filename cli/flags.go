@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -33,8 +34,7 @@ func planFlags() []cli.Flag {
 		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "`FOLDER` of the bundle (default: the current one)"},
 		&cli.BoolFlag{Name: "no-pivot", Usage: "move the root mount in place of pivot_root, for a root file system on a ramfs; less safe"},
 		&cli.BoolFlag{Name: "no-new-keyring", Usage: "leave the process in the caller's session keyring"},
-		&cli.BoolFlag{Name: "no-seccomp", Usage: "leave out the configuration's seccomp profile"},
-		&cli.BoolFlag{Name: "no-seccomp-cache", Usage: "compile the seccomp profile, whether or not it was compiled before"},
+		&cli.BoolFlag{Name: "no-seccomp", Usage: "leave out the configuration's seccomp profile, which is not supported yet"},
 		preserveFlag(),
 	}
 }
@@ -62,7 +62,10 @@ func (p *program) loadBundle(c *cli.Context) (*specconv.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Spec.Linux != nil && b.Spec.Linux.Seccomp != nil && c.Bool("no-seccomp") {
+	if fault := specconv.SeccompFault(b.Spec); fault != nil {
+		if !c.Bool("no-seccomp") {
+			return nil, fmt.Errorf("%s: %w (--no-seccomp leaves the profile out)", configOf(b), specconv.Faults{*fault})
+		}
 		b.Spec.Linux.Seccomp = nil
 		p.log.warn("linux.seccomp: left out, as --no-seccomp says: the container can make any system call")
 	}
@@ -85,9 +88,11 @@ func (p *program) createOptions(c *cli.Context, b *specconv.Bundle, detach bool)
 		return o, err
 	}
 	o.Files = in.files
-	if process != nil {
-		process.Env = append(process.Env, in.env...)
+	if process != nil && in.env != nil {
+		process.Env = append(withoutListen(process.Env), in.env...)
 	}
+	o.PidVariable = in.pidVariable
+	o.NotifySocket = os.Getenv(notifySocket)
 	o.NoPivot, o.NoNewKeyring = c.Bool("no-pivot"), c.Bool("no-new-keyring")
 	closeOnExec()
 	return o, nil

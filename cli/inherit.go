@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +17,23 @@ const firstFD = 3
 type inheritance struct {
 	files []*os.File // descriptors 3, 4, ...
 	env   []string   // that tells of them
+	// pidVariable is the name of a further variable, with the process's number.
+	pidVariable string
+}
+
+// The variables of socket activation (sd_listen_fds(3)).
+const (
+	listenFDs   = "LISTEN_FDS"
+	listenPID   = "LISTEN_PID"
+	listenNames = "LISTEN_FDNAMES"
+)
+
+// withoutListen returns an environment without those.
+func withoutListen(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		key, _, _ := strings.Cut(entry, "=")
+		return key == listenFDs || key == listenPID || key == listenNames
+	})
 }
 
 // inherited takes the descriptors that are passed on: with listen those of socket activation (sd_listen_fds(3)), and then as
@@ -26,7 +45,7 @@ func inherited(preserve int, listen bool) (inheritance, error) {
 	}
 	next := firstFD
 	if listen {
-		n, err := listenFDs(os.Getenv, os.Getpid())
+		n, err := listened(os.Getenv, os.Getpid())
 		if err != nil {
 			return in, err
 		}
@@ -36,11 +55,11 @@ func inherited(preserve int, listen bool) (inheritance, error) {
 			}
 		}
 		if n > 0 {
-			// The process is number 1 where it has a PID namespace of its own.
-			in.env = []string{"LISTEN_FDS=" + strconv.Itoa(n), "LISTEN_PID=1"}
-			if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
-				in.env = append(in.env, "LISTEN_FDNAMES="+names)
+			in.env = []string{listenFDs + "=" + strconv.Itoa(n)}
+			if names := os.Getenv(listenNames); names != "" {
+				in.env = append(in.env, listenNames+"="+names)
 			}
+			in.pidVariable = listenPID
 		}
 	}
 	for i := range preserve {
@@ -65,10 +84,10 @@ func (in *inheritance) take(fd int) error {
 	return nil
 }
 
-// listenFDs returns how many descriptors were passed by socket activation. LISTEN_PID says whom they are for.
-func listenFDs(getenv func(string) string, pid int) (int, error) {
-	count := getenv("LISTEN_FDS")
-	if count == "" || getenv("LISTEN_PID") != strconv.Itoa(pid) {
+// listened returns how many descriptors were passed by socket activation. LISTEN_PID says whom they are for.
+func listened(getenv func(string) string, pid int) (int, error) {
+	count := getenv(listenFDs)
+	if count == "" || getenv(listenPID) != strconv.Itoa(pid) {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(count, 10, 16)

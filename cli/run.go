@@ -37,24 +37,35 @@ func (p *program) runContainer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	id := c.Args().First()
 	if detach {
-		_, err := p.creator(c).Run(c.Args().First(), b, o)
-		return err
+		container, err := p.runtime().Run(id, b, o)
+		if err != nil {
+			return err
+		}
+		p.awaitReady(container)
+		return nil
 	}
-	return p.runForeground(c, b, o)
+	return p.runForeground(newForeground(p, !c.Bool("no-subreaper")), c.Bool("keep"), id, b, o)
 }
 
-func (p *program) runForeground(c *cli.Context, b *specconv.Bundle, o libcontainer.CreateOptions) error {
-	f := newForeground(p, !c.Bool("no-subreaper"))
+func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {
 	o.BeforeStart = f.ready
 	p.sizeTerminal(b.Spec.Process)
-	container, err := p.creator(c).Run(c.Args().First(), b, o)
+	container, err := p.runtime().Run(id, b, o)
 	if err != nil {
 		return err
 	}
 	p.log.succeed()
+	if o.NotifySocket != "" {
+		go func() {
+			if err := container.ForwardReady(); err != nil {
+				p.log.warn(err.Error())
+			}
+		}()
+	}
 	p.status, err = f.wait(container.Process())
-	if c.Bool("keep") {
+	if keep {
 		return err
 	}
 	deleteErr := container.Delete()

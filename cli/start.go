@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -8,12 +10,31 @@ import (
 
 func (p *program) startCommand() *cli.Command {
 	return &cli.Command{
-		Usage:       "start the program of a container that was created",
-		ArgsUsage:   idUsage,
-		Description: "Lets the process that create made execute config.json's program, and returns when it has done so.",
+		Usage:     "start the program of a container that was created",
+		ArgsUsage: idUsage,
+		Description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd\n" +
+			"sets it, and set for create, too, it returns when the program has said that it is ready, which the service manager is then told.",
 		Action: p.oneContainer(func(container *libcontainer.Container) error {
 			closeOnExec()
-			return container.Start()
+			address := os.Getenv(notifySocket)
+			if address == "" {
+				return container.Start()
+			}
+			if err := container.StartNotify(address); err != nil {
+				return err
+			}
+			p.awaitReady(container)
+			return nil
 		}),
+	}
+}
+
+// notifySocket is the variable by which a service manager says where it wants to be told that a service is ready (sd_notify(3)).
+const notifySocket = "NOTIFY_SOCKET"
+
+// awaitReady passes on that a container's program is ready. The container runs, whatever becomes of that.
+func (p *program) awaitReady(container *libcontainer.Container) {
+	if err := container.AwaitReady(); err != nil {
+		p.log.warn(err.Error())
 	}
 }

@@ -40,9 +40,8 @@ type birth struct {
 	initial string           // the processors that it is started from, "" for the runtime's
 	// pidfdName is what the receiver of a pidfd is told of it.
 	pidfdName string
-	// runHooks is called at setup.MessageHooks, and agent with the listener of setup.MessageSeccomp, which it closes.
+	// runHooks is called at setup.MessageHooks.
 	runHooks func() error
-	agent    func(listener *os.File) error
 	// takeNetDevices is called at setup.MessageNetDevices.
 	takeNetDevices func() error
 }
@@ -291,16 +290,13 @@ func (b *birth) serve(m nsenter.Message) error {
 			return err
 		}
 		return b.proc.Conn.Resume()
-	case setup.MessageSeccomp:
-		if err := b.agent(m.File); err != nil {
-			return err
-		}
-		return b.proc.Conn.Resume()
 	case setup.MessageIDMap:
 		if err := b.mapMount(m); err != nil {
 			return err
 		}
 		return b.proc.Conn.Resume()
+	case setup.MessagePid:
+		return b.tellPid()
 	case setup.MessageScheduler:
 		if err := b.schedule(); err != nil {
 			return err

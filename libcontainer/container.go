@@ -19,6 +19,7 @@ type Container struct {
 	runtime *Runtime
 	id      string
 	process *Process
+	ready   *readiness // nil when it has no way to say that it is ready, or when somebody else started it
 }
 
 // ID returns the container's id.

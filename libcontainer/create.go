@@ -37,7 +37,6 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
 func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o}
-	c.compileSeccomp()
 	layout, err := c.place(true)
 	if err != nil {
 		return nil, err
@@ -69,9 +68,10 @@ type creation struct {
 	birth      *birth
 	socket     *os.File // the start socket, until the process has it
 	lending    *lending // network devices that are on their way into the container
-	filter     *seccompFilter
 	lacks      []string // warnings of what the caller has no right to
-	lived      bool     // the environment was complete enough for hooks to have run in it
+	shares     bool     // it gets a socket by which it can say that it is ready
+	ready      *readiness
+	lived      bool // the environment was complete enough for hooks to have run in it
 }
 
 // run does the work, and undoes it when it fails.
@@ -87,6 +87,9 @@ func (c *creation) run() (*Container, error) {
 	if err == nil {
 		return container, nil
 	}
+	if c.ready != nil {
+		c.ready.close()
+	}
 	return nil, errors.Join(fmt.Errorf("container %q: %w", c.id, err), c.undo())
 }
 
@@ -94,7 +97,6 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
-	c.compileSeccomp()
 	c.forker = newForker(c.bundle, c.options.beforeStart)
 	defer c.forker.end()
 	layout, err := c.place(false)
@@ -132,9 +134,8 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		return err
 	}
 	facts.Streams = foreignStreams(c.bundle.Spec.Process, &c.options.Streams)
-	if facts.Seccomp, err = c.seccompFacts(); err != nil {
-		return err
-	}
+	share := c.share()
+	c.shares = share != nil
 	c.steps, err = setup.Container(c.bundle, setup.Options{
 		ID:           c.id,
 		StartSocket:  !c.direct,
@@ -142,6 +143,8 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
 		JoinMemory:   c.joinMemory,
+		Share:        share,
+		PidVariable:  c.options.PidVariable,
 	}, facts)
 	return err
 }
@@ -202,10 +205,10 @@ func (c *creation) reserve() (err error) {
 
 // makeBirth makes the process ready to be started.
 func (c *creation) makeBirth() (err error) {
-	c.birth.runHooks = c.createHooks
-	c.birth.agent = func(listener *os.File) error {
-		return handListener(c.rec, specs.StateCreating, c.birth.proc.Pid, listener)
+	if err := c.makeNotify(); err != nil {
+		return err
 	}
+	c.birth.runHooks = c.createHooks
 	c.birth.takeNetDevices = c.lend
 	c.birth.here = c.forker.flags
 	c.birth.pidfdName = console.PidfdCreate
@@ -235,7 +238,12 @@ func (c *creation) complete() (*Container, error) {
 			return nil, err
 		}
 	}
-	container := &Container{runtime: c.runtime, id: c.id, process: process}
+	container := &Container{runtime: c.runtime, id: c.id, process: process, ready: c.ready}
+	if c.ready != nil {
+		if err := c.ready.of(process.pid, process.pidfd); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.letGo(); err != nil {
 		return nil, err
 	}
@@ -259,9 +267,6 @@ func (c *creation) register() error {
 		return err
 	}
 	if err := c.rec.SetProcess(c.bundle.Spec.Process); err != nil {
-		return err
-	}
-	if err := c.rec.SetSeccomp(c.seccompRecord()); err != nil {
 		return err
 	}
 	if l := c.bundle.Spec.Linux; l != nil && (l.Personality != nil || l.MemoryPolicy != nil) {

@@ -31,8 +31,6 @@ type Runtime struct {
 	Warn func(message string)
 	// CgroupManager says who keeps the cgroups of containers that are created.
 	CgroupManager CgroupManager
-	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be able to write there, or it is not used.
-	SeccompCache string
 	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
 	Rootless Rootless
 }
@@ -122,6 +120,12 @@ type CreateOptions struct {
 	NoPivot bool
 	// NoNewKeyring leaves the process in the caller's session keyring.
 	NoNewKeyring bool
+	// PidVariable is the name of a variable of the program's environment that gets the number which the process has in its PID namespace, ""
+	// for none: LISTEN_PID of sd_listen_fds(3).
+	PidVariable string
+	// NotifySocket is the address of a service manager's socket ($NOTIFY_SOCKET of sd_notify(3)), "" for none. The container gets one of its own
+	// by which it can say that it is ready, for which Container.AwaitReady waits; with Create, StartNotify has to come before that.
+	NotifySocket string
 }
 
 // ExecOptions say how a process is started in a container.
@@ -129,6 +133,6 @@ type ExecOptions struct {
 	Streams
 	// IgnorePaused lets a process join a paused container. It runs when the container is resumed.
 	IgnorePaused bool
-	// Cgroups are the cgroups below the container's that the process is born in: see cgroups.Manager.Sub. None: the container's own.
-	Cgroups []string
+	// Cgroup is a path below the container's cgroup that the process is born in.
+	Cgroup string
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,15 @@ func (b *birth) takeMaster(f *os.File) error {
 		return err
 	}
 	return console.Send(b.streams.ConsoleSocket, name, f)
+}
+
+// tellPid tells the process its own number.
+func (b *birth) tellPid() error {
+	pid, err := innerPid(b.proc.Pid)
+	if err != nil {
+		return err
+	}
+	return b.proc.Conn.Answer([]byte(strconv.Itoa(pid)))
 }
 
 // schedule gives the process its scheduling attributes, which it may not set itself in a user namespace.

@@ -17,7 +17,10 @@ import (
 // Start lets a created container execute its program, and returns when it has done so. The error is ErrStarted or
 // ErrStopped when it is not created any more. When the program cannot be executed the container has stopped. When a startContainer or
 // poststart hook fails the container is deleted.
-func (c *Container) Start() error {
+func (c *Container) Start() error { return c.start(func(*view) error { return nil }) }
+
+// start is Start, with something to be done before the container is let go.
+func (c *Container) start(before func(*view) error) error {
 	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
 		switch status {
 		case specs.StateCreated:
@@ -27,6 +30,9 @@ func (c *Container) Start() error {
 			return ErrPaused
 		default:
 			return ErrStarted
+		}
+		if err := before(v); err != nil {
+			return err
 		}
 		err := v.start()
 		var hook *hooks.Error
@@ -71,16 +77,7 @@ func (v *view) start() error {
 		}
 		return err
 	}
-	if m, err = conn.Next(); err == nil && m.ID == setup.MessageSeccomp {
-		if err := handListener(v.rec, specs.StateCreated, v.rec.Pid, m.File); err != nil {
-			return err
-		}
-		if err := conn.Resume(); err != nil {
-			return err
-		}
-		m, err = conn.Next()
-	}
-	if err == nil {
+	if m, err = conn.Next(); err == nil {
 		return fmt.Errorf("the container's process sent message %d in place of its exec", m.ID)
 	}
 	if err != io.EOF {

@@ -15,7 +15,7 @@ import (
 //
 //	process                                  starter
 //	  {1, id, value, 0} [descriptor]  ---->
-//	  blocks, if it is a rendezvous   <----  one byte
+//	  blocks, if it is a rendezvous   <----  one byte, or what was asked for
 //	  {2, operation, errno, 0}        ---->                then exits
 //	  end of file                     ---->                it executed its program, or it died
 //
@@ -50,6 +50,11 @@ func (p *Program) RendezvousOr(id int, gone Label) {
 // Await appends the operation that waits for [Conn.Resume].
 func (p *Program) Await() {
 	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)
+}
+
+// AwaitData appends the operation that waits for [Conn.Answer], and takes at most size bytes of that.
+func (p *Program) AwaitData(to Addr, size int) {
+	p.Call(unix.SYS_READ, Channel, to, Int(size)).OnZero(exitOp)
 }
 
 // SendFile appends operations that send a message with a descriptor, and the low 32 bits of a value, to the starter. The process
@@ -182,8 +187,11 @@ func receivedFile(control []byte) (*os.File, error) {
 }
 
 // Resume lets a process go on that stands at a rendezvous. EPIPE says that the process has gone; Next tells why.
-func (c *Conn) Resume() error {
-	if err := unix.Sendto(int(c.file.Fd()), []byte{1}, unix.MSG_NOSIGNAL, nil); err != nil {
+func (c *Conn) Resume() error { return c.Answer([]byte{1}) }
+
+// Answer is Resume for a process that waits for data, at least one byte.
+func (c *Conn) Answer(data []byte) error {
+	if err := unix.Sendto(int(c.file.Fd()), data, unix.MSG_NOSIGNAL, nil); err != nil {
 		return fmt.Errorf("resume the process: %w", err)
 	}
 	return nil

@@ -69,6 +69,17 @@ func (m bindMount) lower(l *lowering) {
 	l.noteMount(m.Destination, mount, m.Keep, false)
 }
 
+// shareStep appends the mount of the runtime's folder, after all others: one of them may be where it goes.
+func (b *builder) shareStep(s *Share) {
+	if s == nil {
+		return
+	}
+	b.env = append(b.env, s.Variable)
+	m := specconv.Mount{Index: len(b.bundle.Mounts), Destination: s.Destination, Type: "bind", Source: s.Source, Bind: true,
+		AttrSet: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}
+	b.add("", bindMount{Mount: m, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}, Passed: b.passed()})
+}
+
 // changeMount appends what gives an existing mount the configured attributes and propagation. Attributes that are not named stay as they
 // are, so those that the host has locked are no obstacle.
 func (l *lowering) changeMount(mount nsenter.Reg, set uint64, m *specconv.Mount) {

@@ -16,12 +16,14 @@ type builder struct {
 	plan     *Plan
 	bundle   *specconv.Bundle
 	facts    *Facts
-	kept     int              // mounts whose descriptors are kept
-	readOnly []Step           // mounts that are made read-only inside
-	files    []Step           // a limit of open files that comes last
-	dumpable bool             // see isolate
-	inUser   bool             // the process joins a user namespace
-	taken    *setCapabilities // what it is to have in the end: see lendAdmin
+	kept     int      // mounts whose descriptors are kept
+	readOnly []Step   // mounts that are made read-only inside
+	files    []Step   // a limit of open files that comes last
+	dumpable bool     // see isolate
+	inUser   bool     // the process joins a user namespace
+	env      []string // added to the program's environment
+	// learnsPid is set when that gets the process's number.
+	learnsPid bool
 }
 
 func newBuilder(o Options, f *Facts) *builder {
@@ -67,11 +69,13 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	b.isolateIOStep(process.IOPriority)
 	b.raiseSteps(process.Rlimits)
 	b.joinSteps(bundle)
+	b.pidStep(o.PidVariable)
 	b.identitySteps(spec, o)
 	final := b.rootSteps(linux)
 	if err := b.mountSteps(bundle); err != nil {
 		return nil, err
 	}
+	b.shareStep(o.Share)
 	if cwd := cleanPath(process.Cwd); cwd != "/" {
 		b.add("process.cwd", makeCwd{cwd})
 	}
@@ -312,8 +316,9 @@ func (b *builder) execSteps(p *specs.Process) {
 		b.add("process.args", nothingToExec{})
 		return
 	}
-	b.seccompSteps()
-	b.add("process.args", execProgram{p.Args[0], p.Args, environment(p.Env, b.facts.Home), b.plan.Inherit})
+	env := environment(p.Env, b.facts.Home)
+	env = append(env[:len(env):len(env)], b.env...)
+	b.add("process.args", execProgram{p.Args[0], p.Args, env, b.learnsPid, b.plan.Inherit})
 }
 
 // checkPaths finds what no file can be made at.

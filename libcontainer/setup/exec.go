@@ -10,9 +10,11 @@ import (
 
 // execProgram closes what the program is not to have and executes it.
 type execProgram struct {
-	Name    string
-	Args    []string
-	Env     []string
+	Name string
+	Args []string
+	Env  []string
+	// Pid is set when the variable of learnPid belongs to the environment.
+	Pid     bool
 	Inherit int
 }
 
@@ -22,10 +24,13 @@ func (execProgram) phase() phase        { return phaseExec }
 func (e execProgram) String() string    { return "exec " + displayArgs(e.Args) }
 
 func (e execProgram) lower(l *lowering) {
-	argv, env := l.prog.Strings(e.Args), l.prog.Strings(e.Env)
-	if !l.closed {
-		l.closeOnExec()
+	argv, env := l.prog.Strings(e.Args), nsenter.Addr(0)
+	if e.Pid {
+		env = l.environment(e.Env, l.pid)
+	} else {
+		env = l.prog.Strings(e.Env)
 	}
+	l.closeOnExec()
 	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
 }
 

@@ -36,9 +36,9 @@ type lowering struct {
 	hasMask bool
 	cwd     nsenter.Reg // the working folder once it was entered; before that no descriptor
 	early   []earlyMount
-	closed  bool        // descriptors are closed on exec for good
-	clocks  nsenter.Reg // the file of a time namespace's offsets
-	found   nsenter.Reg // the address of the path of the program that is to be executed
+	pid     nsenter.Addr // of the variable with the process's number
+	clocks  nsenter.Reg  // the file of a time namespace's offsets
+	found   nsenter.Reg  // the address of the path of the program that is to be executed
 
 	pool []nsenter.Reg // registers of descriptors that are closed at the end of a step, nil while all stay open until the exec
 	used int
@@ -280,6 +280,13 @@ func (l *lowering) sendFile(id int, fd, value nsenter.Arg) {
 func (l *lowering) await() {
 	l.record(0, wayAwait, "", 0)
 	l.prog.Await()
+}
+
+// ask appends a message and the wait for an answer of at most size bytes.
+func (l *lowering) ask(id int, to nsenter.Addr, size int) {
+	l.send(id, nil)
+	l.record(0, wayAwait, "", 0)
+	l.prog.AwaitData(to, size)
 }
 
 // rendezvous appends a message and the wait for its answer.

@@ -66,13 +66,12 @@ const (
 	phaseFind                      // the program, as the user who executes it
 	phaseReady                     // all that can fail early has not
 	phaseStart                     // what the wait itself must not suffer from
-	phaseSeccomp                   // from here on, calls may be forbidden
 	phaseExec
 )
 
 func (p phase) String() string {
 	return [...]string{"isolate", "join", "identity", "root", "mounts", "devices", "console", "hooks", "hide", "pivot", "inside", "limits",
-		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "ready", "start", "seccomp", "exec"}[p]
+		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "ready", "start", "exec"}[p]
 }
 
 // A Descriptor is a descriptor that the runtime opens and passes to the process by name.
@@ -129,9 +128,8 @@ const (
 	MessageScheduler
 	// MessageNetDevices is a rendezvous: the process is in its network namespace, into which linux.netDevices are to be moved.
 	MessageNetDevices
-	// MessageSeccomp comes with the listener of the filter that the process has just loaded, and is a rendezvous: the runtime is to hand it to the
-	// agent. A created process says so to `start`.
-	MessageSeccomp
+	// MessagePid is a rendezvous whose answer is the process's number in its PID namespace, as text.
+	MessagePid
 )
 
 // Options are the caller's wishes that do not stand in config.json.
@@ -143,6 +141,14 @@ type Options struct {
 	JoinFreezer  bool   // Exec: join the frozen cgroup by FreezerTasks, last of all; otherwise the process is born in it
 	Inherit      int    // descriptors from 3 on that the program is to have
 	ID           string // names the session keyring; "" leaves it nameless
+	Share        *Share // Container: nil for none
+	PidVariable  string // Container: name of a variable of the program's environment that gets its number, "" for none
+}
+
+// A Share is a folder of the runtime's that the container gets to see, read-only.
+type Share struct {
+	Source, Destination string
+	Variable            string // of the program's environment: "NAME=value"
 }
 
 // Join is a request for the plan of a process that joins a container.

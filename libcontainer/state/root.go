@@ -8,6 +8,7 @@
 //	        record         Record, always whole
 //	        record.new     what a killed Write left
 //	        start.sock     the socket of a created container
+//	        notify/        what a container sees that can say it is ready
 //	    ~0123456789abcdef  a folder on its way in or out: what a killed Create or Remove left
 //
 // A folder comes into being under a name that is no container id, is locked there, and is then renamed to its id without

@@ -196,11 +196,7 @@ done; [ -e /stop ] && exit; done; true`)
 	if line := lines.Next(); line != "ready" {
 		t.Fatalf("got %q", line)
 	}
-	rounds := 30
-	if testing.Short() {
-		rounds = 6
-	}
-	for range rounds {
+	for range 30 {
 		b.Do("exec", b.ID, "true")
 		b.Do("exec", b.ID, "/proc/self/exe")
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
@@ -86,17 +87,59 @@ func TestPreserveFdsAbsent(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestListenFds: systemd's socket activation is passed on, for the process with its own id.
+// TestListenFds: systemd's socket activation is passed on, for the process by its own number, which is not known beforehand where the PID
+// namespace has others.
 func TestListenFds(t *testing.T) {
-	b := harness.New(t, harness.Sh("echo $LISTEN_FDS $LISTEN_PID; cat <&3; cat <&4; cat <&5"))
-	c := b.Cmd("run", "--preserve-fds", "1", "--bundle", b.Bundle, b.ID)
-	c.Files = openFiles(t, b, 3)
-	// LISTEN_PID names the process that is activated: the runtime. The shell's own id is the runtime's after exec.
-	c.Env = []string{"LISTEN_FDS=2"}
-	c.Wrap = []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}
-	if got := c.Run().OK(b); got != "2 1\nfile 0\nfile 1\nfile 2\n" {
-		t.Errorf("got %q", got)
+	pod := harness.New(t)
+	joined := "/proc/" + strconv.Itoa(pod.Up()) + "/ns/pid"
+	cases := []struct {
+		name   string
+		change func(*specs.Spec)
+	}{
+		{"own PID namespace", nop},
+		{"the host's", harness.WithoutNamespace("pid")},
+		{"joined", harness.WithNamespace("pid", joined)},
+		{"joined, by its own child", func(s *specs.Spec) {
+			harness.WithNamespace("pid", joined)(s)
+			harness.WithNamespace("time", "")(s)
+		}},
+		{"in a user namespace", func(s *specs.Spec) {
+			withUser(shifted())(s)
+			harness.WithNamespace("time", "")(s)
+		}},
 	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.name != "own PID namespace" {
+				harness.OrlopOnly(t, "runc takes the number for 1")
+			}
+			b := harness.New(t, tc.change, harness.Sh("echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES $$; cat <&3; cat <&4; cat <&5"))
+			own(t, b, 100000)
+			b.Spec.Process.Env = append(b.Spec.Process.Env, "LISTEN_PID=0", "LISTEN_FDNAMES=old")
+			b.Write()
+			c := b.Cmd("run", "--preserve-fds", "1", "--bundle", b.Bundle, b.ID)
+			c.Files = openFiles(t, b, 3)
+			// LISTEN_PID names the process that is activated: the runtime. The shell's own id is the runtime's after exec.
+			c.Env = []string{"LISTEN_FDS=2", "LISTEN_FDNAMES=web:tls"}
+			c.Wrap = []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}
+			got := c.Run().OK(b)
+			line, rest, _ := strings.Cut(got, "\n")
+			words := strings.Fields(line)
+			if len(words) != 4 || words[0] != "2" || words[1] != words[3] || words[2] != "web:tls" || rest != "file 0\nfile 1\nfile 2\n" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	t.Run("not for exec", func(t *testing.T) {
+		b := harness.New(t, harness.WithoutNamespace("pid"), harness.Args("sleep", "1000"))
+		c := b.Cmd("create", "--bundle", b.Bundle, b.ID)
+		c.Files, c.Env = openFiles(t, b, 1), []string{"LISTEN_FDS=1"}
+		c.Wrap = []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}
+		c.Run().OK(b)
+		if got := b.OK("exec", b.ID, "sh", "-c", "echo $LISTEN_FDS$LISTEN_PID"); got != "\n" {
+			t.Errorf("got %q", got)
+		}
+	})
 }
 
 // TestNoHostDescriptors: no descriptor of a created, a started or an exec'd process leads to the host, but

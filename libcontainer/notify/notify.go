@@ -1,0 +1,191 @@
+// Package notify lets a container say to the service manager which started the runtime that it is ready (sd_notify(3)).
+//
+// A service manager, systemd for one, gives the address of its socket as $NOTIFY_SOCKET and waits for the message READY=1. A program in a
+// container sees neither that socket nor, in its own PID namespace, its number as the manager knows it. So it gets a socket of its own, and the
+// runtime passes the message on:
+//
+//	program               container                     runtime                      service manager
+//	  READY=1  -------->  /run/notify/notify.sock  -->  run, start: this package
+//	                                                      MAINPID=77, READY=1  ----->  $NOTIFY_SOCKET
+//	                                                      BARRIER=1            ----->  (all was read)
+//
+// No process is left behind for this. The folder with the socket lies in the container's state folder, and is bound into the container
+// read-only when that is made; the socket is made, and read, by the program that starts the container:
+//
+//	run             reads until the container ends. MAINPID is its own number, since it ends with the container and takes its signals.
+//	run --detach    reads until READY=1 has come or the container has ended, and only then returns. MAINPID is the container's.
+//	create, start   create makes the folder, start makes the socket and goes on as run --detach.
+//
+// When nobody reads it any more, what the program says later is refused (ECONNREFUSED).
+//
+// Messages of a container are hostile: READY=1 is all that is passed on, and what else there is in a message is dropped.
+package notify
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Variable is the environment variable with the address, for the runtime and for the container.
+const Variable = "NOTIFY_SOCKET"
+
+// What the container has.
+const (
+	Folder = "/run/notify"
+	name   = "notify.sock"
+	Path   = Folder + "/" + name
+)
+
+// A Socket is what a container's program sends its messages to.
+type Socket struct{ fd int }
+
+// Listen makes the container's socket in a folder of the host, in place of one that was there.
+func Listen(folder *os.File) (*Socket, error) {
+	// By the folder's descriptor, since an address holds 107 bytes of path.
+	path := "/proc/self/fd/" + strconv.Itoa(int(folder.Fd())) + "/" + name
+	fail := func(op string, err error) (*Socket, error) {
+		return nil, &os.PathError{Op: op, Path: folder.Name() + "/" + name, Err: err}
+	}
+	if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fail("remove", err)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fail("socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		unix.Close(fd)
+		return fail("bind", err)
+	}
+	// The container's user may be any. Only the container can walk here.
+	if err := os.Chmod(path, 0o777); err != nil {
+		unix.Close(fd)
+		return fail("chmod", err)
+	}
+	return &Socket{fd}, nil
+}
+
+// Close ends the socket, not its name.
+func (s *Socket) Close() error { return unix.Close(s.fd) }
+
+// maxMessage is more than a message of sd_notify has that is worth anything; the rest of a longer one is lost.
+const maxMessage = 4096
+
+// Ready waits until the container says READY=1, and returns false when its process, of which until is a pidfd, has ended before.
+func (s *Socket) Ready(until *os.File) (bool, error) {
+	buffer := make([]byte, maxMessage)
+	for {
+		ended, err := wait(s.fd, int(until.Fd()))
+		if err != nil {
+			return false, fmt.Errorf("wait for the container's readiness: %w", err)
+		}
+		// What was said before the end counts. A descriptor that comes along is nobody's: without room for it, the kernel drops it.
+		n, _, err := unix.Recvfrom(s.fd, buffer, unix.MSG_DONTWAIT)
+		switch {
+		case err == nil && saysReady(string(buffer[:n])):
+			return true, nil
+		case err == nil || errors.Is(err, unix.EINTR):
+		case !errors.Is(err, unix.EAGAIN):
+			return false, fmt.Errorf("read what the container says: %w", err)
+		case ended:
+			return false, nil
+		}
+	}
+}
+
+// wait waits for a message or the end of a process, and reports whether the latter has come.
+func wait(socket, pidfd int) (ended bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, -1)
+		if err == nil {
+			return fds[1].Revents != 0, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return false, err
+		}
+	}
+}
+
+// saysReady looks through the lines of a message.
+func saysReady(message string) bool {
+	for line := range strings.Lines(message) {
+		if strings.TrimRight(line, "\n\x00") == "READY=1" {
+			return true
+		}
+	}
+	return false
+}
+
+// barrierLimit is how long a service manager may take to read what it was sent.
+const barrierLimit = 5 * time.Second
+
+// Tell says READY=1 to the service manager at an address, with the number of the main process, and returns when it has read that: it asks the
+// kernel for the cgroup of the sender, which must not have ended by then. An address is a path, or "@" and a name in the abstract namespace.
+func Tell(address string, main int) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := connect(fd, address); err != nil {
+		return err
+	}
+	if err := unix.Sendto(fd, []byte("MAINPID="+strconv.Itoa(main)+"\nREADY=1"), unix.MSG_NOSIGNAL, nil); err != nil {
+		return fmt.Errorf("send to %s: %w", address, err)
+	}
+	return barrier(fd, address)
+}
+
+func connect(fd int, address string) error {
+	if address == "" || address[0] != '/' && address[0] != '@' {
+		return fmt.Errorf("%q: must be a path or begin with @: other sockets than unix(7)'s are not supported", address)
+	}
+	target := address // x/sys takes "@" for the abstract namespace
+	if address[0] == '/' {
+		file, err := unix.Open(address, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: address, Err: err}
+		}
+		defer unix.Close(file)
+		target = "/proc/self/fd/" + strconv.Itoa(file)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: target}); err != nil {
+		return &os.PathError{Op: "connect", Path: address, Err: err}
+	}
+	return nil
+}
+
+// barrier sends a descriptor, which the service manager closes when it has come so far in what it reads (sd_notify_barrier(3)).
+func barrier(fd int, address string) error {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("pipe: %w", err)
+	}
+	defer unix.Close(ends[0])
+	err := unix.Sendmsg(fd, []byte("BARRIER=1"), unix.UnixRights(ends[1]), nil, unix.MSG_NOSIGNAL)
+	unix.Close(ends[1])
+	if err != nil {
+		return fmt.Errorf("send to %s: %w", address, err)
+	}
+	deadline := time.Now().Add(barrierLimit)
+	for {
+		left := max(time.Until(deadline), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(ends[0])}}, int(left.Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("poll: %w", err)
+		case n == 0:
+			return fmt.Errorf("%s: the service manager has not read within %v that the container is ready", address, barrierLimit)
+		default:
+			return nil
+		}
+	}
+}

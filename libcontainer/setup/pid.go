@@ -1,0 +1,45 @@
+package setup
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// learnPid asks the runtime for the number that the process has in its PID namespace, and puts it into a variable of the program's environment: a
+// service whose sockets were opened by the service manager takes them only when $LISTEN_PID is its own number (sd_listen_fds(3)).
+type learnPid struct{ Variable string }
+
+func (learnPid) Verb() string        { return "learn" }
+func (l learnPid) String() string    { return "learn the process's number for $" + l.Variable }
+func (learnPid) Needs() []Descriptor { return nil }
+func (learnPid) phase() phase        { return phaseIdentity }
+
+func (a learnPid) lower(l *lowering) {
+	const digits = 10
+	name := a.Variable + "="
+	l.pid = l.prog.Bytes(append([]byte(name), make([]byte, digits+1)...))
+	l.ask(MessagePid, l.pid+nsenter.Addr(len(name)), digits)
+}
+
+// environment returns the address of an envp whose last entry is at an address of its own.
+func (l *lowering) environment(list []string, last nsenter.Addr) nsenter.Addr {
+	words := make([]uint64, 0, len(list)+2)
+	for _, e := range list {
+		words = append(words, uint64(l.str(e)))
+	}
+	return l.prog.Words(append(words, uint64(last), 0)...)
+}
+
+// pidStep appends what makes the process's number known to its program. The first process of a PID namespace is number 1.
+func (b *builder) pidStep(variable string) {
+	if variable == "" {
+		return
+	}
+	if n, ok := b.bundle.Namespace(specs.PIDNamespace); ok && n.Path == "" {
+		b.env = append(b.env, variable+"=1")
+		return
+	}
+	b.learnsPid = true
+	b.add("", learnPid{variable})
+}
