@@ -87,8 +87,8 @@ func TestMountFaults(t *testing.T) {
 		return specs.Mount{Destination: destination, Type: "none", Source: "/src", Options: append(options, "rbind")}
 	}
 	mount(bind("/a", "ro", "rro", "rprivate", "acl"))
-	mount(bind("/a", "sise=1k", "ro", "RO"), `mounts[0].options[0]: unknown option "sise=1k" for a bind mount`,
-		`mounts[0].options[2]: unknown option "RO" for a bind mount`)
+	mount(bind("/a", "sise=1k", "ro", "RO"), `warning: mounts[0].options[0]: unknown option "sise=1k" has no effect on a bind mount`,
+		`warning: mounts[0].options[2]: unknown option "RO" has no effect on a bind mount`)
 	mount(specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"anything"}})
 	mount(specs.Mount{Destination: "/a", Type: "ext4", Options: []string{"iversion"}},
 		"warning: mounts[0].options[0]: iversion has no effect: fsconfig(2) has no such flag")
