@@ -44,7 +44,8 @@ func (s *settingList) cpuV1(r *specs.LinuxCPU) {
 		add("cpu.rt_period_us", utoa(*r.RealtimePeriod), "realtimePeriod")
 	}
 	if isSet(r.RealtimeRuntime) {
-		add("cpu.rt_runtime_us", itoa(*r.RealtimeRuntime), "realtimeRuntime")
+		s.add(setting{controller: "cpu", file: "cpu.rt_runtime_us", value: itoa(*r.RealtimeRuntime), field: cpuField + "realtimeRuntime",
+			again: true, lingers: true})
 	}
 }
 

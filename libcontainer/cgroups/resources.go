@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -35,9 +36,20 @@ type setting struct {
 	// otherFile gets otherValue where the kernel does not have file: the same setting under another name.
 	otherFile, otherValue string
 
+	// lingers: of what a parent has of this, a cgroup that was removed keeps its part until the kernel has taken it apart. On EINVAL it
+	// is tried for a while.
+	lingers bool
+
 	optional bool // that the kernel does not have the file is the same as if it held the value
 	unified  bool // for the cgroup2 folder, even if a v1 hierarchy has the controller
 }
+
+const (
+	// lingerTries times lingerPause is how long removed cgroups may take. Mostly it is 15 ms, a few RCU grace periods; on a busy
+	// machine it is more.
+	lingerTries = 100
+	lingerPause = 5 * time.Millisecond
+)
 
 // settings turns resources into what is to be written; at says which version has a controller. live: a cgroup that has limits is
 // changed, so that a setting counts even if it is the kernel's default. Devices are apart, in [deviceRules]: on cgroup2 they are no file.
@@ -164,6 +176,10 @@ func (m *Manager) write(list []setting) error {
 	for i := range list {
 		s := &list[i]
 		err := m.writeOne(&file, s)
+		for try := 0; s.lingers && !s.again && errors.Is(err, unix.EINVAL) && try < lingerTries; try++ {
+			nap(lingerPause)
+			err = m.writeOne(&file, s)
+		}
 		if s.again && errors.Is(err, unix.EINVAL) {
 			again = append(again, *s)
 			again[len(again)-1].again = false
