@@ -13,6 +13,7 @@ package cli
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -162,7 +163,30 @@ func (p *program) runtime() *libcontainer.Runtime {
 	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, CgroupManager: p.cgroups, Rootless: p.rootless}
 }
 
-// container loads the container that the first argument names.
+// creator is runtime for commands that create a container.
+func (p *program) creator(c *cli.Context) *libcontainer.Runtime {
+	r := p.runtime()
+	if !c.Bool("no-seccomp-cache") {
+		r.SeccompCache = cacheFolder(os.Geteuid(), os.Getenv)
+	}
+	return r
+}
+
+// cacheFolder returns the user's folder for compiled seccomp profiles, "" if it is not known.
+func cacheFolder(euid int, getenv func(string) string) string {
+	const own = "orlop/seccomp"
+	if euid == 0 {
+		return "/var/cache/" + own
+	}
+	if dir := getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, own)
+	}
+	if dir := getenv("HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, ".cache", own)
+	}
+	return ""
+}
+
 // oneContainer is the action of a command that takes a container's id and nothing else.
 func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
@@ -177,6 +201,7 @@ func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.Actio
 	}
 }
 
+// container loads the container that the first argument names.
 func (p *program) container(c *cli.Context) (*libcontainer.Container, error) {
 	return p.runtime().Load(c.Args().First())
 }

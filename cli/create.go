@@ -26,6 +26,6 @@ func (p *program) create(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.runtime().Create(c.Args().First(), b, o)
+	_, err = p.creator(c).Create(c.Args().First(), b, o)
 	return err
 }

@@ -32,7 +32,7 @@ func (p *program) execCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "a further group, `GID`"},
 			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add `CAPABILITY`, such as CAP_NET_RAW, to its own"},
 			&cli.BoolFlag{Name: "no-new-privs", Usage: "set the process's no_new_privs"},
-			&cli.StringFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
+			&cli.StringSliceFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
 			&cli.BoolFlag{Name: "ignore-paused", Usage: "join a paused container, too"},
 			&cli.StringFlag{Name: "apparmor", Usage: "the AppArmor `PROFILE` that confines it"},
 			&cli.StringFlag{Name: "process-label", Usage: "the SELinux `LABEL` that it has"},
@@ -68,7 +68,7 @@ func (p *program) execProcess(c *cli.Context) error {
 		return err
 	}
 	detach := c.Bool("detach")
-	o := libcontainer.ExecOptions{IgnorePaused: c.Bool("ignore-paused"), Cgroup: c.String("cgroup")}
+	o := libcontainer.ExecOptions{IgnorePaused: c.Bool("ignore-paused"), Cgroups: c.StringSlice("cgroup")}
 	if o.Streams, err = p.streams(c, process.Terminal, detach); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -64,7 +65,7 @@ func (p *program) features() *features.Features {
 // takesSpec reports whether nothing of a configuration is refused as not implemented. The answer is a pointer since the features
 // structure tells "no" from "unknown".
 func takesSpec(s *specs.Spec) *bool {
-	yes := len(specconv.Unsupported(s)) == 0 && specconv.SeccompFault(s) == nil
+	yes := len(specconv.Unsupported(s)) == 0
 	return &yes
 }
 
@@ -101,7 +102,8 @@ func cgroupFeatures() *features.Cgroup {
 }
 
 func seccompFeatures() *features.Seccomp {
-	f := &features.Seccomp{Enabled: takes(specs.Linux{Seccomp: &specs.LinuxSeccomp{}})}
+	enabled := seccomp.Available
+	f := &features.Seccomp{Enabled: &enabled}
 	if *f.Enabled {
 		f.Actions, f.Operators, f.Archs = specconv.SeccompActions(), specconv.SeccompOperators(), specconv.SeccompArchs()
 		f.KnownFlags, f.SupportedFlags = specconv.SeccompFlags(), specconv.SeccompFlags()

@@ -34,7 +34,8 @@ func planFlags() []cli.Flag {
 		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "`FOLDER` of the bundle (default: the current one)"},
 		&cli.BoolFlag{Name: "no-pivot", Usage: "move the root mount in place of pivot_root, for a root file system on a ramfs; less safe"},
 		&cli.BoolFlag{Name: "no-new-keyring", Usage: "leave the process in the caller's session keyring"},
-		&cli.BoolFlag{Name: "no-seccomp", Usage: "leave out the configuration's seccomp profile, which is not supported yet"},
+		&cli.BoolFlag{Name: "no-seccomp", Usage: "leave out the configuration's seccomp profile"},
+		&cli.BoolFlag{Name: "no-seccomp-cache", Usage: "compile the seccomp profile, whether or not it was compiled before"},
 		preserveFlag(),
 	}
 }
@@ -62,10 +63,7 @@ func (p *program) loadBundle(c *cli.Context) (*specconv.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fault := specconv.SeccompFault(b.Spec); fault != nil {
-		if !c.Bool("no-seccomp") {
-			return nil, fmt.Errorf("%s: %w (--no-seccomp leaves the profile out)", configOf(b), specconv.Faults{*fault})
-		}
+	if b.Spec.Linux != nil && b.Spec.Linux.Seccomp != nil && c.Bool("no-seccomp") {
 		b.Spec.Linux.Seccomp = nil
 		p.log.warn("linux.seccomp: left out, as --no-seccomp says: the container can make any system call")
 	}

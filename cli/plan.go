@@ -47,7 +47,7 @@ func (p *program) plan(c *cli.Context) error {
 	}
 	o := libcontainer.CreateOptions{NoPivot: c.Bool("no-pivot"), NoNewKeyring: c.Bool("no-new-keyring")}
 	o.Files = make([]*os.File, preserve) // their number counts
-	plan, err := p.runtime().Plan(id, b, o)
+	plan, err := p.creator(c).Plan(id, b, o)
 	if err != nil {
 		return err
 	}

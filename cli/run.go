@@ -37,22 +37,22 @@ func (p *program) runContainer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	id := c.Args().First()
 	if detach {
-		container, err := p.runtime().Run(id, b, o)
+		container, err := p.creator(c).Run(c.Args().First(), b, o)
 		if err != nil {
 			return err
 		}
 		p.awaitReady(container)
 		return nil
 	}
-	return p.runForeground(newForeground(p, !c.Bool("no-subreaper")), c.Bool("keep"), id, b, o)
+	return p.runForeground(c, b, o)
 }
 
-func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+func (p *program) runForeground(c *cli.Context, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+	f := newForeground(p, !c.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(b.Spec.Process)
-	container, err := p.runtime().Run(id, b, o)
+	container, err := p.creator(c).Run(c.Args().First(), b, o)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (p *program) runForeground(f *foreground, keep bool, id string, b *specconv
 		}()
 	}
 	p.status, err = f.wait(container.Process())
-	if keep {
+	if c.Bool("keep") {
 		return err
 	}
 	deleteErr := container.Delete()

@@ -40,8 +40,9 @@ type birth struct {
 	initial string           // the processors that it is started from, "" for the runtime's
 	// pidfdName is what the receiver of a pidfd is told of it.
 	pidfdName string
-	// runHooks is called at setup.MessageHooks.
+	// runHooks is called at setup.MessageHooks, and agent with the listener of setup.MessageSeccomp, which it closes.
 	runHooks func() error
+	agent    func(listener *os.File) error
 	// takeNetDevices is called at setup.MessageNetDevices.
 	takeNetDevices func() error
 }
@@ -287,6 +288,11 @@ func (b *birth) serve(m nsenter.Message) error {
 		return b.proc.Conn.Resume()
 	case setup.MessageDestination:
 		if err := b.checkDestination(m); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
+	case setup.MessageSeccomp:
+		if err := b.agent(m.File); err != nil {
 			return err
 		}
 		return b.proc.Conn.Resume()

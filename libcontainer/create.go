@@ -37,6 +37,7 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
 func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o}
+	c.compileSeccomp()
 	layout, err := c.place(true)
 	if err != nil {
 		return nil, err
@@ -68,6 +69,7 @@ type creation struct {
 	birth      *birth
 	socket     *os.File // the start socket, until the process has it
 	lending    *lending // network devices that are on their way into the container
+	filter     *seccompFilter
 	lacks      []string // warnings of what the caller has no right to
 	shares     bool     // it gets a socket by which it can say that it is ready
 	ready      *readiness
@@ -97,6 +99,7 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
+	c.compileSeccomp()
 	c.forker = newForker(c.bundle, c.options.beforeStart)
 	defer c.forker.end()
 	layout, err := c.place(false)
@@ -134,6 +137,9 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		return err
 	}
 	facts.Streams = foreignStreams(c.bundle.Spec.Process, &c.options.Streams)
+	if facts.Seccomp, err = c.seccompFacts(); err != nil {
+		return err
+	}
 	share := c.share()
 	c.shares = share != nil
 	c.steps, err = setup.Container(c.bundle, setup.Options{
@@ -209,6 +215,9 @@ func (c *creation) makeBirth() (err error) {
 		return err
 	}
 	c.birth.runHooks = c.createHooks
+	c.birth.agent = func(listener *os.File) error {
+		return handListener(c.rec, specs.StateCreating, c.birth.proc.Pid, listener)
+	}
 	c.birth.takeNetDevices = c.lend
 	c.birth.here = c.forker.flags
 	c.birth.pidfdName = console.PidfdCreate
@@ -267,6 +276,9 @@ func (c *creation) register() error {
 		return err
 	}
 	if err := c.rec.SetProcess(c.bundle.Spec.Process); err != nil {
+		return err
+	}
+	if err := c.rec.SetSeccomp(c.seccompRecord()); err != nil {
 		return err
 	}
 	if l := c.bundle.Spec.Linux; l != nil && (l.Personality != nil || l.MemoryPolicy != nil) {

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -63,6 +64,9 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
+	if facts.Seccomp, err = recordedFilter(v.rec); err != nil {
+		return nil, err
+	}
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {
 		return nil, err
@@ -83,10 +87,11 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	b.pidfdName = console.PidfdExec
+	b.agent = func(listener *os.File) error { return handListener(v.rec, specs.StateRunning, b.proc.Pid, listener) }
 	if a := p.ExecCPUAffinity; a != nil {
 		b.initial = a.Initial
 	}
-	process, err := b.join(cgroup, o, options, named, v.dir.Unlock)
+	process, err := b.join(cgroup, o, options, named, v)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -97,17 +102,17 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 
 // cgroupFor returns the cgroup that a process of these options belongs in.
 func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
-	if o.Cgroup == "" {
+	if len(o.Cgroups) == 0 {
 		return v.cgroup(), nil
 	}
 	if v.cgroup().None() {
 		return nil, ErrNoCgroup
 	}
-	return v.cgroup().Sub(o.Cgroup)
+	return v.cgroup().Sub(o.Cgroups...)
 }
 
-// join starts the process in the cgroup and sees it through to its program. unlock lets go of the container's lock.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, unlock func() error) (*Process, error) {
+// join starts the process in the cgroup and sees it through to its program.
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view) (*Process, error) {
 	named, err := b.lateCgroups(cgroup, how, named)
 	if err != nil {
 		return nil, err
@@ -118,12 +123,20 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 	if err := o.beforeStart(); err != nil {
 		return nil, err
 	}
-	if err := b.spawn(cgroup, how.JoinFreezer); err != nil {
+	err = b.spawn(cgroup, how.JoinFreezer)
+	if errors.Is(err, unix.EBUSY) && len(o.Cgroups) == 0 {
+		// The container has made cgroups below its cgroup2 and gives them controllers: then no process can be in the one above
+		// (cgroup-v2.rst, "No Internal Process Constraint"), and this one goes to where the first one is.
+		if cgroup, err = cgroup.Beside(v.rec.Pid); err == nil {
+			err = b.spawn(cgroup, how.JoinFreezer)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	if how.JoinFreezer {
 		// It will stand still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
-		if err := unlock(); err != nil {
+		if err := v.dir.Unlock(); err != nil {
 			return nil, err
 		}
 	}

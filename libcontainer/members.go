@@ -48,6 +48,10 @@ func (v *view) signalAll(sig unix.Signal) error {
 		if len(pids) == 0 {
 			return nil
 		}
+		if sig == unix.SIGKILL && len(pids) > 1 {
+			// The others are found by it, perhaps.
+			pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == v.rec.Pid })
+		}
 		if err := v.signalMembers(pids, sig); err != nil {
 			return err
 		}
@@ -89,34 +93,29 @@ func (v *view) endMembers() error {
 	return err
 }
 
-// signalMembers signals processes that are still the container's when they are held by a pidfd: their numbers are a moment old.
+// signalMembers signals processes that are still the container's when they are held by pidfds: their numbers are a moment old.
 func (v *view) signalMembers(pids []int, sig unix.Signal) error {
-	var errs []error
+	held := make(map[int]*os.File, len(pids))
+	defer func() {
+		for _, f := range held {
+			f.Close()
+		}
+	}()
 	for _, pid := range pids {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue // gone
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil { // else it has ended
+			held[pid] = os.NewFile(uintptr(fd), "pidfd")
 		}
-		f := os.NewFile(uintptr(fd), "pidfd")
-		if v.member(pid) {
-			err = signalPidfd(f, sig)
-		}
-		f.Close()
-		if err != nil && !errors.Is(err, ErrNotRunning) {
-			errs = append(errs, fmt.Errorf("kill process %d: %w", pid, err))
+	}
+	still, err := v.processes()
+	errs := []error{err}
+	for _, pid := range still {
+		if f := held[pid]; f != nil {
+			if err := signalPidfd(f, sig); err != nil && !errors.Is(err, ErrNotRunning) {
+				errs = append(errs, fmt.Errorf("kill process %d: %w", pid, err))
+			}
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// member reports whether a process is the container's.
-func (v *view) member(pid int) bool {
-	if n := v.tellingNamespace(); n != nil {
-		inode, err := namespaceOf(pid, namespaceFile(n.Type))
-		return err == nil && inode == n.Inode
-	}
-	pids, err := v.descendants()
-	return err == nil && slices.Contains(pids, pid)
 }
 
 // tellingNamespace is a namespace that was made for the container and that all of its processes are in; nil when there is none.

@@ -31,6 +31,8 @@ type Runtime struct {
 	Warn func(message string)
 	// CgroupManager says who keeps the cgroups of containers that are created.
 	CgroupManager CgroupManager
+	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be able to write there, or it is not used.
+	SeccompCache string
 	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
 	Rootless Rootless
 }
@@ -133,6 +135,6 @@ type ExecOptions struct {
 	Streams
 	// IgnorePaused lets a process join a paused container. It runs when the container is resumed.
 	IgnorePaused bool
-	// Cgroup is a path below the container's cgroup that the process is born in.
-	Cgroup string
+	// Cgroups are the cgroups below the container's that the process is born in: see cgroups.Manager.Sub. None: the container's own.
+	Cgroups []string
 }

@@ -77,7 +77,16 @@ func (v *view) start() error {
 		}
 		return err
 	}
-	if m, err = conn.Next(); err == nil {
+	if m, err = conn.Next(); err == nil && m.ID == setup.MessageSeccomp {
+		if err := handListener(v.rec, specs.StateCreated, v.rec.Pid, m.File); err != nil {
+			return err
+		}
+		if err := conn.Resume(); err != nil {
+			return err
+		}
+		m, err = conn.Next()
+	}
+	if err == nil {
 		return fmt.Errorf("the container's process sent message %d in place of its exec", m.ID)
 	}
 	if err != io.EOF {

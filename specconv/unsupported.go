@@ -16,15 +16,6 @@ func Unsupported(s *specs.Spec) Faults {
 	return f
 }
 
-// SeccompFault returns the fault of a configuration with a seccomp profile, nil when there is none. Parse lets profiles
-// pass, so that a caller may offer to leave them out.
-func SeccompFault(s *specs.Spec) *Fault {
-	if s.Linux == nil || s.Linux.Seccomp == nil {
-		return nil
-	}
-	return &Fault{"linux.seccomp", "seccomp profiles are" + notYet}
-}
-
 func (f *Faults) unless(fine bool, path, what string) {
 	if !fine {
 		*f = append(*f, Fault{path, what + notYet})

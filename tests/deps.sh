@@ -24,6 +24,10 @@ package() {
 		fi ;;
 	qemu-aarch64) # runs the arm64 interpreter's tests
 		command -v qemu-aarch64-static qemu-aarch64 >/dev/null || echo qemu-user-static ;;
+	gcc) # and what it links programs with
+		command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || echo gcc libc6-dev ;;
+	libseccomp) # to be linked statically
+		[ -e /usr/include/seccomp.h ] || echo libseccomp-dev ;;
 	ip) # makes the tests' network devices
 		command -v ip >/dev/null || echo iproute2 ;;
 	*) # the package has the tool's name

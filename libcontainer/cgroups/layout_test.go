@@ -159,8 +159,13 @@ func TestSub(t *testing.T) {
 		"/":            {"/p", "/p", "/p"},
 		"cpu:/a":       {"/p/a", "/p", "/p"},
 		"cpuset,cpu:a": {"/p/a", "/p/a", "/p"},
+
+		"cpu,cpuacct:a":    {"/p/a", "/p", "/p"},
+		":a":               {"/p", "/p", "/p/a"},
+		"cpuset:a :b":      {"/p", "/p/a", "/p/b"},
+		"cpu:a/b ,cpuset:": {"/p/a/b", "/p", "/p"},
 	} {
-		s, err := m.Sub(sub)
+		s, err := m.Sub(strings.Fields(sub)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,8 +179,8 @@ func TestSub(t *testing.T) {
 	if got := m.Paths()["cpu"]; got != "/sys/fs/cgroup/cpu,cpuacct/p" {
 		t.Errorf("Sub changed its receiver: %s", got)
 	}
-	for _, bad := range []string{"..", "a/../../b", "cpu:../x", "rdma:x", ":x", "a\x00"} {
-		if _, err := m.Sub(bad); err == nil {
+	for _, bad := range []string{"..", "a/../../b", "cpu:../x", "rdma:x", "a\x00", "a b", "cpu:a b", "cpu:a cpuacct:b"} {
+		if _, err := m.Sub(strings.Fields(bad)...); err == nil {
 			t.Errorf("%q: no error", bad)
 		}
 	}

@@ -146,32 +146,55 @@ func (m *Manager) MemoryTasks() (*os.File, error) {
 	return os.OpenFile(m.v1("memory").dir+"/tasks", os.O_WRONLY, 0)
 }
 
-// Sub gives the manager of an existing cgroup below the container's, for exec --cgroup: "PATH", or "CONTROLLER[,CONTROLLER...]:PATH"
-// to go below in the hierarchies of these controllers alone (v1; named ones as "name=..."). A path with ".." is an
+// Sub gives the manager of existing cgroups below the container's, for exec --cgroup: "PATH" in all hierarchies, or, as often as wanted,
+// "CONTROLLER[,CONTROLLER...]:PATH" in those of these controllers alone (v1; named ones as "name=..."; "" is cgroup2). A path with ".." is an
 // error; "/" is the container's own cgroup. That the folders are there shows at Spawn.
-func (m *Manager) Sub(sub string) (*Manager, error) {
-	list, unsafePath, limited := strings.Cut(sub, ":")
-	if !limited {
-		unsafePath = sub
-	}
-	if err := checkPath(unsafePath + "/x"); err != nil {
-		return nil, fmt.Errorf("cgroup %q: %w", sub, err)
-	}
-	s := &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater}
-	if !limited {
-		return s, s.all(func(f *folder) error {
-			f.dir = path.Join(f.dir, unsafePath)
-			return nil
-		})
-	}
-	for controller := range strings.SplitSeq(list, ",") {
-		f := m.v1(controller)
-		if f == nil {
-			return nil, fmt.Errorf("cgroup %q: controller %q: %w", sub, controller, errNoController)
+func (m *Manager) Sub(subs ...string) (*Manager, error) {
+	s := m.clone()
+	changed := make(map[*folder]int) // by which of subs, from 1
+	for i, sub := range subs {
+		list, unsafePath, limited := strings.Cut(sub, ":")
+		if !limited {
+			unsafePath = sub
 		}
-		s.v1(controller).dir = path.Join(f.dir, unsafePath)
+		if err := checkPath(unsafePath + "/x"); err != nil {
+			return nil, fmt.Errorf("cgroup %q: %w", sub, err)
+		}
+		if !limited && len(subs) > 1 {
+			return nil, fmt.Errorf("cgroup %q: must be the only one, or CONTROLLER:PATH", sub)
+		}
+		below := func(f *folder) error {
+			switch changed[f] {
+			case 0:
+				changed[f], f.dir = i+1, path.Join(f.dir, unsafePath)
+			case i + 1: // cpu and cpuacct are one hierarchy, mostly
+			default:
+				return fmt.Errorf("cgroup %q: there are two paths for %q", sub, strings.Join(f.keys, ","))
+			}
+			return nil
+		}
+		if !limited {
+			return s, s.all(below)
+		}
+		for controller := range strings.SplitSeq(list, ",") {
+			f := s.v1(controller)
+			if controller == "" && s.unified.dir != "" {
+				f = &s.unified
+			}
+			if f == nil {
+				return nil, fmt.Errorf("cgroup %q: no v1 hierarchy has the controller %q (\"PATH\" alone is for all that there are)", sub, controller)
+			}
+			if err := below(f); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return s, nil
+}
+
+// clone gives a manager with folders of its own.
+func (m *Manager) clone() *Manager {
+	return &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater}
 }
 
 // order puts last what a forking thread is to join last and leave first: the freezer, since who freezes the container while

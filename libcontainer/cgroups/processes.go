@@ -38,6 +38,28 @@ func (m *Manager) Holds(pid int) (bool, error) {
 	return slices.Contains(pids, pid), err
 }
 
+// Beside gives the manager that spawns into the cgroup2 folder which a process is in, the cgroup's own or one below it.
+func (m *Manager) Beside(pid int) (*Manager, error) {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	layout, err := ParseLayout(mountinfo, own)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := below(m.unified.dir, layout.UnifiedOwn); !ok || m.unified.dir == "" {
+		return nil, fmt.Errorf("process %d is in %s, which is not below %s", pid, layout.UnifiedOwn, m.unified.dir)
+	}
+	beside := m.clone()
+	beside.unified.dir = layout.UnifiedOwn
+	return beside, nil
+}
+
 // Empty reports whether no process is in the cgroup or below.
 func (m *Manager) Empty() (bool, error) {
 	empty := true

@@ -3,7 +3,6 @@
 package console
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -29,20 +28,24 @@ func Send(path, name string, f *os.File) error {
 	if name == "" || len(name) >= maxName {
 		return fmt.Errorf("send descriptor to %s: name of %d bytes", path, len(name))
 	}
+	return SendMessage(path, []byte(name), f)
+}
+
+// SendMessage is Send with data of any length. The descriptor comes with its first byte.
+func SendMessage(path string, data []byte, f *os.File) error {
 	sock, err := connect(path)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(sock)
-	// MSG_NOSIGNAL: a receiver that has gone is an error, not a signal.
-	n, err := retry(func() (int, error) {
-		return unix.SendmsgN(sock, []byte(name), unix.UnixRights(int(f.Fd())), nil, unix.MSG_NOSIGNAL)
-	})
-	if err == nil && n < len(name) {
-		err = errors.New("short write")
-	}
-	if err != nil {
-		return fmt.Errorf("send descriptor to %s: %w", path, err)
+	rights := unix.UnixRights(int(f.Fd()))
+	for len(data) > 0 {
+		// MSG_NOSIGNAL: a receiver that has gone is an error, not a signal.
+		n, err := retry(func() (int, error) { return unix.SendmsgN(sock, data, rights, nil, unix.MSG_NOSIGNAL) })
+		if err != nil {
+			return fmt.Errorf("send descriptor to %s: %w", path, err)
+		}
+		data, rights = data[n:], nil
 	}
 	return nil
 }

@@ -16,12 +16,13 @@ type builder struct {
 	plan     *Plan
 	bundle   *specconv.Bundle
 	facts    *Facts
-	kept     int      // mounts whose descriptors are kept
-	readOnly []Step   // mounts that are made read-only inside
-	files    []Step   // a limit of open files that comes last
-	dumpable bool     // see isolate
-	inUser   bool     // the process joins a user namespace
-	env      []string // added to the program's environment
+	kept     int              // mounts whose descriptors are kept
+	readOnly []Step           // mounts that are made read-only inside
+	files    []Step           // a limit of open files that comes last
+	dumpable bool             // see isolate
+	inUser   bool             // the process joins a user namespace
+	taken    *setCapabilities // what it is to have in the end: see lendAdmin
+	env      []string         // added to the program's environment
 	// learnsPid is set when that gets the process's number.
 	learnsPid bool
 }
@@ -316,6 +317,7 @@ func (b *builder) execSteps(p *specs.Process) {
 		b.add("process.args", nothingToExec{})
 		return
 	}
+	b.seccompSteps()
 	env := environment(p.Env, b.facts.Home)
 	env = append(env[:len(env):len(env)], b.env...)
 	b.add("process.args", execProgram{p.Args[0], p.Args, env, b.learnsPid, b.plan.Inherit})

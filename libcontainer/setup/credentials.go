@@ -159,7 +159,8 @@ func (b *builder) credentialSteps(p *specs.Process) {
 	b.cwdStep(p, false)
 	b.add("process.user", setUser{p.User.UID, p.User.GID, p.User.AdditionalGids, b.keepGroups(p), b.dumpable})
 	b.cwdStep(p, true)
-	b.add("process.capabilities", setCapabilities{sets.Effective & have, sets.Permitted & have, sets.Inheritable & have})
+	final := setCapabilities{sets.Effective & have, sets.Permitted & have, sets.Inheritable & have}
+	b.add("process.capabilities", b.lendAdmin(final, p))
 	b.add("process.capabilities.ambient", setAmbient{sets.Ambient & have})
 	if p.NoNewPrivileges {
 		b.add("process.noNewPrivileges", noNewPrivileges{})

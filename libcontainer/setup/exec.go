@@ -30,7 +30,9 @@ func (e execProgram) lower(l *lowering) {
 	} else {
 		env = l.prog.Strings(e.Env)
 	}
-	l.closeOnExec()
+	if !l.closed {
+		l.closeOnExec()
+	}
 	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
 }
 

@@ -27,6 +27,8 @@ type Facts struct {
 	Pseudo []string
 	// AppArmor and SELinux tell which security modules are there to confine the process.
 	AppArmor, SELinux bool
+	// Seccomp is the compiled filter of linux.seccomp; nil without one.
+	Seccomp *SeccompFilter
 	UserFacts
 }
 

@@ -36,6 +36,7 @@ type lowering struct {
 	hasMask bool
 	cwd     nsenter.Reg // the working folder once it was entered; before that no descriptor
 	early   []earlyMount
+	closed  bool         // descriptors are closed on exec for good
 	pid     nsenter.Addr // of the variable with the process's number
 	clocks  nsenter.Reg  // the file of a time namespace's offsets
 	found   nsenter.Reg  // the address of the path of the program that is to be executed

@@ -66,12 +66,13 @@ const (
 	phaseFind                      // the program, as the user who executes it
 	phaseReady                     // all that can fail early has not
 	phaseStart                     // what the wait itself must not suffer from
+	phaseSeccomp                   // from here on, calls may be forbidden
 	phaseExec
 )
 
 func (p phase) String() string {
 	return [...]string{"isolate", "join", "identity", "root", "mounts", "devices", "console", "hooks", "hide", "pivot", "inside", "limits",
-		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "ready", "start", "exec"}[p]
+		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "ready", "start", "seccomp", "exec"}[p]
 }
 
 // A Descriptor is a descriptor that the runtime opens and passes to the process by name.
@@ -128,6 +129,9 @@ const (
 	MessageScheduler
 	// MessageNetDevices is a rendezvous: the process is in its network namespace, into which linux.netDevices are to be moved.
 	MessageNetDevices
+	// MessageSeccomp comes with the listener of the filter that the process has just loaded, and is a rendezvous: the runtime is to hand it to the
+	// agent. A created process says so to `start`.
+	MessageSeccomp
 	// MessagePid is a rendezvous whose answer is the process's number in its PID namespace, as text.
 	MessagePid
 )

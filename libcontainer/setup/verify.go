@@ -3,6 +3,8 @@ package setup
 import (
 	"fmt"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Verify reports the first rule of safety that the plan breaks. It looks at the steps, and then at the system calls that they are
@@ -25,7 +27,8 @@ import (
 //	calls as listed      which calls may walk paths is listed; all others take none
 //	mount points         links of the image lead to no mount point that the runtime has not looked at
 //	rendezvous paired    who waits has said so, nothing is said twice, and what comes in two messages comes whole
-//	closed last          descriptors are closed in the very operation before the exec
+//	closed last          descriptors are closed in the very operation before the exec, or before the load of a seccomp filter
+//	filtered last        a capability that the load of a seccomp filter took is taken back, and nothing else comes between load and exec
 func (p *Plan) Verify() error {
 	for i := range stepRules {
 		if step, problem := stepRules[i].check(p.Steps); problem != "" {
@@ -82,6 +85,7 @@ var stepRules = [...]struct {
 	{"credentials dropped", credentialsDropped},
 	{"masks prepared", masksPrepared},
 	{"exec last", execLast},
+	{"filtered last", filteredLast},
 }
 
 func isolateFirst(steps []Step) (int, string) {
@@ -251,6 +255,29 @@ func execLast(steps []Step) (int, string) {
 	for i, s := range steps {
 		if last := i == len(steps)-1; last != (s.phase() == phaseExec) {
 			return i, "the exec must be the last step"
+		}
+	}
+	return 0, ""
+}
+
+func filteredLast(steps []Step) (int, string) {
+	lent, loaded := false, false
+	for i, s := range steps {
+		switch a := s.Action.(type) {
+		case setCapabilities:
+			lent = a.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+		case loadSeccomp:
+			if loaded {
+				return i, "is there twice"
+			}
+			loaded = true
+			if next := steps[min(i+1, len(steps)-1)]; !is[takeBack](next) && !is[execProgram](next) {
+				return i, "is not right before the exec"
+			}
+		case takeBack:
+			if !loaded || !lent {
+				return i, "there is nothing to take back"
+			}
 		}
 	}
 	return 0, ""

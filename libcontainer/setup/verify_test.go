@@ -98,6 +98,12 @@ func TestRules(t *testing.T) {
 			insert(p, 1, newCgroupNamespace{})
 			insert(p, index[hold](t, p), joinMemory{})
 		}},
+		{"calls after the filter", "filtered last", func(t *testing.T, p *Plan) {
+			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{&SeccompFilter{}}}, Step{"", does{phaseSeccomp, func(*lowering) {}}})
+		}},
+		{"nothing to take back", "filtered last", func(t *testing.T, p *Plan) {
+			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{&SeccompFilter{}}}, Step{"", takeBack{}})
+		}},
 		{"no root", "one root", func(t *testing.T, p *Plan) { remove(p, index[bindRoot](t, p)) }},
 		{"two roots", "one root", func(t *testing.T, p *Plan) { insert(p, index[bindRoot](t, p), openRoot{"/"}) }},
 		{"no pivot", "one root", func(t *testing.T, p *Plan) { remove(p, index[pivot](t, p)) }},

@@ -123,7 +123,7 @@ func takesNoPath(nr uintptr) bool {
 	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_EXIT_GROUP,
 		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_IOCTL,
 		unix.SYS_IOPRIO_SET, unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETAFFINITY,
-		unix.SYS_SCHED_SETATTR, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS, unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETPRIORITY,
+		unix.SYS_SCHED_SETATTR, unix.SYS_SECCOMP, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS, unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETPRIORITY,
 		unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_SETSID, unix.SYS_SET_MEMPOLICY, unix.SYS_SOCKET,
 		unix.SYS_UMASK, unix.SYS_UNSHARE, unix.SYS_WRITE:
 		return true
@@ -172,7 +172,8 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			switch id {
 			case MessageCopyFrom:
 				from = 1
-			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices, MessagePid:
+			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices,
+				MessageSeccomp, MessagePid:
 				answer = id
 			}
 			said |= 1 << id
@@ -195,7 +196,14 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 
 func closedLast(steps []Step, calls []callRecord) (int, string) {
 	for i := range calls {
-		if calls[i].nr == unix.SYS_EXECVE && calls[i].way == wayOwn && (i == 0 || calls[i-1].nr != unix.SYS_CLOSE_RANGE) {
+		if calls[i].nr != unix.SYS_EXECVE || calls[i].way != wayOwn {
+			continue
+		}
+		before := i - 1
+		for before >= 0 && steps[calls[before].step].phase() == phaseSeccomp && calls[before].nr != unix.SYS_CLOSE_RANGE {
+			before-- // the filter's own descriptor is closed on exec from its birth
+		}
+		if before < 0 || calls[before].nr != unix.SYS_CLOSE_RANGE {
 			return i, "descriptors are not closed right before"
 		}
 	}

@@ -56,8 +56,18 @@ type section struct {
 	data string // JSON on one line
 }
 
+// Seccomp is the filter of the container's processes, and the agent that has a say in it.
+type Seccomp struct {
+	Program          []byte `json:"program"`
+	Flags            uint   `json:"flags,omitempty"`
+	Notify           bool   `json:"notify,omitempty"`
+	ListenerPath     string `json:"listenerPath,omitempty"`
+	ListenerMetadata string `json:"listenerMetadata,omitempty"`
+}
+
 const (
 	processSection = "process"
+	seccompSection = "seccomp"
 	hooksSection   = "hooks"
 	linuxSection   = "linux"
 	loansSection   = "loans"
@@ -75,6 +85,12 @@ func (r *Record) Process() (*specs.Process, error) { return decode[specs.Process
 
 // SetProcess sets what Process returns.
 func (r *Record) SetProcess(p *specs.Process) error { return encode(r, processSection, p) }
+
+// Seccomp decodes the container's filter; nil, at no cost, when it has none.
+func (r *Record) Seccomp() (*Seccomp, error) { return decode[Seccomp](r, seccompSection) }
+
+// SetSeccomp sets what Seccomp returns.
+func (r *Record) SetSeccomp(s *Seccomp) error { return encode(r, seccompSection, s) }
 
 // Hooks decodes the container's hooks; nil, at no cost, when there are none.
 func (r *Record) Hooks() (*specs.Hooks, error) { return decode[specs.Hooks](r, hooksSection) }

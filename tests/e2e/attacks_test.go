@@ -196,7 +196,11 @@ done; [ -e /stop ] && exit; done; true`)
 	if line := lines.Next(); line != "ready" {
 		t.Fatalf("got %q", line)
 	}
-	for range 30 {
+	rounds := 30
+	if testing.Short() {
+		rounds = 6
+	}
+	for range rounds {
 		b.Do("exec", b.ID, "true")
 		b.Do("exec", b.ID, "/proc/self/exe")
 	}

@@ -166,10 +166,14 @@ func TestExecInSubCgroup(t *testing.T) {
 			}
 		}
 	}
-	in := func(flag string) map[string]bool {
+	in := func(flags ...string) map[string]bool {
 		t.Helper()
 		found := map[string]bool{}
-		for line := range strings.Lines(b.OK("exec", "--cgroup", flag, b.ID, "cat", "/proc/self/cgroup")) {
+		args := []string{"exec"}
+		for _, flag := range flags {
+			args = append(args, "--cgroup", flag)
+		}
+		for line := range strings.Lines(b.OK(append(args, b.ID, "cat", "/proc/self/cgroup")...)) {
 			fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 			found[fields[1]] = strings.HasSuffix(fields[2], "/sub")
 		}
@@ -188,6 +192,20 @@ func TestExecInSubCgroup(t *testing.T) {
 		for other, is := range in(controller + ":sub") {
 			if is != (other == controllers) {
 				t.Errorf("%s:sub: in that of %q: %v", controller, other, is)
+			}
+		}
+	}
+	if folders["pids"] != "" && folders["freezer"] != "" {
+		for controllers, is := range in("pids:/sub", "freezer:sub") {
+			if is != (controllers == "pids" || controllers == "freezer") {
+				t.Errorf("pids and freezer: in that of %q: %v", controllers, is)
+			}
+		}
+	}
+	if folders[""] != "" && harness.Name() == "orlop" {
+		for controllers, is := range in(":sub") {
+			if is != (controllers == "") {
+				t.Errorf(":sub: in that of %q: %v", controllers, is)
 			}
 		}
 	}

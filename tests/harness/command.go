@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timeLimit is how long a command of a runtime may take before it counts as hung.
-const timeLimit = 30 * time.Second
+// timeLimit is how long a command of a runtime may take before it counts as hung: enough for an emulated guest on a busy host.
+const timeLimit = 2 * time.Minute
 
 // Command is a command line of the runtime, to be run with Run or Start.
 type Command struct {

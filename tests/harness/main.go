@@ -185,8 +185,13 @@ func build(output string) error {
 	if err != nil {
 		return err
 	}
+	tags := "urfave_cli_no_docs"
+	// Which make builds; see package seccomp.
+	if _, err := os.Stat(filepath.Join(root, "libcontainer/seccomp/compiler.elf")); err == nil {
+		tags += ",seccomp"
+	}
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-buildmode=exe",
-		"-tags", "urfave_cli_no_docs", "-ldflags", "-s -w -buildid=", "-o", output, ".")
+		"-tags", tags, "-ldflags", "-s -w -buildid=", "-o", output, ".")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

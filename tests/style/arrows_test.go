@@ -31,8 +31,10 @@ func arrows() []arrow {
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
-		{"cli", []string{"libcontainer", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "specconv"}, []string{sys, spec, parser, user}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/netdev", "libcontainer/notify", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"cli", []string{"libcontainer", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, parser, user}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/notify", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer/seccomp", nil, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
+		{"libcontainer/seccomp/compiler", []string{"libcontainer/seccomp"}, []string{spec}},
 		{"libcontainer/idmap", []string{"nsenter"}, []string{sys, spec}},
 		{"libcontainer/netdev", nil, []string{sys}},
 		{"libcontainer/setup", []string{"nsenter", "specconv"}, []string{sys, spec, user}},
@@ -84,7 +86,7 @@ func faults(table []arrow, pkg string, imports []string) []string {
 
 // TestArrows reads `go list` and fails on an import that is not in the table.
 func TestArrows(t *testing.T) {
-	cmd := exec.Command("go", "list", "-e", "-tags", "urfave_cli_no_docs", "-json=ImportPath,Imports", module+"/...")
+	cmd := exec.Command("go", "list", "-e", "-tags", "urfave_cli_no_docs,seccomp", "-json=ImportPath,Imports", module+"/...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {

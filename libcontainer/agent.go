@@ -1,0 +1,110 @@
+package libcontainer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/seccomp"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/specconv"
+)
+
+// compileSeccomp begins to make the filter of the bundle's profile, beside other work; nil without one.
+func (c *creation) compileSeccomp() {
+	profile := c.profile()
+	if profile == nil {
+		return
+	}
+	c.filter = new(seccompFilter)
+	c.filter.made = beside(func() (err error) {
+		c.filter.Filter, err = seccomp.Get(profile, c.runtime.SeccompCache)
+		return err
+	})
+}
+
+// A seccompFilter is a filter that is being made.
+type seccompFilter struct {
+	*seccomp.Filter
+	made *outcome
+}
+
+func (c *creation) profile() *specs.LinuxSeccomp {
+	if c.bundle.Spec.Linux == nil {
+		return nil
+	}
+	return c.bundle.Spec.Linux.Seccomp
+}
+
+// seccompFacts waits for the filter.
+func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
+	if c.filter == nil {
+		return nil, nil
+	}
+	err := c.filter.made.wait()
+	if errors.Is(err, seccomp.ErrUnavailable) {
+		return nil, specconv.Fault{Path: "linux.seccomp", Problem: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := setup.SeccompFilter(*c.filter.Filter)
+	if f.Notify && c.profile().ListenerPath == "" {
+		return nil, specconv.Fault{Path: "linux.seccomp.listenerPath", Problem: "is required for SCMP_ACT_NOTIFY"}
+	}
+	return &f, nil
+}
+
+// seccompRecord is what start and exec need of the filter.
+func (c *creation) seccompRecord() *state.Seccomp {
+	if c.filter == nil {
+		return nil
+	}
+	p := c.profile()
+	return &state.Seccomp{Program: c.filter.Program, Flags: c.filter.Flags, Notify: c.filter.Notify,
+		ListenerPath: p.ListenerPath, ListenerMetadata: p.ListenerMetadata}
+}
+
+// recordedFilter returns the filter of a container that was created, nil when it has none.
+func recordedFilter(rec *state.Record) (*setup.SeccompFilter, error) {
+	s, err := rec.Seccomp()
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return &setup.SeccompFilter{Program: s.Program, Flags: s.Flags, Notify: s.Notify}, nil
+}
+
+// handListener hands the listener of a process's filter to the agent (config-linux.md, "The Container Process State"). pid is that process's number.
+func handListener(rec *state.Record, status specs.ContainerState, pid int, listener *os.File) error {
+	if listener == nil {
+		return errors.New("linux.seccomp: the process sent no listener")
+	}
+	defer listener.Close()
+	s, err := rec.Seccomp()
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return errors.New("linux.seccomp: the process sent a listener that nobody asked for")
+	}
+	message, err := json.Marshal(specs.ContainerProcessState{
+		Version:  rec.OCIVersion,
+		Fds:      []string{specs.SeccompFdName},
+		Pid:      pid,
+		Metadata: s.ListenerMetadata,
+		State: specs.State{Version: rec.OCIVersion, ID: rec.ID, Status: status, Pid: rec.Pid, Bundle: rec.Bundle,
+			Annotations: rec.Annotations},
+	})
+	if err != nil {
+		return err
+	}
+	if err := console.SendMessage(s.ListenerPath, message, listener); err != nil {
+		return fmt.Errorf("linux.seccomp.listenerPath: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+//go:build seccomp && !cgo
+
+package seccomp
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Available reports whether this build has a compiler.
+const Available = true
+
+// The compiler, and the version of its libseccomp. `make build` puts them here.
+var (
+	//go:embed compiler.elf
+	compiler string
+	//go:embed compiler.version
+	version string
+)
+
+func compilerVersion() (string, error) { return Version(), nil }
+
+// Version returns the version of libseccomp, "2.5.4".
+func Version() string { return strings.TrimSpace(version) }
+
+// compile has the compiler do it: a program from a memfd, which reads the profile and writes the filter.
+func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
+	input, err := json.Marshal(profile)
+	if err != nil {
+		return nil, fmt.Errorf("linux.seccomp: %w", err)
+	}
+	program, err := runCompiler(input)
+	if err != nil {
+		return nil, fmt.Errorf("linux.seccomp: compile: %w", err)
+	}
+	status, text, _ := strings.Cut(program, "\n")
+	if status != "ok" {
+		return nil, errors.New(strings.TrimSpace(text))
+	}
+	if len(text) == 0 || len(text)%8 != 0 || len(text) > maxProgram {
+		return nil, fmt.Errorf("linux.seccomp: compile: a program of %d bytes", len(text))
+	}
+	return []byte(text), nil
+}
+
+// runCompiler runs the compiler with files for input and output, which need nobody to serve them, and returns its output.
+func runCompiler(input []byte) (string, error) {
+	var files [3]*os.File
+	for i, content := range []string{compiler, string(input), ""} {
+		fd, err := unix.MemfdCreate("seccomp", unix.MFD_CLOEXEC)
+		if err != nil {
+			return "", fmt.Errorf("memfd_create: %w", err)
+		}
+		files[i] = os.NewFile(uintptr(fd), "memfd")
+		defer files[i].Close()
+		if _, err := files[i].WriteAt([]byte(content), 0); err != nil {
+			return "", err
+		}
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", files[0].Fd())
+	process, err := os.StartProcess(path, []string{"seccomp-compiler"}, &os.ProcAttr{Env: []string{}, Files: []*os.File{files[1], files[2], files[2]}})
+	if err != nil {
+		return "", err
+	}
+	state, err := process.Wait()
+	if err != nil {
+		return "", err
+	}
+	if _, err := files[2].Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	output, err := io.ReadAll(files[2])
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("%s: %s", state, strings.TrimSpace(string(output)))
+	}
+	return string(output), err
+}

@@ -1,0 +1,421 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// managed makes a box whose cgroup systemd keeps, as a unit in system.slice, which it returns the name of.
+func managed(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit string) {
+	t.Helper()
+	harness.OrlopOnly(t, "the names are orlop's, and others have tests of theirs")
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		t.Skip("systemd is not this host's first process: make test-vm runs these tests where it is")
+	}
+	b = harness.New(t, changes...)
+	b.Global = []string{"--systemd-cgroup"}
+	inUnit(b, "", "")
+	return b, "e2e-" + b.ID + ".scope"
+}
+
+// inUnit has the box's container be the unit PREFIX-ID.scope in a slice, whose folder is dir.
+func inUnit(b *harness.Box, slice, dir string) {
+	b.Spec.Linux.CgroupsPath = slice + ":e2e:" + b.ID
+	if slice == "" {
+		dir = "/system.slice"
+	}
+	b.Cgroup = filepath.Join(dir, "e2e-"+b.ID+".scope")
+	b.Write()
+}
+
+// systemctl runs it and returns what it prints.
+func systemctl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("systemctl", args...).Output()
+	if err != nil {
+		t.Fatalf("systemctl %q: %v", args, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// checkUnit compares properties of a unit, "NAME=VALUE".
+func checkUnit(t *testing.T, unit string, want ...string) {
+	t.Helper()
+	args := []string{"show", unit}
+	for _, w := range want {
+		name, _, _ := strings.Cut(w, "=")
+		args = append(args, "--property="+name)
+	}
+	got := strings.Split(systemctl(t, args...), "\n")
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("%s: is %q, want %s", unit, got, w)
+		}
+	}
+}
+
+// checkNoUnit fails the test when systemd knows of the unit.
+func checkNoUnit(t *testing.T, unit string) {
+	t.Helper()
+	checkUnit(t, unit, "LoadState=not-found", "ActiveState=inactive")
+}
+
+// controlFile reads a file of the cgroup that systemd tells the container's processes by, or of the controller's on v1.
+func controlFile(t *testing.T, b *harness.Box, file string) string {
+	t.Helper()
+	controller, _, _ := strings.Cut(file, ".")
+	if controller == "cgroup" {
+		controller = "name=systemd"
+	}
+	mount := harness.CgroupMount(controller)
+	if mount == "" {
+		mount = harness.CgroupMount("")
+	}
+	return strings.TrimSpace(read(t, filepath.Join(mount, b.Cgroup, file)))
+}
+
+// onCgroup2 tells whether a controller is on cgroup2.
+func onCgroup2(controller string) bool { return harness.CgroupMount(controller) == "" }
+
+func limit[T any](v T) *T { return &v }
+
+// TestSystemdLifecycle: from create to delete, the unit is there, has the container's processes and its limits, and goes.
+func TestSystemdLifecycle(t *testing.T) {
+	b, unit := managed(t, func(s *specs.Spec) {
+		s.Annotations = map[string]string{"org.systemd.property.TimeoutStopSec": "7", "org.systemd.property.Documentation": "['man:orlop(1)', 'man:e2e(1)']"}
+		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: limit(int64(100 << 20))}
+		s.Linux.Resources.Pids = &specs.LinuxPids{Limit: limit(int64(40))}
+		s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: limit(uint64(512)), Quota: limit(int64(12345)), Period: limit(uint64(100000))}
+	}, harness.Sh("trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done"))
+	lines := b.Create()
+	pid := b.State().Pid
+	checkUnit(t, unit, "LoadState=loaded", "ActiveState=active", "Slice=system.slice", "Delegate=yes", "DefaultDependencies=no", "CollectMode=inactive-or-failed",
+		"Description=orlop container "+b.ID, "ControlGroup="+b.Cgroup, "MemoryAccounting=yes", "TasksAccounting=yes", "Transient=yes",
+		"TasksMax=40", "CPUQuotaPerSecUSec=130ms", "TimeoutStopUSec=7s", `Documentation="man:orlop(1)" "man:e2e(1)"`)
+	if onCgroup2("memory") {
+		checkUnit(t, unit, "MemoryMax=104857600", "CPUWeight=59")
+	}
+	inside := func(pid int) {
+		t.Helper()
+		for controllers, folder := range cgroupFolders(t, pid) {
+			if !strings.HasSuffix(folder, b.Cgroup) {
+				t.Errorf("process %d: in %s of %q", pid, folder, controllers)
+			}
+		}
+	}
+	inside(pid)
+	limits := func(memory, pids, quota string) {
+		t.Helper()
+		memoryFile, quotaFile := "memory.max", "cpu.max"
+		if !onCgroup2("memory") {
+			memoryFile = "memory.limit_in_bytes"
+		}
+		if !onCgroup2("cpu") {
+			quotaFile = "cpu.cfs_quota_us"
+		}
+		got := controlFile(t, b, quotaFile)
+		if memoryNow, pidsNow := controlFile(t, b, memoryFile), controlFile(t, b, "pids.max"); memoryNow != memory || pidsNow != pids || strings.Fields(got)[0] != quota {
+			t.Errorf("limits: memory %s, pids %s, cpu %s", memoryNow, pidsNow, got)
+		}
+	}
+	limits("104857600", "40", "12345")
+	b.OK("start", b.ID)
+	if line := lines.Next(); line != "up" {
+		t.Fatal(line)
+	}
+	for line := range strings.Lines(b.OK("exec", b.ID, "cat", "/proc/self/cgroup")) {
+		if !strings.HasSuffix(strings.TrimSpace(line), b.Cgroup) {
+			t.Errorf("exec: in %s", line)
+		}
+	}
+	b.OK("update", "--memory", "64m", "--pids-limit", "30", b.ID)
+	checkUnit(t, unit, "TasksMax=30", "CPUQuotaPerSecUSec=130ms")
+	if onCgroup2("memory") {
+		checkUnit(t, unit, "MemoryMax=67108864")
+	}
+	limits("67108864", "30", "12345") // the quota is not rounded up to what the unit has
+	systemctl(t, "daemon-reload")
+	checkUnit(t, unit, "ActiveState=active", "TasksMax=30")
+	inside(pid)
+	b.OK("pause", b.ID)
+	b.Status("paused")
+	b.OK("resume", b.ID)
+	b.OK("kill", b.ID)
+	b.WaitGone(pid)
+	b.OK("delete", b.ID)
+	checkNoUnit(t, unit)
+	b.CheckClean()
+}
+
+// TestSystemdHooks: what runs for the container before its program finds the unit and the limits there.
+func TestSystemdHooks(t *testing.T) {
+	b, unit := managed(t, func(s *specs.Spec) { s.Linux.Resources.Pids = &specs.LinuxPids{Limit: limit(int64(40))} })
+	log := filepath.Join(b.Dir, "log")
+	b.Spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c",
+		"systemctl is-active " + unit + " > " + log + "; cat $(find /sys/fs/cgroup -path '*/" + unit + "/pids.max') >> " + log}}}}
+	b.Write()
+	b.OK("run", "--bundle", b.Bundle, b.ID)
+	if got := read(t, log); got != "active\n40\n" {
+		t.Errorf("the hook saw %q", got)
+	}
+	checkNoUnit(t, unit)
+}
+
+// TestSystemdNamespace: the root of the container's cgroup namespace is its unit.
+func TestSystemdNamespace(t *testing.T) {
+	b, _ := managed(t, harness.WithNamespace("cgroup", ""))
+	for line := range strings.Lines(b.Sh("cat /proc/self/cgroup")) {
+		if !strings.HasSuffix(line, ":/\n") {
+			t.Errorf("in %s", line)
+		}
+	}
+}
+
+// TestSystemdSlice: slices are made as they are needed, one in the other.
+func TestSystemdSlice(t *testing.T) {
+	b, unit := managed(t)
+	top := "orlope2e" + strconv.Itoa(os.Getpid())
+	inUnit(b, top+"-a.slice", "/"+top+".slice/"+top+"-a.slice")
+	b.After(func() { systemctl(t, "stop", top+".slice") })
+	b.Up()
+	checkUnit(t, unit, "Slice="+top+"-a.slice", "ControlGroup="+b.Cgroup, "ActiveState=active")
+	b.OK("delete", "--force", b.ID)
+	checkNoUnit(t, unit)
+}
+
+// TestSystemdUnitIsSlice: a name that ends in .slice is the unit's.
+func TestSystemdUnitIsSlice(t *testing.T) {
+	b, _ := managed(t)
+	name := "orlope2e" + strconv.Itoa(os.Getpid()) + "u.slice"
+	b.Spec.Linux.CgroupsPath, b.Cgroup = "system.slice:e2e:"+name, "/"+name
+	b.Write()
+	b.Up()
+	checkUnit(t, name, "ActiveState=active", "ControlGroup=/"+name)
+	b.OK("delete", "--force", b.ID)
+	checkUnit(t, name, "ActiveState=inactive") // slices are always loaded
+	b.CheckClean()
+
+	systemctl(t, "start", name)
+	defer systemctl(t, "stop", name)
+	b.OK("run", "--bundle", b.Bundle, "--detach", b.ID)
+	b.OK("delete", "--force", b.ID)
+	checkUnit(t, name, "ActiveState=active") // it was there before, and is not the container's
+}
+
+// TestSystemdTaken: a unit that is there is nobody else's.
+func TestSystemdTaken(t *testing.T) {
+	owner, unit := managed(t)
+	pid := owner.Up()
+	guest, _ := managed(t)
+	guest.Spec.Linux.CgroupsPath = owner.Spec.Linux.CgroupsPath
+	guest.Write()
+	guest.Fails("unit exists already", "create", "--bundle", guest.Bundle, guest.ID)
+	if s := owner.State(); s.Status != specs.StateRunning || s.Pid != pid {
+		t.Errorf("the owner is now %+v", s)
+	}
+	checkUnit(t, unit, "ActiveState=active")
+	owner.OK("delete", "--force", owner.ID)
+	checkNoUnit(t, unit)
+	guest.OK("run", "--bundle", guest.Bundle, guest.ID)
+	checkNoUnit(t, unit)
+}
+
+// TestSystemdRounds: no unit stays, and each name can be had again at once.
+func TestSystemdRounds(t *testing.T) {
+	b, _ := managed(t)
+	for range 25 {
+		b.Run(harness.Args("true")).OK(b)
+		b.Spec.Process.Args = []string{"sleep", "1000"}
+		b.Write()
+		b.OK("run", "--detach", "--bundle", b.Bundle, b.ID)
+		b.OK("delete", "--force", b.ID)
+	}
+	if left := systemctl(t, "list-units", "--all", "--plain", "--no-legend", "e2e-*"); left != "" {
+		t.Errorf("units are left: %s", left)
+	}
+}
+
+// TestSystemdKilledCreate: what a create leaves that is killed at any moment, delete --force removes, the unit with it.
+func TestSystemdKilledCreate(t *testing.T) {
+	b, unit := managed(t, harness.Args("sleep", "1000"))
+	began := time.Now()
+	b.OK("create", "--bundle", b.Bundle, b.ID)
+	took := time.Since(began)
+	b.OK("delete", "--force", b.ID)
+	const rounds = 50
+	killed := 0
+	for round := range rounds {
+		r := killAfter(b.Cmd("create", "--bundle", b.Bundle, b.ID), took*time.Duration(round)/rounds)
+		if r.Status == 137 {
+			killed++
+		} else {
+			r.OK(b)
+		}
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+		// systemd may turn to the call of a dead caller after that of the delete, and then finds no process.
+		known := func() bool { return systemctl(t, "show", "--property=LoadState", unit) != "LoadState=not-found" }
+		for deadline := time.Now().Add(5 * time.Second); known(); {
+			if time.Now().After(deadline) {
+				t.Fatal("the unit is left")
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	if killed < rounds/10 {
+		t.Errorf("only %d of %d were killed in time", killed, rounds)
+	}
+}
+
+// TestSystemdFailedCreate: a create that fails after the unit was made leaves none.
+func TestSystemdFailedCreate(t *testing.T) {
+	b, unit := managed(t)
+	b.Spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/false"}}}
+	b.Write()
+	b.Fails("createRuntime", "create", "--bundle", b.Bundle, b.ID)
+	checkNoUnit(t, unit)
+	b.CheckClean()
+	for annotation, text := range map[string]string{
+		"org.systemd.property.NoSuchThing":  "NoSuchThing",
+		"org.systemd.property.MemoryMax":    "set unit properties", // of the wrong type
+		"org.systemd.property.Description":  "neither a value nor a type",
+		"org.systemd.property.Not.A.Name":   "no name of a property",
+		"org.systemd.property.TimeoutStopS": "TimeoutStopS",
+	} {
+		b.Spec.Hooks, b.Spec.Annotations = nil, map[string]string{annotation: "true"}
+		if strings.HasSuffix(annotation, "Description") {
+			b.Spec.Annotations[annotation] = "unquoted"
+		}
+		b.Write()
+		b.Fails(text, "create", "--bundle", b.Bundle, b.ID)
+		checkNoUnit(t, unit)
+		b.CheckClean()
+	}
+}
+
+// TestSystemdLeftovers: sub-cgroups and processes of the container go with the unit.
+func TestSystemdLeftovers(t *testing.T) {
+	b, unit := managed(t, harness.WithoutNamespace("pid"), harness.Sh("sleep 1000 & echo $!; exec sleep 1000"))
+	lines := b.Create()
+	first := b.State().Pid
+	b.OK("start", b.ID)
+	second, err := strconv.Atoi(lines.Next())
+	must(t, err)
+	mount := harness.CgroupMount("name=systemd")
+	if mount == "" {
+		mount = harness.CgroupMount("")
+	}
+	sub := filepath.Join(mount, b.Cgroup, "sub")
+	must(t, os.Mkdir(sub, 0o755))
+	must(t, os.WriteFile(filepath.Join(sub, "cgroup.procs"), []byte(strconv.Itoa(second)), 0))
+	b.OK("delete", "--force", b.ID)
+	b.WaitGone(first)
+	b.WaitGone(second)
+	checkNoUnit(t, unit)
+	b.CheckClean()
+}
+
+// TestSystemdAway: what is said when there is no systemd to be reached, or one that does not answer, and that nothing is left then.
+func TestSystemdAway(t *testing.T) {
+	harness.OrlopOnly(t, "it is about what is said")
+	b := harness.New(t)
+	b.Global = []string{"--systemd-cgroup"}
+	b.Fails(`linux.cgroupsPath: "`+b.Cgroup+`": must be SLICE:PREFIX:NAME`, "create", "--bundle", b.Bundle, b.ID)
+	inUnit(b, "", "")
+	create := func(address string) (harness.Result, time.Duration) {
+		c := b.Cmd("create", "--bundle", b.Bundle, b.ID)
+		c.Env = []string{"DBUS_SYSTEM_BUS_ADDRESS=" + address}
+		began := time.Now()
+		return c.Run(), time.Since(began)
+	}
+	r, _ := create("unix:path=" + b.Dir + "/nothing")
+	r.Fails(b, "systemd is not available: connect to "+b.Dir+"/nothing: no such file or directory")
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		r, _ := create("")
+		r.Fails(b, "systemd is not available: it is not this host's init")
+	}
+	b.CheckClean()
+
+	path := filepath.Join(b.Dir, "bus")
+	l, err := net.Listen("unix", path)
+	must(t, err)
+	defer l.Close()
+	r, took := create("unix:path=" + path)
+	r.Fails(b, "connect to "+path+": authenticate: no answer within 10s")
+	if took < 9*time.Second || took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	b.CheckClean()
+}
+
+// TestSystemdHangs: a systemd that takes calls and does not answer. The container's process is there by then.
+func TestSystemdHangs(t *testing.T) {
+	harness.OrlopOnly(t, "it is about what is said")
+	b := harness.New(t)
+	b.Global = []string{"--systemd-cgroup"}
+	slice := "orlope2e" + strconv.Itoa(os.Getpid()) + "h.slice"
+	inUnit(b, slice, "/"+slice)
+	b.After(func() { // which no systemd knows of
+		for _, mount := range cgroupMounts(t) {
+			os.Remove(filepath.Join(mount, slice))
+		}
+	})
+	path := filepath.Join(b.Dir, "bus")
+	l, err := net.Listen("unix", path)
+	must(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "DATA\r\nOK 0123\r\n")
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	c := b.Cmd("create", "--bundle", b.Bundle, b.ID)
+	c.Env = []string{"DBUS_SYSTEM_BUS_ADDRESS=unix:path=" + path}
+	began := time.Now()
+	c.Run().Fails(b, "StartTransientUnit: no answer within 10s")
+	if took := time.Since(began); took < 9*time.Second || took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	b.CheckClean()
+}
+
+// cgroupMounts lists the mount points of all hierarchies.
+func cgroupMounts(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	for line := range strings.Lines(read(t, "/proc/self/mounts")) {
+		if f := strings.Fields(line); f[2] == "cgroup" || f[2] == "cgroup2" {
+			found = append(found, f[1])
+		}
+	}
+	return found
+}
+
+// killAfter starts the command and kills it, the runtime alone, after this time.
+func killAfter(c *harness.Command, after time.Duration) harness.Result {
+	p := c.Start()
+	time.Sleep(after) // the moment is the test's parameter: there is no event to wait for
+	p.Signal(unix.SIGKILL)
+	return p.Wait()
+}
