@@ -132,11 +132,15 @@ func (v *view) tellingNamespace() *state.Namespace {
 	return nil
 }
 
-// noteNamespaces records which namespaces the container's process is in.
+// noteNamespaces records which namespaces the container's process is in. An ordinary user may not look at one that is not dumpable, as is one
+// that joins others' namespaces: see setup.
 func noteNamespaces(rec *state.Record) error {
 	for i := range rec.Namespaces {
 		n := &rec.Namespaces[i]
 		inode, err := namespaceOf(rec.Pid, namespaceFile(n.Type))
+		if errors.Is(err, unix.EACCES) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s namespace of process %d: %w", n.Type, rec.Pid, err)
 		}

@@ -45,7 +45,7 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 	}
 	defer ns.Close()
 	if inUser {
-		if f.Users, err = joinedMap(b, ns); err != nil {
+		if f.Users, f.SetgroupsDenied, err = joinedMap(b, ns); err != nil {
 			return f, fmt.Errorf("%s%w", field, err)
 		}
 	} else if f.SetgroupsDenied, err = idmap.SetgroupsDenied(os.Getpid()); err != nil {
@@ -57,17 +57,17 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 
 // joinedMap returns the map of a user namespace that is joined. A configuration may tell it once more, as engines do for the
 // containers of a pod.
-func joinedMap(b *specconv.Bundle, ns *os.File) (*setup.IDMap, error) {
-	m, err := idmap.OfFile(ns)
+func joinedMap(b *specconv.Bundle, ns *os.File) (users *setup.IDMap, setgroupsDenied bool, err error) {
+	m, denied, err := idmap.OfFile(ns)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	told := b.Spec.Linux
 	if len(told.UIDMappings) > 0 && !slices.Equal(told.UIDMappings, m.UIDs) || len(told.GIDMappings) > 0 && !slices.Equal(told.GIDMappings, m.GIDs) {
-		return nil, fmt.Errorf("the namespace has other mappings than linux.uidMappings and linux.gidMappings say")
+		return nil, false, fmt.Errorf("the namespace has other mappings than linux.uidMappings and linux.gidMappings say")
 	}
-	users := setup.IDMap(m)
-	return &users, nil
+	found := setup.IDMap(m)
+	return &found, denied, nil
 }
 
 // joinUserFacts is userFacts for a process that joins a container.

@@ -22,11 +22,11 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ns.Close()
-	got, err := OfFile(ns)
+	got, denied, err := OfFile(ns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, want) {
+	if !reflect.DeepEqual(got, want) || denied {
 		t.Errorf("the namespace has the map %v, want %v", got, want)
 	}
 	own, err := os.Open("/proc/self/ns/uts")

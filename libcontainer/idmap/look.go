@@ -23,17 +23,19 @@ func Of(pid int) (Map, error) {
 	return m, err
 }
 
-// OfFile returns the map of the user namespace that a file stands for. A namespace shows its map through its processes alone, so one
-// joins it for a moment.
-func OfFile(ns *os.File) (Map, error) {
+// OfFile returns the map of the user namespace that a file stands for, and whether setgroups(2) is denied there. A namespace shows that
+// through its processes alone, so one joins it for a moment.
+func OfFile(ns *os.File) (m Map, denied bool, err error) {
 	holder, err := visit(ns)
 	if err != nil {
-		return Map{}, fmt.Errorf("look into the user namespace: %w", err)
+		return m, false, fmt.Errorf("look into the user namespace: %w", err)
 	}
-	m, err := Of(holder.Pid)
+	if m, err = Of(holder.Pid); err == nil {
+		denied, err = SetgroupsDenied(holder.Pid)
+	}
 	err = errors.Join(err, holder.Kill())
 	holder.Close()
-	return m, err
+	return m, denied, err
 }
 
 // Own reports whether the caller is in a user namespace that is not the initial one, in which much is not possible even for its root:

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,6 +36,7 @@ func asOrdinary(t *testing.T, b *harness.Box) {
 		cover(t, b, file, line)
 	}
 	b.Wrap = []string{"setpriv", "--reuid", strconv.Itoa(ordinary), "--regid", strconv.Itoa(ordinary), "--clear-groups", "--"}
+	b.UID = ordinary
 	must(t, os.Chown(b.Dir, ordinary, ordinary))
 	own(t, b, ordinary)
 	b.Spec.Linux.CgroupsPath, b.Spec.Linux.Resources = "", nil
@@ -183,4 +185,40 @@ func TestOrdinaryUser(t *testing.T) {
 	b.Spec.Linux.UIDMappings, b.Spec.Linux.GIDMappings = nil, nil
 	b.Run().Fails(b, "linux.namespaces: an ordinary user needs a user namespace to have others")
 	b.CheckClean()
+}
+
+// TestNested: in a container with a user namespace its root runs the runtime again, with and without a further user namespace.
+func TestNested(t *testing.T) {
+	harness.OrlopOnly(t, "the tests know orlop's texts")
+	b := harness.New(t, withUser(shifted()), harness.Writable)
+	inner := filepath.Join(b.Rootfs, "inner")
+	must(t, os.Mkdir(inner, 0o755))
+	must(t, os.Mkdir(filepath.Join(inner, "rootfs"), 0o755))
+	for _, dir := range []string{"bin", "dev", "proc", "sys", "tmp"} {
+		if out, err := exec.Command("cp", "-a", filepath.Join(b.Rootfs, dir), filepath.Join(inner, "rootfs", dir)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	own(t, b, 100000)
+	write := func(change func(*specs.Spec)) {
+		spec := harness.Example()
+		spec.Process.Args = []string{"sh", "-c", "id -u; wc -l < /proc/self/uid_map; echo x > /dev/null; echo 1 > /sys/x 2>/dev/null || echo read-only"}
+		change(spec)
+		config, err := json.Marshal(spec)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(inner, "config.json"), config, 0o644))
+	}
+	harness.WithMount("/orlop", "bind", harness.Runtime(), "bind", "ro")(b.Spec)
+	b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths = nil, nil // a procfs in a user namespace must not show more than the one there
+	harness.Caps("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_CHROOT", "CAP_NET_ADMIN", "CAP_KILL", "CAP_CHOWN",
+		"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_AUDIT_WRITE", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_MKNOD", "CAP_SYS_PTRACE")(b.Spec)
+	const run = "/orlop --root /tmp/state run --bundle /inner nested 2>/dev/null"
+	write(func(*specs.Spec) {})
+	if got := b.Sh(run); got != "0\n1\nread-only\n" {
+		t.Errorf("got %q", got)
+	}
+	write(withUser([]specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}, {ContainerID: 1, HostID: 1000, Size: 1000}}))
+	if got := b.Sh(run); got != "0\n2\nread-only\n" {
+		t.Errorf("with a user namespace in it: got %q", got)
+	}
 }

@@ -27,6 +27,7 @@ type Box struct {
 	Spec   *specs.Spec // what config.json holds; after a change call Write
 	Global []string    // flags for all commands
 	Cgroup string      // the container's cgroup below each mount of a hierarchy
+	UID    int         // whose its processes are, where they are known by that: they have no cgroup
 	Wrap   []string    // a command that runs the runtime, each time: see Command.Wrap
 	Env    []string    // added to the runtime's environment
 

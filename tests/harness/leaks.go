@@ -109,11 +109,20 @@ func (b *Box) accounted(pid int) bool {
 		if slices.ContainsFunc(box.running, func(p *Process) bool { return p.Pid == pid && p.result == nil }) {
 			return true
 		}
-		if box != b && strings.Contains(string(cgroups), box.Cgroup+"\n") {
+		if box != b && (strings.Contains(string(cgroups), box.Cgroup+"\n") || box.UID != 0 && owner(pid) == box.UID) {
 			return true
 		}
 	}
 	return false
+}
+
+// owner is the user of a process, 0 when it has gone.
+func owner(pid int) int {
+	var st unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(pid)+"/task", &st) != nil {
+		return 0
+	}
+	return int(st.Uid)
 }
 
 // describe names a process with its command line.
