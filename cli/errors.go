@@ -33,13 +33,6 @@ func usage(c *cli.Context, err error, _ bool) error {
 	return usagef("%v", err)
 }
 
-// unsupportedError is a wish that cannot be fulfilled yet.
-type unsupportedError struct{ text string }
-
-func (e *unsupportedError) Error() string { return e.text }
-
-func unsupported(text string) error { return &unsupportedError{text} }
-
 // execError is a process that exec could not start: the exit status tells it from one that returned 1.
 type execError struct{ error }
 
@@ -93,6 +86,9 @@ func origin(err error) (field, step string) {
 	if e := (specconv.Fault{}); errors.As(err, &e) {
 		return e.Path, ""
 	}
+	if e := (*specconv.FieldError)(nil); errors.As(err, &e) {
+		return e.Path, ""
+	}
 	if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
 		return e.Field, ""
 	}
@@ -115,6 +111,7 @@ func codeOf(err error) string {
 		{libcontainer.ErrStarted, "started"},
 		{libcontainer.ErrStopped, "stopped"},
 		{libcontainer.ErrIncomplete, "incomplete"},
+		{libcontainer.ErrNoResctrl, "unsupported"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code
@@ -122,9 +119,6 @@ func codeOf(err error) string {
 	}
 	if e := (*usageError)(nil); errors.As(err, &e) {
 		return "usage"
-	}
-	if e := (*unsupportedError)(nil); errors.As(err, &e) {
-		return "unsupported"
 	}
 	if e := (specconv.Fault{}); errors.As(err, &e) {
 		return "config"

@@ -23,9 +23,9 @@ func (p *program) updateCommand() *cli.Command {
 	for _, f := range limitFlags(new(specs.LinuxResources)) {
 		flags = append(flags, &cli.StringFlag{Name: f.name, Usage: f.usage})
 	}
-	for _, name := range rdtFlags() {
-		flags = append(flags, &cli.StringFlag{Name: name, Usage: "refused: a `SCHEMA` of Intel RDT is not supported yet"})
-	}
+	flags = append(flags,
+		&cli.StringFlag{Name: l3CacheSchema, Usage: "what the container's Intel RDT group has of L3 caches, a `SCHEMA` such as L3:0=ff;1=f0"},
+		&cli.StringFlag{Name: memBwSchema, Usage: "what the container's Intel RDT group has of memory bandwidth, a `SCHEMA` such as MB:0=50;1=70"})
 	return &cli.Command{
 		Usage:     "change the limits of a container",
 		ArgsUsage: idUsage,
@@ -40,20 +40,19 @@ func (p *program) update(c *cli.Context) error {
 	if err := oneID(c); err != nil {
 		return err
 	}
-	for _, name := range rdtFlags() {
-		if c.String(name) != "" {
-			return unsupported("update: --" + name + ": Intel RDT is not supported yet")
-		}
-	}
 	r, err := p.readResources(c.String("resources"))
 	if err != nil {
 		return err
 	}
+	l3, memBw := c.String(l3CacheSchema), c.String(memBwSchema)
+	// A container without a cgroup may have a group for these.
+	limits := c.String("resources") != "" || l3 == "" && memBw == ""
 	for _, f := range limitFlags(r) {
 		value := c.String(f.name)
 		if value == "" {
 			continue
 		}
+		limits = true
 		if err := f.set(value); err != nil {
 			return usagef("update: --%s %q: %v", f.name, value, err)
 		}
@@ -62,11 +61,20 @@ func (p *program) update(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return container.Update(r)
+	if limits {
+		err = container.Update(r)
+	}
+	if err == nil && (l3 != "" || memBw != "") {
+		err = container.UpdateRDT(l3, memBw)
+	}
+	return err
 }
 
-// rdtFlags are runc's flags for what is no cgroup.
-func rdtFlags() [2]string { return [...]string{"l3-cache-schema", "mem-bw-schema"} }
+// runc's flags for what is no cgroup.
+const (
+	l3CacheSchema = "l3-cache-schema"
+	memBwSchema   = "mem-bw-schema"
+)
 
 // readResources reads what --resources names: nothing is no limits.
 func (p *program) readResources(file string) (*specs.LinuxResources, error) {

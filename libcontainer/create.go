@@ -12,6 +12,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
@@ -67,8 +68,9 @@ type creation struct {
 	dir        *state.Dir
 	rec        *state.Record
 	birth      *birth
-	socket     *os.File // the start socket, until the process has it
-	lending    *lending // network devices that are on their way into the container
+	socket     *os.File        // the start socket, until the process has it
+	rdt        *intelrdt.Group // nil without linux.intelRdt
+	lending    *lending        // network devices that are on their way into the container
 	filter     *seccompFilter
 	lacks      []string // warnings of what the caller has no right to
 	shares     bool     // it gets a socket by which it can say that it is ready
@@ -166,6 +168,9 @@ func (c *creation) prepare(layout cgroups.Layout) error {
 		err = c.makeCgroup()
 	}
 	if err == nil {
+		err = c.makeRDT()
+	}
+	if err == nil {
 		err = c.makeBirth()
 	}
 	return cmp.Or(err, <-c.forker.ready)
@@ -205,6 +210,9 @@ func (c *creation) reserve() (err error) {
 	}
 	for _, n := range c.bundle.Namespaces {
 		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
+	}
+	if err := c.planRDT(); err != nil {
+		return err
 	}
 	return c.dir.Write(c.rec)
 }
@@ -270,6 +278,9 @@ func (c *creation) complete() (*Container, error) {
 func (c *creation) register() error {
 	proc, err := state.Stat(c.birth.proc.Pid)
 	if err != nil {
+		return err
+	}
+	if err := c.joinRDT(); err != nil {
 		return err
 	}
 	if err := c.rec.SetHooks(c.bundle.Spec.Hooks); err != nil {
@@ -359,7 +370,7 @@ func (c *creation) undo() error {
 	if c.dir == nil { // the id is taken by another, or was never asked for: then nothing else was made
 		return errors.Join(errs...)
 	}
-	errs = append(errs, c.removeCgroup())
+	errs = append(errs, c.removeCgroup(), c.removeRDT())
 	if c.lived {
 		poststop(c.runtime, c.rec)
 	}

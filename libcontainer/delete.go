@@ -56,6 +56,9 @@ func (v *view) destroy(r *Runtime) error {
 			return err
 		}
 	}
+	if err := v.removeRDT(); err != nil {
+		return err
+	}
 	if err := v.dir.Remove(); err != nil {
 		return err
 	}

@@ -77,7 +77,16 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 			return nil, err
 		}
 	}
+	groups, releaseGroups, err := v.tasksOfRDT()
+	if err != nil {
+		return nil, err
+	}
+	defer releaseGroups()
+	named = append(named, groups...)
 	options := setup.Options{ID: v.rec.ID, Inherit: len(o.Files), JoinMemory: cgroup.JoinMemoryLater(), JoinFreezer: frozen}
+	for _, g := range groups {
+		options.JoinRDT = append(options.JoinRDT, nsenter.FD(g.Name))
+	}
 	plan, err := setup.Exec(p, join, options, facts)
 	if err != nil {
 		return nil, err

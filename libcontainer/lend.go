@@ -13,6 +13,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/netdev"
 	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/specconv"
 )
 
 // A lending is the network devices of a container that is being made (linux.netDevices). Until the container is complete they are the
@@ -30,10 +31,10 @@ func (c *creation) lend() (err error) {
 	l := &lending{}
 	c.lending = l
 	if l.namespace, err = os.Open("/proc/" + strconv.Itoa(c.birth.proc.Pid) + "/ns/net"); err != nil {
-		return fmt.Errorf("linux.netDevices: %w", err)
+		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
 	}
 	if l.border, err = netdev.Open(l.namespace); err != nil {
-		return fmt.Errorf("linux.netDevices: %w", err)
+		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
 	}
 	var loans []*netdev.Loan
 	for _, d := range c.bundle.NetDevices {
@@ -59,7 +60,7 @@ func (c *creation) lend() (err error) {
 }
 
 func deviceError(host string, err error) error {
-	return fmt.Errorf("linux.netDevices[%q]: %w", host, err)
+	return &specconv.FieldError{Path: "linux.netDevices." + host, Err: err}
 }
 
 // recordLoans writes down what delete must return if this program is killed.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/state"
 )
 
@@ -75,6 +76,7 @@ var (
 	ErrStarted    = errors.New("container already started")   // start of a running container
 	ErrStopped    = errors.New("container has stopped")       // start of a stopped container
 	ErrNotPaused  = errors.New("container not paused")        // containerd
+	ErrNoResctrl  = intelrdt.ErrNoResctrl                     // linux.intelRdt on a host that cannot do it
 	ErrIncomplete = errors.New("container was never created") // what a create left that was killed
 )
 

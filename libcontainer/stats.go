@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/state"
 )
 
@@ -17,8 +18,8 @@ import (
 // runc's shape.
 type Stats struct {
 	cgroups.Stats
-	// IntelRDT is empty: containers are not put into groups of the resctrl file system.
-	IntelRDT struct{} `json:"intel_rdt"`
+	// IntelRDT is empty for a container that is in no group of the resctrl file system.
+	IntelRDT intelrdt.Stats `json:"intel_rdt"`
 	// NetworkInterfaces are those of the network namespace that the first process is in, which other containers may share, as those of a
 	// pod do. It is nil when that is the caller's own: then the numbers are the host's and not the container's.
 	NetworkInterfaces []NetworkInterface `json:"network_interfaces"`
@@ -63,6 +64,11 @@ func (v *view) stats(s *Stats) error {
 		return err
 	}
 	s.Stats = *cgroup
+	if v.rec.RDTGroup != "" {
+		if s.IntelRDT, err = intelrdt.Read(v.rec.RDTGroup, v.rec.RDTMonitor); err != nil {
+			return err
+		}
+	}
 	s.NetworkInterfaces, err = networkInterfaces(v.rec.Pid)
 	// Looked up afterwards: if the process runs now, then the cgroup was there and its number was its own all the time.
 	alive, aliveErr := state.Alive(v.rec.Pid, v.rec.StartTime)

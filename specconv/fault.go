@@ -21,6 +21,19 @@ func (f Fault) Error() string {
 	return f.Path + ": " + f.Problem
 }
 
+// FieldError is why this host cannot give what a field asks for, though there is nothing wrong with it.
+type FieldError struct {
+	// Path is the JSON path of the field, as a Fault's.
+	Path string
+	Err  error
+}
+
+// Error returns "path: error".
+func (e *FieldError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FieldError) Unwrap() error { return e.Err }
+
 // maxListed bounds how many faults or warnings a message lists.
 const maxListed = 100
 

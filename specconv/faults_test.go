@@ -215,7 +215,7 @@ func TestLinuxFaults(t *testing.T) {
 		l := s.Linux
 		l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "a/b"}, "eth1": {Name: "eth2"}, "eth2": {},
 			"e%d": {}, "eth4": {Name: "e%d"}, "eth5": {Name: "e%d"}, "eth6": {Name: "e%s"}, "eth7": {Name: "e%d%d"}, "eth8": {Name: "%e%d"}}
-		l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "..", MemBwSchema: "L3:1", Schemata: []string{"a\nb"}}
+		l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "..", L3CacheSchema: "L3:\x00", MemBwSchema: "L3:1", Schemata: []string{"a\nb"}}
 		l.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "MPOL_BIND", Flags: []specs.MemoryPolicyFlagType{"F"}}
 		l.MountLabel = "label"
 		s.Process.ApparmorProfile, s.Process.SelinuxLabel = "p", "l"
@@ -227,11 +227,11 @@ func TestLinuxFaults(t *testing.T) {
 		`linux.netDevices.eth7.name: "e%d%d" is not a name of a network device`,
 		`linux.netDevices.eth8.name: "%e%d" is not a name of a network device`,
 		`linux.intelRdt.closID: ".." is not a folder's name`,
+		"linux.intelRdt.l3CacheSchema: must not contain a NUL byte",
 		"linux.intelRdt.memBwSchema: must start with MB: and not contain newlines",
 		"linux.intelRdt.schemata[0]: must not contain newlines",
 		"linux.memoryPolicy.nodes: is required for MPOL_BIND",
 		`linux.memoryPolicy.flags[0]: unknown value "F", must be one of MPOL_F_NUMA_BALANCING, MPOL_F_RELATIVE_NODES, MPOL_F_STATIC_NODES`,
-		"linux.intelRdt: Intel RDT is not implemented yet",
 	)
 }
 
@@ -345,5 +345,15 @@ func TestResourcesAlone(t *testing.T) {
 		if _, _, err := ParseResources([]byte(text)); err == nil {
 			t.Errorf("%q is taken", text)
 		}
+	}
+}
+
+func TestIntelRdtAlone(t *testing.T) {
+	if err := ValidateIntelRdt(&specs.LinuxIntelRdt{ClosID: "/", L3CacheSchema: "L3CODE:0=f\nL3DATA:0=f"}); err != nil { // the latter is only warned about
+		t.Error(err)
+	}
+	err := ValidateIntelRdt(&specs.LinuxIntelRdt{ClosID: "mon_groups"})
+	if err == nil || err.Error() != `linux.intelRdt.closID: "mon_groups" is a folder of the resctrl file system's own` {
+		t.Error(err)
 	}
 }

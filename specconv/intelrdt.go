@@ -13,18 +13,31 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 		return
 	}
 	const path = "linux.intelRdt"
-	if id := r.ClosID; id == "." || id == ".." || id != "/" && strings.ContainsAny(id, "/\n\x00") {
+	switch id := r.ClosID; {
+	case id == "." || id == ".." || id != "/" && strings.ContainsAny(id, "/\n\x00"):
 		c.fault(path+".closID", strconv.Quote(id)+" is not a folder's name")
+	case id == "info" || id == "mon_groups" || id == "mon_data":
+		c.fault(path+".closID", strconv.Quote(id)+" is a folder of the resctrl file system's own")
 	}
-	if strings.Contains(r.L3CacheSchema, "\n") {
-		c.fault(path+".l3CacheSchema", "must not contain newlines")
+	c.text(path+".l3CacheSchema", r.L3CacheSchema)
+	if s := r.L3CacheSchema; s != "" && (!strings.HasPrefix(s, "L3:") || strings.Contains(s, "\n")) {
+		c.warn(path+".l3CacheSchema", "should start with L3: and not contain newlines")
 	}
 	if s := r.MemBwSchema; s != "" && (!strings.HasPrefix(s, "MB:") || strings.Contains(s, "\n")) {
 		c.fault(path+".memBwSchema", "must start with MB: and not contain newlines")
 	}
+	c.text(path+".memBwSchema", r.MemBwSchema)
 	for i, s := range r.Schemata {
 		if strings.Contains(s, "\n") {
 			c.fault(at(path+".schemata", i), "must not contain newlines")
 		}
+		c.text(at(path+".schemata", i), s)
 	}
+}
+
+// ValidateIntelRdt checks a linux.intelRdt as that of config.json is checked; the error is Faults.
+func ValidateIntelRdt(r *specs.LinuxIntelRdt) error {
+	c := checker{spec: new(specs.Spec)}
+	c.intelRdt(r)
+	return c.faults.err()
 }

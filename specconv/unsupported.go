@@ -12,7 +12,6 @@ func Unsupported(s *specs.Spec) Faults {
 	if l == nil {
 		return f
 	}
-	f.unless(l.IntelRdt == nil, "linux.intelRdt", "Intel RDT is")
 	return f
 }
 

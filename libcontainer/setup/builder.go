@@ -305,6 +305,9 @@ func (b *builder) programSteps(p *specs.Process, o Options) {
 	if o.JoinMemory {
 		b.add("", joinMemory{})
 	}
+	for _, tasks := range o.JoinRDT {
+		b.add("linux.intelRdt", joinRDT{tasks})
+	}
 	if o.JoinFreezer {
 		b.add("", joinFreezer{})
 	}

@@ -141,12 +141,15 @@ type Options struct {
 	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
-	JoinMemory   bool   // join the v1 memory cgroup by MemoryTasks; otherwise the process is born in it
-	JoinFreezer  bool   // Exec: join the frozen cgroup by FreezerTasks, last of all; otherwise the process is born in it
-	Inherit      int    // descriptors from 3 on that the program is to have
-	ID           string // names the session keyring; "" leaves it nameless
-	Share        *Share // Container: nil for none
-	PidVariable  string // Container: name of a variable of the program's environment that gets its number, "" for none
+	JoinMemory   bool // join the v1 memory cgroup by MemoryTasks; otherwise the process is born in it
+	JoinFreezer  bool // Exec: join the frozen cgroup by FreezerTasks, last of all; otherwise the process is born in it
+	// JoinRDT are the files by which a process that joins a container joins its groups in the resctrl file system: RDTTasks and
+	// RDTMonitorTasks, in this order, or fewer.
+	JoinRDT     []nsenter.FD
+	Inherit     int    // descriptors from 3 on that the program is to have
+	ID          string // names the session keyring; "" leaves it nameless
+	Share       *Share // Container: nil for none
+	PidVariable string // Container: name of a variable of the program's environment that gets its number, "" for none
 }
 
 // A Share is a folder of the runtime's that the container gets to see, read-only.

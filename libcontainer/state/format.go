@@ -65,6 +65,10 @@ func (r *Record) format() []byte {
 	for _, n := range r.Namespaces {
 		w.line("namespace", strconv.Quote(string(n.Type))+" "+strconv.Quote(n.Path)+" "+strconv.FormatUint(n.Inode, 10))
 	}
+	if r.RDTGroup != "" {
+		w.text("rdt", r.RDTGroup, r.RDTMonitor)
+		w.line("rdtOwned", strconv.FormatBool(r.RDTOwned))
+	}
 	for _, s := range r.sections {
 		w.line(s.name, s.data)
 	}
@@ -174,6 +178,10 @@ func (r *Record) parseLine(line string) (err error) {
 		n := Namespace{Type: specs.LinuxNamespaceType(v.text()), Path: v.text()}
 		n.Inode, err = strconv.ParseUint(v.word(), 10, 64)
 		r.Namespaces = append(r.Namespaces, n)
+	case "rdt":
+		r.RDTGroup, r.RDTMonitor = v.text(), v.text()
+	case "rdtOwned":
+		r.RDTOwned, err = strconv.ParseBool(v.word())
 	default:
 		r.sections = append(r.sections, section{name: key, data: v.word()})
 	}

@@ -38,6 +38,11 @@ type Record struct {
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
 	Namespaces []Namespace
 
+	// RDTGroup is the folder of the container's control group in the resctrl file system and RDTMonitor that of its monitoring group, ""
+	// for none. delete removes the latter, and the former if RDTOwned is set. They are here before they are made.
+	RDTGroup, RDTMonitor string
+	RDTOwned             bool
+
 	// sections are the lines that only some commands need, decoded when asked for.
 	sections []section
 }

@@ -23,6 +23,7 @@ func example(t testing.TB) *Record {
 		Created: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Owner: 1000, Terminal: true, SharedCgroup: true,
 		Annotations: map[string]string{"": "", "org.example": "a\nb \"c\" é \x00 \xfe", "end": "end\n"},
 		CgroupPaths: map[string]string{}, Unit: "docker-" + id + ".scope", UnitBus: "system",
+		RDTGroup: "/sys/fs/resctrl/" + id, RDTMonitor: "/sys/fs/resctrl/" + id + "/mon_groups/" + id, RDTOwned: true,
 		Namespaces: []Namespace{
 			{Type: specs.NetworkNamespace, Path: "/run/netns/a b", Inode: 4026531840}, {Type: specs.PIDNamespace},
 		},
@@ -83,6 +84,21 @@ func TestSections(t *testing.T) {
 	r.sections[0].data = `{"args":7}`
 	if _, err := r.Process(); !errors.Is(err, ErrDamaged) {
 		t.Errorf("damaged process: %v", err)
+	}
+	if err := r.SetLoans(&Loans{Namespace: 7, Devices: []byte(`[{"host":"eth0"}]`)}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = parse(r.format()); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := r.Loans(); err != nil || l == nil || l.Namespace != 7 || string(l.Devices) != `[{"host":"eth0"}]` {
+		t.Errorf("loans: %+v, %v", l, err)
+	}
+	if err := r.SetLoans(nil); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := r.Loans(); l != nil || err != nil {
+		t.Errorf("no loans: %+v, %v", l, err)
 	}
 	// Keys of later programs survive.
 	r, err = parse([]byte("orlop-record 1\nid \"x\"\nlater {\"a\": 1}\nend\n"))

@@ -32,10 +32,11 @@ func arrows() []arrow {
 	return []arrow{
 		{".", []string{"cli"}, nil},
 		{"cli", []string{"libcontainer", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, parser, user}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/notify", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/seccomp", nil, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
 		{"libcontainer/seccomp/compiler", []string{"libcontainer/seccomp"}, []string{spec}},
 		{"libcontainer/idmap", []string{"nsenter"}, []string{sys, spec}},
+		{"libcontainer/intelrdt", []string{"specconv"}, []string{sys, spec}},
 		{"libcontainer/netdev", nil, []string{sys}},
 		{"libcontainer/setup", []string{"nsenter", "specconv"}, []string{sys, spec, user}},
 		{"libcontainer/cgroups", []string{"specconv"}, []string{sys, spec, paths}},

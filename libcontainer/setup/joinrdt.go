@@ -1,0 +1,26 @@
+package setup
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// Files by which a process joins the container's groups in the resctrl file system, opened for writing.
+const (
+	RDTTasks        nsenter.FD = "tasks of the RDT group"
+	RDTMonitorTasks nsenter.FD = "tasks of the RDT monitoring group"
+)
+
+// joinRDT moves the process into a group of the resctrl file system. That it does so itself leaves no moment in which its program
+// could start others outside.
+type joinRDT struct{ Tasks nsenter.FD }
+
+func (joinRDT) Verb() string          { return "join" }
+func (j joinRDT) String() string      { return "join by the " + string(j.Tasks) }
+func (j joinRDT) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
+func (joinRDT) phase() phase          { return phaseReady }
+
+func (j joinRDT) lower(l *lowering) {
+	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
+}
