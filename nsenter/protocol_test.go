@@ -68,10 +68,17 @@ func TestEarlyAnswer(t *testing.T) {
 	p.Fail(unix.EIO)
 	proc := start(t, p, Start{})
 	rendezvous(t, proc.Conn, 1)
+	// Stopped, it cannot have gone before the second answer.
+	if err := unix.Kill(proc.Pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 { // one too many
 		if err := proc.Conn.Resume(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := unix.Kill(proc.Pid, unix.SIGCONT); err != nil {
+		t.Fatal(err)
 	}
 	wantStatus(t, proc, exitFailed)
 	if m, err := proc.Conn.Next(); err != nil || m.ID != 2 {
