@@ -264,17 +264,21 @@ func TestNoControllersFromOccupied(t *testing.T) {
 	}
 	spawn(t, parent, "/bin/sleep", "60")
 	m := Load(layout, map[string]string{"": parent.unified.dir + "/below"})
-	r := &specs.LinuxResources{Unified: map[string]string{"pids.max": "5"}, Devices: parseDevices(t, "allow a").Devices}
-	controller := "pids"
-	if have, err := controllers(layout.Unified, "cgroup.controllers"); err != nil {
+	have, err := controllers(layout.Unified, "cgroup.controllers")
+	if err != nil {
 		t.Fatal(err)
-	} else if !slices.Contains(have, controller) {
-		if !slices.Contains(have, "hugetlb") {
-			t.Skip("cgroup2 has no controllers here")
-		}
-		controller, r.Unified = "hugetlb", map[string]string{"hugetlb.2MB.max": "0"}
 	}
-	err := m.Create(r)
+	r, controller := &specs.LinuxResources{Devices: parseDevices(t, "allow a").Devices}, ""
+	for _, file := range []string{"pids.max", "hugetlb.2MB.max", "memory.high"} {
+		if c, _, _ := strings.Cut(file, "."); slices.Contains(have, c) {
+			controller, r.Unified = c, map[string]string{file: "0"}
+			break
+		}
+	}
+	if controller == "" {
+		t.Skip("cgroup2 has no controllers here")
+	}
+	err = m.Create(r)
 	if !errors.Is(err, errNotDelegated) || !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), `"+`+controller+`" to `+parent.unified.dir) {
 		t.Errorf("error %v", err)
 	}

@@ -97,7 +97,7 @@ func TestNew(t *testing.T) {
 	}{
 		{hybridLayout(), "", "cpu", "/sys/fs/cgroup/cpu,cpuacct/a:b/id", "default: below the own cgroup"},
 		{hybridLayout(), "", "cpuset", "/sys/fs/cgroup/cpuset/id", ""},
-		{hybridLayout(), "", "", "/sys/fs/cgroup/unified/user.slice/x/id", ""},
+		{hybridLayout(), "", "", "/sys/fs/cgroup/unified/user.slice/id", "beside the own cgroup there"},
 		{hybridLayout(), "p/q", "name=systemd", "/sys/fs/cgroup/systemd/user.slice/p/q", "relative"},
 		{hybridLayout(), "/p//./q/", "cpuacct", "/sys/fs/cgroup/cpu,cpuacct/p/q", "absolute"},
 		{unified, "", "", "/cg/user/id", "beside the own cgroup, not in it"},

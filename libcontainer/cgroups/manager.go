@@ -38,9 +38,9 @@ func (f *folder) has(controller string) bool { return slices.Contains(f.keys, co
 // New gives the manager of a container's cgroup; it touches no file.
 //
 // cgroupsPath is linux.cgroupsPath of the configuration. An absolute one is taken from the root of each hierarchy. A
-// relative one is taken from the caller's own cgroup in that hierarchy, or, where cgroup2 has the controllers, there from
-// that one's parent, since a cgroup2 that has processes cannot give controllers to its children. An empty one is
-// the same as the relative path id. runc does likewise. A path with ".." is an error.
+// relative one is taken from the caller's own cgroup in that hierarchy, but in cgroup2 from that one's parent, since a
+// cgroup2 that has processes cannot give controllers to its children (on hybrid hosts too, where the kernel has lost v1's memory
+// controller, say). An empty one is the same as the relative path id. A path with ".." is an error.
 func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 	inner := cgroupsPath
 	if inner == "" {
@@ -63,7 +63,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 	m.order()
 	if layout.Unified != "" {
 		own := layout.UnifiedOwn
-		if m.unifiedLeads && own != layout.Unified {
+		if own != layout.Unified {
 			own = path.Dir(own)
 		}
 		m.unified = folder{dir: place(layout.Unified, own), mount: layout.Unified, own: layout.UnifiedOwn}

@@ -19,7 +19,7 @@ for options; do
 	try=0
 	until mount -t cgroup -o "$options" none "$dir/$options" 2>"$dir/error"; do
 		try=$((try + 1))
-		if [ $try = 50 ] || ! grep -qi busy "$dir/error"; then cat "$dir/error" >&2; exit 75; fi
+		if [ $try = 20 ] || ! grep -qi busy "$dir/error"; then cat "$dir/error" >&2; exit 75; fi
 		sleep 0.1 # a controller in use on cgroup2: by a test elsewhere, whose end nothing tells
 	done
 done
