@@ -63,12 +63,29 @@ func Listen(folder *os.File) (*Socket, error) {
 		unix.Close(fd)
 		return fail("bind", err)
 	}
-	// The container's user may be any. Only the container can walk here.
-	if err := os.Chmod(path, 0o777); err != nil {
+	if err := open(path); err != nil {
 		unix.Close(fd)
 		return fail("chmod", err)
 	}
 	return &Socket{fd}, nil
+}
+
+// open lets everybody write to a socket: the container's user may be any, and only the container can walk there. A process of the container that
+// has gained the right to write to the folder may have put a link in the socket's place.
+func open(path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return unix.ENOTSOCK
+	}
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), 0o777)
 }
 
 // Close ends the socket, not its name.

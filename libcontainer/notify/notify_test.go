@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -176,5 +177,29 @@ func TestReady(t *testing.T) {
 			t.Errorf("after the end: %v, %v", ready, err)
 		}
 		s.Close()
+	}
+}
+
+// TestListenFollowsNothing: what is in the socket's place is removed, and not what it leads to.
+func TestListenFollowsNothing(t *testing.T) {
+	folder, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	target := filepath.Join(t.TempDir(), "target")
+	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, filepath.Join(folder.Name(), name))); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(filepath.Join(folder.Name(), name)); !errors.Is(err, unix.ENOTSOCK) {
+		t.Error(err)
+	}
+	s, err := Listen(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if info, err := os.Stat(target); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
