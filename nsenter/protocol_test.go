@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,34 @@ func TestMessages(t *testing.T) {
 	wantFailure(t, proc.Conn, p.Len()-1, unix.EXDEV)
 	wantEOF(t, proc.Conn)
 	wantStatus(t, proc, exitFailed)
+}
+
+// TestAnswer: of data that is asked for, a process takes as much as it has room for.
+func TestAnswer(t *testing.T) {
+	for answer, want := range map[string]string{"123": "n=123", "1234567": "n=12345"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := NewProgram()
+		to := p.Bytes([]byte("n=\x00\x00\x00\x00\x00\x00"))
+		p.Send(3, nil)
+		p.AwaitData(to+2, 5)
+		p.Call(unix.SYS_WRITE, FD("pipe"), to, Int(8))
+		p.Call(unix.SYS_EXIT_GROUP, Int(0))
+		proc := start(t, p, Start{Files: []NamedFile{{"pipe", w}}})
+		w.Close()
+		rendezvous(t, proc.Conn, 3)
+		if err := proc.Conn.Answer([]byte(answer)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if got := strings.TrimRight(string(data), "\x00"); err != nil || got != want {
+			t.Errorf("answer %s: %q, %v", answer, got, err)
+		}
+		r.Close()
+		wantStatus(t, proc, 0)
+	}
 }
 
 // A process whose starter has died must not stay.
