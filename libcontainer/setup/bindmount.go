@@ -41,17 +41,7 @@ func (m bindMount) lower(l *lowering) {
 	} else {
 		mount = l.fd()
 	}
-	if m.Passed {
-		l.prog.Set(mount, m.tree())
-		// What the copy is a peer of lies in the runtime's namespace: mounts in the container must not show there.
-		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
-	} else {
-		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
-		if m.Recursive {
-			flags |= unix.AT_RECURSIVE
-		}
-		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
-	}
+	m.copy(l, mount)
 	set := m.AttrSet
 	if m.ReadOnlyLater {
 		set &^= unix.MOUNT_ATTR_RDONLY
@@ -78,6 +68,21 @@ func (b *builder) shareStep(s *Share) {
 	m := specconv.Mount{Index: len(b.bundle.Mounts), Destination: s.Destination, Type: "bind", Source: s.Source, Bind: true,
 		AttrSet: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}
 	b.add("", bindMount{Mount: m, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}, Passed: b.passed()})
+}
+
+// copy appends what copies the mounts of the source.
+func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
+	if m.Passed {
+		l.prog.Set(mount, m.tree())
+		// What the copy is a peer of lies in the runtime's namespace: mounts in the container must not show there.
+		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
+	} else {
+		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+		if m.Recursive {
+			flags |= unix.AT_RECURSIVE
+		}
+		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
+	}
 }
 
 // changeMount appends what gives an existing mount the configured attributes and propagation. Attributes that are not named stay as they

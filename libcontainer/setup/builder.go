@@ -61,7 +61,6 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	_, b.inUser = bundle.Namespace(specs.UserNamespace)
 	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
 	b.isolateSteps(process.OOMScoreAdj)
-	b.cgroupSteps(o)
 	if err := b.labelSteps(process); err != nil {
 		return nil, err
 	}
@@ -107,7 +106,6 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b := newBuilder(o, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(p.OOMScoreAdj)
-	b.cgroupSteps(o)
 	if err := b.labelSteps(p); err != nil {
 		return nil, err
 	}
@@ -290,7 +288,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 	b.schedulingSteps(p, linux.MemoryPolicy)
 	b.credentialSteps(p)
 	if len(p.Args) > 0 {
-		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})
+		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
 	}
 	if o.JoinMemory {
 		b.add("", joinMemory{})
@@ -302,7 +300,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 // programSteps is processSteps' end for a process that waits for nothing.
 func (b *builder) programSteps(p *specs.Process, o Options) {
 	if len(p.Args) > 0 {
-		b.add("process.args", findProgram{p.Args[0], candidates(p.Args[0], p.Env)})
+		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
 	}
 	if o.JoinMemory {
 		b.add("", joinMemory{})

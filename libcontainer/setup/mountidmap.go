@@ -15,22 +15,25 @@ func (l *lowering) mapIDs(mount nsenter.Reg, m *specconv.Mount) {
 	l.await()
 }
 
+// idMapped is an action whose mount the runtime maps.
+type idMapped interface{ mapped() *specconv.Mount }
+
+func (m bindMount) mapped() *specconv.Mount { return &m.Mount }
+func (m mountNew) mapped() *specconv.Mount  { return &m.Mount }
+
 // MountIDMap returns the mount of a [MessageIDMap], nil if there is none. step is the message's value.
 func (p *Plan) MountIDMap(step uint32) *specconv.Mount {
 	if int(step) >= len(p.Steps) {
 		return nil
 	}
-	switch a := p.Steps[step].Action.(type) {
-	case bindMount:
-		return &a.Mount
-	case mountNew:
-		return &a.Mount
+	if a, ok := p.Steps[step].Action.(idMapped); ok {
+		return a.mapped()
 	}
 	return nil
 }
 
-// mapped returns the mount with the maps of the container's user namespace where it has none of its own.
-func (b *builder) mapped(m *specconv.Mount) *specconv.Mount {
+// withMap returns the mount with the maps of the container's user namespace where it has none of its own.
+func (b *builder) withMap(m *specconv.Mount) *specconv.Mount {
 	if m.IDMap == nil || len(m.IDMap.UIDs) > 0 {
 		return m
 	}

@@ -184,7 +184,7 @@ const maxParameter = 255
 // mountSteps appends the mounts, in the configured order.
 func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 	for i := range bundle.Mounts {
-		m := b.mapped(b.mountable(&bundle.Mounts[i]))
+		m := b.withMap(b.mountable(&bundle.Mounts[i]))
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
 		switch {

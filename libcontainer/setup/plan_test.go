@@ -126,6 +126,7 @@ func TestPlans(t *testing.T) {
 			if _, err := p.Lower(); err != nil {
 				t.Error(err)
 			}
+			rehearse(t, tc.name, p)
 		})
 	}
 }

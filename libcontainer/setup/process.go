@@ -159,9 +159,9 @@ func (l *lowering) isFolder(path string, no nsenter.Label) {
 // maxCandidates bounds the look-up. PATH has no limit of its own.
 const maxCandidates = 1000
 
-// candidates returns the paths that a program may have, by PATH of the process's environment. Without PATH nothing is found, as
+// Candidates returns the paths that a program may have, by PATH of the process's environment. Without PATH nothing is found, as
 // with other runtimes.
-func candidates(name string, env []string) []string {
+func Candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{name}
 	}

@@ -187,6 +187,10 @@ func TestRules(t *testing.T) {
 		{"no exec after all", "closed last", func(_ *testing.T, p *Plan) {
 			p.Steps[len(p.Steps)-1].Action = does{phaseExec, func(l *lowering) { l.closeOnExec() }}
 		}},
+		{"attached in a rehearsal", "nothing stays", func(t *testing.T, p *Plan) {
+			*p = *p.Rehearsal()
+			insert(p, index[tryNew](t, p), does{phaseMounts, func(l *lowering) { l.move(l.fd(), l.fd()) }})
+		}},
 	}
 	tried := make(map[string]bool)
 	for _, tc := range cases {
@@ -284,6 +288,7 @@ func keepsRules(t *testing.T, b *specconv.Bundle, o Options, facts Facts) {
 		return
 	}
 	makesImage(t, p)
+	makesImage(t, p.Rehearsal("/sys/fs/cgroup"))
 	if b.Spec.Process == nil {
 		return
 	}

@@ -12,15 +12,18 @@ import (
 var callRules = [...]struct {
 	name  string
 	check func([]Step, []callRecord) (int, string)
+	whole bool // not for rehearsals
+	tried bool // for those alone
 }{
-	{"opened in the root", openedInRoot},
-	{"names only", namesOnly},
-	{"no path before", noPathBefore},
-	{"no host after pivot", noHostAfterPivot},
-	{"calls as listed", callsAsListed},
-	{"mount points", mountPoints},
-	{"rendezvous paired", rendezvousPaired},
-	{"closed last", closedLast},
+	{"opened in the root", openedInRoot, false, false},
+	{"names only", namesOnly, false, false},
+	{"no path before", noPathBefore, true, false},
+	{"no host after pivot", noHostAfterPivot, false, false},
+	{"calls as listed", callsAsListed, false, false},
+	{"mount points", mountPoints, false, false},
+	{"rendezvous paired", rendezvousPaired, false, false},
+	{"closed last", closedLast, true, false},
+	{"nothing stays", nothingStays, false, true},
 }
 
 func openedInRoot(_ []Step, calls []callRecord) (int, string) {
@@ -173,7 +176,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			case MessageCopyFrom:
 				from = 1
 			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices,
-				MessageSeccomp, MessagePid, MessageCgroup:
+				MessageSeccomp, MessagePid:
 				answer = id
 			}
 			said |= 1 << id

@@ -1,0 +1,280 @@
+package setup
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// Rehearsal returns a plan that tries what p does, as far as that can be done without leaving anything behind: the process joins and makes
+// its namespaces, makes file systems and copies of mounts that it attaches nowhere, opens what it would write to, and takes its
+// limits and credentials. Nothing outlives it but what the kernel loads (the module of a file system). It ends with [MessageReady].
+//
+// absent are folders that a container's creation makes before its process: what would be bound from below them is left out.
+//
+// Who adds an action says in rehearsed whether it can be tried; a test fails where that is not said.
+func (p *Plan) Rehearsal(absent ...string) *Plan {
+	r := &Plan{Cloneflags: p.Cloneflags, rehearsal: true}
+	for _, s := range p.Steps {
+		r.Steps = append(r.Steps, p.rehearsed(s, absent)...)
+	}
+	r.Steps = append(r.Steps, Step{"", endRehearsal{}})
+	return r
+}
+
+// WithoutField returns a copy of a rehearsal that lacks the steps which come from a field, from a part of it, or from what it is a part of.
+// It is nil where there are none, or where later steps stand on them.
+func (p *Plan) WithoutField(field string) *Plan {
+	c := &Plan{Cloneflags: p.Cloneflags, rehearsal: true}
+	for _, s := range p.Steps {
+		gone := partOf(s.Field, field) || partOf(field, s.Field)
+		if field == "" {
+			gone = is[tryNodes](s)
+		}
+		switch {
+		case !gone:
+			c.Steps = append(c.Steps, s)
+		case s.phase() <= phaseJoin:
+			return nil
+		}
+	}
+	if len(c.Steps) == len(p.Steps) {
+		return nil
+	}
+	return c
+}
+
+// partOf reports whether a JSON path is another one, or leads to a part of it.
+func partOf(path, of string) bool {
+	rest, ok := strings.CutPrefix(path, of)
+	return ok && of != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// rehearsed returns what is tried of a step.
+func (p *Plan) rehearsed(s Step, absent []string) []Step {
+	switch a := s.Action.(type) {
+	case isolate, setOOMScore, raiseLimit, joinNamespace, joinUser, becomeUser, newNamespaces, newCgroupNamespace, cloneChild, openClocks,
+		setClocks, setLabel, setMemoryPolicy, setScheduler, setIOPriority, mountEarly, enterRootfs, loopbackUp, newSession, setPersonality,
+		setUmask, setRlimit, dropBounding, setUser, setCapabilities, setAmbient, noNewPrivileges:
+		return []Step{s} // what they change goes with the process, or with namespaces that are its own
+	case joinKeyring:
+		return []Step{{s.Field, joinKeyring{}}} // a nameless one is no other's
+	case bindRoot:
+		return []Step{{s.Field, tryRoot{a}}}
+	case mountNew:
+		return p.tryMount(s.Field, a)
+	case mountCgroups:
+		return []Step{{s.Field, tryHierarchies{a}}}
+	case bindMount:
+		late := func(dir string) bool { return dir == a.Source || strings.HasPrefix(a.Source, dir+"/") }
+		if s.Field != "" && !slices.ContainsFunc(absent, late) { // what the runtime itself binds it makes before
+			return []Step{{s.Field, tryBind{a}}}
+		}
+	case fillDev:
+		return p.tryNodes(s.Field, a.Bind, a.Devices...)
+	case makeDevice:
+		return p.tryNodes(s.Field, a.Device.Type != unix.S_IFIFO, a.Device)
+	case setSysctl:
+		return []Step{{s.Field, trySysctl{a}}}
+	case changeRoot, finalPropagation, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
+		remount, rootReadOnly, setPropagation, openProc, openConsole, enterCwd, findProgram:
+		return nil // it takes the root with all mounts
+	case execProgram, hold, joinMemory, joinRDT, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, ownStreams, runHooks, setDomainname, setHostname, takeNetDevices:
+		return nil // it changes what is others', or what its end is for
+	}
+	return nil // the process joins a container
+}
+
+// tryRoot copies the root file system's mounts.
+type tryRoot struct{ bindRoot }
+
+func (t tryRoot) lower(l *lowering) {
+	root, at := l.fd(), t.Path
+	if t.Passed {
+		at = "."
+	}
+	under := l.fd()
+	l.host(unix.SYS_OPENAT, at, nsenter.Int(unix.AT_FDCWD), l.str(at),
+		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
+	if t.Passed {
+		l.prog.Set(root, RootTree)
+	} else {
+		l.clone(under, true).Result(root)
+	}
+	l.setattr(root, unix.MountAttr{Propagation: unix.MS_PRIVATE}, true)
+}
+
+// tryBind copies the mounts of a bind mount's source, and gives them their attributes.
+type tryBind struct{ bindMount }
+
+func (t tryBind) lower(l *lowering) {
+	mount := l.fd()
+	t.copy(l, mount)
+	l.mapIDs(mount, &t.Mount)
+	l.changeMount(mount, t.AttrSet, &t.Mount)
+}
+
+// tryMount tries the parts of a new file system's mount one by one, so that each has the field that it comes from. One that is made early
+// has been tried.
+func (p *Plan) tryMount(field string, m mountNew) []Step {
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { e, ok := s.Action.(mountEarly); return ok && e.Mount.Index == m.Index }) {
+		return nil
+	}
+	limited := slices.ContainsFunc(p.Steps, is[joinUser])
+	list := []Step{{field + ".type", tryFileSystem{m, limited && !harmless(m.Type)}}}
+	for _, parameter := range m.parameters() {
+		option := field + ".options"
+		if i := slices.Index(m.Options, parameter); i >= 0 {
+			option = element(option, i)
+		}
+		list = append(list, Step{option, tryOption{m, parameter}})
+	}
+	if harmless(m.Type) {
+		list = append(list, Step{field, tryNew{m}})
+	}
+	return list
+}
+
+// harmless reports whether the making of a file system changes nothing, wherever it is: no disk, no server, no folder of another file system.
+func harmless(fstype string) bool {
+	switch fstype {
+	case "proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "cgroup2":
+		return true
+	}
+	return false
+}
+
+// tryFileSystem finds a file system by its type.
+type tryFileSystem struct {
+	mountNew
+	// Owned is set when one must be such as can be made in a user namespace. The kernel says so before it looks at parameters, of which
+	// others than the harmless ones need some.
+	Owned bool
+}
+
+func (t tryFileSystem) lower(l *lowering) {
+	fs, fine := l.fd(), l.prog.NewLabel()
+	l.call(unix.SYS_FSOPEN, l.str(t.Type), nsenter.Int(unix.FSOPEN_CLOEXEC)).Result(fs)
+	if t.Owned {
+		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_CMD_CREATE)).OnError(fine, unix.EINVAL)
+	}
+	l.prog.Place(fine)
+}
+
+// tryOption gives a file system one parameter. Many look at those at once, others when they are made.
+type tryOption struct {
+	mountNew
+	Parameter string
+}
+
+func (t tryOption) String() string {
+	return "mount " + t.Type + " on " + t.Destination + ": option " + quote(t.Parameter)
+}
+
+func (t tryOption) lower(l *lowering) {
+	fs := l.fd()
+	l.call(unix.SYS_FSOPEN, l.str(t.Type), nsenter.Int(unix.FSOPEN_CLOEXEC)).Result(fs)
+	l.configure(fs, t.Type, []string{t.Parameter})
+}
+
+// tryNew makes a file system and its mount.
+type tryNew struct{ mountNew }
+
+func (t tryNew) lower(l *lowering) {
+	mount := l.fd()
+	l.newMount(mount, t.Type, t.Source, t.parameters(), t.attributes())
+	l.mapIDs(mount, &t.Mount)
+	t.propagate(l, mount)
+}
+
+// tryHierarchies makes the mounts of the v1 hierarchies. Without a cgroup namespace they are those of folders that are not there yet.
+type tryHierarchies struct{ mountCgroups }
+
+func (t tryHierarchies) lower(l *lowering) {
+	l.newMount(l.fd(), "tmpfs", "tmpfs", []string{"mode=755"}, 0)
+	for i := range t.Hierarchies {
+		if t.Namespace {
+			l.newMount(l.prog.Reg(), "cgroup", "cgroup", hierarchyParameters(&t.Hierarchies[i]), 0)
+		}
+	}
+}
+
+// tryNodes tries to make nodes, unless they are made where the host's root is in reach.
+func (p *Plan) tryNodes(field string, bind bool, devices ...device) []Step {
+	if !slices.ContainsFunc(p.Steps, is[bindRoot]) {
+		return nil
+	}
+	return []Step{{field, tryNodes{devices, bind}}}
+}
+
+// tryNodes makes nodes in a new tmpfs.
+type tryNodes struct {
+	Devices []device
+	Bind    bool // the host's node may take the place of one that must not be made
+}
+
+func (tryNodes) Verb() string        { return "make device" }
+func (tryNodes) Needs() []Descriptor { return nil }
+func (tryNodes) phase() phase        { return phaseDevices }
+func (t tryNodes) String() string {
+	names := make([]string, len(t.Devices))
+	for i := range t.Devices {
+		names[i] = path.Base(t.Devices[i].Path)
+	}
+	return "make devices: " + strings.Join(names, " ")
+}
+
+func (t tryNodes) lower(l *lowering) {
+	dir := l.fd()
+	l.newMount(dir, "tmpfs", "tmpfs", nil, 0)
+	for i := range t.Devices {
+		d := &t.Devices[i]
+		refused, done := l.prog.NewLabel(), l.prog.NewLabel()
+		node := l.at(unix.SYS_MKNODAT, in(dir), strconv.Itoa(i), nsenter.Int(d.Type|d.Mode),
+			nsenter.Int(unix.Mkdev(uint32(d.Major), uint32(d.Minor))))
+		if t.Bind {
+			node.OnError(refused, unix.EPERM)
+		}
+		l.prog.Jump(done)
+		l.prog.Place(refused)
+		l.host(unix.SYS_OPEN_TREE, d.Path, nsenter.Int(unix.AT_FDCWD), l.str(d.Path),
+			nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(l.fd())
+		l.prog.Place(done)
+	}
+}
+
+// trySysctl opens a kernel parameter of the container's namespaces. It is not written: they may be others', too.
+type trySysctl struct{ setSysctl }
+
+func (t trySysctl) lower(l *lowering) {
+	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS
+	proc := l.fd()
+	l.newMount(proc, "proc", "proc", nil, 0)
+	l.openat2(proc, "sys/"+t.File, unix.O_WRONLY, 0, resolve).Result(l.fd())
+}
+
+// endRehearsal says that all was tried.
+type endRehearsal struct{}
+
+func (endRehearsal) Verb() string        { return "end" }
+func (endRehearsal) String() string      { return "end of the rehearsal" }
+func (endRehearsal) Needs() []Descriptor { return nil }
+func (endRehearsal) phase() phase        { return phaseExec }
+func (endRehearsal) lower(l *lowering)   { l.rendezvous(MessageReady) }
+
+// nothingStays is the rule of rehearsals: no mount is attached, no name made but in a file system of the plan's own, no program executed.
+func nothingStays(_ []Step, calls []callRecord) (int, string) {
+	for i := range calls {
+		switch c := &calls[i]; c.nr {
+		case unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_UMOUNT2, unix.SYS_EXECVE, unix.SYS_MKDIRAT, unix.SYS_SYMLINKAT,
+			unix.SYS_UNLINKAT, unix.SYS_FCHOWNAT, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_ACCEPT4:
+			return i, "system call " + strconv.Itoa(int(c.nr)) + " changes what outlives the process"
+		}
+	}
+	return 0, ""
+}
