@@ -68,7 +68,7 @@ type builder struct {
 	build func(*program) *cli.Command
 }
 
-func builders() [17]builder {
+func builders() [19]builder {
 	return [...]builder{
 		{"create", (*program).createCommand},
 		{"start", (*program).startCommand},
@@ -86,6 +86,8 @@ func builders() [17]builder {
 		{"stats", (*program).statsCommand},
 		{"spec", (*program).specCommand},
 		{"plan", (*program).planCommand},
+		{"check", (*program).checkCommand},
+		{"info", (*program).infoCommand},
 		{"features", (*program).featuresCommand},
 	}
 }

@@ -28,6 +28,16 @@ func HookKinds() []string {
 	return names
 }
 
+// HooksOf returns the hooks of one kind.
+func HooksOf(h *specs.Hooks, kind string) []specs.Hook {
+	for _, k := range hookKinds {
+		if k.name == kind {
+			return k.list(h)
+		}
+	}
+	return nil
+}
+
 // hooks checks hooks.
 func (c *checker) hooks() {
 	h := c.spec.Hooks

@@ -29,28 +29,42 @@ func LoadFile(dir, configPath string) (*Bundle, error) {
 	return load(dir, configPath, false)
 }
 
-// load reads and validates the file configPath as the configuration of the bundle in dir. Beyond Parse, it finds a
-// root file system that is not there.
+// Examine is Load for who wants to know more than that there are faults: it returns the bundle with them, as far as it could be parsed. err
+// is for what stops it before any field is looked at.
+func Examine(dir string) (*Bundle, Faults, error) {
+	return examine(dir, filepath.Join(dir, ConfigName), true)
+}
+
+// load reads and validates the file configPath as the configuration of the bundle in dir.
 func load(dir, configPath string, regular bool) (*Bundle, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("bundle %s: %w", dir, err)
-	}
-	config, err := readConfig(configPath, regular)
+	b, faults, err := examine(dir, configPath, regular)
 	if err != nil {
 		return nil, err
-	}
-	b, faults, err := parse(config, dir)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", configPath, err)
-	}
-	if b.Rootfs != "" {
-		faults = append(faults, checkRootfs(b.Rootfs)...)
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%s: %w", configPath, faults)
 	}
 	return b, nil
+}
+
+// examine reads the file. Beyond Parse, it finds a root file system that is not there.
+func examine(dir, configPath string, regular bool) (*Bundle, Faults, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bundle %s: %w", dir, err)
+	}
+	config, err := readConfig(configPath, regular)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, faults, err := parse(config, dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", configPath, err)
+	}
+	if b.Rootfs != "" {
+		faults = append(faults, checkRootfs(b.Rootfs)...)
+	}
+	return b, faults, nil
 }
 
 // readConfig reads a file of at most MaxConfigSize. With regular it takes no other kind of file: a bundle may come from

@@ -8,5 +8,8 @@ func compilerVersion() (string, error) { return "", ErrUnavailable }
 
 func compile(*specs.LinuxSeccomp) ([]byte, error) { return nil, ErrUnavailable }
 
+// Version returns the version of libseccomp, "" here.
+func Version() string { return "" }
+
 // Available reports whether this build has a compiler.
 const Available = false

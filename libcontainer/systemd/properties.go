@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // BaseProperties are those of every container's unit; pid is its first process. unified tells that the host has cgroup2 only.
@@ -167,15 +169,12 @@ func quotaProperties(quota, period string) []Property {
 	return append(list, Property{Name: "CPUQuotaPerSecUSec", Value: Number(share), Optional: true})
 }
 
-// annotationPrefix is before the name of a property in an annotation.
-const annotationPrefix = "org.systemd.property."
-
 // AnnotationProperties gives the properties that the annotations "org.systemd.property.NAME" ask for, sorted by name. Their values are in GVariant's
 // text form. NAME may end in Sec where systemd has USec: the value is then in seconds.
 func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 	var list []Property
 	for key, text := range annotations {
-		name, ok := strings.CutPrefix(key, annotationPrefix)
+		name, ok := strings.CutPrefix(key, specconv.SystemdProperty)
 		if !ok {
 			continue
 		}

@@ -26,6 +26,13 @@ func annotationFaults(name string, source []byte) (faults []string) {
 				faults = append(faults, set.Position(n.Pos()).String()+": an annotation that is not in specconv/annotations.go")
 			}
 		}
+		if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING {
+			for _, prefix := range []string{"org.systemd.", "run.oci.", "org.opencontainers.", "io.kubernetes.", "io.github."} {
+				if strings.HasPrefix(strings.Trim(text.Value, "`\""), prefix) {
+					faults = append(faults, set.Position(n.Pos()).String()+": an annotation that is not in specconv/annotations.go")
+				}
+			}
+		}
 		return true
 	})
 	return faults
@@ -50,10 +57,13 @@ func TestAnnotations(t *testing.T) {
 // TestAnnotationFaults shows that the check can fail.
 func TestAnnotationFaults(t *testing.T) {
 	for source, faults := range map[string]int{
-		`package p; var a = s.Annotations["x"]`:      1,
-		`package p; var a = b.Spec.Annotations["x"]`: 1,
-		`package p; var a = s.Annotations[name]`:     0,
-		`package p; var a = s.Other["x"]`:            0,
+		`package p; var a = s.Annotations["x"]`:        1,
+		`package p; var a = b.Spec.Annotations["x"]`:   1,
+		`package p; var a = s.Annotations[name]`:       0,
+		`package p; var a = s.Other["x"]`:              0,
+		`package p; const a = "org.systemd.property."`: 1,
+		"package p; const a = `run.oci.x`":             1,
+		`package p; const a = "see run.oci.x"`:         0,
 	} {
 		if got := annotationFaults("p.go", []byte(source)); len(got) != faults {
 			t.Errorf("%s: %q", source, got)

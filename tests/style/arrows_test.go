@@ -31,8 +31,10 @@ func arrows() []arrow {
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
-		{"cli", []string{"libcontainer", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, parser, user}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/systemd", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"cli", []string{"libcontainer", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, parser, user}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer/needs", []string{"libcontainer/setup", "specconv"}, []string{sys, spec}},
+		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "specconv"}, []string{sys, spec}},
 		{"libcontainer/seccomp", nil, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
 		{"libcontainer/seccomp/compiler", []string{"libcontainer/seccomp"}, []string{spec}},
 		{"libcontainer/idmap", []string{"nsenter"}, []string{sys, spec}},
@@ -41,7 +43,7 @@ func arrows() []arrow {
 		{"libcontainer/setup", []string{"nsenter", "specconv"}, []string{sys, spec, user}},
 		{"libcontainer/cgroups", []string{"specconv"}, []string{sys, spec, paths}},
 		{"libcontainer/notify", nil, []string{sys}},
-		{"libcontainer/systemd", nil, []string{sys}},
+		{"libcontainer/systemd", []string{"specconv"}, []string{sys}},
 		{"libcontainer/state", []string{"specconv"}, []string{sys, spec, paths}},
 		{"libcontainer/hooks", []string{"specconv"}, []string{sys, spec}},
 		{"libcontainer/console", []string{"specconv"}, []string{sys, spec}},

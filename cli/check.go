@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/specconv"
+)
+
+func (p *program) checkCommand() *cli.Command {
+	return &cli.Command{
+		Usage:     "tell whether this host can run a bundle's container",
+		ArgsUsage: "[" + idUsage + "]",
+		Description: "Makes nothing. Prints what the container needs and this host or the caller lacks, each with its path in config.json, " +
+			"and exits with 1 when there is any. It may be called by any user: the answer is for that one.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "`FOLDER` of the bundle (default: the current one)"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT` of the output: text or json", Value: "text"},
+		},
+		Action: p.check,
+	}
+}
+
+// statusMissing is the exit status when something is missing: it is not an error, for which the status is the same.
+const statusMissing = 1
+
+func (p *program) check(c *cli.Context) error {
+	if err := argsFor(c, 0, 1, "the id of a container at most"); err != nil {
+		return err
+	}
+	format, err := textOrJSON(c)
+	if err != nil {
+		return err
+	}
+	id := planID
+	if c.NArg() == 1 {
+		id = c.Args().First()
+	}
+	dir := c.String("bundle")
+	if dir == "" {
+		dir = "."
+	}
+	b, faults, err := specconv.Examine(dir)
+	if err != nil {
+		return err
+	}
+	report, err := p.runtime().Check(id, b, faults, libcontainer.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	if !report.OK {
+		p.status = statusMissing
+	}
+	if format == "json" {
+		return writeJSON(p.stdout, report, "  ")
+	}
+	_, err = io.WriteString(p.stdout, reportText(report))
+	return err
+}
+
+// textOrJSON returns the value of --format.
+func textOrJSON(c *cli.Context) (string, error) {
+	format := c.String("format")
+	if format != "text" && format != "json" {
+		return "", usagef("%s: --format %q: must be text or json", c.Command.Name, format)
+	}
+	return format, nil
+}
+
+// reportText is a report for people: a line for each miss, as an error of create would have it.
+func reportText(r *libcontainer.Report) string {
+	var b strings.Builder
+	list := func(before string, misses []libcontainer.Miss) {
+		for _, m := range misses {
+			b.WriteString(before)
+			switch {
+			case m.Path != "":
+				b.WriteString(m.Path + ": ")
+			case m.Name != "" && !strings.Contains(m.Lacks, m.Name):
+				b.WriteString(m.Kind + " " + m.Name + ": ")
+			}
+			b.WriteString(m.Lacks)
+			if m.Since != "" {
+				b.WriteString(" (since Linux " + m.Since + ")")
+			}
+			b.WriteByte('\n')
+		}
+	}
+	list("missing: ", r.Misses)
+	list("unknown: ", r.Unknown)
+	for _, w := range r.Warnings {
+		b.WriteString("warning: " + w + "\n")
+	}
+	if r.OK {
+		b.WriteString("this host can run it\n")
+		return b.String()
+	}
+	fmt.Fprintf(&b, "this host cannot run it: %d missing\n", len(r.Misses))
+	return b.String()
+}

@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer/hostinfo"
+	"github.com/orlop/orlop/libcontainer/seccomp"
+)
+
+func (p *program) infoCommand() *cli.Command {
+	return &cli.Command{
+		Usage:       "tell what this host and this build can do",
+		Description: "Asks the kernel itself, as whoever calls it: what takes more rights to find out is unknown. orlop check tells of one configuration.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT` of the output: text or json", Value: "text"},
+		},
+		Action: p.info,
+	}
+}
+
+// buildInfo is what this build is.
+type buildInfo struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Spec    string `json:"spec"`
+	Go      string `json:"go"`
+	// Seccomp tells whether it can compile seccomp profiles, and with which version of libseccomp.
+	Seccomp bool   `json:"seccomp"`
+	Library string `json:"libseccomp,omitempty"`
+	// Root is where the caller's containers are known.
+	Root string `json:"root"`
+}
+
+// hostAndBuild is what info prints.
+type hostAndBuild struct {
+	Runtime buildInfo `json:"runtime"`
+	*hostinfo.Info
+}
+
+func (p *program) info(c *cli.Context) error {
+	if err := argsFor(c, 0, 0, "none"); err != nil {
+		return err
+	}
+	format, err := textOrJSON(c)
+	if err != nil {
+		return err
+	}
+	host, err := hostinfo.Gather()
+	if err != nil {
+		return err
+	}
+	i := hostAndBuild{buildInfo{Version: p.version, Commit: commit(), Spec: specs.Version, Go: runtime.Version(),
+		Seccomp: seccomp.Available, Root: p.root}, host}
+	if seccomp.Available {
+		i.Runtime.Library = seccomp.Version()
+	}
+	if format == "json" {
+		return writeJSON(p.stdout, i, "  ")
+	}
+	_, err = io.WriteString(p.stdout, i.text())
+	return err
+}
+
+// text is for people: a line for each thing, its name and what there is of it.
+func (i *hostAndBuild) text() string {
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-22s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	r, k := &i.Runtime, &i.Kernel
+	row(name, "%s", words(r.Version, r.Commit))
+	row("specification", "%s", r.Spec)
+	row("built with", "%s, libseccomp %s", r.Go, orNone(r.Library))
+	row("state", "%s", r.Root)
+	row("kernel", "%s %s, %s", k.Release, k.Architecture, orNone(k.System))
+	row("caller", "user %d, group %d, %d capabilities%s", i.Caller.UID, i.Caller.GID, len(i.Caller.Capabilities), when(i.Caller.Nested, ", in a user namespace"))
+	i.kernelText(row)
+	i.cgroupText(row)
+	row("mount API", "%s", i.Mounts.API)
+	row("recursive read-only", "%s", i.Mounts.RecursiveReadOnly)
+	for _, answer := range []hostinfo.Answer{hostinfo.Yes, hostinfo.No, hostinfo.Unknown} {
+		if list := typesWith(i.Mounts.IDMapped, answer); len(list) > 0 {
+			row("id-mapped mounts: "+string(answer), "%s", strings.Join(list, " "))
+		}
+	}
+	row("file systems", "%s", strings.Join(i.Mounts.FileSystems, " "))
+	s := &i.Security
+	if s.Modules == nil {
+		row("security modules", "%s", hostinfo.Unknown)
+	} else {
+		row("security modules", "%s", strings.Join(s.Modules, " "))
+	}
+	row("AppArmor, SELinux", "%s, %s", yesNo(s.AppArmor), yesNo(s.SELinux))
+	row("seccomp actions", "%s", orNone(strings.Join(s.Seccomp.Actions, " ")))
+	row("seccomp flags", "%s", orNone(strings.Join(s.Seccomp.Flags, " ")))
+	i.userText(row)
+	row("criu", "%s", orNone(words(i.CRIU.Version, i.CRIU.Path)))
+	return b.String()
+}
+
+func (i *hostAndBuild) kernelText(row func(name, format string, args ...any)) {
+	for _, f := range i.Features {
+		if f.Available != hostinfo.Yes {
+			row("no "+f.Name, "%s, since Linux %s: %s%s", f.Available, f.Since, f.For, when(f.Needed, "; no container runs without"))
+		}
+	}
+	var have []string
+	for _, n := range i.Namespaces {
+		if n.Available == hostinfo.Yes {
+			have = append(have, n.Type)
+		} else {
+			row("no "+n.Type+" namespaces", "%s", n.Available)
+		}
+	}
+	row("namespaces", "%s", orNone(strings.Join(have, " ")))
+}
+
+func (i *hostAndBuild) cgroupText(row func(name, format string, args ...any)) {
+	g := &i.Cgroups
+	row("cgroups", "%s%s", g.Mode, when(g.Systemd, ", kept by systemd"))
+	var points []string
+	for point := range g.V1 {
+		points = append(points, point)
+	}
+	slices.Sort(points)
+	for _, point := range points {
+		row("cgroup v1", "%s: %s", point, strings.Join(g.V1[point], " "))
+	}
+	if g.Unified != "" {
+		row("cgroup2", "%s: %s", g.Unified, orNone(strings.Join(g.Controllers, " ")))
+		row("cgroup2 for the caller", "%s", delegated(g.Delegated))
+	}
+}
+
+func delegated(list []string) string {
+	if list == nil {
+		return "none can be made"
+	}
+	if len(list) == 0 {
+		return "can be made, without controllers"
+	}
+	return "can be made, with " + strings.Join(list, " ")
+}
+
+func (i *hostAndBuild) userText(row func(name, format string, args ...any)) {
+	u, r := &i.UserNamespaces, &i.Rootless
+	row("user namespaces", "%s", words(string(u.Own), u.Why))
+	row("subordinate ids", "users %s, groups %s", orNone(strings.Join(u.UIDs, " ")), orNone(strings.Join(u.GIDs, " ")))
+	row("newuidmap, newgidmap", "%s, %s", orNone(u.NewUIDMap), orNone(u.NewGIDMap))
+	row("rootless", "%s", r.Ready)
+	for _, l := range r.Lacks {
+		row("rootless lacks", "%s", l)
+	}
+	for _, w := range r.Without {
+		row("rootless does without", "%s", w)
+	}
+}
+
+// typesWith returns the types of file systems with an answer, sorted.
+func typesWith(m map[string]hostinfo.Answer, answer hostinfo.Answer) (list []string) {
+	for name, a := range m {
+		if a == answer {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func words(list ...string) string {
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func when(is bool, text string) string {
+	if is {
+		return text
+	}
+	return ""
+}
+
+func yesNo(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
+}

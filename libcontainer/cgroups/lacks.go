@@ -1,0 +1,200 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Lacks returns why Create would fail here, as far as that can be told without making anything: a controller that is not there or is
+// not delegated, a control file or a device that the kernel does not have, a folder that the caller may not make. Those that are about a
+// setting are *[ResourceError]s.
+func (m *Manager) Lacks(r *specs.LinuxResources) []error {
+	var all []error
+	for _, f := range m.places() {
+		if err := f.lacks(); err != nil {
+			all = append(all, fmt.Errorf("linux.cgroupsPath: %w", err))
+		}
+	}
+	if frozen, err := m.Frozen(); err == nil && frozen && m.Exists() {
+		all = append(all, fmt.Errorf("linux.cgroupsPath: the cgroup exists and is frozen: %w", ErrFrozen))
+	}
+	list, err := settings(r, m.version, false)
+	all = append(all, flatten(err)...)
+	for i := range list {
+		if err := m.settingLacks(&list[i]); err != nil {
+			s := &list[i]
+			all = append(all, &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: err})
+		}
+	}
+	if m.devicesLeft {
+		return all
+	}
+	return append(all, flatten(m.deviceLimits(&limits{}, r))...)
+}
+
+// flatten returns the errors that errors.Join has put together.
+func flatten(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+func (m *Manager) places() []*folder {
+	var list []*folder
+	m.all(func(f *folder) error {
+		list = append(list, f)
+		return nil
+	})
+	return list
+}
+
+// there returns the lowest folder above or at dir that exists.
+func there(dir string) string {
+	for dir != "/" && unix.Access(dir, unix.F_OK) != nil {
+		dir = path.Dir(dir)
+	}
+	return dir
+}
+
+// lacks tries whether the folder can be made, or used where it exists.
+func (f *folder) lacks() error {
+	dir := there(f.dir)
+	if dir == f.dir {
+		file := f.dir + "/tasks"
+		if f.keys == nil {
+			file = f.dir + "/cgroup.procs"
+		}
+		return accessible(file, unix.W_OK)
+	}
+	return accessible(dir, unix.W_OK|unix.X_OK)
+}
+
+func accessible(file string, mode uint32) error {
+	if err := unix.Faccessat2(unix.AT_FDCWD, file, mode, unix.AT_EACCESS); err != nil {
+		return &os.PathError{Op: "write to", Path: file, Err: err}
+	}
+	return nil
+}
+
+// settingLacks tries whether a setting can be written once there is a folder for it.
+func (m *Manager) settingLacks(s *setting) error {
+	f := m.folderOf(s)
+	if f == nil {
+		return errNoController
+	}
+	if c := m.unifiedController(s); c != "" {
+		if err := m.undelegated(c); err != nil {
+			return err
+		}
+	}
+	if err := f.fileLacks(s); err != nil {
+		return err
+	}
+	return deviceLacks(s)
+}
+
+// undelegated tries whether cgroup2 gives, or would give, the container's cgroup a controller.
+func (m *Manager) undelegated(controller string) error {
+	root := top(m.unified)
+	all, err := controllers(root, "cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(all, controller) {
+		return errNoController
+	}
+	for dir := there(path.Dir(m.unified.dir)); ; dir = path.Dir(dir) {
+		given, err := controllers(dir, "cgroup.subtree_control")
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(given, controller) {
+			if err := accessible(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
+				return fmt.Errorf("%w: %w", errNotDelegated, err)
+			}
+			if text, err := readFile(dir + "/cgroup.procs"); dir != root && err == nil && text != "" {
+				return fmt.Errorf("%w: %s has processes of its own (%s)", errNotDelegated, dir, explainSubtree(controller, unix.EBUSY))
+			}
+		}
+		if dir == root || dir == "/" {
+			return nil
+		}
+	}
+}
+
+// fileLacks looks for a control file in a cgroup of the hierarchy. The topmost one lacks many, so one below it is looked at where there is
+// any; where there is none, nothing can be told.
+func (f *folder) fileLacks(s *setting) error {
+	if s.optional {
+		return nil
+	}
+	dir := there(f.dir)
+	if dir == f.mount {
+		if dir = anyBelow(dir); dir == "" {
+			return nil
+		}
+	}
+	for _, file := range []string{s.file, s.otherFile} {
+		if file != "" && (unix.Access(dir+"/"+file, unix.F_OK) == nil || unix.Access(f.mount+"/"+file, unix.F_OK) == nil) {
+			return nil
+		}
+	}
+	if f.keys == nil && s.controller != coreFiles {
+		given, err := controllers(dir, "cgroup.controllers")
+		if err != nil || !slices.Contains(given, s.controller) {
+			return nil // the folder does not show what one of its own would
+		}
+	}
+	return explain(dir, s.file, unix.ENOENT)
+}
+
+// anyBelow returns a cgroup right below dir.
+func anyBelow(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			return path.Join(dir, e.Name())
+		}
+	}
+	return ""
+}
+
+// deviceLacks looks for the disk, or the network interface, that a value begins with.
+func deviceLacks(s *setting) error {
+	name, rest, ok := strings.Cut(s.value, " ")
+	if !ok {
+		return nil
+	}
+	switch {
+	case s.controller == "net_prio":
+		if unix.Access("/sys/class/net/"+name, unix.F_OK) != nil {
+			return fmt.Errorf("there is no network interface %s: %w", name, unix.ENODEV)
+		}
+	case s.controller == "blkio" || s.controller == "io":
+		major, minor, ok := strings.Cut(name, ":")
+		_, err1 := strconv.Atoi(major)
+		_, err2 := strconv.Atoi(minor)
+		if !ok || err1 != nil || err2 != nil || rest == "" {
+			return nil
+		}
+		if _, err := os.Stat("/sys/dev/block/" + name); errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("there is no disk %s: %w", name, unix.ENODEV)
+		}
+	}
+	return nil
+}

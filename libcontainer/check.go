@@ -1,0 +1,259 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/hostinfo"
+	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/specconv"
+)
+
+// A Miss is something that a configuration asks for and that this host does not have, or what is wrong with the configuration itself.
+type Miss struct {
+	// Path is the JSON path in config.json, "" for what every container needs.
+	Path string `json:"path"`
+	// Kind is one of package needs, or one of the Miss constants.
+	Kind string `json:"kind"`
+	// Name is what was asked for, of that kind.
+	Name string `json:"name,omitempty"`
+	// Lacks says what is missing, for people.
+	Lacks string `json:"lacks"`
+	// Since is the version of Linux that first has it, where that is the matter.
+	Since string `json:"since,omitempty"`
+}
+
+// Kinds of misses beside those of package needs.
+const (
+	MissFault  = "configuration"    // the configuration is not valid
+	MissYet    = "not implemented"  // it is, and refused all the same
+	MissCgroup = "cgroup"           // of the container's cgroup or its limits
+	MissPlan   = "plan"             // found while the container was planned
+	MissStep   = "step of the plan" // found while a rehearsal of it was tried
+)
+
+// A Report tells whether this host can run a container.
+type Report struct {
+	// OK is true when nothing is missing.
+	OK     bool   `json:"ok"`
+	Misses []Miss `json:"misses"`
+	// Unknown is what the caller may not find out.
+	Unknown []Miss `json:"unknown"`
+	// Warnings are what a create would warn of.
+	Warnings []string `json:"warnings"`
+}
+
+// Check tells whether the caller can run the container that a bundle describes on this host, without making it. It asks the kernel what it
+// can, and rehearses the plan of the container's first process in namespaces that go with it. faults are those with which
+// specconv.Examine has returned the bundle.
+func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o CreateOptions) (*Report, error) {
+	e := &examination{
+		creation: creation{id: id, bundle: b, options: o},
+		report:   Report{Misses: []Miss{}, Unknown: []Miss{}, Warnings: append([]string{}, b.Warnings...)},
+		answers:  hostinfo.Answers,
+	}
+	e.runtime = &Runtime{Root: r.Root, Warn: e.warn, CgroupManager: r.CgroupManager, Rootless: r.Rootless}
+	e.faults(faults)
+	if err := e.needs(); err != nil {
+		return nil, err
+	}
+	layout, err := e.place(true)
+	if err != nil {
+		e.error(MissCgroup, err)
+	} else {
+		e.cgroups()
+	}
+	if err == nil && len(faults) == 0 {
+		e.plan(layout)
+	}
+	e.report.OK = len(e.report.Misses) == 0
+	return &e.report, nil
+}
+
+func (e *examination) warn(text string) { e.report.Warnings = append(e.report.Warnings, text) }
+
+// An examination is a container that is not made.
+type examination struct {
+	creation
+	report Report
+	// answers is hostinfo's, or a test's.
+	answers func(*specconv.Bundle, []needs.Requirement) ([]error, error)
+	// baseless is set when something is missing that all else stands on.
+	baseless bool
+}
+
+// miss reports a miss, unless one is known of the same field or a part of it: what follows from that is no news.
+func (e *examination) miss(m Miss) {
+	if !slices.ContainsFunc(e.report.Misses, func(known Miss) bool { return related(known.Path, m.Path) }) {
+		e.report.Misses = append(e.report.Misses, m)
+	}
+}
+
+// related reports whether one JSON path is the other, or leads to it.
+func related(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	rest, ok := strings.CutPrefix(b, a)
+	return ok && (rest == "" || a != "" && (rest[0] == '.' || rest[0] == '['))
+}
+
+func (e *examination) faults(list specconv.Faults) {
+	yet := specconv.Unsupported(e.bundle.Spec)
+	for _, f := range list {
+		kind := MissFault
+		if slices.Contains(yet, f) {
+			kind = MissYet
+		}
+		// Each is news.
+		e.report.Misses = append(e.report.Misses, Miss{Path: f.Path, Kind: kind, Lacks: f.Problem})
+	}
+}
+
+// needs asks the host for what the bundle needs.
+func (e *examination) needs() error {
+	own, err := ownUserFacts(nil)
+	if err != nil {
+		return err
+	}
+	caller := needs.Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Unprivileged: own.Unprivileged, Nested: own.Nested}
+	list := needs.Of(e.bundle, caller)
+	list = append(list, needs.Requirement{Need: needs.Need{Kind: needs.Writable, Name: e.runtime.Root}})
+	answers, err := e.answers(e.bundle, list)
+	if err != nil {
+		return err
+	}
+	for i, answer := range answers {
+		e.answer(&list[i], answer)
+	}
+	return nil
+}
+
+func (e *examination) answer(r *needs.Requirement, err error) {
+	if err == nil {
+		return
+	}
+	m := Miss{Path: r.Path, Kind: string(r.Kind), Name: r.Name, Lacks: err.Error()}
+	lack := (*hostinfo.Lack)(nil)
+	switch {
+	case !errors.As(err, &lack):
+		e.report.Unknown = append(e.report.Unknown, m)
+		return
+	case r.Minor:
+		e.warn(r.Path + ": " + m.Lacks)
+		return
+	}
+	m.Lacks, m.Since = lack.Text, lack.Since
+	switch r.Kind {
+	case needs.Feature, needs.Namespace, needs.NamespaceFile, needs.UserIDs, needs.GroupIDs, needs.Capability:
+		e.baseless = true
+	}
+	if m.Path == "" { // they do not follow from one another
+		e.report.Misses = append(e.report.Misses, m)
+		return
+	}
+	e.miss(m)
+}
+
+// cgroups looks at the cgroup, or says what is not applied where there will be none.
+func (e *examination) cgroups() {
+	e.report.Warnings = append(e.report.Warnings, e.lacks...)
+	if e.cgroup.None() {
+		e.warnOfResources()
+		return
+	}
+	for _, err := range e.cgroup.Lacks(e.resources()) {
+		e.error(MissCgroup, err)
+	}
+	e.report.Warnings = append(e.report.Warnings, cgroups.Unapplied(e.resources())...)
+}
+
+// plan plans the container, and rehearses that.
+func (e *examination) plan(layout cgroups.Layout) {
+	if err := e.creation.plan(layout); err != nil {
+		e.error(MissPlan, err)
+		return
+	}
+	e.report.Warnings = append(e.report.Warnings, e.steps.Warnings...)
+	if e.baseless {
+		return
+	}
+	var absent []string
+	for _, dir := range e.cgroup.Paths() {
+		absent = append(absent, dir)
+	}
+	e.rehearse(e.steps.Rehearsal(absent...))
+}
+
+// error reports an error as a miss.
+func (e *examination) error(kind string, err error) {
+	path, text := fieldOf(err)
+	m := Miss{Path: path, Kind: kind, Lacks: text}
+	if s := (*setup.StepError)(nil); errors.As(err, &s) {
+		m.Name = s.Title
+	}
+	e.miss(m)
+}
+
+// fieldOf returns the field of config.json that an error is about, and what it says of that.
+func fieldOf(err error) (path, text string) {
+	text = err.Error()
+	if s := (*setup.StepError)(nil); errors.As(err, &s) {
+		return s.Field, explainStep(s)
+	}
+	if f := (specconv.Fault{}); errors.As(err, &f) {
+		return f.Path, f.Problem
+	}
+	if r := (*cgroups.ResourceError)(nil); errors.As(err, &r) {
+		return r.Field, strings.TrimPrefix(text, r.Field+": ")
+	}
+	before, after, ok := strings.Cut(text, ": ")
+	section, _, _ := strings.Cut(before, ".")
+	section, _, _ = strings.Cut(section, "[")
+	if ok && slices.Contains([]string{"root", "mounts", "process", "hooks", "linux"}, section) && !strings.Contains(before, " ") {
+		return before, after
+	}
+	return "", text
+}
+
+// maxRehearsals bounds how often a plan is tried anew after one of its steps has failed.
+const maxRehearsals = 100
+
+// rehearse tries a plan, and once more without what has failed.
+func (e *examination) rehearse(plan *setup.Plan) {
+	for range maxRehearsals {
+		err := rehearseOnce(plan)
+		if err == nil {
+			return
+		}
+		e.error(MissStep, err)
+		path, _ := fieldOf(err)
+		if plan = plan.WithoutField(path); plan == nil {
+			return
+		}
+	}
+}
+
+func rehearseOnce(plan *setup.Plan) (err error) {
+	b, err := conceive(plan, Streams{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if undo := b.abort(); undo != nil {
+			err = errors.Join(err, fmt.Errorf("end the rehearsal: %w", undo))
+		}
+	}()
+	if err := b.prepare(); err != nil {
+		return err
+	}
+	if err := b.start(-1); err != nil {
+		return err
+	}
+	return b.converse(setup.MessageReady)
+}

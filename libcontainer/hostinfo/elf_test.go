@@ -1,0 +1,67 @@
+package hostinfo
+
+import (
+	"debug/elf"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestElfInterpreter compares with debug/elf, for the programs of this machine.
+func TestElfInterpreter(t *testing.T) {
+	seen := 0
+	for _, pattern := range []string{"/bin/*", "/usr/lib/*/*.so*"} {
+		names, _ := filepath.Glob(pattern)
+		for _, name := range names[:min(len(names), 200)] {
+			f, err := os.Open(name)
+			if err != nil {
+				continue
+			}
+			if want, ok := known(f); ok {
+				if got := elfInterpreter(f); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+				seen++
+			}
+			f.Close()
+		}
+	}
+	if seen == 0 {
+		t.Skip("this machine has no ELF programs")
+	}
+}
+
+func known(f *os.File) (string, bool) {
+	file, err := elf.NewFile(f)
+	if err != nil {
+		return "", false
+	}
+	for _, p := range file.Progs {
+		if p.Type == elf.PT_INTERP {
+			path, err := io.ReadAll(p.Open())
+			return strings.TrimRight(string(path), "\x00"), err == nil
+		}
+	}
+	return "", true
+}
+
+func FuzzElfInterpreter(f *testing.F) {
+	if program, err := os.ReadFile("/bin/sh"); err == nil {
+		f.Add(program[:min(len(program), 4096)])
+	}
+	f.Add([]byte("\x7fELF\x02\x01\x01" + strings.Repeat("\xff", 100)))
+	file := filepath.Join(f.TempDir(), "program")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		program, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer program.Close()
+		elfInterpreter(program)
+	})
+}

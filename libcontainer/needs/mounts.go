@@ -1,0 +1,112 @@
+package needs
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
+)
+
+func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// mounts asks for what the root file system and the mounts need. What the kernel says to their making, a rehearsal tells.
+func (l *list) mounts() {
+	for i := range l.bundle.Mounts {
+		m := &l.bundle.Mounts[i]
+		here := at("mounts", m.Index)
+		switch {
+		case m.Remount:
+		case m.Bind:
+			l.add(here+".source", Need{Kind: Source, Name: m.Source})
+		case m.Type == "cgroup" || m.Type == "cgroup2": // either is what the host has
+		default:
+			l.add(here+".type", Need{Kind: FileSystem, Name: m.Type})
+			l.source(here, m)
+		}
+		l.attributes(here, m, l.spec.Mounts[m.Index].Options)
+		if m.IDMap != nil {
+			l.add(here, Need{Kind: Feature, Name: "idmapped mounts"})
+			l.ids(here, m.IDMap.UIDs, m.IDMap.GIDs)
+		}
+	}
+}
+
+// source asks for what a new file system is made from.
+func (l *list) source(here string, m *specconv.Mount) {
+	if m.Source != "" {
+		l.add(here+".source", Need{Kind: Disk, Name: m.Source, Of: m.Type})
+	}
+	if m.Type != "overlay" {
+		return
+	}
+	for _, option := range m.Data {
+		key, value, _ := strings.Cut(option, "=")
+		switch key {
+		case "lowerdir", "lowerdir+", "datadir+":
+			for dir := range strings.SplitSeq(strings.ReplaceAll(value, "::", ":"), ":") {
+				l.add(here+".options", Need{Kind: Path, Name: dir})
+			}
+		case "upperdir", "workdir":
+			l.add(here+".options", Need{Kind: Path, Name: value})
+		}
+	}
+}
+
+// attributes asks for what only newer kernels know.
+func (l *list) attributes(here string, m *specconv.Mount, options []string) {
+	const nosymfollow = unix.MOUNT_ATTR_NOSYMFOLLOW
+	if (m.AttrSet|m.AttrClear|m.RecAttrSet|m.RecAttrClear)&nosymfollow == 0 {
+		return
+	}
+	for i, o := range options {
+		if strings.HasSuffix(o, "symfollow") {
+			l.add(at(here+".options", i), Need{Kind: Feature, Name: "nosymfollow"})
+		}
+	}
+}
+
+// devices asks for the host's nodes where the container can have none of its own.
+func (l *list) devices() {
+	if !l.inUser && !l.caller.Nested {
+		return
+	}
+	for i, d := range l.linux.Devices {
+		if d.Type != "p" {
+			l.add(at("linux.devices", i)+".path", Need{Kind: Device, Name: d.Path})
+		}
+	}
+}
+
+// namespaces asks for those that are made and those that are joined.
+func (l *list) namespaces() {
+	for _, n := range l.bundle.Namespaces {
+		here := at("linux.namespaces", n.Index)
+		if n.Path != "" {
+			l.add(here+".path", Need{Kind: NamespaceFile, Name: n.Path, Of: string(n.Type)})
+			continue
+		}
+		l.add(here+".type", Need{Kind: Namespace, Name: string(n.Type)})
+		if n.Type == specs.UserNamespace {
+			l.ids("linux", l.linux.UIDMappings, l.linux.GIDMappings)
+		}
+	}
+	if len(l.bundle.Namespaces) > 0 && !l.inUser {
+		l.add("linux.namespaces", Need{Kind: Capability, Name: "CAP_SYS_ADMIN"})
+	}
+	for clock, offset := range sorted(l.linux.TimeOffsets) {
+		l.add("linux.timeOffsets."+clock, Need{Kind: Clock, Name: clock, Of: strconv.FormatInt(offset.Secs, 10)})
+	}
+}
+
+// ids asks for the right to map ids.
+func (l *list) ids(path string, uids, gids []specs.LinuxIDMapping) {
+	if len(uids) > 0 {
+		l.add(path+".uidMappings", Need{Kind: UserIDs, IDs: uids})
+	}
+	if len(gids) > 0 {
+		l.add(path+".gidMappings", Need{Kind: GroupIDs, IDs: gids})
+	}
+}
