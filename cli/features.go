@@ -96,9 +96,9 @@ func namespaceNames() []string {
 func refusedOption(option string) bool { return !*takesMount(specs.Mount{Options: []string{option}}) }
 
 func cgroupFeatures() *features.Cgroup {
-	yes, no := true, false
+	yes := true
 	rdma := len(cgroups.Unapplied(&specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"x": {}}})) == 0
-	return &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &rdma}
+	return &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &rdma}
 }
 
 func seccompFeatures() *features.Seccomp {

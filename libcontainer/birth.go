@@ -43,6 +43,8 @@ type birth struct {
 	// runHooks is called at setup.MessageHooks, and agent with the listener of setup.MessageSeccomp, which it closes.
 	runHooks func() error
 	agent    func(listener *os.File) error
+	// enterCgroup puts the process into its cgroup, at setup.MessageCgroup.
+	enterCgroup func(pid int) error
 	// takeNetDevices is called at setup.MessageNetDevices.
 	takeNetDevices func() error
 }
@@ -225,6 +227,11 @@ func (b *birth) child() (int, error) {
 			return 0, b.explain(err)
 		case err == nil && m.ID == setup.MessageChild:
 			return int(m.Value), nil
+		case err == nil && m.ID == setup.MessageCgroup: // the first one waits for it, before it has a child
+			if err := b.serve(m); err != nil {
+				return 0, err
+			}
+			continue
 		}
 		b.early = append(b.early, heard{m, err})
 	}
@@ -264,6 +271,11 @@ func (b *birth) serve(m nsenter.Message) error {
 	switch m.ID {
 	case setup.MessageHooks:
 		if err := b.runHooks(); err != nil {
+			return err
+		}
+		return b.proc.Conn.Resume()
+	case setup.MessageCgroup:
+		if err := b.enterCgroup(b.proc.Pid); err != nil {
 			return err
 		}
 		return b.proc.Conn.Resume()

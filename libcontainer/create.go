@@ -111,10 +111,7 @@ func (c *creation) create() (*Container, error) {
 	if err := c.prepare(layout); err != nil {
 		return nil, err
 	}
-	if err := c.cgroup.SpawnOn(c.forker.run, c.birth.start); err != nil {
-		return nil, err
-	}
-	if err := c.beginUnit(); err != nil {
+	if err := c.spawn(); err != nil {
 		return nil, err
 	}
 	if err := c.register(); err != nil {
@@ -151,6 +148,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
 		JoinMemory:   c.joinMemory,
+		AwaitCgroup:  c.unit != nil && c.unit.moves(),
 		Share:        share,
 		PidVariable:  c.options.PidVariable,
 	}, facts)

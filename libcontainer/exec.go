@@ -71,21 +71,15 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	frozen := false
-	if o.IgnorePaused {
-		if frozen, err = cgroup.Frozen(); err != nil {
-			return nil, err
-		}
-	}
 	groups, releaseGroups, err := v.tasksOfRDT()
 	if err != nil {
 		return nil, err
 	}
 	defer releaseGroups()
 	named = append(named, groups...)
-	options := setup.Options{ID: v.rec.ID, Inherit: len(o.Files), JoinMemory: cgroup.JoinMemoryLater(), JoinFreezer: frozen}
-	for _, g := range groups {
-		options.JoinRDT = append(options.JoinRDT, nsenter.FD(g.Name))
+	options, err := v.execSetup(cgroup, o, groups)
+	if err != nil {
+		return nil, err
 	}
 	plan, err := setup.Exec(p, join, options, facts)
 	if err != nil {
@@ -100,6 +94,10 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if a := p.ExecCPUAffinity; a != nil {
 		b.initial = a.Initial
 	}
+	if options.AwaitCgroup {
+		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
+		cgroup = &cgroups.Manager{}
+	}
 	process, err := b.join(cgroup, o, options, named, v)
 	if err != nil {
 		b.abort()
@@ -107,6 +105,24 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	}
 	b.release()
 	return process, nil
+}
+
+// execSetup says how a process gets into the container's groups.
+func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, error) {
+	how := setup.Options{ID: v.rec.ID, Inherit: len(o.Files), AwaitCgroup: v.moves()}
+	how.JoinMemory = !how.AwaitCgroup && cgroup.JoinMemoryLater()
+	for _, g := range rdt {
+		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
+	}
+	if !o.IgnorePaused && !how.AwaitCgroup {
+		return how, nil // Spawn looks at that
+	}
+	frozen, err := cgroup.Frozen()
+	if err == nil && frozen && how.AwaitCgroup {
+		err = ErrPaused // it would stop before it is served
+	}
+	how.JoinFreezer = frozen
+	return how, err
 }
 
 // cgroupFor returns the cgroup that a process of these options belongs in.

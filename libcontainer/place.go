@@ -63,7 +63,8 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 		return layout, err
 	}
 	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
-	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" {
+	n, ok := c.bundle.Namespace(specs.CgroupNamespace)
+	if late := c.unit == nil || !c.unit.moves(); late && (!ok || n.Path != "") {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
 	return layout, nil
@@ -108,13 +109,21 @@ func (c *creation) makeCgroup() error {
 		return nil
 	}
 	var err error
-	if c.unit != nil {
-		if err := c.unit.connected(); err != nil {
-			return err
+	switch {
+	case c.unit == nil:
+		if err = c.cgroup.Create(c.resources()); err == nil {
+			c.delegate()
 		}
-		err = c.cgroup.Prepare(c.resources())
-	} else if err = c.cgroup.Create(c.resources()); err == nil {
-		c.delegate()
+	case c.unit.moves():
+		_, err := c.cgroup.Values(c.resources()) // what is wrong comes out before anything is made
+		if err == nil && c.cgroup.Exists() {
+			err = c.unit.occupied()
+		}
+		return err
+	default:
+		if err = c.unit.connected(); err == nil {
+			err = c.cgroup.Prepare(c.resources())
+		}
 	}
 	if err != nil || !c.cgroup.Reused() {
 		return err
@@ -136,14 +145,29 @@ func (c *creation) makeCgroup() error {
 	return nil
 }
 
-// beginUnit has systemd make the unit, while the process sets itself up.
-func (c *creation) beginUnit() error {
-	if c.unit == nil {
-		return nil
+// spawn starts the process in its cgroup. Where that is a unit it becomes one from here on, while the process sets itself up.
+func (c *creation) spawn() error {
+	if c.unit != nil && c.unit.moves() {
+		c.birth.enterCgroup = func(pid int) error {
+			if err := c.beginUnit(pid); err != nil {
+				return err
+			}
+			return c.unit.started()
+		}
+		nowhere := cgroups.Manager{}
+		return nowhere.SpawnOn(c.forker.run, c.birth.start)
 	}
+	err := c.cgroup.SpawnOn(c.forker.run, c.birth.start)
+	if err == nil && c.unit != nil {
+		err = c.beginUnit(c.birth.proc.Pid)
+	}
+	return err
+}
+
+func (c *creation) beginUnit(pid int) error {
 	values, err := c.cgroup.Values(c.resources())
 	if err == nil {
-		c.unit.begin(c.birth.proc.Pid, "orlop container "+c.id, values)
+		c.unit.begin(pid, "orlop container "+c.id, values)
 	}
 	return err
 }

@@ -26,6 +26,9 @@ import (
 //	  |  <-------------------------------------------- JobRemoved
 //	  |  limits, as files
 //	  |  <--------------------------- hooks, or ready
+//
+// An ordinary user may only put a process into a cgroup of theirs that is in one already, which a session is not. Their systemd has the host's
+// do it: then the process is started first, and waits until it has been moved.
 type unit struct {
 	systemd.Unit
 	bus     systemd.Bus
@@ -84,6 +87,9 @@ func newUnit(cgroupsPath, id string, annotations map[string]string, dry bool) (*
 	}
 	return u, nil
 }
+
+// moves reports whether systemd moves the process into the unit, which may not be born there.
+func (u *unit) moves() bool { return u.bus == systemd.User }
 
 // connected waits for the connection.
 func (u *unit) connected() error { return u.dialed.wait() }
@@ -193,4 +199,26 @@ func (v *view) updateUnit(r *specs.LinuxResources) error {
 	}
 	defer conn.Close()
 	return v.cgroup().Keep(func() error { return conn.Set(v.rec.Unit, properties) })
+}
+
+// moves reports whether systemd is to move a process into the container's cgroup, see unit.
+func (v *view) moves() bool { return v.rec.UnitBus == string(systemd.User) }
+
+// attacher gives what has systemd move a process into the cgroup, which is the container's own or one of subs below it, or, where that
+// takes none, to where the first process is.
+func (v *view) attacher(cgroup *cgroups.Manager, subs []string) func(pid int) error {
+	return func(pid int) error {
+		conn, err := systemd.Dial(systemd.Bus(v.rec.UnitBus))
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		own := v.cgroup()
+		if len(subs) == 0 && own.Divided() {
+			if cgroup, err = own.Beside(v.rec.Pid); err != nil {
+				return err
+			}
+		}
+		return conn.Attach(v.rec.Unit, own.Below(cgroup), pid)
+	}
 }

@@ -60,6 +60,17 @@ func (m *Manager) Beside(pid int) (*Manager, error) {
 	return beside, nil
 }
 
+// Divided reports whether the cgroup2 folder gives controllers to those below it, and so takes no process.
+func (m *Manager) Divided() bool {
+	given, err := controllers(m.unified.dir, "cgroup.subtree_control")
+	return err == nil && len(given) > 0
+}
+
+// Below gives the path of another's cgroup2 folder below this one's, "/a"; "" for the same.
+func (m *Manager) Below(other *Manager) string {
+	return strings.TrimPrefix(other.unified.dir, m.unified.dir)
+}
+
 // Empty reports whether no process is in the cgroup or below.
 func (m *Manager) Empty() (bool, error) {
 	empty := true

@@ -61,6 +61,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	_, b.inUser = bundle.Namespace(specs.UserNamespace)
 	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
 	b.isolateSteps(process.OOMScoreAdj)
+	b.cgroupSteps(o)
 	if err := b.labelSteps(process); err != nil {
 		return nil, err
 	}
@@ -106,6 +107,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b := newBuilder(o, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(p.OOMScoreAdj)
+	b.cgroupSteps(o)
 	if err := b.labelSteps(p); err != nil {
 		return nil, err
 	}

@@ -37,3 +37,21 @@ func (joinFreezer) phase() phase        { return phaseReady }
 func (joinFreezer) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, FreezerTasks, l.str("0"), nsenter.Int(1))
 }
+
+// awaitCgroup waits for the process to be put into its cgroup, by who may do that where the runtime may not.
+type awaitCgroup struct{}
+
+func (awaitCgroup) Verb() string        { return "await" }
+func (awaitCgroup) String() string      { return "await the cgroup" }
+func (awaitCgroup) Needs() []Descriptor { return nil }
+func (awaitCgroup) phase() phase        { return phaseIsolate }
+
+func (awaitCgroup) lower(l *lowering) { l.rendezvous(MessageCgroup) }
+
+// cgroupSteps appends the wait for a cgroup. It comes before all else: a child of the process is then in the cgroup, too, and so is the root of a
+// cgroup namespace.
+func (b *builder) cgroupSteps(o Options) {
+	if o.AwaitCgroup {
+		b.add("", awaitCgroup{})
+	}
+}

@@ -135,6 +135,8 @@ const (
 	MessageSeccomp
 	// MessagePid is a rendezvous whose answer is the process's number in its PID namespace, as text.
 	MessagePid
+	// MessageCgroup is a rendezvous: the process has done nothing yet but to isolate itself, and is to be put into its cgroup.
+	MessageCgroup
 )
 
 // Options are the caller's wishes that do not stand in config.json.
@@ -144,6 +146,7 @@ type Options struct {
 	NoNewKeyring bool
 	JoinMemory   bool // join the v1 memory cgroup by MemoryTasks; otherwise the process is born in it
 	JoinFreezer  bool // Exec: join the frozen cgroup by FreezerTasks, last of all; otherwise the process is born in it
+	AwaitCgroup  bool // wait to be put into the cgroup; otherwise the process is born in it
 	// JoinRDT are the files by which a process that joins a container joins its groups in the resctrl file system: RDTTasks and
 	// RDTMonitorTasks, in this order, or fewer.
 	JoinRDT     []nsenter.FD

@@ -176,7 +176,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			case MessageCopyFrom:
 				from = 1
 			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices,
-				MessageSeccomp, MessagePid:
+				MessageSeccomp, MessagePid, MessageCgroup:
 				answer = id
 			}
 			said |= 1 << id

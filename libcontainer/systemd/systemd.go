@@ -105,6 +105,16 @@ func (c *Conn) Set(name string, properties []Property) error {
 	return nil
 }
 
+// Attach moves a process into a unit's cgroup, or the one below it that sub names, "/a".
+func (c *Conn) Attach(name, sub string, pid int) error {
+	body := encoder{}
+	body.text(name)
+	body.text(sub)
+	body.value(Pids(pid))
+	_, err := c.call(managerInterface, "AttachProcessesToUnit", "ssau", body.data)
+	return wrap("attach a process to", name, err)
+}
+
 // ControlGroup returns the cgroup, from the root of its hierarchy, below which the manager has its units: "" for the whole host's.
 func (c *Conn) ControlGroup() (string, error) {
 	body := encoder{}

@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// asUser makes the box one of an ordinary user in a session of theirs, whose own systemd keeps the cgroup. It returns the unit, and what runs
+// systemctl on that systemd.
+func asUser(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit string, ctl func(args ...string) string) {
+	t.Helper()
+	harness.OrlopOnly(t, "the names are orlop's, and others have tests of theirs")
+	wrap, err := exec.LookPath("as-user")
+	if err != nil {
+		t.Skip("no ordinary user has a session with a systemd here: make test-vm has one")
+	}
+	u, err := user.Lookup("user")
+	must(t, err)
+	uid, err := strconv.Atoi(u.Uid)
+	must(t, err)
+	b = harness.New(t)
+	b.Global, b.Wrap, b.UID = []string{"--systemd-cgroup"}, []string{wrap}, uid
+	b.Spec.Root.Readonly = false
+	withUser([]specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(uid), Size: 1}})(b.Spec)
+	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"} // gid 5 is not mapped
+	harness.WithNamespace("cgroup", "")(b.Spec)
+	for _, change := range changes {
+		change(b.Spec)
+	}
+	manager := "/user.slice/user-" + u.Uid + ".slice/user@" + u.Uid + ".service"
+	inUnit(b, "", "")
+	b.Cgroup = manager + "/user.slice/e2e-" + b.ID + ".scope"
+	own(t, b, uid)
+	chown(t, b.Dir, uid)
+	return b, "e2e-" + b.ID + ".scope", func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(wrap, append([]string{"systemctl", "--user"}, args...)...).Output()
+		if err != nil {
+			t.Fatalf("systemctl --user %q: %v", args, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+}
+
+// chown gives a folder and what is in it to a user.
+func chown(t *testing.T, dir string, uid int) {
+	t.Helper()
+	if out, err := exec.Command("chown", "-R", strconv.Itoa(uid), dir).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %v: %s", err, out)
+	}
+}
+
+// TestSystemdUser: the containers of an ordinary user have limits by the user's own systemd, which moves their processes.
+func TestSystemdUser(t *testing.T) {
+	b, unit, ctl := asUser(t, func(s *specs.Spec) {
+		s.Linux.Resources = &specs.LinuxResources{
+			Memory: &specs.LinuxMemory{Limit: limit(int64(100 << 20))}, Pids: &specs.LinuxPids{Limit: limit(int64(40))},
+		}
+	})
+	b.OK("create", "--bundle", b.Bundle, b.ID)
+	folder := filepath.Join(harness.CgroupMount(""), b.Cgroup)
+	if got := strings.TrimSpace(read(t, filepath.Join(folder, "cgroup.procs"))); got != strconv.Itoa(b.State().Pid) {
+		t.Errorf("in the cgroup are %s", got)
+	}
+	if got := read(t, filepath.Join(folder, "memory.max")) + read(t, filepath.Join(folder, "pids.max")); got != "104857600\n40\n" {
+		t.Errorf("limits: %q", got)
+	}
+	if got := ctl("show", unit, "--property=ActiveState", "--property=TasksMax", "--property=ControlGroup"); got !=
+		"ControlGroup="+b.Cgroup+"\nTasksMax=40\nActiveState=active" {
+		t.Errorf("unit: %s", got)
+	}
+	b.OK("delete", "--force", b.ID)
+	if got := ctl("show", unit, "--property=LoadState"); got != "LoadState=not-found" {
+		t.Errorf("unit: %s", got)
+	}
+	b.CheckClean()
+}
+
+// TestSystemdUserExec: other processes are moved into the cgroup, too, where --cgroup says or the container has divided it.
+func TestSystemdUserExec(t *testing.T) {
+	b, unit, ctl := asUser(t, writableCgroups, harness.Sh("echo up; sleep 1000 & wait"))
+	b.OK("run", "--detach", "--bundle", b.Bundle, b.ID)
+	in := func(want string, args ...string) {
+		t.Helper()
+		if got := b.OK(append(append([]string{"exec"}, args...), b.ID, "cat", "/proc/self/cgroup")...); got != "0::"+want+"\n" {
+			t.Errorf("exec %q: in %q", args, got)
+		}
+	}
+	in("/")
+	b.OK("exec", b.ID, "mkdir", "/sys/fs/cgroup/sub")
+	in("/sub", "--cgroup", "sub")
+	b.OK("exec", b.ID, "sh", "-c", "cd /sys/fs/cgroup && for p in $(cat cgroup.procs); do echo $p > sub/cgroup.procs; done; echo +pids > cgroup.subtree_control")
+	in("/sub")
+	b.OK("pause", b.ID)
+	b.Fails("container paused", "exec", b.ID, "true")
+	b.Fails("container paused", "exec", "--ignore-paused", b.ID, "true")
+	b.OK("resume", b.ID)
+	b.OK("update", "--pids-limit", "30", b.ID)
+	if got := ctl("show", unit, "--property=TasksMax"); got != "TasksMax=30" {
+		t.Errorf("unit: %s", got)
+	}
+	b.OK("kill", b.ID, "KILL")
+	b.OK("delete", "--force", b.ID)
+	b.CheckClean()
+}
