@@ -110,20 +110,20 @@ func freezeV2(dir string, deadline time.Time) error {
 	return err
 }
 
-// Thaw lets the processes go on.
+// Thaw lets the processes go on. A cgroup that is gone has none: systemd removes a unit's with the last process.
 func (m *Manager) Thaw() error {
-	file, value := "", ""
+	file, value := "freezer.state", "THAWED"
 	f := m.v1("freezer")
-	switch {
-	case f != nil:
-		file, value = f.dir+"/freezer.state", "THAWED"
-	case m.unified.dir != "":
-		file, value = m.unified.dir+"/cgroup.freeze", "0"
-	default:
+	if f == nil {
+		f, file, value = &m.unified, "cgroup.freeze", "0"
+	}
+	if f.dir == "" {
 		return fmt.Errorf("thaw: cgroup controller freezer: %w", errNoController)
 	}
-	if err := writeFile(file, value); err != nil {
-		return fmt.Errorf("write %s to %s: %w", value, file, err)
+	err := writeFile(f.dir+"/"+file, value)
+	switch {
+	case err == nil, err == unix.ENODEV, err == unix.ENOENT && unix.Access(f.dir, unix.F_OK) == unix.ENOENT:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("write %s to %s/%s: %w", value, f.dir, file, err)
 }

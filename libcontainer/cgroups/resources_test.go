@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 func TestWeight(t *testing.T) {
@@ -138,5 +139,18 @@ func TestWriteErrors(t *testing.T) {
 	allowAll := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true}}}
 	if err := Load(Layout{}, nil).Create(allowAll); err != nil {
 		t.Errorf("no hierarchy, no limit: %v", err)
+	}
+}
+
+// A cgroup may go while its last process is ended: systemd removes it. One that cannot be frozen is another thing.
+func TestThawOfNone(t *testing.T) {
+	root := fakeTree(t, map[string]string{"here/x": ""})
+	for _, key := range []string{"freezer", ""} {
+		if err := Load(Layout{}, map[string]string{key: root + "/gone"}).Thaw(); err != nil {
+			t.Errorf("%q: %v", key, err)
+		}
+		if err := Load(Layout{}, map[string]string{key: root + "/here"}).Thaw(); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("%q without the file: error %v", key, err)
+		}
 	}
 }
