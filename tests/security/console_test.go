@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestSwappedConsole: CVE-2025-52565. What is in the image's /dev is swapped with links that lead out while a console is made.
-func TestSwappedConsole(t *testing.T) {
+// TestCVE2025_52565_SwappedConsole: CVE-2025-52565. What is in the image's /dev is swapped with links that lead out while a console is made.
+func TestCVE2025_52565_SwappedConsole(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	b := harness.New(t, harness.Args("cat", "/proc/self/mountinfo"), harness.Writable)
 	out, check := outside(t, b)

@@ -29,9 +29,9 @@ func targets(out string) map[string]string {
 	return map[string]string{"absolute": out, "relative": strings.Repeat("../", 40) + out}
 }
 
-// TestSwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points lie in a shared volume, in which a neighbour swaps a folder and a
+// TestCVE2021_30465_SwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points lie in a shared volume, in which a neighbour swaps a folder and a
 // link that leads out.
-func TestSwappedMountPoint(t *testing.T) {
+func TestCVE2021_30465_SwappedMountPoint(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	for name := range targets("") {
 		t.Run(name, func(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestSwappedIntoProc: CVE-2019-16884, CVE-2025-52881. The link that a neighbour swaps with the folder of a mount point leads into the
+// TestCVE2025_52881_SwappedIntoProc: CVE-2019-16884, CVE-2025-52881. The link that a neighbour swaps with the folder of a mount point leads into the
 // container's own procfs, which a kernel parameter is to be written through.
-func TestSwappedIntoProc(t *testing.T) {
+func TestCVE2025_52881_SwappedIntoProc(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	const parameter = "/proc/sys/kernel/shm_rmid_forced" // of the IPC namespace
 	before, err := os.ReadFile(parameter)

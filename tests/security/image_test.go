@@ -1,4 +1,4 @@
-package e2e
+package security
 
 import (
 	"crypto/sha256"
@@ -14,7 +14,24 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// Attacks that once worked on some runtime, each in its simple form: what is raced in them stands still here.
+// Attacks by what an image or a configuration holds, each in its simple form: what is raced in them stands still here.
+
+func nop(*specs.Spec) {}
+
+// hostDir makes a folder of the host's, with a file in it.
+func hostDir(t *testing.T, b *harness.Box, name string) string {
+	t.Helper()
+	dir := folder(t, filepath.Join(b.Dir, name))
+	must(t, os.WriteFile(filepath.Join(dir, "f"), []byte("of "+name+"\n"), 0o666))
+	return dir
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	return string(data)
+}
 
 // outsideOf makes a folder of the host that nothing may touch; the test fails if something did. It has what attacks look for.
 func outsideOf(t *testing.T, b *harness.Box) string {
@@ -42,8 +59,9 @@ func replaceByLink(t *testing.T, b *harness.Box, name, target string) {
 	must(t, os.Symlink(target, path))
 }
 
-// TestAttackLinks (5, 14, 16): whatever the runtime makes or mounts at is a link that leads out of the root: an error, or made inside.
-func TestAttackLinks(t *testing.T) {
+// TestCVE2019_18837_Links: CVE-2019-18837, CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867, CVE-2026-41579, CVE-2026-47766,
+// CVE-2025-24965. whatever the runtime makes or mounts at is a link that leads out of the root: an error, or made inside.
+func TestCVE2019_18837_Links(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	targets := []string{"proc", "sys", "dev", "dev/null", "dev/pts", "dev/shm", "dev/mqueue", "sys/fs/cgroup", "run", "mnt/deep", "etc/file", "tmp",
 		"dev/ptmx", "dev/console", "dev/fd", "dev/sky", "work"}
@@ -81,8 +99,8 @@ func TestAttackLinks(t *testing.T) {
 	}
 }
 
-// TestAttackMasks (5, 11): links of the image do not keep what is to be masked from being masked.
-func TestAttackMasks(t *testing.T) {
+// TestCVE2025_31133_Masks: CVE-2025-31133, CVE-2023-28642. links of the image do not keep what is to be masked from being masked.
+func TestCVE2025_31133_Masks(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	script := `for f in /proc/kcore /proc/sysrq-trigger; do head -c 1 $f 2>/dev/null | wc -c; done; (echo 1 > /proc/sys/kernel/panic) 2>/dev/null || echo refused; ls -A /sys/firmware | wc -l`
 	for name, target := range map[string]string{"dev/null": "/proc/sys/kernel/core_pattern", "proc": "/tmp", "sys": "/tmp", "dev": "/proc"} {
@@ -105,8 +123,8 @@ func TestAttackMasks(t *testing.T) {
 	}
 }
 
-// TestAttackProcMounts (4): nothing is mounted over what the runtime relies on in /proc, and not through a link either.
-func TestAttackProcMounts(t *testing.T) {
+// TestCVE2019_16884_MountsOverProc: nothing is mounted over what the runtime relies on in /proc, and not through a link either.
+func TestCVE2019_16884_MountsOverProc(t *testing.T) {
 	harness.OrlopOnly(t, "runc refuses bind mounts only")
 	for _, destination := range []string{"/proc", "/proc/", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/1", "/mnt/../proc/self", "/link/self", "/link/sys", "/linked"} {
 		for _, kind := range []string{"tmpfs", "bind"} {
@@ -135,8 +153,8 @@ func TestAttackProcMounts(t *testing.T) {
 	}
 }
 
-// TestAttackCwd (10): a working folder that leads out by a descriptor of the runtime's.
-func TestAttackCwd(t *testing.T) {
+// TestCVE2024_21626_WorkingFolder: a working folder that leads out by a descriptor of the runtime's.
+func TestCVE2024_21626_WorkingFolder(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	b := harness.New(t)
 	b.Up()
@@ -177,8 +195,8 @@ func openFolders(t *testing.T, n int) []*os.File {
 	return list
 }
 
-// TestAttackExe (3): a container's processes look at /proc/PID/exe of all others while the runtime executes programs in it: none is a file of the host.
-func TestAttackExe(t *testing.T) {
+// TestCVE2019_5736_Exe: a container's processes look at /proc/PID/exe of all others while the runtime executes programs in it: none is a file of the host.
+func TestCVE2019_5736_Exe(t *testing.T) {
 	harness.OrlopOnly(t, "others copy their binary, or seal it")
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"))
 	b.Up()
@@ -218,8 +236,8 @@ done; [ -e /stop ] && exit; done; true`)
 	}
 }
 
-// TestAttackUsers (15): the right user, or an error.
-func TestAttackUsers(t *testing.T) {
+// TestCVE2026_30892_Users: the right user, or an error.
+func TestCVE2026_30892_Users(t *testing.T) {
 	harness.OrlopOnly(t, "runc reads names, and numbers loosely")
 	b := harness.New(t)
 	b.Up()
@@ -234,8 +252,8 @@ func TestAttackUsers(t *testing.T) {
 	}
 }
 
-// TestAttackCaps (8): neither exec --cap nor spec makes capabilities inheritable.
-func TestAttackCaps(t *testing.T) {
+// TestCVE2022_29162_Capabilities: CVE-2022-29162, CVE-2022-27650, CVE-2025-27612. neither exec --cap nor spec makes capabilities inheritable.
+func TestCVE2022_29162_Capabilities(t *testing.T) {
 	harness.OrlopOnly(t, "this runc makes them inheritable")
 	b := harness.New(t)
 	b.Up()
@@ -248,8 +266,8 @@ func TestAttackCaps(t *testing.T) {
 	}
 }
 
-// TestAttackDots (17): ".." in what becomes a path or a file's name is an error that names the field, before anything is made.
-func TestAttackDots(t *testing.T) {
+// TestDots: ".." in what becomes a path or a file's name is an error that names the field, before anything is made.
+func TestDots(t *testing.T) {
 	harness.OrlopOnly(t, "runc checks fewer")
 	limit := uint64(0)
 	resources := func(change func(*specs.LinuxResources)) func(*specs.Spec) {
@@ -281,8 +299,8 @@ func TestAttackDots(t *testing.T) {
 	}
 }
 
-// TestAttackLargeConfig (7): more than 64 KiB of everything works, or is a clear error.
-func TestAttackLargeConfig(t *testing.T) {
+// TestCVE2021_43784_LargeConfig: more than 64 KiB of everything works, or is a clear error.
+func TestCVE2021_43784_LargeConfig(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
 	t.Run("environment", func(t *testing.T) {
 		b := harness.New(t)
