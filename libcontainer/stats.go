@@ -65,7 +65,8 @@ func (v *view) stats(s *Stats) error {
 	}
 	s.Stats = *cgroup
 	if v.rec.RDTGroup != "" {
-		if s.IntelRDT, err = intelrdt.Read(v.rec.RDTGroup, v.rec.RDTMonitor); err != nil {
+		s.IntelRDT, err = intelrdt.Read(v.rec.RDTGroup, v.rec.RDTMonitor)
+		if err != nil && !errors.Is(err, ErrNoResctrl) && !errors.Is(err, os.ErrNotExist) { // an administrator may take them away
 			return err
 		}
 	}

@@ -77,8 +77,8 @@ func (r *rdt) schemata(group, want string) {
 	}
 }
 
-// TestIntelRDT: a container in groups of its own, with all there is: its processes are in them, what it may use can be changed, and nothing is
-// left.
+// TestIntelRDT: a container in groups of its own, with all there is: its processes are in them, what it may use can be changed, and it does
+// without when they are taken away.
 func TestIntelRDT(t *testing.T) {
 	r := newRDT(t)
 	b := harness.New(t)
@@ -114,8 +114,12 @@ func TestIntelRDT(t *testing.T) {
 	if s := event.Data.RDT; s.Schema != "L3:0=00f;1=030" || s.Root != "MB:0=100;1=100" || len(s.Occupancy) != 2 || s.Occupancy[1]["llc_occupancy"] != 1001 {
 		t.Errorf("events: %+v", event)
 	}
+	b.OK("events", "--stats", b.ID) // which finds no resctrl
+	must(t, os.Remove(filepath.Join(r.dir, monitor)))
+	must(t, os.Remove(filepath.Join(r.dir, b.ID)))
+	r.cmd(b, "events", "--stats", b.ID).Run().OK(b)
+	r.cmd(b, "exec", b.ID, "true").Run().OK(b)
 	b.OK("delete", "--force", b.ID)
-	r.has(b.ID, false)
 	b.CheckClean()
 }
 
@@ -133,6 +137,10 @@ func TestIntelRDTNamed(t *testing.T) {
 	}
 	second.OK("delete", "--force", second.ID)
 	r.has("gold/mon_groups/"+second.ID, false)
+	r.create(second, specs.LinuxIntelRdt{MemBwSchema: "MB:0=50", EnableMonitoring: true}).OK(second)
+	r.has(second.ID+"/mon_groups/"+second.ID, true)
+	second.OK("delete", "--force", second.ID)
+	r.has(second.ID, false)
 	r.has("gold/mon_groups/"+first.ID, true)
 	r.create(second, specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=f"}).Fails(second,
 		"linux.intelRdt.l3CacheSchema: is L3:0=f, and the group "+r.dir+"/gold, which is there already, has L3:0=0f0")
