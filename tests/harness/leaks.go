@@ -131,14 +131,16 @@ func describe(pid int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
 }
 
-// holders names the other processes that have a descriptor on a file below dir.
+// holders names the other processes that have a descriptor on a file below dir. Those from before all tests can have none.
 func holders(dir string) []string {
 	var found []string
-	self := os.Getpid()
-	for pid := range parents() {
+	for _, pid := range processes() {
+		if shared.before[pid] {
+			continue
+		}
 		folder := "/proc/" + strconv.Itoa(pid) + "/fd"
 		entries, err := os.ReadDir(folder)
-		if err != nil || pid == self {
+		if err != nil {
 			continue
 		}
 		for _, entry := range entries {

@@ -31,7 +31,8 @@ type world struct {
 	applets []string
 	cgroups []string // mount points of all cgroup hierarchies
 	reaper  *reaper
-	skip    string // why no test can run here; "" when they can
+	before  map[int]bool // the processes that were there before the tests, this one among them
+	skip    string       // why no test can run here; "" when they can
 
 	mu    sync.Mutex
 	boxes []*Box // in use
@@ -134,6 +135,10 @@ func (w *world) open() error {
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become child subreaper: %w", err)
+	}
+	w.before = map[int]bool{}
+	for _, pid := range processes() {
+		w.before[pid] = true
 	}
 	w.reaper = newReaper()
 	return nil

@@ -64,8 +64,8 @@ func (r *reaper) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	self := os.Getpid()
-	for pid, parent := range parents() {
-		if parent != self || r.mine[pid] {
+	for _, pid := range children(self) {
+		if r.mine[pid] {
 			continue
 		}
 		var status unix.WaitStatus
@@ -119,29 +119,38 @@ func (r *reaper) settle(limit time.Duration, ignore func(pid int) bool) []int {
 	}
 }
 
-// parents maps each process of this PID namespace to its parent.
-func parents() map[int]int {
+// processes lists the processes of this PID namespace.
+func processes() []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
-	found := make(map[int]int, len(entries))
+	var found []int
 	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			found = append(found, pid)
 		}
-		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
+	}
+	return found
+}
+
+// children lists the children of a process, also dead ones. The kernel may leave some out while others end, but not say that there are none.
+func children(pid int) []int {
+	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+	entries, err := os.ReadDir(tasks)
+	if err != nil {
+		return nil
+	}
+	var found []int
+	for _, entry := range entries {
+		list, err := os.ReadFile(tasks + entry.Name() + "/children")
 		if err != nil {
 			continue // gone
 		}
-		// "PID (name) S PPID ...": the name may hold anything, the last ")" ends it.
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if len(fields) < 2 {
-			continue
-		}
-		if parent, err := strconv.Atoi(fields[1]); err == nil {
-			found[pid] = parent
+		for field := range strings.FieldsSeq(string(list)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				found = append(found, child)
+			}
 		}
 	}
 	return found
@@ -149,15 +158,9 @@ func parents() map[int]int {
 
 // descendants lists the processes below this one.
 func descendants() []int {
-	all, self := parents(), os.Getpid()
-	var found []int
-	for pid := range all {
-		for up, ok := all[pid]; ok; up, ok = all[up] {
-			if up == self {
-				found = append(found, pid)
-				break
-			}
-		}
+	found := children(os.Getpid())
+	for i := 0; i < len(found); i++ {
+		found = append(found, children(found[i])...)
 	}
 	return found
 }
