@@ -3,6 +3,7 @@ package specconv
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -49,17 +50,28 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, warning
 		return
 	}
 	parse := func(set string, names []string, allowed uint64, lack string) (mask uint64) {
+		var lacking []string
+		first := 0
 		for i, name := range names {
 			n, ok := CapabilityNumber(name)
 			switch {
 			case !ok:
-				lack := "unknown capability " + strconv.Quote(name)
-				warnings = append(warnings, at("process.capabilities."+set, i)+": "+lack+", left out")
+				warnings = append(warnings, at("process.capabilities."+set, i)+": unknown capability "+strconv.Quote(name)+", left out")
 			case allowed&(1<<n) == 0:
-				warnings = append(warnings, at("process.capabilities."+set, i)+": "+name+" is not "+lack+", left out")
+				if lacking == nil {
+					first = i
+				}
+				lacking = append(lacking, name)
 			default:
 				mask |= 1 << n
 			}
+		}
+		switch path := "process.capabilities." + set; len(lacking) {
+		case 0:
+		case 1:
+			warnings = append(warnings, at(path, first)+": "+lacking[0]+" is not "+lack+", left out")
+		default: // one line for all: Buildah grants a dozen ambient ones and none that can be inherited, in each step of a build
+			warnings = append(warnings, path+": "+strings.Join(lacking, ", ")+" are not "+lack+", left out")
 		}
 		return mask
 	}

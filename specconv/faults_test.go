@@ -108,11 +108,15 @@ func TestProcessFaults(t *testing.T) {
 		`process.rlimits[1].type: unknown limit "NOFILE"`,
 		"process.rlimits[2].type: RLIMIT_NOFILE is there twice",
 		"process.oomScoreAdj: must be from -1000 to 1000, not 1001",
-		"warning: process.capabilities.effective[3]: CAP_CHOWN is not permitted, left out",
 		`warning: process.capabilities.effective[4]: unknown capability "CAP_X", left out`,
 		`warning: process.capabilities.effective[5]: unknown capability "cap_kill", left out`,
+		"warning: process.capabilities.effective[3]: CAP_CHOWN is not permitted, left out",
 		"warning: process.capabilities.ambient[0]: CAP_KILL is not both permitted and inheritable, left out",
 	)
+	expect(t, func(s *specs.Spec) { // as Buildah writes it
+		s.Process.Capabilities.Ambient = []string{"CAP_KILL", "CAP_AUDIT_WRITE", "CAP_CHOWN"}
+		s.Process.Capabilities.Inheritable = nil
+	}, "warning: process.capabilities.ambient: CAP_KILL, CAP_AUDIT_WRITE, CAP_CHOWN are not both permitted and inheritable, left out")
 	expect(t, func(s *specs.Spec) { // without a terminal its size is ignored
 		s.Process.Terminal = false
 		s.Process.ConsoleSize = &specs.Box{Height: 65536}
