@@ -169,6 +169,9 @@ func (c *creation) prepare(layout cgroups.Layout) error {
 		err = c.makeRDT()
 	}
 	if err == nil {
+		err = c.bindHostRoot()
+	}
+	if err == nil {
 		err = c.makeBirth()
 	}
 	return cmp.Or(err, <-c.forker.ready)
@@ -368,7 +371,7 @@ func (c *creation) undo() error {
 	if c.dir == nil { // the id is taken by another, or was never asked for: then nothing else was made
 		return errors.Join(errs...)
 	}
-	errs = append(errs, c.removeCgroup(), c.removeRDT())
+	errs = append(errs, c.removeCgroup(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount))
 	if c.lived {
 		poststop(c.runtime, c.rec)
 	}

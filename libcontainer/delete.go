@@ -59,6 +59,9 @@ func (v *view) destroy(r *Runtime) error {
 	if err := v.removeRDT(); err != nil {
 		return err
 	}
+	if err := unbindHostRoot(v.rec.Rootfs, v.rec.RootMount); err != nil {
+		return err
+	}
 	if err := v.dir.Remove(); err != nil {
 		return err
 	}

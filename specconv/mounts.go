@@ -14,11 +14,22 @@ func (c *checker) mounts(b *Bundle) {
 	if len(list) == 0 {
 		return
 	}
-	c.needs(specs.MountNamespace, "mounts")
+	if !c.has(specs.MountNamespace) {
+		c.hostMounts()
+	}
 	b.Mounts = make([]Mount, len(list))
 	for i := range list {
 		b.Mounts[i] = c.mount(b.Dir, i, &list[i])
 	}
+}
+
+// hostMounts is for a container that has mounts and no mount namespace of its own: as it inherits the runtime's, they are made there.
+func (c *checker) hostMounts() {
+	if c.has(specs.UserNamespace) { // which has no rights over the runtime's mounts
+		c.needs(specs.MountNamespace, "mounts")
+		return
+	}
+	c.warn("mounts", "are made in the runtime's mount namespace, where others see them, since the container has none of its own")
 }
 
 // mount checks and parses one entry of mounts.

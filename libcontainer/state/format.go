@@ -62,6 +62,9 @@ func (r *Record) format() []byte {
 	if r.Unit != "" {
 		w.text("unit", r.UnitBus, r.Unit)
 	}
+	if r.RootMount != 0 {
+		w.line("rootMount", strconv.FormatUint(r.RootMount, 10))
+	}
 	for _, n := range r.Namespaces {
 		w.line("namespace", strconv.Quote(string(n.Type))+" "+strconv.Quote(n.Path)+" "+strconv.FormatUint(n.Inode, 10))
 	}
@@ -174,6 +177,8 @@ func (r *Record) parseLine(line string) (err error) {
 		put(&r.CgroupPaths, v.text(), v.text())
 	case "unit":
 		r.UnitBus, r.Unit = v.text(), v.text()
+	case "rootMount":
+		r.RootMount, err = strconv.ParseUint(v.word(), 10, 64)
 	case "namespace":
 		n := Namespace{Type: specs.LinuxNamespaceType(v.text()), Path: v.text()}
 		n.Inode, err = strconv.ParseUint(v.word(), 10, 64)

@@ -35,6 +35,9 @@ type Record struct {
 	// Unit is the name of the systemd unit that the container's cgroup is, "x.scope"; "" when it is none. UnitBus is whose
 	// systemd has it: "system", or "user" for that of Owner.
 	Unit, UnitBus string
+	// RootMount is the number of the mount that holds those of a container without a mount namespace: it lies on Rootfs in the runtime's.
+	// 0 is for none.
+	RootMount uint64
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
 	Namespaces []Namespace
 

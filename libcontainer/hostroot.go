@@ -1,0 +1,78 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// bindHostRoot is for a container that has mounts and no mount namespace of its own: it puts a copy of the root file system's mount
+// on top of it, in the runtime's mount namespace. All mounts of the container come to lie on that copy, and go with it. As a slave it
+// does not hand them on to namespaces that share mounts with the runtime's.
+func (c *creation) bindHostRoot() error {
+	if _, ok := c.bundle.Namespace(specs.MountNamespace); ok || len(c.bundle.Mounts) == 0 {
+		return nil
+	}
+	path := c.bundle.Rootfs
+	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("root.path: bind %s: %w", path, err)
+	}
+	defer unix.Close(tree)
+	slave := unix.MountAttr{Propagation: unix.MS_SLAVE}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &slave); err != nil {
+		return fmt.Errorf("root.path: make the bind mount of %s a slave: %w", path, err)
+	}
+	if c.rec.RootMount, err = mountID(tree); err != nil {
+		return fmt.Errorf("root.path: identify the bind mount of %s: %w", path, err)
+	}
+	if err := c.dir.Write(c.rec); err != nil {
+		return err
+	}
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("root.path: bind %s: %w", path, err)
+	}
+	return nil
+}
+
+// unbindHostRoot takes away what bindHostRoot has put there, with all mounts on it. If something else lies on the folder now, or
+// this is another mount namespace, nothing is done.
+func unbindHostRoot(path string, mount uint64) error {
+	if mount == 0 {
+		return nil
+	}
+	dir, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(dir)
+	if id, err := mountID(dir); err != nil || id != mount {
+		return err
+	}
+	// The folder may be put under another mount meanwhile, its descriptor may not.
+	if err := unix.Unmount("/proc/self/fd/"+strconv.Itoa(dir), unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", path, err)
+	}
+	return nil
+}
+
+// mountID returns the number of the mount that a descriptor is on: one that no other mount ever has since kernel 6.8, and before
+// that one that no other has as long as this one is there.
+func mountID(fd int) (uint64, error) {
+	var s unix.Statx_t
+	const unique, reused = unix.STATX_MNT_ID_UNIQUE, unix.STATX_MNT_ID
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unique|reused, &s); err != nil {
+		return 0, err
+	}
+	if s.Mask&(unique|reused) == 0 { // before kernel 5.8, where nothing else in here works either
+		return 0, unix.ENOSYS
+	}
+	return s.Mnt_id, nil
+}
