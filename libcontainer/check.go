@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/hostinfo"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -167,10 +170,32 @@ func (e *examination) cgroups() {
 		e.warnOfResources()
 		return
 	}
+	if e.unit != nil {
+		e.checkUnit()
+		return
+	}
 	for _, err := range e.cgroup.Lacks(e.resources()) {
 		e.error(MissCgroup, err)
 	}
+	if p := e.bundle.Spec.Process; p != nil && p.Scheduler != nil && (p.Scheduler.Policy == specs.SchedFIFO || p.Scheduler.Policy == specs.SchedRR) {
+		if err := e.cgroup.LacksRealTime(e.resources()); err != nil {
+			e.error(MissCgroup, specconv.Fault{Path: "process.scheduler", Problem: err.Error()})
+		}
+	}
 	e.report.Warnings = append(e.report.Warnings, cgroups.Unapplied(e.resources())...)
+}
+
+// checkUnit looks for the systemd that is to make the unit, and whether its limits can be had at all. Its folder is systemd's to make.
+func (e *examination) checkUnit() {
+	conn, err := systemd.Dial(e.unit.bus)
+	if err != nil {
+		e.error(MissCgroup, fmt.Errorf("linux.cgroupsPath: systemd cannot be asked for a unit: %w", err))
+	} else {
+		conn.Close()
+	}
+	if _, err := e.cgroup.Values(e.resources()); err != nil {
+		e.error(MissCgroup, err)
+	}
 }
 
 // plan plans the container, and rehearses that.

@@ -40,6 +40,23 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	return append(all, flatten(m.deviceLimits(&limits{}, r))...)
 }
 
+// LacksRealTime returns why the kernel would refuse a process in the cgroup a real-time policy, nil when it would not: with real-time group
+// scheduling, which only v1 has, a new cgroup has no real-time runtime but what it is given (sched-rt-group.rst).
+func (m *Manager) LacksRealTime(r *specs.LinuxResources) error {
+	const file = "/cpu.rt_runtime_us"
+	f := m.v1("cpu")
+	if f == nil || unix.Access(f.mount+file, unix.F_OK) != nil {
+		return nil
+	}
+	if r != nil && r.CPU != nil && isSet(r.CPU.RealtimeRuntime) {
+		return nil
+	}
+	if n, ok := readNumber(f.dir + file); ok && n > 0 {
+		return nil
+	}
+	return errors.New("the kernel has real-time group scheduling, and the container's cgroup no linux.resources.cpu.realtimeRuntime")
+}
+
 // flatten returns the errors that errors.Join has put together.
 func flatten(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {

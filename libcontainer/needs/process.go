@@ -41,7 +41,8 @@ func (l *list) process() {
 
 func (l *list) processors(path, set string) {
 	if set != "" {
-		l.add(path, Need{Kind: Processors, Name: set})
+		// It is for what is executed in the container later.
+		l.all = append(l.all, Requirement{Path: path, Need: Need{Kind: Processors, Name: set}, Minor: true})
 	}
 }
 
