@@ -101,6 +101,9 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
+	if err := mayHaveNamespaces(c.bundle); err != nil {
+		return nil, err
+	}
 	c.compileSeccomp()
 	c.forker = newForker(c.bundle, c.options.beforeStart)
 	defer c.forker.end()

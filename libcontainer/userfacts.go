@@ -22,9 +22,6 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 	}
 	user, inUser := b.Namespace(specs.UserNamespace)
 	if !inUser && !f.Nested {
-		if f.Unprivileged && len(b.Namespaces) > 0 {
-			return f, specconv.Fault{Path: "linux.namespaces", Problem: "an ordinary user needs a user namespace to have others"}
-		}
 		return f, nil
 	}
 	if f.HardLimits, err = hardLimits(); err != nil {
@@ -53,6 +50,15 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 	}
 	f.Foreign, err = foreign(b, ns)
 	return f, err
+}
+
+// mayHaveNamespaces finds that the caller has no right to the namespaces of a bundle.
+func mayHaveNamespaces(b *specconv.Bundle) error {
+	have, err := permitted()
+	if _, inUser := b.Namespace(specs.UserNamespace); err != nil || inUser || have&(1<<unix.CAP_SYS_ADMIN) != 0 || len(b.Namespaces) == 0 {
+		return err
+	}
+	return specconv.Fault{Path: "linux.namespaces", Problem: "an ordinary user needs a user namespace to have others"}
 }
 
 // joinedMap returns the map of a user namespace that is joined. A configuration may tell it once more, as engines do for the

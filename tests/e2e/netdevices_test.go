@@ -37,15 +37,22 @@ func newNetwork(b *harness.Box) *network {
 		err error
 	}
 	done := make(chan made)
-	go func() {
+	var enter func()
+	enter = func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends in there
+		if unix.Gettid() == os.Getpid() {
+			// Not the main thread, which stands for the process in /proc and does not end: another goroutine gets another one.
+			go enter()
+			select {}
+		}
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			done <- made{nil, err}
 			return
 		}
 		f, err := os.Open("/proc/thread-self/ns/net")
 		done <- made{f, err}
-	}()
+	}
+	go enter()
 	m := <-done
 	if m.err != nil {
 		b.T.Fatal(m.err)
