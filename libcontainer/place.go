@@ -186,6 +186,9 @@ func (c *creation) settle() error {
 		err = fmt.Errorf("systemd has put the process of %s elsewhere than into %s", c.unit.Name, c.cgroup.Paths())
 	}
 	if err == nil {
+		err = c.cgroup.Enter(c.birth.proc.Pid)
+	}
+	if err == nil {
 		err = c.cgroup.Limit(c.resources())
 	}
 	c.delegate()

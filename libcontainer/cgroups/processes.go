@@ -40,15 +40,7 @@ func (m *Manager) Holds(pid int) (bool, error) {
 
 // Beside gives the manager that spawns into the cgroup2 folder which a process is in, the cgroup's own or one below it.
 func (m *Manager) Beside(pid int) (*Manager, error) {
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return nil, err
-	}
-	layout, err := ParseLayout(mountinfo, own)
+	layout, err := layoutOf(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +50,46 @@ func (m *Manager) Beside(pid int) (*Manager, error) {
 	beside := m.clone()
 	beside.unified.dir = layout.UnifiedOwn
 	return beside, nil
+}
+
+// Enter puts a process into those of the cgroup's v1 folders that it is not in, and makes them where they are missing: systemd keeps units apart in
+// the hierarchies that it needs for them, and takes what it does not need away, the processes of a new unit first.
+func (m *Manager) Enter(pid int) error {
+	if len(m.folders) == 0 {
+		return nil
+	}
+	layout, err := layoutOf(pid)
+	if err != nil {
+		return err
+	}
+	now := layout.OwnPaths()
+	for i := range m.folders {
+		f := &m.folders[i]
+		if now[f.keys[0]] == f.dir || m.memoryLater && f.has("memory") {
+			continue
+		}
+		var made []string
+		if err := m.makeFolder(f, &made); err != nil {
+			return err
+		}
+		if err := writeFile(f.dir+"/cgroup.procs", itoa(int64(pid))); err != nil {
+			return fmt.Errorf("write %d to %s/cgroup.procs: %w", pid, f.dir, err)
+		}
+	}
+	return nil
+}
+
+// layoutOf gives the layout as if the caller were the process.
+func layoutOf(pid int) (Layout, error) {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return Layout{}, err
+	}
+	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return Layout{}, err
+	}
+	return ParseLayout(mountinfo, own)
 }
 
 // Divided reports whether the cgroup2 folder gives controllers to those below it, and so takes no process.

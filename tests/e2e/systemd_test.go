@@ -42,35 +42,40 @@ func inUnit(b *harness.Box, slice, dir string) {
 }
 
 // systemctl runs it and returns what it prints.
-func systemctl(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := exec.Command("systemctl", args...).Output()
-	if err != nil {
-		t.Fatalf("systemctl %q: %v", args, err)
-	}
-	return strings.TrimSpace(string(out))
+func systemctl(b *harness.Box, args ...string) string {
+	b.T.Helper()
+	return output(b, exec.Command("systemctl", args...))
+}
+
+// output runs a command and returns what it prints.
+func output(b *harness.Box, cmd *exec.Cmd) string {
+	b.T.Helper()
+	var out strings.Builder
+	cmd.Stdout = &out
+	b.Aside(cmd)
+	return strings.TrimSpace(out.String())
 }
 
 // checkUnit compares properties of a unit, "NAME=VALUE".
-func checkUnit(t *testing.T, unit string, want ...string) {
-	t.Helper()
+func checkUnit(b *harness.Box, unit string, want ...string) {
+	b.T.Helper()
 	args := []string{"show", unit}
 	for _, w := range want {
 		name, _, _ := strings.Cut(w, "=")
 		args = append(args, "--property="+name)
 	}
-	got := strings.Split(systemctl(t, args...), "\n")
+	got := strings.Split(systemctl(b, args...), "\n")
 	for _, w := range want {
 		if !slices.Contains(got, w) {
-			t.Errorf("%s: is %q, want %s", unit, got, w)
+			b.T.Errorf("%s: is %q, want %s", unit, got, w)
 		}
 	}
 }
 
 // checkNoUnit fails the test when systemd knows of the unit.
-func checkNoUnit(t *testing.T, unit string) {
-	t.Helper()
-	checkUnit(t, unit, "LoadState=not-found", "ActiveState=inactive")
+func checkNoUnit(b *harness.Box, unit string) {
+	b.T.Helper()
+	checkUnit(b, unit, "LoadState=not-found", "ActiveState=inactive")
 }
 
 // controlFile reads a file of the cgroup that systemd tells the container's processes by, or of the controller's on v1.
@@ -102,11 +107,14 @@ func TestSystemdLifecycle(t *testing.T) {
 	}, harness.Sh("trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done"))
 	lines := b.Create()
 	pid := b.State().Pid
-	checkUnit(t, unit, "LoadState=loaded", "ActiveState=active", "Slice=system.slice", "Delegate=yes", "DefaultDependencies=no", "CollectMode=inactive-or-failed",
+	checkUnit(b, unit, "LoadState=loaded", "ActiveState=active", "Slice=system.slice", "Delegate=yes", "DefaultDependencies=no", "CollectMode=inactive-or-failed",
 		"Description=orlop container "+b.ID, "ControlGroup="+b.Cgroup, "MemoryAccounting=yes", "TasksAccounting=yes", "Transient=yes",
 		"TasksMax=40", "CPUQuotaPerSecUSec=130ms", "TimeoutStopUSec=7s", `Documentation="man:orlop(1)" "man:e2e(1)"`)
 	if onCgroup2("memory") {
-		checkUnit(t, unit, "MemoryMax=104857600", "CPUWeight=59")
+		checkUnit(b, unit, "MemoryMax=104857600")
+	}
+	if onCgroup2("cpu") {
+		checkUnit(b, unit, "CPUWeight=59")
 	}
 	inside := func(pid int) {
 		t.Helper()
@@ -142,21 +150,29 @@ func TestSystemdLifecycle(t *testing.T) {
 		}
 	}
 	b.OK("update", "--memory", "64m", "--pids-limit", "30", b.ID)
-	checkUnit(t, unit, "TasksMax=30", "CPUQuotaPerSecUSec=130ms")
+	checkUnit(b, unit, "TasksMax=30", "CPUQuotaPerSecUSec=130ms")
 	if onCgroup2("memory") {
-		checkUnit(t, unit, "MemoryMax=67108864")
+		checkUnit(b, unit, "MemoryMax=67108864")
 	}
 	limits("67108864", "30", "12345") // the quota is not rounded up to what the unit has
-	systemctl(t, "daemon-reload")
-	checkUnit(t, unit, "ActiveState=active", "TasksMax=30")
+	devices := ""
+	if !onCgroup2("devices") {
+		devices = controlFile(t, b, "devices.list")
+	}
+	systemctl(b, "daemon-reload")
+	checkUnit(b, unit, "ActiveState=active", "TasksMax=30")
 	inside(pid)
+	limits("67108864", "30", "12345")
+	if devices != "" && controlFile(t, b, "devices.list") != devices {
+		t.Errorf("devices: %q, and before %q", controlFile(t, b, "devices.list"), devices)
+	}
 	b.OK("pause", b.ID)
 	b.Status("paused")
 	b.OK("resume", b.ID)
 	b.OK("kill", b.ID)
 	b.WaitGone(pid)
 	b.OK("delete", b.ID)
-	checkNoUnit(t, unit)
+	checkNoUnit(b, unit)
 	b.CheckClean()
 }
 
@@ -171,7 +187,7 @@ func TestSystemdHooks(t *testing.T) {
 	if got := read(t, log); got != "active\n40\n" {
 		t.Errorf("the hook saw %q", got)
 	}
-	checkNoUnit(t, unit)
+	checkNoUnit(b, unit)
 }
 
 // TestSystemdNamespace: the root of the container's cgroup namespace is its unit.
@@ -189,11 +205,16 @@ func TestSystemdSlice(t *testing.T) {
 	b, unit := managed(t)
 	top := "orlope2e" + strconv.Itoa(os.Getpid())
 	inUnit(b, top+"-a.slice", "/"+top+".slice/"+top+"-a.slice")
-	b.After(func() { systemctl(t, "stop", top+".slice") })
+	b.After(func() { systemctl(b, "stop", top+".slice") })
 	b.Up()
-	checkUnit(t, unit, "Slice="+top+"-a.slice", "ControlGroup="+b.Cgroup, "ActiveState=active")
+	checkUnit(b, unit, "Slice="+top+"-a.slice", "ControlGroup="+b.Cgroup, "ActiveState=active")
+	for controllers, folder := range cgroupFolders(t, b.State().Pid) {
+		if !strings.HasSuffix(folder, b.Cgroup) {
+			t.Errorf("in %s of %q", folder, controllers)
+		}
+	}
 	b.OK("delete", "--force", b.ID)
-	checkNoUnit(t, unit)
+	checkNoUnit(b, unit)
 }
 
 // TestSystemdUnitIsSlice: a name that ends in .slice is the unit's.
@@ -203,16 +224,16 @@ func TestSystemdUnitIsSlice(t *testing.T) {
 	b.Spec.Linux.CgroupsPath, b.Cgroup = "system.slice:e2e:"+name, "/"+name
 	b.Write()
 	b.Up()
-	checkUnit(t, name, "ActiveState=active", "ControlGroup=/"+name)
+	checkUnit(b, name, "ActiveState=active", "ControlGroup=/"+name)
 	b.OK("delete", "--force", b.ID)
-	checkUnit(t, name, "ActiveState=inactive") // slices are always loaded
+	checkUnit(b, name, "ActiveState=inactive") // slices are always loaded
 	b.CheckClean()
 
-	systemctl(t, "start", name)
-	defer systemctl(t, "stop", name)
+	systemctl(b, "start", name)
+	defer systemctl(b, "stop", name)
 	b.OK("run", "--bundle", b.Bundle, "--detach", b.ID)
 	b.OK("delete", "--force", b.ID)
-	checkUnit(t, name, "ActiveState=active") // it was there before, and is not the container's
+	checkUnit(b, name, "ActiveState=active") // it was there before, and is not the container's
 }
 
 // TestSystemdTaken: a unit that is there is nobody else's.
@@ -226,11 +247,11 @@ func TestSystemdTaken(t *testing.T) {
 	if s := owner.State(); s.Status != specs.StateRunning || s.Pid != pid {
 		t.Errorf("the owner is now %+v", s)
 	}
-	checkUnit(t, unit, "ActiveState=active")
+	checkUnit(owner, unit, "ActiveState=active")
 	owner.OK("delete", "--force", owner.ID)
-	checkNoUnit(t, unit)
+	checkNoUnit(owner, unit)
 	guest.OK("run", "--bundle", guest.Bundle, guest.ID)
-	checkNoUnit(t, unit)
+	checkNoUnit(owner, unit)
 }
 
 // TestSystemdRounds: no unit stays, and each name can be had again at once.
@@ -243,7 +264,7 @@ func TestSystemdRounds(t *testing.T) {
 		b.OK("run", "--detach", "--bundle", b.Bundle, b.ID)
 		b.OK("delete", "--force", b.ID)
 	}
-	if left := systemctl(t, "list-units", "--all", "--plain", "--no-legend", "e2e-*"); left != "" {
+	if left := systemctl(b, "list-units", "--all", "--plain", "--no-legend", "e2e-*"); left != "" {
 		t.Errorf("units are left: %s", left)
 	}
 }
@@ -267,7 +288,7 @@ func TestSystemdKilledCreate(t *testing.T) {
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
 		// systemd may turn to the call of a dead caller after that of the delete, and then finds no process.
-		known := func() bool { return systemctl(t, "show", "--property=LoadState", unit) != "LoadState=not-found" }
+		known := func() bool { return systemctl(b, "show", "--property=LoadState", unit) != "LoadState=not-found" }
 		for deadline := time.Now().Add(5 * time.Second); known(); {
 			if time.Now().After(deadline) {
 				t.Fatal("the unit is left")
@@ -289,7 +310,7 @@ func TestSystemdFailedCreate(t *testing.T) {
 	b.Spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/false"}}}
 	b.Write()
 	b.Fails("createRuntime", "create", "--bundle", b.Bundle, b.ID)
-	checkNoUnit(t, unit)
+	checkNoUnit(b, unit)
 	b.CheckClean()
 	for annotation, text := range map[string]string{
 		"org.systemd.property.NoSuchThing":  "NoSuchThing",
@@ -304,7 +325,7 @@ func TestSystemdFailedCreate(t *testing.T) {
 		}
 		b.Write()
 		b.Fails(text, "create", "--bundle", b.Bundle, b.ID)
-		checkNoUnit(t, unit)
+		checkNoUnit(b, unit)
 		b.CheckClean()
 	}
 }
@@ -327,7 +348,7 @@ func TestSystemdLeftovers(t *testing.T) {
 	b.OK("delete", "--force", b.ID)
 	b.WaitGone(first)
 	b.WaitGone(second)
-	checkNoUnit(t, unit)
+	checkNoUnit(b, unit)
 	b.CheckClean()
 }
 

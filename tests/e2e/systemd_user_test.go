@@ -39,22 +39,10 @@ func asUser(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit st
 	inUnit(b, "", "")
 	b.Cgroup = manager + "/user.slice/e2e-" + b.ID + ".scope"
 	own(t, b, uid)
-	chown(t, b.Dir, uid)
+	b.Aside(exec.Command("chown", "-R", strconv.Itoa(uid), b.Dir))
 	return b, "e2e-" + b.ID + ".scope", func(args ...string) string {
 		t.Helper()
-		out, err := exec.Command(wrap, append([]string{"systemctl", "--user"}, args...)...).Output()
-		if err != nil {
-			t.Fatalf("systemctl --user %q: %v", args, err)
-		}
-		return strings.TrimSpace(string(out))
-	}
-}
-
-// chown gives a folder and what is in it to a user.
-func chown(t *testing.T, dir string, uid int) {
-	t.Helper()
-	if out, err := exec.Command("chown", "-R", strconv.Itoa(uid), dir).CombinedOutput(); err != nil {
-		t.Fatalf("chown: %v: %s", err, out)
+		return output(b, exec.Command(wrap, append([]string{"systemctl", "--user"}, args...)...))
 	}
 }
 
