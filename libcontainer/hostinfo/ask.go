@@ -1,7 +1,7 @@
 // Package hostinfo finds out what this host has and lets its caller do. It asks the kernel itself where it can: it tries system calls in
 // ways that change nothing, and reads /proc, /sys and the cgroup file systems, as whoever calls it, root or not.
 //
-// [Ask] answers for single needs, [Gather] tells of the host as a whole.
+// [Answers] answers for what a container needs, [Gather] tells of the host as a whole.
 package hostinfo
 
 import (
@@ -74,17 +74,8 @@ type asking struct {
 	ids    ids
 }
 
-// Ask answers for one need: nil when the host has it, a *[Lack] when not, and another error when the caller cannot find out. Needs that
-// are of a root file system are looked for in that of the bundle, which may be nil for others.
-func Ask(b *specconv.Bundle, n needs.Need) error {
-	a := &asking{bundle: b}
-	if err := a.begin(); err != nil {
-		return err
-	}
-	return a.ask(n)
-}
-
-// Answers answers for many needs, in their order.
+// Answers answers for needs, in their order: nil when the host has it, a *[Lack] when not, and another error when the caller cannot find
+// out. What is needed of a root file system is looked for in that of the bundle.
 func Answers(b *specconv.Bundle, list []needs.Requirement) ([]error, error) {
 	a := &asking{bundle: b}
 	if err := a.begin(); err != nil {

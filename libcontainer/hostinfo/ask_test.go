@@ -29,7 +29,6 @@ func fakeHost(t *testing.T, files map[string]string) *asking {
 	return &asking{root: root, ids: ids{uid: 1000, gid: 1000, uids: all(), gids: all()}}
 }
 
-// kinds asks package needs, by way of a probe for each.
 func TestEveryKindHasAProbe(t *testing.T) {
 	seen := map[needs.Kind]bool{}
 	for _, p := range probes() {
@@ -50,17 +49,21 @@ func TestEveryKindHasAProbe(t *testing.T) {
 
 // TestFeaturesOfHost: this kernel has what containers need, or the tests of those could not run. As an ordinary user some cannot be told.
 func TestFeaturesOfHost(t *testing.T) {
+	a := &asking{}
+	if err := a.begin(); err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range needs.Features() {
 		if featureProbe(f.Name) == nil {
 			t.Errorf("no probe for %s", f.Name)
 		}
-		err := Ask(nil, needs.Need{Kind: needs.Feature, Name: f.Name})
+		err := a.ask(featureNeed(f.Name))
 		lack := (*Lack)(nil)
 		if f.Always && err != nil || errors.As(err, &lack) && lack.Since != f.Since {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}
-	if Ask(nil, needs.Need{Kind: needs.Feature, Name: "none"}) == nil {
+	if a.ask(featureNeed("none")) == nil {
 		t.Error("a feature that is not there")
 	}
 }

@@ -166,7 +166,7 @@ func (t tryFileSystem) lower(l *lowering) {
 	l.prog.Place(fine)
 }
 
-// tryOption gives a file system one parameter. Many look at those at once, others when they are made.
+// tryOption gives a file system one parameter. Some look at it at once, others, and older kernels, when they are made.
 type tryOption struct {
 	mountNew
 	Parameter string
@@ -180,6 +180,9 @@ func (t tryOption) lower(l *lowering) {
 	fs := l.fd()
 	l.call(unix.SYS_FSOPEN, l.str(t.Type), nsenter.Int(unix.FSOPEN_CLOEXEC)).Result(fs)
 	l.configure(fs, t.Type, []string{t.Parameter})
+	if harmless(t.Type) {
+		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_CMD_CREATE))
+	}
 }
 
 // tryNew makes a file system and its mount.
