@@ -124,7 +124,7 @@ func (i *hostAndBuild) kernelText(row func(name, format string, args ...any)) {
 
 func (i *hostAndBuild) cgroupText(row func(name, format string, args ...any)) {
 	g := &i.Cgroups
-	row("cgroups", "%s%s", g.Mode, when(g.Systemd, ", kept by systemd"))
+	row("cgroups", "%s%s", g.Mode, when(g.Systemd, ", kept by systemd")+when(g.UserSystemd, ", the caller has one of its own"))
 	var points []string
 	for point := range g.V1 {
 		points = append(points, point)
@@ -152,6 +152,11 @@ func delegated(list []string) string {
 func (i *hostAndBuild) userText(row func(name, format string, args ...any)) {
 	u, r := &i.UserNamespaces, &i.Rootless
 	row("user namespaces", "%s", words(string(u.Own), u.Why))
+	for _, n := range i.Namespaces {
+		if n.Type == "user" && n.Limit > 0 {
+			row("user namespaces, most", "%d", n.Limit)
+		}
+	}
 	row("subordinate ids", "users %s, groups %s", orNone(strings.Join(u.UIDs, " ")), orNone(strings.Join(u.GIDs, " ")))
 	row("newuidmap, newgidmap", "%s, %s", orNone(u.NewUIDMap), orNone(u.NewGIDMap))
 	row("rootless", "%s", r.Ready)

@@ -27,8 +27,9 @@ type Cgroups struct {
 	Controllers []string `json:"controllers"`
 	// Delegated are the controllers that the caller can give to cgroups below its own place in cgroup2; null when it can make none there.
 	Delegated []string `json:"delegated"`
-	// Systemd is set when systemd keeps them.
-	Systemd bool `json:"systemd"`
+	// Systemd is set when systemd keeps them, UserSystemd when the caller has one of its own that can be asked for units.
+	Systemd     bool `json:"systemd"`
+	UserSystemd bool `json:"userSystemd"`
 }
 
 func (a *asking) cgroups() (Cgroups, error) {
@@ -36,7 +37,8 @@ func (a *asking) cgroups() (Cgroups, error) {
 	if err != nil {
 		return Cgroups{}, err
 	}
-	c := Cgroups{Mode: layout.Mode.String(), V1: map[string][]string{}, Unified: layout.Unified, Controllers: []string{}, Systemd: a.runningSystemd()}
+	c := Cgroups{Mode: layout.Mode.String(), V1: map[string][]string{}, Unified: layout.Unified, Controllers: []string{},
+		Systemd: a.runningSystemd(), UserSystemd: userSystemd()}
 	for i := range layout.Hierarchies {
 		h := &layout.Hierarchies[i]
 		c.V1[h.Mountpoint] = h.Keys()
@@ -54,6 +56,12 @@ func (a *asking) cgroups() (Cgroups, error) {
 		c.Delegated = append([]string{}, strings.Fields(a.text(dir+"/cgroup.controllers"))...)
 	}
 	return c, nil
+}
+
+// userSystemd reports whether the caller has a systemd of its own, by the socket that it listens on.
+func userSystemd() bool {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	return dir != "" && unix.Access(dir+"/systemd/private", unix.R_OK|unix.W_OK) == nil
 }
 
 // Mounts is what can be mounted, and how.
@@ -145,7 +153,11 @@ func (a *asking) rootless(i *Info) Rootless {
 	if len(u.UIDs) == 0 || len(u.GIDs) == 0 || u.NewUIDMap == "" || u.NewGIDMap == "" {
 		r.Without = append(r.Without, "more than one user id: it takes ranges in /etc/subuid and /etc/subgid, newuidmap and newgidmap")
 	}
-	if i.Cgroups.Delegated == nil && a.ids.uid != 0 {
+	switch {
+	case i.Cgroups.Delegated != nil || a.ids.uid == 0:
+	case i.Cgroups.UserSystemd:
+		r.Without = append(r.Without, "limits, but with --systemd-cgroup: no cgroup is delegated to the caller itself")
+	default:
 		r.Without = append(r.Without, "limits: no cgroup is delegated to the caller")
 	}
 	if os.Getenv("XDG_RUNTIME_DIR") == "" && a.ids.uid != 0 {

@@ -57,9 +57,8 @@ var errNotExecutable = errors.New("permission denied: it cannot be executed by p
 
 // executable looks at one path. One that is relative is taken from the process's working folder.
 func (a *asking) executable(p string) (found, error) {
-	process := a.bundle.Spec.Process
 	if !path.IsAbs(p) {
-		p = path.Join("/", process.Cwd, p)
+		p = path.Join("/", a.process().Cwd, p)
 	}
 	at, err := resolve(a.bundle, p)
 	switch {
@@ -80,7 +79,7 @@ func (a *asking) executable(p string) (found, error) {
 func (a *asking) mayExecute(info fs.FileInfo) bool {
 	mode, owner := info.Mode().Perm(), ownerOf(info)
 	u, known := a.user()
-	sets, _ := specconv.ParseCapabilities(a.bundle.Spec.Process.Capabilities)
+	sets, _ := specconv.ParseCapabilities(a.process().Capabilities)
 	switch {
 	case !known || sets.Effective&(1<<unix.CAP_DAC_OVERRIDE) != 0:
 		return mode&0o111 != 0
@@ -92,9 +91,17 @@ func (a *asking) mayExecute(info fs.FileInfo) bool {
 	return mode&0o001 != 0
 }
 
+// process returns the bundle's process, an empty one where it has none: hooks have its user all the same.
+func (a *asking) process() *specs.Process {
+	if p := a.bundle.Spec.Process; p != nil {
+		return p
+	}
+	return &specs.Process{}
+}
+
 // user returns the ids that the process will have on the host.
 func (a *asking) user() (_ specs.User, known bool) {
-	u := a.bundle.Spec.Process.User
+	u := a.process().User
 	n, ok := a.bundle.Namespace(specs.UserNamespace)
 	switch {
 	case !ok:

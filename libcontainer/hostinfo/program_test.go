@@ -118,6 +118,16 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// TestProgramWithoutProcess: a container that has none may have hooks.
+func TestProgramWithoutProcess(t *testing.T) {
+	b := image(t, func(s *specs.Spec, _ string) { s.Process = nil }, "rootfs/bin/sh x #!/bin/sh")
+	h := fakeHost(t, nil)
+	h.bundle = b
+	if err := h.program(needs.Need{Kind: needs.Program, Name: "/bin/sh"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestProgramOfUser: the mode's bits of whoever the process is, on the host.
 func TestProgramOfUser(t *testing.T) {
 	if os.Geteuid() != 0 {

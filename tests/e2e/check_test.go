@@ -49,7 +49,10 @@ func new64(n int64) *int64 { return &n }
 // TestCheckAgrees: check says no exactly when run fails, and names the field.
 func TestCheckAgrees(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
-	for _, a := range agreements() {
+	for i, a := range agreements() {
+		if testing.Short() && i%5 != 0 {
+			continue
+		}
 		t.Run(a.name, func(t *testing.T) {
 			b := harness.New(t)
 			must(t, os.Chmod(b.Dir, 0o777)) // the state folder is made by whoever runs it
