@@ -23,9 +23,7 @@ type hierarchy struct {
 }
 
 // folder is the box's cgroup in the hierarchy.
-func (h hierarchy) folder(b *harness.Box) string {
-	return filepath.Join(h.mount, b.Spec.Linux.CgroupsPath)
-}
+func (h hierarchy) folder(b *harness.Box) string { return filepath.Join(h.mount, b.Cgroup) }
 
 // hierarchyOf finds a controller; what is the reason when there is none.
 func hierarchyOf(t *testing.T, controller string) (h hierarchy, what string) {

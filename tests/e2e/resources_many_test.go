@@ -16,26 +16,40 @@ func TestManyContainers(t *testing.T) {
 	harness.OrlopOnly(t, "others take minutes")
 	many := 200
 	if testing.Short() {
-		many = 20
+		many = 40
 	}
-	b := harness.New(t, harness.Args("sleep", "1000"))
-	ids := makeBundles(t, b, many)
-	mounts := read(t, "/proc/self/mountinfo")
+	t.Run("cgroupfs", func(t *testing.T) {
+		b := harness.New(t, harness.Args("sleep", "1000"))
+		testMany(t, b, makeBundles(t, b, many), b.Cgroup+"-*")
+	})
+	t.Run("systemd", func(t *testing.T) {
+		b, _ := managed(t, harness.Args("sleep", "1000"))
+		cgroups := strings.TrimSuffix(b.Cgroup, ".scope") + "-*.scope"
+		testMany(t, b, makeBundles(t, b, many), cgroups)
+		if left := systemctl(b, "list-units", "--all", "--plain", "--no-legend", filepath.Base(cgroups)); left != "" {
+			t.Errorf("left behind: units\n%s", left)
+		}
+	})
+}
 
+// testMany makes the containers, whose cgroups have names of this pattern, pauses and resumes them, and deletes them.
+func testMany(t *testing.T, b *harness.Box, ids []string, cgroups string) {
+	t.Helper()
+	mounts := read(t, "/proc/self/mountinfo")
 	runAll(b, ids, "run", "--detach")
-	checkListed(b, "running", many)
-	if n := len(cgroupsOfMany(t, b)); n < many {
+	checkListed(b, "running", len(ids))
+	if n := len(cgroupsLike(t, cgroups)); n < len(ids) {
 		t.Errorf("%d cgroups, want one at least of each container", n)
 	}
 	runAll(b, ids, "pause")
-	checkListed(b, "paused", many)
+	checkListed(b, "paused", len(ids))
 	runAll(b, ids, "resume")
-	checkListed(b, "running", many)
+	checkListed(b, "running", len(ids))
 	runAll(b, ids, "delete", "--force")
 	if out := b.OK("list", "--quiet"); out != "" {
 		t.Errorf("still listed: %s", out)
 	}
-	if left := cgroupsOfMany(t, b); len(left) != 0 {
+	if left := cgroupsLike(t, cgroups); len(left) != 0 {
 		t.Errorf("left behind: cgroups %q", left)
 	}
 	if after := read(t, "/proc/self/mountinfo"); after != mounts {
@@ -59,7 +73,6 @@ func makeBundles(t *testing.T, b *harness.Box, n int) (ids []string) {
 		must(t, os.WriteFile(filepath.Join(dir, "config.json"), data, 0o644))
 		ids = append(ids, id)
 	}
-	b.Spec.Linux.CgroupsPath = own
 	return ids
 }
 
@@ -67,7 +80,7 @@ func makeBundles(t *testing.T, b *harness.Box, n int) (ids []string) {
 func runAll(b *harness.Box, ids []string, args ...string) {
 	b.T.Helper()
 	for len(ids) > 0 {
-		some := ids[:min(8, len(ids))]
+		some := ids[:min(4, len(ids))]
 		ids = ids[len(some):]
 		var started []*harness.Process
 		for _, id := range some {
@@ -90,11 +103,11 @@ func checkListed(b *harness.Box, status string, want int) {
 	}
 }
 
-// cgroupsOfMany finds the cgroups of containers named after the box, in all hierarchies.
-func cgroupsOfMany(t *testing.T, b *harness.Box) (found []string) {
+// cgroupsLike finds cgroups by a pattern of their paths, in all hierarchies.
+func cgroupsLike(t *testing.T, pattern string) (found []string) {
 	t.Helper()
 	for controllers := range cgroupFolders(t, os.Getpid()) {
-		list, err := filepath.Glob(filepath.Join(harness.CgroupMount(controllers), b.Spec.Linux.CgroupsPath+"-*"))
+		list, err := filepath.Glob(filepath.Join(harness.CgroupMount(controllers), pattern))
 		must(t, err)
 		found = append(found, list...)
 	}

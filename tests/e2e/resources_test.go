@@ -18,8 +18,20 @@ func TestResources(t *testing.T) {
 	find := func(r *resource) (hierarchy, string) { return hierarchyOf(t, r.controller) }
 	// The disk's scheduler may bring new files into all cgroups.
 	for _, disk := range []bool{false, true} {
-		runTrials(t, slices.DeleteFunc(resources(), func(r resource) bool { return r.disk != disk }), find)
+		runTrials(t, slices.DeleteFunc(resources(), func(r resource) bool { return r.disk != disk }), find, func(*harness.Box) {})
 	}
+}
+
+// TestResourcesOfUnits: the same where systemd keeps the container's cgroup, and has its own mind about some files.
+func TestResourcesOfUnits(t *testing.T) {
+	managed(t)
+	harness.LockControllers(t)
+	find := func(r *resource) (hierarchy, string) { return hierarchyOf(t, r.controller) }
+	list := slices.DeleteFunc(resources(), func(r resource) bool { return r.disk || r.refused == onlyV1 && onCgroup2(r.controller) })
+	runTrials(t, list, find, func(b *harness.Box) {
+		b.Global = []string{"--systemd-cgroup"}
+		inUnit(b, "", "")
+	})
 }
 
 // TestResourcesV1Only: the same for v1's controllers that hosts seldom mount. With them an otherwise pure cgroup2 becomes a mixture, and so
@@ -38,7 +50,7 @@ func TestResourcesV1Only(t *testing.T) {
 					return h, ""
 				}
 				return hierarchyOf(t, r.controller)
-			})
+			}, func(*harness.Box) {})
 		})
 	}
 }

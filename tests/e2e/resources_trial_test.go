@@ -22,8 +22,8 @@ type trial struct {
 }
 
 // runTrials tries rows of the matrix: as many together in one container as go together, and each by itself where that fails. find gives
-// a row's hierarchy, or says why there is none.
-func runTrials(t *testing.T, list []resource, find func(*resource) (hierarchy, string)) {
+// a row's hierarchy, or says why there is none; place says where a container's cgroup is to be.
+func runTrials(t *testing.T, list []resource, find func(*resource) (hierarchy, string), place func(*harness.Box)) {
 	diskNumber, noDisk := "", ""
 	if len(list) > 0 && list[0].disk {
 		diskNumber, noDisk = disk(t)
@@ -49,12 +49,12 @@ func runTrials(t *testing.T, list []resource, find func(*resource) (hierarchy, s
 		}
 	}
 	for i, round := range rounds {
-		why := runRound(t, round)
+		why := runRound(t, round, place)
 		if why != "" && len(round) > 1 {
 			t.Logf("round %d: %s: each by itself", i, why)
 			for _, x := range round {
 				x.wrong = nil
-				if why := runRound(t, []*trial{x}); why != "" {
+				if why := runRound(t, []*trial{x}, place); why != "" {
 					x.wrong = append(x.wrong, why)
 				}
 			}
@@ -173,7 +173,7 @@ func merge(to, from map[string]any) {
 
 // runRound sets the resources of all to one by config.json, to two by update, and back by update's flags and a file. It
 // says why it could not go on to the end.
-func runRound(t *testing.T, round []*trial) (why string) {
+func runRound(t *testing.T, round []*trial, place func(*harness.Box)) (why string) {
 	t.Helper()
 	one, two, file, flags := map[string]any{}, map[string]any{}, map[string]any{}, []string{}
 	for _, x := range round {
@@ -185,6 +185,7 @@ func runRound(t *testing.T, round []*trial) (why string) {
 		}
 	}
 	b := harness.New(t)
+	place(b)
 	defer b.Do("delete", "--force", b.ID) // the next round is to be in the same test
 	text := func(v any) string {
 		data, err := json.Marshal(v)
@@ -194,7 +195,7 @@ func runRound(t *testing.T, round []*trial) (why string) {
 	must(t, json.Unmarshal([]byte(text(one)), b.Spec.Linux.Resources))
 	b.Write()
 	check := func(result harness.Result, second bool) bool {
-		did := strings.Join(result.Args[3:], " ")
+		did := strings.Join(result.Args[3+len(b.Global):], " ")
 		if result.Status != 0 {
 			why = fmt.Sprintf("%s: status %d: %s", did, result.Status, result.Stderr)
 			return false
