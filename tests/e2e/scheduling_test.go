@@ -64,10 +64,10 @@ func TestScheduler(t *testing.T) {
 		{"nice", specs.Scheduler{Policy: specs.SchedOther, Nice: -7}, unix.SchedAttr{Nice: -7}},
 		{"batch", specs.Scheduler{Policy: specs.SchedBatch, Nice: 6}, unix.SchedAttr{Policy: unix.SCHED_BATCH, Nice: 6}},
 		{"idle", specs.Scheduler{Policy: specs.SchedIdle, Nice: -2}, unix.SchedAttr{Policy: unix.SCHED_IDLE, Nice: -2}},
-		{"deadline", specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 2e6, Deadline: 5e7, Period: 1e8,
-			Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork, specs.SchedFlagDLOverrun}},
-			unix.SchedAttr{Policy: unix.SCHED_DEADLINE, Flags: unix.SCHED_FLAG_RESET_ON_FORK | unix.SCHED_FLAG_DL_OVERRUN,
-				Runtime: 2e6, Deadline: 5e7, Period: 1e8}},
+		{"deadline", specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 2e7, Deadline: 5e7, Period: 1e8,
+			Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork, specs.SchedFlagReclaim}},
+			unix.SchedAttr{Policy: unix.SCHED_DEADLINE, Flags: unix.SCHED_FLAG_RESET_ON_FORK | unix.SCHED_FLAG_RECLAIM,
+				Runtime: 2e7, Deadline: 5e7, Period: 1e8}},
 	}
 	for in, user := range users() {
 		for _, tc := range cases {
