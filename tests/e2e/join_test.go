@@ -108,9 +108,9 @@ func TestChroot(t *testing.T) {
 	if after := read(t, "/proc/self/mountinfo"); after != mounts {
 		t.Errorf("mounts are\n%s\nwere\n%s", after, mounts)
 	}
-	t.Run("needs no mounts", func(t *testing.T) {
+	t.Run("what needs a mount namespace", func(t *testing.T) {
 		b := harness.New(t, harness.WithoutNamespace("mount"))
-		b.Fails("mounts: needs a mount namespace", "create", "--bundle", b.Bundle, b.ID)
+		b.Fails("root.readonly: needs a mount namespace", "create", "--bundle", b.Bundle, b.ID)
 	})
 	t.Run("dev is a link out", func(t *testing.T) {
 		b := harness.New(t, withoutMounts)

@@ -84,10 +84,12 @@ func TestKilledCreateIsSeen(t *testing.T) {
 		t.Fatalf("the hook says %q", line)
 	}
 	b.Status("creating")
+	pid := b.State().Pid
 	hook := childOf(t, p.Pid, "sleep")
 	p.Signal(unix.SIGKILL)
 	p.Wait()
 	must(t, unix.Kill(hook, unix.SIGKILL)) // nobody else knows of it
+	b.WaitGone(pid)                        // it sees that nobody will answer it
 	b.Status("stopped")
 	b.Fails("has stopped", "start", b.ID)
 	b.OK("delete", b.ID)
