@@ -342,10 +342,13 @@ func (c *creation) createHooks() error {
 		return err
 	}
 	c.lived = true
-	for _, kind := range []string{hooks.Prestart, hooks.CreateRuntime} {
-		if err := runHostHooks(kind, c.rec, specs.StateCreating); err != nil {
-			return err
-		}
+	// The specification's text fits both states: the environment has been made (created is "after step 2 in the lifecycle"), and the create
+	// operation has not finished. Prestart hooks were written for a time when they came with start, and so for a created container.
+	if err := runHostHooks(hooks.Prestart, c.rec, specs.StateCreated); err != nil {
+		return err
+	}
+	if err := runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating); err != nil {
+		return err
 	}
 	return runContainerHooks(hooks.CreateContainer, c.rec, specs.StateCreating, c.birth.proc.Pidfd, nil)
 }

@@ -137,7 +137,7 @@ func TestHookNamespaces(t *testing.T) {
 func TestHookState(t *testing.T) {
 	needBusybox(t)
 	status := map[string]specs.ContainerState{
-		"prestart": "creating", "createRuntime": "creating", "createContainer": "creating",
+		"prestart": "created", "createRuntime": "creating", "createContainer": "creating",
 		"startContainer": "created", "poststart": "running", "poststop": "stopped",
 	}
 	for _, kind := range hookKinds() {
