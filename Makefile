@@ -30,7 +30,7 @@ GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security
 # Which tests, by a regular expression ("": all).
 RUN      ?=
 
-.PHONY: all build demo test test-vm bench fuzz lint deps clean help
+.PHONY: all build demo test test-vm conformance bench fuzz lint deps clean help
 
 all: build
 
@@ -65,6 +65,10 @@ bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick
 	@$(MAKE) --no-print-directory build
 	@$(GO) build -trimpath -buildvcs=false -o build/bench/bench ./tests/bench
 	@build/bench/bench -orlop ./orlop -out build/bench $(if $(QUICK),-quick) $(BENCHFLAGS)
+
+conformance: build ## the OCI conformance suite; a report in build/conformance
+	@tests/deps.sh certificates
+	@cd tests/conformance && $(GO) run . -runtime $(CURDIR)/orlop -out $(CURDIR)/build/conformance
 
 fuzz: $(COMPILER) ## run each fuzz target of the tree for FUZZTIME (30s)
 	@tests/fuzz.sh "$(TAGS)" "$(FUZZTIME)"

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// compare writes reports side by side as Markdown: totals, a row for each program, and why the first runtime does not pass some.
+func compare(reports []*report, list []exception) string {
+	var b strings.Builder
+	first := reports[0]
+	fmt.Fprintf(&b, "Programs of %s %s, built with %s, run on %s, Linux %s, cgroup %s, on %s.\n\n", suiteModule, first.Suite, first.Host.Go,
+		first.Host.System, first.Host.Kernel, first.Host.Cgroups, first.Host.Date.Format("2 January 2006"))
+	row := func(name string, cell func(r *report) string) {
+		fmt.Fprintf(&b, "| %s |", name)
+		for _, r := range reports {
+			fmt.Fprintf(&b, " %s |", cell(r))
+		}
+		b.WriteByte('\n')
+	}
+	count := func(name string, n func(t totals) int) {
+		row(name, func(r *report) string { return fmt.Sprint(n(r.totals())) })
+	}
+	row("", func(r *report) string { return r.Runtime + " " + r.Version })
+	fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---:|", len(reports)))
+	count("programs that pass", func(t totals) int { return t.passed })
+	count("programs that assert nothing and report no error", func(t totals) int { return t.nothing })
+	count("programs that fail", func(t totals) int { return t.failed })
+	count("programs that cannot be run on this machine", func(t totals) int { return t.skipped })
+	count("assertions that hold", func(t totals) int { return t.held })
+	count("assertions that do not", func(t totals) int { return t.not })
+	count("programs that end as they must with a runtime that follows the specification",
+		func(t totals) int { return t.programs - t.skipped - t.unexpected })
+
+	b.WriteString("\nEach program, and how many of its assertions hold. In brackets: how many do not. With a star: otherwise than a runtime must have it" +
+		" that follows the specification.\n\n")
+	row("program", func(r *report) string { return r.Runtime })
+	fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---|", len(reports)))
+	for i := range first.Results {
+		test := first.Results[i].Test
+		row("`"+test+"`", func(r *report) string { return r.cell(test) })
+	}
+
+	b.WriteString("\nWhat is to be known of those that cannot pass ([more](../tests/conformance/exceptions.md)):\n\n")
+	for i := range first.Results {
+		if why := reasons(first.Results[i].Test, list); why != nil {
+			fmt.Fprintf(&b, "- `%s` %s\n", first.Results[i].Test, strings.Join(why, "; "))
+		}
+	}
+	return b.String()
+}
+
+// cell is a result in the table of programs.
+func (r *report) cell(test string) string {
+	for i := range r.Results {
+		result := &r.Results[i]
+		if result.Test != test {
+			continue
+		}
+		star := ""
+		if len(result.Problems) > 0 {
+			star = " *"
+		}
+		switch {
+		case result.Outcome == nothing:
+			return "no error" + star
+		case result.Outcome == skipped:
+			return "-"
+		case result.Failed > 0:
+			return fmt.Sprintf("%s %d (%d)%s", result.Outcome, result.Passed, result.Failed, star)
+		}
+		return fmt.Sprintf("%s %d%s", result.Outcome, result.Passed, star)
+	}
+	return ""
+}
