@@ -123,7 +123,18 @@ func (u *unit) begin(pid int, description string, values []cgroups.Value) {
 	}
 	properties := append(systemd.BaseProperties(u.Unit, description, pid, u.unified), systemd.LimitProperties(limits)...)
 	properties = systemd.Merge(properties, u.extra)
-	u.start = beside(func() error { return u.conn.Start(u.Unit, properties) })
+	u.start = beside(func() error {
+		return systemd.Do(u.bus, u.conn, func(c *systemd.Conn, again bool) error {
+			err := c.Start(u.Unit, properties)
+			if !again || !errors.Is(err, systemd.ErrExist) {
+				return err
+			}
+			if ours, lookErr := c.HasProcess(u.Name, pid); !ours || lookErr != nil {
+				return errors.Join(err, lookErr)
+			}
+			return nil
+		})
+	})
 }
 
 // started waits until the unit is there.
@@ -154,12 +165,7 @@ func (u *unit) undo() (stop func() error, foreign bool) {
 
 // stopUnit stops a unit over a connection of its own.
 func stopUnit(bus systemd.Bus, name string) error {
-	conn, err := systemd.Dial(bus)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return conn.Stop(name)
+	return systemd.Do(bus, nil, func(c *systemd.Conn, _ bool) error { return c.Stop(name) })
 }
 
 // stopUnit gives what stops the unit that the container's cgroup is, nil when it is none or may be another's.
@@ -193,12 +199,9 @@ func (v *view) updateUnit(r *specs.LinuxResources) error {
 	if len(properties) == 0 {
 		return nil
 	}
-	conn, err := systemd.Dial(systemd.Bus(v.rec.UnitBus))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return v.cgroup().Keep(func() error { return conn.Set(v.rec.Unit, properties) })
+	return v.cgroup().Keep(func() error {
+		return systemd.Do(systemd.Bus(v.rec.UnitBus), nil, func(c *systemd.Conn, _ bool) error { return c.Set(v.rec.Unit, properties) })
+	})
 }
 
 // moves reports whether systemd is to move a process into the container's cgroup, see unit.

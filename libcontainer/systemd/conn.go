@@ -171,14 +171,9 @@ func (c *Conn) call(iface, member, sig string, body []byte) (*message, error) {
 
 // job makes a call that begins a job, and waits for the job's end.
 func (c *Conn) job(member, sig string, body []byte) error {
-	m, err := c.call(managerInterface, member, sig, body)
+	path, err := c.object(member, sig, body)
 	if err != nil {
 		return err
-	}
-	d := decoder{data: m.body}
-	path := d.text()
-	if d.err != nil || m.signature != "o" {
-		return fmt.Errorf("%s: the answer is of type %q", member, m.signature)
 	}
 	c.deadline = time.Now().Add(c.limits.job)
 	for {
@@ -252,8 +247,8 @@ func (c *Conn) receive() error {
 			return nil
 		case err == unix.EAGAIN:
 			err = c.wait(unix.POLLIN)
-		case err == nil:
-			err = errors.New("the connection was closed")
+		case err == nil || err == unix.ECONNRESET:
+			err = ErrClosed
 		}
 		if err != nil && err != unix.EINTR {
 			return err
@@ -264,8 +259,11 @@ func (c *Conn) receive() error {
 func (c *Conn) write(data []byte) error {
 	for len(data) > 0 {
 		n, err := unix.SendmsgN(c.fd, data, nil, nil, unix.MSG_NOSIGNAL)
-		if err == unix.EAGAIN {
+		switch err {
+		case unix.EAGAIN:
 			err = c.wait(unix.POLLOUT)
+		case unix.EPIPE, unix.ECONNRESET:
+			err = ErrClosed
 		}
 		if err != nil && err != unix.EINTR {
 			return err

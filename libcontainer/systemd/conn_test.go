@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -258,6 +259,66 @@ func TestControlGroup(t *testing.T) {
 		got, err := connect(t, path, false).ControlGroup()
 		if got+text(err) != c.want {
 			t.Errorf("got %q, %v, want %q", got, err, c.want)
+		}
+	}
+}
+
+// TestClosed: what is asked for when systemd ends the connection is asked for anew.
+func TestClosed(t *testing.T) {
+	for times := range 4 {
+		path := filepath.Join(t.TempDir(), "bus")
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(systemAddress, "unix:path="+path)
+		go func() {
+			for n := 0; ; n++ {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprint(c, "DATA\r\nOK 1\r\n")
+				if n >= times {
+					c.Write(libraryMessage(t, dbus.Message{Type: dbus.TypeError, Headers: map[dbus.HeaderField]dbus.Variant{
+						dbus.FieldReplySerial: dbus.MakeVariant(uint32(3)), dbus.FieldErrorName: dbus.MakeVariant(noSuchUnit),
+					}}))
+				}
+				for r := bufio.NewReader(c); ; { // to the call's end, or the connection's
+					if got, err := r.ReadString('t'); err != nil || n < times && strings.HasSuffix(got, "opUnit") {
+						break
+					}
+				}
+				c.Close()
+			}
+		}()
+		tried := 0
+		err = Do(System, nil, func(c *Conn, again bool) error {
+			if again != (tried > 0) {
+				t.Errorf("again is %v after %d", again, tried)
+			}
+			tried++
+			return c.Stop("x.scope")
+		})
+		if err != nil || tried != times+1 {
+			t.Errorf("closed %d times: tried %d times: %v", times, tried, err)
+		}
+		l.Close()
+	}
+}
+
+func TestHasProcess(t *testing.T) {
+	path := serve(t, func(f *fake, m *dbus.Message) {
+		unit := "x"
+		if member(m) == "GetUnitByPID" && m.Body[0] == uint32(8) {
+			unit = "y"
+		}
+		f.reply(m, "", dbus.ObjectPath("/unit/"+unit))
+	})
+	c := connect(t, path, false)
+	for pid, want := range map[int]bool{7: true, 8: false} {
+		if got, err := c.HasProcess("x.scope", pid); got != want || err != nil {
+			t.Errorf("%d: got %v, %v", pid, got, err)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // How long systemd may take before it counts as hung.
 const (
-	answerLimit = 10 * time.Second
+	answerLimit = 25 * time.Second // as for systemd's own tools
 	jobLimit    = 30 * time.Second // as with runc
 )
 
@@ -30,6 +30,9 @@ type limits struct {
 
 // ErrExist says that the unit is there already.
 var ErrExist = errors.New("unit exists already")
+
+// ErrClosed says that systemd, or the bus, has ended the connection: so it does when it executes itself anew.
+var ErrClosed = errors.New("the connection was closed")
 
 // ErrUnavailable says that no systemd is to be reached: it is not this host's init, or its sockets are not there.
 var ErrUnavailable = errors.New("systemd is not available")
@@ -45,6 +48,48 @@ const (
 	invalidArguments = "org.freedesktop.DBus.Error.InvalidArgs"
 	notSupported     = "org.freedesktop.DBus.Error.NotSupported"
 )
+
+// Do does something over a connection, which is first or, when that is nil, a new one. When systemd goes away meanwhile, it does it anew over another one
+// as soon as it is back, and then again is set: what was asked for before may have been done.
+func Do(b Bus, first *Conn, do func(c *Conn, again bool) error) error {
+	deadline := time.Now().Add(answerLimit)
+	if first != nil {
+		err := do(first, false)
+		if !away(err) {
+			return err
+		}
+	}
+	for again := first != nil; ; again = true {
+		err := redo(b, do, again)
+		if !away(err) && !(again && errors.Is(err, ErrUnavailable)) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond) // nothing tells of its return
+	}
+}
+
+// redo does something over a new connection.
+func redo(b Bus, do func(c *Conn, again bool) error, again bool) error {
+	c, err := Dial(b)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return do(c, again)
+}
+
+// away reports whether an error says that systemd went away: it closed the connection, or the bus has seen it go.
+func away(err error) bool {
+	if errors.Is(err, ErrClosed) {
+		return true
+	}
+	e := (*Error)(nil)
+	if !errors.As(err, &e) {
+		return false
+	}
+	name, ok := strings.CutPrefix(e.Name, "org.freedesktop.DBus.Error.")
+	return ok && (name == "NoReply" || name == "ServiceUnknown" || name == "NameHasNoOwner" || strings.HasPrefix(name, "Spawn."))
+}
 
 // Start makes a unit and returns when it is active. A scope takes over the process of its PIDs property (see [BaseProperties]), which may be in
 // the unit's cgroup already. Optional properties that this systemd refuses are left out.
@@ -103,6 +148,34 @@ func (c *Conn) Set(name string, properties []Property) error {
 		return wrap("set properties of", name, err)
 	}
 	return nil
+}
+
+// HasProcess reports whether a process is in the unit, as systemd sees it.
+func (c *Conn) HasProcess(name string, pid int) (bool, error) {
+	body := encoder{}
+	body.number32(uint32(pid))
+	process, err := c.object("GetUnitByPID", "u", body.data)
+	if err != nil {
+		return false, fmt.Errorf("systemd: find the unit of process %d: %w", pid, err)
+	}
+	body = encoder{}
+	body.text(name)
+	unit, err := c.object("GetUnit", "s", body.data)
+	return process == unit, wrap("look up", name, err)
+}
+
+// object makes a call that is answered by the path of an object.
+func (c *Conn) object(member, sig string, body []byte) (string, error) {
+	m, err := c.call(managerInterface, member, sig, body)
+	if err != nil {
+		return "", err
+	}
+	d := decoder{data: m.body}
+	path := d.text()
+	if d.err != nil || m.signature != "o" {
+		return "", fmt.Errorf("%s: the answer is of type %q", member, m.signature)
+	}
+	return path, nil
 }
 
 // Attach moves a process into a unit's cgroup, or the one below it that sub names, "/a".
