@@ -181,10 +181,11 @@ func (m *Manager) writeDevicesV1(f *folder, list deviceList) error {
 		return m.write(list.change(now))
 	}
 	writes := list.fill()
-	if len(writes) == 1 {
+	if len(writes) == 1 && now.allow == list.allow {
 		return m.write(writes)
 	}
-	// The default changes, or unknown exceptions from it do: everything is allowed or forbidden for a moment. Nobody is to see it.
+	// The default changes, or unknown exceptions from it do: everything is allowed or forbidden for a moment, also within one
+	// write, for which the kernel clears the exceptions before it turns the default. Nobody is to see it.
 	frozen, err := m.Frozen()
 	if err != nil {
 		return err
