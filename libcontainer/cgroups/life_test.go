@@ -1,0 +1,225 @@
+package cgroups
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func TestCreateUndoesItself(t *testing.T) {
+	needRoot(t)
+	layout := hostLayout(t)
+	m, err := New(layout, "/"+testID(t)+"-parent/below", "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(5))}} // the least is 1 ms
+	err = m.Create(bad)
+	var re *ResourceError
+	if !errors.As(err, &re) || re.Field != "linux.resources.cpu.quota" && re.Field != "linux.resources.devices" {
+		if err == nil {
+			m.Delete()
+		}
+		t.Errorf("error %v", err)
+	}
+	for _, dir := range m.Paths() {
+		if _, err := os.Lstat(filepath.Dir(dir)); !os.IsNotExist(err) {
+			t.Errorf("%s is left over", filepath.Dir(dir))
+			m.Delete()
+			os.Remove(filepath.Dir(dir))
+		}
+	}
+}
+
+// TestDeleteOfAHalf: a runtime was killed while it created. Also a cgroup inside, as an init system makes it.
+func TestDeleteOfAHalf(t *testing.T) {
+	m := created(t, nil)
+	if m.Reused() {
+		t.Error("a new cgroup counts as reused")
+	}
+	first, dir := true, m.folderOrUnified()
+	m.all(func(f *folder) error {
+		if !first {
+			os.Remove(f.dir)
+		}
+		first = false
+		return nil
+	})
+	if err := os.MkdirAll(dir+"/in/deeper", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := Load(Layout{}, m.Paths()).Delete(); err != nil {
+		t.Error(err)
+	}
+	if err := m.Create(nil); err != nil {
+		t.Fatal(err)
+	}
+	again, err := New(hostLayout(t), "", testID(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Create(nil); err != nil || !again.Reused() {
+		t.Errorf("create over leftovers: reused %v, %v", again.Reused(), err)
+	}
+}
+
+func TestDeleteWaits(t *testing.T) {
+	m := created(t, nil)
+	pid := spawn(t, m, "/bin/sleep", "60")
+	start := time.Now()
+	err := m.delete(20 * time.Millisecond)
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), strconv.Itoa(pid)) {
+		t.Errorf("a living process: error %v", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	killed := make(chan error, 1)
+	go func() {
+		runtime.Gosched()
+		killed <- syscall.Kill(pid, syscall.SIGKILL)
+	}()
+	// It dies while Delete waits, and is not reaped.
+	if err := m.Delete(); err != nil {
+		t.Error(err)
+	}
+	if err := <-killed; err != nil {
+		t.Error(err)
+	}
+	if got := exitStatus(t, pid); got != 137 {
+		t.Errorf("status %d", got)
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	m := created(t, nil)
+	pid := spawn(t, m, "/bin/sleep", "60")
+	if frozen, err := m.Frozen(); frozen || err != nil {
+		t.Errorf("Frozen() = %v, %v", frozen, err)
+	}
+	if err := m.Freeze(); err != nil {
+		if errors.Is(err, errNoController) {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	if frozen, err := m.Frozen(); !frozen || err != nil {
+		t.Errorf("Frozen() = %v, %v", frozen, err)
+	}
+	if err := m.Spawn(func(int) error { t.Error("fork was called"); return nil }); !errors.Is(err, ErrFrozen) {
+		t.Errorf("Spawn: error %v", err)
+	}
+	again, _ := New(hostLayout(t), "", testID(t))
+	if err := again.Create(nil); !errors.Is(err, ErrFrozen) {
+		t.Errorf("Create: error %v", err)
+	}
+	var late int
+	tasks, err := m.FreezerTasks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tasks.Close()
+	if err := m.SpawnFrozen(nil, forkExec(&late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 60")); err != nil {
+		t.Fatal(err)
+	}
+	waitTest(t, "the process to join the freezer", func() bool {
+		return strings.Count(cgroupsOf(t, strconv.Itoa(late)), testID(t)) == strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t))
+	})
+	if strings.Count(cgroupsOf(t, strconv.Itoa(late)), testID(t)) != strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) {
+		t.Errorf("not in all hierarchies:\n%s", cgroupsOf(t, strconv.Itoa(late)))
+	}
+	// SIGKILL reaches frozen processes.
+	if err := m.Kill(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WaitEmpty(5 * time.Second); err != nil {
+		t.Error(err)
+	}
+	for _, pid := range []int{pid, late} {
+		if got := exitStatus(t, pid); got != 137 {
+			t.Errorf("status %d", got)
+		}
+	}
+}
+
+func TestKill(t *testing.T) {
+	// A process that forks without an end, within bounds; its children become ours.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
+	for _, v1Only := range []bool{false, true} {
+		m := created(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(40))}})
+		if v1Only {
+			// As on a host without cgroup2: no cgroup.kill.
+			paths := m.Paths()
+			delete(paths, "")
+			if len(paths) == 0 {
+				continue
+			}
+			m = Load(hostLayout(t), paths)
+		}
+		spawn(t, m, "/bin/sh", "-c", "while :; do { /bin/true & } 2>/dev/null; done")
+		waitTest(t, "the bomb to go off", func() bool {
+			pids, _ := m.Processes()
+			return len(pids) > 5
+		})
+		if err := m.Kill(unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.WaitEmpty(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+		for {
+			if _, err := syscall.Wait4(-1, nil, 0, nil); err == syscall.ECHILD {
+				break
+			}
+		}
+	}
+}
+
+func TestSignal(t *testing.T) {
+	m := created(t, nil)
+	pid := spawn(t, m, "/bin/sleep", "60")
+	if err := m.Kill(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := exitStatus(t, pid); got != 128+15 {
+		t.Errorf("status %d", got)
+	}
+	if err := m.Kill(unix.SIGTERM); err != nil {
+		t.Errorf("kill in an empty cgroup: %v", err)
+	}
+}
+
+// TestProcessesLeaveOutForkingRuntime: a runtime whose thread forks in the cgroup shows in cgroup.procs, and must not be
+// killed with the container.
+func TestProcessesLeaveOutForkingRuntime(t *testing.T) {
+	m := created(t, nil)
+	if len(m.folders) == 0 {
+		t.Skip("no v1 hierarchy: no thread joins")
+	}
+	inside := Load(Layout{}, m.Paths())
+	err := m.Spawn(func(int) error {
+		procs := read(t, m.folders[0].dir+"/cgroup.procs")
+		if procs != strconv.Itoa(os.Getpid()) {
+			t.Errorf("cgroup.procs: %q", procs)
+		}
+		if pids, err := inside.Processes(); len(pids) > 0 || err != nil {
+			t.Errorf("processes %v, %v", pids, err)
+		}
+		return inside.Kill(unix.SIGKILL)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

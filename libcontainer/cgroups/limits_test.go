@@ -1,0 +1,101 @@
+package cgroups
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func TestDockerResources(t *testing.T) {
+	var r specs.LinuxResources
+	dockerResources(t, &r)
+	m := created(t, &r)
+	if m.v1("memory") == nil || m.v1("devices") == nil || m.v1("cpu") == nil || m.v1("pids") == nil {
+		t.Skip("reads the files of v1 controllers, which this host does not have")
+	}
+	pid := spawn(t, m, "/bin/sleep", "60")
+	for file, want := range map[string]string{
+		"memory/memory.limit_in_bytes": "536870912", "memory/memory.memsw.limit_in_bytes": "1073741824",
+		"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000", "cpu/cpu.shares": "1024", "pids/pids.max": "100",
+		"devices/devices.list": "c 1:5 rwm\nc 1:3 rwm\nc 1:9 rwm\nc 1:8 rwm\nc 5:0 rwm\nc 5:1 rwm\nc *:* m\nb *:* m\nc 1:7 rwm\nc 5:2 rwm\nc 136:* rwm",
+	} {
+		controller, name := filepath.Split(file)
+		if got := read(t, filepath.Join(m.v1(filepath.Clean(controller)).dir, name)); got != want {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+	_ = pid
+}
+
+// TestRaiseAndLower: one order of writes is right both ways.
+func TestRaiseAndLower(t *testing.T) {
+	m := created(t, nil)
+	if m.v1("memory") == nil {
+		t.Skip("no v1 memory controller")
+	}
+	for _, limits := range [][2]int64{{1 << 20, 2 << 20}, {8 << 20, 16 << 20}, {1 << 20, 1 << 20}, {-1, -1}, {4 << 20, 4 << 20}} {
+		list, err := settings(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limits[0], Swap: &limits[1]}}, m.version, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.write(list); err != nil {
+			t.Errorf("%v: %v", limits, err)
+		}
+	}
+	list, _ := settings(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(4 << 20)), Swap: ptr(int64(2 << 20))}}, m.version, true)
+	if err := m.write(list); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a swap limit below the memory limit: error %v", err)
+	}
+}
+
+func TestSmallLimits(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		if _, err := os.Stat("/bin/busybox"); err != nil {
+			t.Skip("no busybox: a dynamic program may need more")
+		}
+		probe, err := New(hostLayout(t), "", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := int64(262144)
+		if probe.version("memory") == v2 {
+			limit = 4 << 20 // there a process is charged from its birth on, with what the kernel takes in advance for each processor
+		}
+		for i := range 20 {
+			// Each in a new cgroup: what a dead process held is given back later, after an RCU grace period.
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				m := created(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}})
+				if got := exitStatus(t, spawn(t, m, "/bin/busybox", "true")); got != 0 {
+					t.Errorf("status %d", got)
+				}
+			})
+		}
+	})
+	t.Run("pids", func(t *testing.T) {
+		m := created(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(1))}})
+		if got := exitStatus(t, spawn(t, m, "/bin/true")); got != 0 {
+			t.Errorf("status %d", got)
+		}
+		// A fork is refused, as soon as there is no more room than is configured.
+		f, _ := m.place("pids")
+		script := "while read max <" + f.dir + "/pids.max && [ $max != 1 ]; do :; done; /bin/true; exit 0"
+		if got := exitStatus(t, spawn(t, m, "/bin/sh", "-c", script)); got == 0 {
+			t.Error("a second process was allowed")
+		}
+		// One more from outside gets in, as it does by way of cgroup.procs, also by a manager from the state record.
+		spawn(t, m, "/bin/sleep", "60")
+		late := Load(hostLayout(t), m.Paths())
+		for range 3 {
+			spawn(t, late, "/bin/sleep", "60")
+		}
+		late.await()
+		if got := read(t, f.dir+"/pids.max"); got != "1" {
+			t.Errorf("pids.max %s afterwards", got)
+		}
+	})
+}
