@@ -6,6 +6,10 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/tests/harness"
+	"github.com/orlop/orlop/tests/syscalls"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	syscalls.Main() // in a container: see TestSeccompDocker
+	os.Exit(harness.Main(m))
+}

@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/harness"
+	"github.com/orlop/orlop/tests/profile"
+	"github.com/orlop/orlop/tests/syscalls"
+)
+
+// TestSeccompDocker: what each system call of a table comes to in a container with Docker's default capabilities and profile. The same
+// container without the profile is the control: what the filter answers is another thing than what the kernel would.
+func TestSeccompDocker(t *testing.T) {
+	if harness.Name() == "crun" {
+		t.Skip("crun answers EPERM to calls that are newer than the profile")
+	}
+	for _, kind := range []syscalls.Kind{syscalls.Native, syscalls.X86, syscalls.X32} {
+		t.Run(string(kind), func(t *testing.T) {
+			b := harness.New(t, harness.Caps(profile.Capabilities()...))
+			needSeccomp(t, b)
+			without := probe(t, b, kind)
+			b.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
+			must(t, json.Unmarshal(profile.Docker(), b.Spec.Linux.Seccomp))
+			with := probe(t, b, kind)
+
+			shown, same, unknown := 0, []string{}, []string{}
+			for _, call := range syscalls.Calls(kind) {
+				got, kernel := with[call.Name], without[call.Name]
+				want := kernel
+				switch {
+				case call.Want == syscalls.Refused:
+					want = syscall.EPERM
+				case call.Want == syscalls.Absent:
+					want = syscall.ENOSYS
+				case call.Want == syscalls.Newer && kernel != syscall.ENOSYS && (got == syscall.ENOSYS || len(unknown) > 0):
+					// What libseccomp knows ends at some number.
+					want = syscall.ENOSYS
+					unknown = append(unknown, call.Name)
+				}
+				if got != want {
+					t.Errorf("%s: %q, want %q (without a profile %q)", call.Name, got, want, kernel)
+				}
+				// The filter's two answers may be the kernel's own, too: such a row shows less.
+				if refusal := kernel == syscall.EPERM || kernel == syscall.ENOSYS; refusal && (want == kernel || call.Want == syscalls.Allowed) {
+					same = append(same, call.Name)
+				} else {
+					shown++
+				}
+			}
+			t.Logf("%d calls, of which %d end otherwise here if the filter is wrong, but for %q; unknown to libseccomp: %q", len(with), shown, same, unknown)
+			if shown < len(with)/2 {
+				t.Errorf("only %d calls show something", shown)
+			}
+		})
+	}
+}
+
+// probe runs this test's binary in a container, to make the calls.
+func probe(t *testing.T, b *harness.Box, kind syscalls.Kind) map[string]syscall.Errno {
+	t.Helper()
+	putSelf(t, filepath.Join(b.Rootfs, "prober"))
+	b.Spec.Process.Args = []string{"/prober"}
+	b.Spec.Process.Env = []string{syscalls.Env + "=" + string(kind)}
+	b.Write()
+	r := b.Do("run", "--bundle", b.Bundle, b.ID)
+	if kind == syscalls.X86 && b.Spec.Linux.Seccomp == nil && r.Status != 0 && strings.Contains(r.Stderr, "SIGSEGV") {
+		t.Skip("this kernel has no 32-bit system calls (IA32_EMULATION)")
+	}
+	results, err := syscalls.Parse(strings.NewReader(r.OK(b)))
+	must(t, err)
+	if len(results) != len(syscalls.Calls(kind)) {
+		t.Fatalf("%d results of %d calls: %s", len(results), len(syscalls.Calls(kind)), r.Stdout)
+	}
+	return results
+}
+
+// putSelf copies this test's binary into a root file system, which has no libraries.
+func putSelf(t *testing.T, path string) {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	file, err := elf.Open(self)
+	must(t, err)
+	defer file.Close()
+	if libraries, err := file.ImportedLibraries(); err == nil && len(libraries) > 0 {
+		t.Skipf("the tests' binary needs %q: build it with CGO_ENABLED=0, as make does", libraries)
+	}
+	from, err := os.Open(self)
+	must(t, err)
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	must(t, err)
+	_, err = io.Copy(to, from)
+	must(t, err)
+	must(t, to.Close())
+}
