@@ -53,7 +53,7 @@ demo: ## walk a busybox container through its life, with every command shown
 	@tests/demo/demo.sh ./orlop
 
 test: $(COMPILER) ## go vet, all tests, and those that need root once more in a guest with systemd
-	@tests/deps.sh certificates busybox strace qemu-aarch64 ip
+	@tests/deps.sh certificates busybox strace qemu-aarch64 ip zsh fish mandoc
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
 	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(if $(filter file,$(origin GUEST)),$(SAMPLE),$(GUEST))' $(PKGS)
 
@@ -80,7 +80,7 @@ lint: $(COMPILER) ## go vet, gofmt, length of functions, import arrows
 	$(GO) test -count=1 -tags $(TAGS) ./tests/style
 
 deps: ## install the Debian packages that demo, test and bench use, where missing
-	@tests/deps.sh certificates busybox strace qemu-aarch64 ip hyperfine runc crun
+	@tests/deps.sh certificates busybox strace qemu-aarch64 ip zsh fish mandoc hyperfine runc crun
 
 clean: ## remove what was built
 	rm -rf orlop build libcontainer/seccomp/compiler.elf libcontainer/seccomp/compiler.version

@@ -12,7 +12,7 @@ import (
 //	orlop delete box -f             ->  orlop delete --force -- box
 //	orlop exec -e A=1 --env B=2 box sh -c id  ->  orlop exec --env A=1 --env B=2 -- box sh -c id
 //
-// Users of runc may put flags behind the arguments, but for exec and ps, where what follows the id is another program's. Of a
+// Users of runc may put flags behind the arguments, but for commands where what follows the first one is another program's. Of a
 // flag's names the first one is used, since urfave/cli refuses two forms of one flag.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
@@ -31,12 +31,17 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if command == nil {
 		return append(out, rest[1:]...), nil
 	}
-	flags, rest, err = splitFlags(command.Flags, rest[1:], command.Name == "exec" || command.Name == "ps")
+	flags, rest, err = splitFlags(command.Flags, rest[1:], othersFlags(command.Name))
 	if err != nil {
 		return nil, usagef("%s: %v", command.Name, err)
 	}
 	out = append(out, flags...)
 	return append(append(out, "--"), rest...), nil
+}
+
+// othersFlags reports whether what follows the first argument of a command is another program's, also what looks like a flag.
+func othersFlags(command string) bool {
+	return command == "exec" || command == "ps" || command == "completion"
 }
 
 // splitFlags splits a command line into its flags, by their first names, and its other arguments. With stop all from the

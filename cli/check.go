@@ -19,7 +19,7 @@ func (p *program) checkCommand() *cli.Command {
 			"and exits with 1 when there is any. It may be called by any user: the answer is for that one.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "`FOLDER` of the bundle (default: the current one)"},
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT` of the output: text or json", Value: "text"},
+			formatFlag("text", "json"),
 		},
 		Action: p.check,
 	}
@@ -32,7 +32,7 @@ func (p *program) check(c *cli.Context) error {
 	if err := argsFor(c, 0, 1, "the id of a container at most"); err != nil {
 		return err
 	}
-	format, err := textOrJSON(c)
+	format, err := choice(c, "format")
 	if err != nil {
 		return err
 	}
@@ -60,15 +60,6 @@ func (p *program) check(c *cli.Context) error {
 	}
 	_, err = io.WriteString(p.stdout, reportText(report))
 	return err
-}
-
-// textOrJSON returns the value of --format.
-func textOrJSON(c *cli.Context) (string, error) {
-	format := c.String("format")
-	if format != "text" && format != "json" {
-		return "", usagef("%s: --format %q: must be text or json", c.Command.Name, format)
-	}
-	return format, nil
 }
 
 // reportText is a report for people: a line for each miss, as an error of create would have it.

@@ -66,29 +66,31 @@ var errDone = errors.New("done")
 type builder struct {
 	name  string
 	build func(*program) *cli.Command
+	takes statuses // of the containers whose ids complete it
 }
 
-func builders() [19]builder {
+func builders() [20]builder {
 	return [...]builder{
-		{"create", (*program).createCommand},
-		{"start", (*program).startCommand},
-		{"run", (*program).runCommand},
-		{"state", (*program).stateCommand},
-		{"list", (*program).listCommand},
-		{"exec", (*program).execCommand},
-		{"kill", (*program).killCommand},
-		{"delete", (*program).deleteCommand},
-		{"pause", (*program).pauseCommand},
-		{"resume", (*program).resumeCommand},
-		{"update", (*program).updateCommand},
-		{"ps", (*program).psCommand},
-		{"events", (*program).eventsCommand},
-		{"stats", (*program).statsCommand},
-		{"spec", (*program).specCommand},
-		{"plan", (*program).planCommand},
-		{"check", (*program).checkCommand},
-		{"info", (*program).infoCommand},
-		{"features", (*program).featuresCommand},
+		{"create", (*program).createCommand, 0},
+		{"start", (*program).startCommand, created},
+		{"run", (*program).runCommand, 0},
+		{"state", (*program).stateCommand, anyStatus},
+		{"list", (*program).listCommand, 0},
+		{"exec", (*program).execCommand, running},
+		{"kill", (*program).killCommand, live},
+		{"delete", (*program).deleteCommand, stopped},
+		{"pause", (*program).pauseCommand, created | running},
+		{"resume", (*program).resumeCommand, paused},
+		{"update", (*program).updateCommand, live},
+		{"ps", (*program).psCommand, live},
+		{"events", (*program).eventsCommand, live},
+		{"stats", (*program).statsCommand, live},
+		{"spec", (*program).specCommand, 0},
+		{"plan", (*program).planCommand, 0},
+		{"check", (*program).checkCommand, 0},
+		{"info", (*program).infoCommand, 0},
+		{"features", (*program).featuresCommand, 0},
+		{"completion", (*program).completionCommand, 0},
 	}
 }
 

@@ -17,7 +17,7 @@ func (p *program) eventsCommand() *cli.Command {
 		Description: "Prints a line of JSON for each event, until the container stops: \"oom\" when the kernel has no more memory for it, " +
 			"and \"stats\", what the kernel has counted, after each interval.",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two \"stats\"", Value: 5 * time.Second},
+			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two \"stats\", such as 500ms, 5s or 1m", Value: 5 * time.Second},
 			&cli.BoolFlag{Name: "stats", Usage: "print the \"stats\" of now and end"},
 		},
 		Action: p.events,

@@ -26,7 +26,7 @@ func (p *program) execCommand() *cli.Command {
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the process runs"},
 			&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "JSON `FILE` with the process, as process in config.json"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give it a terminal"},
-			&cli.StringFlag{Name: "cwd", Usage: "`FOLDER` in the container that it starts in"},
+			&cli.StringFlag{Name: "cwd", Usage: "`PATH` of the folder in the container that it starts in"},
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set an environment variable, `NAME=VALUE`", KeepSpace: true},
 			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`UID[:GID]` that it has"},
 			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "a further group, `GID`"},

@@ -47,8 +47,8 @@ func preserveFlag() cli.Flag {
 // streamFlags are those of commands that start a process.
 func streamFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "console-socket", Usage: "unix socket at `PATH` that gets the terminal's master"},
-		&cli.StringFlag{Name: "pidfd-socket", Usage: "unix socket at `PATH` that gets a pidfd of the process"},
+		&cli.StringFlag{Name: "console-socket", Usage: "unix `SOCKET` that gets the terminal's master"},
+		&cli.StringFlag{Name: "pidfd-socket", Usage: "unix `SOCKET` that gets a pidfd of the process"},
 		&cli.StringFlag{Name: "pid-file", Usage: "`FILE` that gets the process's number"},
 	}
 }

@@ -23,11 +23,12 @@ func (p *program) globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "root", Usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
 		&cli.StringFlag{Name: "log", Usage: "append warnings and the error to `FILE`, not warnings to standard error"},
-		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT` of the log: text or json", Value: "text"},
-		&cli.StringFlag{Name: "log-level", Usage: "least `LEVEL` that is logged: error, warning, info or debug", Value: "warning"},
+		choiceOf(&cli.StringFlag{Name: "log-format", Usage: "`FORMAT` of the log"}, "text", "json"),
+		choiceOf(&cli.StringFlag{Name: "log-level", Usage: "least `LEVEL` that is logged", Value: "warning"}, "error", "warning", "info", "debug"),
 		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
-		&cli.StringFlag{Name: "rootless", Usage: "whether the caller lacks root's rights, `WHEN`: true, false or auto", Value: "auto"},
-		&cli.StringFlag{Name: "cgroup-manager", Usage: "who keeps the cgroups of new containers, `WHO`: cgroupfs, systemd or disabled", Value: "cgroupfs"},
+		choiceOf(&cli.StringFlag{Name: "rootless", Usage: "whether the caller lacks root's rights, `WHEN`", Value: "auto"}, "true", "false", "auto"),
+		choiceOf(&cli.StringFlag{Name: "cgroup-manager", Usage: "who keeps the cgroups of new containers, `WHO`"},
+			string(libcontainer.CgroupfsManager), string(libcontainer.SystemdManager), string(libcontainer.DisabledManager)),
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is then SLICE:PREFIX:NAME"},
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 	}
@@ -47,27 +48,34 @@ func (p *program) before(c *cli.Context) (err error) {
 	if p.cgroups, err = cgroupManager(c); err != nil {
 		return err
 	}
-	if p.rootless, err = parseRootless(c.String("rootless")); err != nil {
+	if err := p.setRoot(c.String("root"), c.String("rootless")); err != nil {
 		return err
-	}
-	p.root = c.String("root")
-	if p.root == "" {
-		p.root = defaultRoot(p.rootless, os.Geteuid(), os.Getenv, os.ReadFile)
-	} else if p.root, err = filepath.Abs(p.root); err != nil {
-		return fmt.Errorf("--root: %w", err)
 	}
 	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, c.Args().Slice(), p.root))
 	return nil
 }
 
+// setRoot takes the flags that say where containers are known.
+func (p *program) setRoot(root, rootless string) (err error) {
+	if p.rootless, err = parseRootless(rootless); err != nil {
+		return err
+	}
+	p.root = root
+	if root == "" {
+		p.root = defaultRoot(p.rootless, os.Geteuid(), os.Getenv, os.ReadFile)
+	} else if p.root, err = filepath.Abs(root); err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	return nil
+}
+
 // cgroupManager takes the flags that say who keeps cgroups.
 func cgroupManager(c *cli.Context) (libcontainer.CgroupManager, error) {
-	m := libcontainer.CgroupManager(c.String("cgroup-manager"))
-	switch m {
-	case libcontainer.CgroupfsManager, libcontainer.SystemdManager, libcontainer.DisabledManager:
-	default:
-		return "", usagef("--cgroup-manager %q: must be cgroupfs, systemd or disabled", string(m))
+	word, err := choice(c, "cgroup-manager")
+	if err != nil {
+		return "", err
 	}
+	m := libcontainer.CgroupManager(word)
 	if !c.Bool("systemd-cgroup") {
 		return m, nil
 	}
@@ -78,15 +86,12 @@ func cgroupManager(c *cli.Context) (libcontainer.CgroupManager, error) {
 }
 
 func (p *program) openLog(c *cli.Context) error {
-	format, level := c.String("log-format"), c.String("log-level")
-	switch format {
-	case "text":
-	case "json":
-		p.log.json = true
-	default:
-		return usagef("--log-format %q: must be text or json", format)
+	format, err := choice(c, "log-format")
+	if err != nil {
+		return err
 	}
-	var ok bool
+	p.log.json = format == "json"
+	level, ok := c.String("log-level"), false
 	if p.log.level, ok = parseLevel(level); !ok {
 		return usagef("--log-level %q: must be error, warning, info or debug", level)
 	}

@@ -19,7 +19,7 @@ func (p *program) infoCommand() *cli.Command {
 		Usage:       "tell what this host and this build can do",
 		Description: "Asks the kernel itself, as whoever calls it: what takes more rights to find out is unknown. orlop check tells of one configuration.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT` of the output: text or json", Value: "text"},
+			formatFlag("text", "json"),
 		},
 		Action: p.info,
 	}
@@ -48,7 +48,7 @@ func (p *program) info(c *cli.Context) error {
 	if err := argsFor(c, 0, 0, "none"); err != nil {
 		return err
 	}
-	format, err := textOrJSON(c)
+	format, err := choice(c, "format")
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (p *program) listCommand() *cli.Command {
 		Usage:       "list the containers in the state folder",
 		Description: "Lists all containers that --root knows of, stopped ones too.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: table or json", Value: "table"},
+			formatFlag("table", "json"),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the ids only"},
 		},
 		Action: p.list,
@@ -29,9 +29,9 @@ func (p *program) list(c *cli.Context) error {
 	if err := argsFor(c, 0, 0, "none"); err != nil {
 		return err
 	}
-	format := c.String("format")
-	if format != "table" && format != "json" {
-		return usagef("list: --format %q: must be table or json", format)
+	format, err := choice(c, "format")
+	if err != nil {
+		return err
 	}
 	containers, err := p.runtime().List()
 	if err != nil {

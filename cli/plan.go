@@ -19,9 +19,8 @@ func (p *program) planCommand() *cli.Command {
 		Usage:       "print what create would do, without doing it",
 		ArgsUsage:   "[" + idUsage + "]",
 		Description: "Prints the steps that a container's first process would take, with the field of config.json that each comes from. Needs no rights.",
-		Flags: append(planFlags(),
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: text or json", Value: "text"}),
-		Action: p.plan,
+		Flags:       append(planFlags(), formatFlag("text", "json")),
+		Action:      p.plan,
 	}
 }
 
@@ -29,9 +28,9 @@ func (p *program) plan(c *cli.Context) error {
 	if err := argsFor(c, 0, 1, "at most the id of a container"); err != nil {
 		return err
 	}
-	format := c.String("format")
-	if format != "text" && format != "json" {
-		return usagef("plan: --format %q: must be text or json", format)
+	format, err := choice(c, "format")
+	if err != nil {
+		return err
 	}
 	preserve := c.Int("preserve-fds")
 	if preserve < 0 {

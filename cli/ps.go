@@ -20,7 +20,7 @@ func (p *program) psCommand() *cli.Command {
 			"They must make it list the processes and have a column PID.\n" +
 			"With --format json: an array of the processes' numbers. Numbers are those of the caller's PID namespace.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: table or json", Value: "table"},
+			formatFlag("table", "json"),
 		},
 		Action: p.ps,
 	}
@@ -30,9 +30,9 @@ func (p *program) ps(c *cli.Context) error {
 	if err := argsFor(c, 1, -1, "the id of a container and options of ps"); err != nil {
 		return err
 	}
-	format := c.String("format")
-	if format != "table" && format != "json" {
-		return usagef("ps: --format %q: must be table or json", format)
+	format, err := choice(c, "format")
+	if err != nil {
+		return err
 	}
 	container, err := p.container(c)
 	if err != nil {

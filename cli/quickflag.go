@@ -25,6 +25,8 @@ func quick(list []cli.Flag) []cli.Flag {
 		switch g := f.(type) {
 		case *cli.BoolFlag:
 			list[i] = quickFlag{g, append([]string{g.Name}, g.Aliases...)}
+		case *choiceFlag:
+			list[i] = quickFlag{g, append([]string{g.Name}, g.Aliases...)}
 		case *cli.StringFlag:
 			list[i] = quickFlag{g, append([]string{g.Name}, g.Aliases...)}
 		case *cli.IntFlag:

@@ -24,8 +24,8 @@ func (p *program) statsCommand() *cli.Command {
 			"\"-\" is what the kernel doesn't tell.\n\n" +
 			"With --format json each refresh is one line with an array; sizes are bytes, times nanoseconds, and what there is no number for is null.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT`: table or json", Value: "table"},
-			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two tables", Value: time.Second},
+			formatFlag("table", "json"),
+			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two tables, such as 500ms, 5s or 1m", Value: time.Second},
 			&cli.BoolFlag{Name: "no-stream", Usage: "measure for one interval, print that, and end"},
 		},
 		Action: p.stats,
@@ -33,10 +33,11 @@ func (p *program) statsCommand() *cli.Command {
 }
 
 func (p *program) stats(c *cli.Context) error {
-	format, interval := c.String("format"), c.Duration("interval")
-	if format != "table" && format != "json" {
-		return usagef("stats: --format %q: must be table or json", format)
+	format, err := choice(c, "format")
+	if err != nil {
+		return err
 	}
+	interval := c.Duration("interval")
 	if interval <= 0 {
 		return usagef("stats: --interval %v: must be greater than 0", interval)
 	}

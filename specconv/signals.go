@@ -31,6 +31,19 @@ var signals = [...]struct {
 	{"CLD", unix.SIGCHLD}, {"IOT", unix.SIGABRT}, {"POLL", unix.SIGIO}, {"UNUSED", unix.SIGSYS},
 }
 
+// SignalNames returns the usual name of each signal that has one.
+func SignalNames() []string {
+	names := make([]string, 0, len(signals))
+	var seen uint64
+	for i := range signals {
+		if bit := uint64(1) << signals[i].signal; seen&bit == 0 {
+			seen |= bit
+			names = append(names, signals[i].name)
+		}
+	}
+	return names
+}
+
 // ParseSignal returns the signal of a name in any case, with or without "SIG" ("TERM", "SIGTERM", "RTMIN+3", "RTMAX-1"), or
 // of a number from 1 to 64. 0, which only probes for a process, is refused.
 func ParseSignal(s string) (unix.Signal, error) {

@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/specconv"
+)
+
+// A candidate is what a word of the command line can be completed to.
+type candidate struct{ word, about string }
+
+// paths says that a word can also be the path of something, which the shell completes.
+type paths string
+
+const (
+	noPaths paths = ""
+	files   paths = ":files"
+	folders paths = ":folders"
+)
+
+// typed is a part of the command line, with the flags of the program or of a command, as far as it is typed.
+type typed struct {
+	known    []cli.Flag
+	given    map[string]string // values of flags that are there, by their first names
+	operands []string
+	pending  cli.Flag // the flag whose value comes next
+	literal  bool     // no flag can come any more
+}
+
+// scan reads words like splitFlags, of a line that is not at its end.
+func scan(known []cli.Flag, words []string, stop bool) typed {
+	t := typed{known: known, given: map[string]string{}}
+	for i, word := range words {
+		switch {
+		case t.literal:
+			t.operands = append(t.operands, word)
+		case t.pending != nil:
+			t.given[t.pending.Names()[0]] = word
+			t.pending = nil
+		case word == "--":
+			t.literal = true
+		case len(word) < 2 || word[0] != '-':
+			t.operands = append(t.operands, word)
+			if stop {
+				t.operands, t.literal = words[i:], true
+				return t
+			}
+		default:
+			given, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+			f := findFlag(known, given)
+			switch {
+			case f == nil: // --help, or one that will be refused
+			case hasValue || isBool(f):
+				t.given[f.Names()[0]] = value
+			default:
+				t.pending = f
+			}
+		}
+	}
+	return t
+}
+
+// complete returns what the last of the words, which stand behind the program's name, can be completed to.
+func (p *program) complete(words []string) ([]candidate, paths) {
+	before, word := words[:len(words)-1], words[len(words)-1]
+	app := p.app([]string{name, "--help"}) // with all commands
+	global := scan(app.Flags, before, true)
+	if len(global.operands) == 0 {
+		if list, paths, ok := global.flag(word); ok {
+			return list, paths
+		}
+		return matching(word, "", commandNames(app)), noPaths
+	}
+	called := global.operands[0]
+	command := app.Command(called)
+	if called == "help" && len(global.operands) == 1 {
+		return matching(word, "", commandNames(app)), noPaths
+	}
+	if command == nil {
+		return nil, noPaths
+	}
+	t := scan(command.Flags, global.operands[1:], othersFlags(called))
+	if list, paths, ok := t.flag(word); ok {
+		return list, paths
+	}
+	rootless := global.given["rootless"]
+	if rootless == "" {
+		rootless = "auto"
+	}
+	if p.setRoot(global.given["root"], rootless) != nil {
+		return nil, noPaths
+	}
+	return matching(word, "", p.operands(called, word, &t)), noPaths
+}
+
+// flag returns what a word can be that is a flag or the value of one; ok is false if it is something else.
+func (t *typed) flag(word string) (list []candidate, p paths, ok bool) {
+	if t.pending != nil {
+		list, p = values(t.pending)
+		return matching(word, "", list), p, true
+	}
+	if t.literal || !strings.HasPrefix(word, "-") {
+		return nil, noPaths, false
+	}
+	if flag, _, hasValue := strings.Cut(word, "="); hasValue {
+		f := findFlag(t.known, strings.TrimLeft(flag, "-"))
+		if f == nil || isBool(f) {
+			return nil, noPaths, true
+		}
+		list, p = values(f)
+		return matching(word, flag+"=", list), p, true
+	}
+	for _, f := range t.known {
+		_, there := t.given[f.Names()[0]]
+		if _, repeated := f.(*cli.StringSliceFlag); there && !repeated {
+			continue
+		}
+		list = append(list, candidate{"--" + f.Names()[0], about(f)})
+	}
+	return matching(word, "", append(list, candidate{"--help", "show help"})), noPaths, true
+}
+
+// matching returns the candidates that begin with a word, with something before each of them.
+func matching(word, before string, list []candidate) (found []candidate) {
+	for _, c := range list {
+		if c.word = before + c.word; strings.HasPrefix(c.word, word) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// about returns what a flag's help says, without the quotes around the name of its value.
+func about(f cli.Flag) string {
+	if f, ok := f.(cli.DocGenerationFlag); ok {
+		return strings.ReplaceAll(f.GetUsage(), "`", "")
+	}
+	return ""
+}
+
+// values returns what a flag's value can be: its words, or by the name that its help has for it.
+func values(f cli.Flag) ([]candidate, paths) {
+	if words := wordsOf(f); words != nil {
+		return named(words, ""), noPaths
+	}
+	doc, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return nil, noPaths
+	}
+	_, value, _ := strings.Cut(doc.GetUsage(), "`")
+	value, _, _ = strings.Cut(value, "`")
+	switch value {
+	case "FILE", "SOCKET":
+		return nil, files
+	case "FOLDER":
+		return nil, folders
+	case "CAPABILITY":
+		return named(specconv.CapabilityNames(), ""), noPaths
+	}
+	return nil, noPaths
+}
+
+func named(words []string, about string) []candidate {
+	list := make([]candidate, len(words))
+	for i, word := range words {
+		list[i] = candidate{word, about}
+	}
+	return list
+}
+
+func commandNames(app *cli.App) []candidate {
+	list := make([]candidate, len(app.Commands))
+	for i, c := range app.Commands {
+		list[i] = candidate{c.Name, c.Usage}
+	}
+	return append(list, candidate{"help", "show help"})
+}
+
+// operands returns what a command's next argument can be, of which the word is typed.
+func (p *program) operands(command, word string, t *typed) []candidate {
+	nth := len(t.operands)
+	table := builders()
+	i := slices.IndexFunc(table[:], func(b builder) bool { return b.name == command })
+	if i < 0 {
+		return nil
+	}
+	_, force := t.given["force"]
+	_, all := t.given["all"]
+	_, ignorePaused := t.given["ignore-paused"]
+	want := table[i].takes
+	switch {
+	case command == "kill" && nth == 1:
+		names := specconv.SignalNames()
+		if strings.HasPrefix(word, "SIG") {
+			for i := range names {
+				names[i] = "SIG" + names[i]
+			}
+		}
+		return named(names, "")
+	case command == "completion" && nth == 0:
+		return named(shells(), "")
+	case nth > 0 && command != "stats":
+		return nil
+	case want == 0:
+		return nil
+	case force || all:
+		want = anyStatus
+	case ignorePaused:
+		want |= paused
+	}
+	return slices.DeleteFunc(p.ids(want), func(c candidate) bool { return slices.Contains(t.operands, c.word) })
+}
+
+// statuses is a set of those that a container can have.
+type statuses uint8
+
+const (
+	created statuses = 1 << iota
+	running
+	paused
+	stopped
+	creating
+
+	live      = created | running | paused
+	anyStatus = live | stopped | creating
+)
+
+// statusSet returns the set with one status alone.
+func statusSet(s specs.ContainerState) statuses {
+	switch s {
+	case specs.StateCreating:
+		return creating
+	case specs.StateCreated:
+		return created
+	case specs.StateRunning:
+		return running
+	case libcontainer.StatusPaused:
+		return paused
+	}
+	return stopped
+}
+
+// ids returns the containers of these statuses: none where the caller may not know them.
+func (p *program) ids(want statuses) (list []candidate) {
+	containers, err := p.runtime().List()
+	if err != nil {
+		return nil
+	}
+	for _, c := range containers {
+		s, err := c.Status()
+		if err != nil || want&statusSet(s.Status) == 0 {
+			continue // deleted meanwhile, or damaged
+		}
+		list = append(list, candidate{s.ID, string(s.Status) + ", " + s.Bundle})
+	}
+	return list
+}

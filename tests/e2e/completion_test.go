@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/console"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// A shell in which a user types.
+type shell struct {
+	name  string
+	args  []string // without the caller's own settings
+	setup string   // before orlop's script, which it loads from a file
+}
+
+func shells() []shell {
+	return []shell{
+		{"bash", []string{"--norc", "--noprofile", "-i"}, ""},
+		{"zsh", []string{"-f", "-i"}, "autoload -Uz compinit && compinit -D; "},
+		{"fish", []string{"--no-config", "-i"}, ""},
+	}
+}
+
+// TestCompletion types lines with a tab into each shell: `orlop kill TAB` completes the one container that can be killed.
+func TestCompletion(t *testing.T) {
+	harness.OrlopOnly(t, "the scripts are orlop's")
+	b := harness.New(t, harness.Sh("sleep 1000"))
+	b.Create()
+	other := harness.New(t, harness.Sh("sleep 1000"))
+	other.Root, other.ID = b.Root, "up"
+	other.Up()
+	bin := filepath.Join(b.Dir, "bin")
+	must(t, os.Mkdir(bin, 0o755))
+	must(t, os.Symlink(harness.Runtime(), filepath.Join(bin, "orlop")))
+	must(t, os.MkdirAll(filepath.Join(b.Dir, "work", "a folder"), 0o755))
+	must(t, os.WriteFile(filepath.Join(b.Dir, "work", "afile.json"), nil, 0o644))
+	root := "orlop --root " + b.Root + " "
+	for _, s := range shells() {
+		t.Run(s.name, func(t *testing.T) {
+			path, err := exec.LookPath(s.name)
+			if err != nil {
+				t.Skip("needs " + s.name)
+			}
+			script := filepath.Join(b.Dir, "completion."+s.name)
+			must(t, os.WriteFile(script, []byte(b.OK("completion", s.name)), 0o644))
+			session := newSession(t, b, path, s, script, bin)
+			for line, want := range map[string][]string{
+				"orlop sp":                              {"orlop", "spec"},
+				"orlop create --pidfd":                  {"orlop", "create", "--pidfd-socket"},
+				"orlop --log-format j":                  {"orlop", "--log-format", "json"},
+				"orlop --log-format=j":                  {"orlop", "--log-format=json"},
+				"orlop --log-format=text --cgroup-m":    {"orlop", "--log-format=text", "--cgroup-manager"},
+				"orlop exec --cap CAP_SYS_PT":           {"orlop", "exec", "--cap", "CAP_SYS_PTRACE"},
+				"orlop exec -u 1:2 --cap CAP_SYS_PT":    {"orlop", "exec", "-u", "1:2", "--cap", "CAP_SYS_PTRACE"},
+				"orlop kill box SIGUSR":                 {"orlop", "kill", "box", "SIGUSR"}, // 1 or 2
+				"orlop kill box SIGTE":                  {"orlop", "kill", "box", "SIGTERM"},
+				"orlop update --resources af":           {"orlop", "update", "--resources", "afile.json"},
+				"orlop update --resources=af":           {"orlop", "update", "--resources=afile.json"},
+				"orlop create --bundle a":               {"orlop", "create", "--bundle", "a folder"},
+				root + "start ":                         {"start", b.ID},
+				root + "exec ":                          {"exec", "up"},
+				root + "exec up --fo":                   {"exec", "up", "--fo"}, // the program's own
+				root + "--debug delete --force u":       {"--debug", "delete", "--force", "up"},
+				root + "delete u":                       {"delete", "u"}, // it runs
+				root + "pause --help":                   {"pause", "--help"},
+				root + "stats up " + b.ID[:len(b.ID)-1]: {"stats", "up", b.ID},
+			} {
+				got := session.complete(line)
+				if len(got) < len(want) || !slices.Equal(got[len(got)-len(want):], want) {
+					t.Errorf("%q: got %q, want %q", line, got, want)
+				}
+			}
+		})
+	}
+}
+
+// session is a shell on a terminal.
+type session struct {
+	t      *testing.T
+	tty    console.Console
+	output chan []byte
+	seen   []byte
+}
+
+func newSession(t *testing.T, b *harness.Box, path string, s shell, script, bin string) *session {
+	t.Helper()
+	tty, name, err := console.NewPty()
+	must(t, err)
+	t.Cleanup(func() { tty.Close() })
+	must(t, tty.Resize(console.WinSize{Width: 400, Height: 50}))
+	slave, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOCTTY, 0)
+	must(t, err)
+	defer slave.Close()
+	cmd := exec.Command(path, s.args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.Dir = filepath.Join(b.Dir, "work")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + b.Dir, "TERM=dumb"}
+	must(t, harness.StartOther(cmd))
+	t.Cleanup(func() {
+		must(t, cmd.Process.Kill())
+		_ = harness.WaitOther(cmd) // it was killed
+	})
+	ses := &session{t: t, tty: tty, output: make(chan []byte, 16)}
+	go func() {
+		defer close(ses.output)
+		for {
+			buf := make([]byte, 4096)
+			n, err := tty.Read(buf)
+			if n > 0 {
+				ses.output <- buf[:n]
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	ses.write(s.setup + ". " + script + "; printf '<%s>' ready\r")
+	ses.await("<ready>")
+	return ses
+}
+
+func (s *session) write(text string) {
+	s.t.Helper()
+	if _, err := s.tty.Write([]byte(text)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// await reads what the shell writes up to a text, and returns what came before.
+func (s *session) await(text string) string {
+	s.t.Helper()
+	limit := time.After(60 * time.Second)
+	for {
+		if before, after, ok := bytes.Cut(s.seen, []byte(text)); ok {
+			s.seen = after
+			return string(before)
+		}
+		select {
+		case more, ok := <-s.output:
+			if !ok {
+				s.t.Fatalf("the shell has ended, before %q: %q", text, s.seen)
+			}
+			s.seen = append(s.seen, more...)
+		case <-limit:
+			s.t.Fatalf("no %q: %q", text, s.seen)
+		}
+	}
+}
+
+// complete types a line and a tab, puts a command before it that prints its words, and returns these.
+func (s *session) complete(line string) []string {
+	s.t.Helper()
+	s.write(line + "\t\x01printf '<%s>' begin \x05 end\r") // ^A and ^E: to the line's begin and end
+	s.await("<begin>")
+	words := strings.TrimSuffix(s.await("<end>"), ">")
+	if words == "" {
+		return nil
+	}
+	// zsh takes the slash behind a folder away again, when no more of the path follows.
+	return strings.Split(strings.TrimSuffix(strings.TrimPrefix(words, "<"), "/"), "><")
+}
