@@ -6,7 +6,7 @@
 // does not build, panics or runs out of time counts as failed, as does a go vet that complains. What ran in
 // the guest has "guest" before its name; where there can be no guest, its packages count as skipped.
 //
-// It is run in the module's root.
+// It is run in the module's root. Folders of other modules below it may be among the packages.
 package main
 
 import (
@@ -31,9 +31,12 @@ func main() {
 
 	c := newCounter(os.Stdout)
 	if packages := flag.Args(); len(packages) > 0 {
-		vet(c, *tags, packages)
-		if err := test(c, *tags, *timeout, *run, packages); err != nil {
-			c.fail("go test", err.Error())
+		modules := fetched(c, byModule(packages))
+		vet(c, *tags, modules)
+		for _, m := range modules {
+			if err := test(c, *tags, *timeout, *run, m); err != nil {
+				c.fail("go test", err.Error())
+			}
 		}
 	}
 	if packages := strings.Fields(*inGuest); len(packages) > 0 {
@@ -49,17 +52,20 @@ func main() {
 }
 
 // vet runs go vet over the packages.
-func vet(c *counter, tags string, packages []string) {
-	cmd := exec.Command("go", append([]string{"vet", "-tags", tags}, packages...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		c.fail("go vet", string(out)+err.Error())
-		return
+func vet(c *counter, tags string, modules []module) {
+	for _, m := range modules {
+		cmd := exec.Command("go", append([]string{"vet", "-tags", tags}, m.patterns...)...)
+		cmd.Dir = m.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			c.fail("go vet", string(out)+err.Error())
+			return
+		}
 	}
 	fmt.Fprintln(c.out, "ok    go vet")
 }
 
-// test runs the tests and feeds their events to the counter.
-func test(c *counter, tags, timeout, run string, packages []string) error {
+// test runs the tests of a module and feeds their events to the counter.
+func test(c *counter, tags, timeout, run string, m module) error {
 	args := []string{"test", "-json", "-count=1", "-tags", tags, "-timeout", timeout,
 		// One package at a time: root tests share the machine's cgroups and mounts,
 		// and what is timed or raced in one package must not be disturbed by another.
@@ -67,7 +73,8 @@ func test(c *counter, tags, timeout, run string, packages []string) error {
 	if run != "" {
 		args = append(args, "-run", run)
 	}
-	cmd := exec.Command("go", append(args, packages...)...)
+	cmd := exec.Command("go", append(args, m.patterns...)...)
+	cmd.Dir = m.dir
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {

@@ -28,21 +28,27 @@ func orlop(stage string) string { return filepath.Join(stage, "orlop") }
 
 // listPackages lists those packages that have tests.
 func listPackages(tags string, patterns []string) ([]pkg, error) {
-	args := []string{"list", "-tags", tags, "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}\t{{.Module.Dir}}{{end}}"}
-	cmd := exec.Command("go", append(args, patterns...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	root, err := os.Getwd()
 	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
+		return nil, err
 	}
 	var found []pkg
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Split(strings.TrimSpace(line), "\t")
-		rel, err := filepath.Rel(fields[2], fields[1])
+	for _, m := range byModule(patterns) {
+		cmd := exec.Command("go", append([]string{"list", "-tags", tags, "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}{{end}}"}, m.patterns...)...)
+		cmd.Dir = m.dir
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("go list: %w", err)
 		}
-		found = append(found, pkg{fields[0], fields[1], rel})
+		for line := range strings.Lines(string(out)) {
+			fields := strings.Split(strings.TrimSpace(line), "\t")
+			rel, err := filepath.Rel(root, fields[1])
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, pkg{fields[0], fields[1], rel})
+		}
 	}
 	return found, nil
 }
@@ -59,12 +65,12 @@ func stageOrlop(dir, tags string) error {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module guest\n"), 0o644); err != nil {
 		return err
 	}
-	return golang("build", "-trimpath", "-buildvcs=false", "-buildmode=exe", "-tags", tags, "-ldflags", "-s -w -buildid=", "-o", orlop(dir), ".")
+	return golang(".", "build", "-trimpath", "-buildvcs=false", "-buildmode=exe", "-tags", tags, "-ldflags", "-s -w -buildid=", "-o", orlop(dir), ".")
 }
 
 // stagePackage puts a package's test binary there, in a folder of its own with the package's sources, which some tests read, and its testdata.
 func stagePackage(dir, tags string, p pkg) error {
-	if err := golang("test", "-c", "-tags", tags, "-o", p.binary(dir), p.path); err != nil {
+	if err := golang(p.dir, "test", "-c", "-tags", tags, "-o", p.binary(dir), "."); err != nil {
 		return err
 	}
 	sources, err := filepath.Glob(filepath.Join(p.dir, "*.go"))
@@ -87,9 +93,10 @@ func stagePackage(dir, tags string, p pkg) error {
 	return err
 }
 
-// golang runs the go command; what it makes is static, for the guest has other libraries.
-func golang(args ...string) error {
+// golang runs the go command in a folder; what it makes is static, for the guest has other libraries.
+func golang(dir string, args ...string) error {
 	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// module is a module of the tree, with some of its packages. Tests whose dependencies are not to be the product's are modules of
+// their own, in folders with a go.mod.
+type module struct {
+	dir      string   // "." is the product's
+	patterns []string // of packages, as the go command takes them in dir
+}
+
+// byModule sorts patterns of packages, given as folders of the tree, by the module that they belong to.
+func byModule(patterns []string) []module {
+	var found []module
+next:
+	for _, pattern := range patterns {
+		folder, below := strings.CutSuffix(pattern, "...")
+		dir := filepath.Clean(folder)
+		for dir != "." {
+			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+		if dir != "." {
+			// Its prefix is clean: of what is below a module no part is "..".
+			pattern = "./" + strings.TrimPrefix(strings.TrimPrefix(filepath.Clean(folder), dir), "/")
+			if below {
+				pattern = strings.TrimSuffix(pattern, "/") + "/..."
+			}
+		}
+		for i := range found {
+			if found[i].dir == dir {
+				found[i].patterns = append(found[i].patterns, pattern)
+				continue next
+			}
+		}
+		found = append(found, module{dir, []string{pattern}})
+	}
+	return found
+}
