@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
+	"unsafe"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -12,7 +14,7 @@ import (
 
 // bindHostRoot is for a container that has mounts and no mount namespace of its own: it puts a copy of the root file system's mount
 // on top of it, in the runtime's mount namespace. All mounts of the container come to lie on that copy, and go with it. As a slave it
-// does not hand them on to namespaces that share mounts with the runtime's.
+// does not hand them on to namespaces that share mounts with the runtime's: these have an empty copy meanwhile.
 func (c *creation) bindHostRoot() error {
 	if _, ok := c.bundle.Namespace(specs.MountNamespace); ok || len(c.bundle.Mounts) == 0 {
 		return nil
@@ -23,10 +25,6 @@ func (c *creation) bindHostRoot() error {
 		return fmt.Errorf("root.path: bind %s: %w", path, err)
 	}
 	defer unix.Close(tree)
-	slave := unix.MountAttr{Propagation: unix.MS_SLAVE}
-	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &slave); err != nil {
-		return fmt.Errorf("root.path: make the bind mount of %s a slave: %w", path, err)
-	}
 	if c.rec.RootMount, err = mountID(tree); err != nil {
 		return fmt.Errorf("root.path: identify the bind mount of %s: %w", path, err)
 	}
@@ -36,11 +34,16 @@ func (c *creation) bindHostRoot() error {
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("root.path: bind %s: %w", path, err)
 	}
+	// Not before the move, which makes shared what it puts on a shared mount.
+	slave := unix.MountAttr{Propagation: unix.MS_SLAVE}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &slave); err != nil {
+		return fmt.Errorf("root.path: make the bind mount of %s a slave: %w", path, err)
+	}
 	return nil
 }
 
-// unbindHostRoot takes away what bindHostRoot has put there, with all mounts on it. If something else lies on the folder now, or
-// this is another mount namespace, nothing is done.
+// unbindHostRoot takes away what bindHostRoot has put there, with all mounts on it. In another mount namespace, or when somebody
+// else has done that, nothing is left to do. It is an error if another mount lies on it: that one would be taken away.
 func unbindHostRoot(path string, mount uint64) error {
 	if mount == 0 {
 		return nil
@@ -53,10 +56,15 @@ func unbindHostRoot(path string, mount uint64) error {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(dir)
-	if id, err := mountID(dir); err != nil || id != mount {
-		return err
+	if id, err := mountID(dir); err != nil {
+		return fmt.Errorf("root.path: identify the mount of %s: %w", path, err)
+	} else if id != mount {
+		if mounted(mount) {
+			return fmt.Errorf("root.path: another mount lies on those of the container, on %s: %w", path, unix.EBUSY)
+		}
+		return nil
 	}
-	// The folder may be put under another mount meanwhile, its descriptor may not.
+	// The path may lead elsewhere meanwhile, the descriptor may not.
 	if err := unix.Unmount("/proc/self/fd/"+strconv.Itoa(dir), unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", path, err)
 	}
@@ -75,4 +83,25 @@ func mountID(fd int) (uint64, error) {
 		return 0, unix.ENOSYS
 	}
 	return s.Mnt_id, nil
+}
+
+// mounted tells whether the calling process's mount namespace has the mount with this number.
+func mounted(id uint64) bool {
+	var basic [64]uint64 // struct statmount, of which nothing but its presence is of interest
+	request := mountRequest{size: uint32(unsafe.Sizeof(mountRequest{})), id: id, param: statmountBasic}
+	_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&request)), uintptr(unsafe.Pointer(&basic)), unsafe.Sizeof(basic), 0, 0, 0)
+	if errno != unix.ENOSYS {
+		return errno == 0
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo") // whose numbers are those of kernels before 6.8
+	return err == nil && strings.Contains("\n"+string(mounts), "\n"+strconv.FormatUint(id, 10)+" ")
+}
+
+// statmountBasic is STATMOUNT_SB_BASIC: what is asked of a mount.
+const statmountBasic = 1
+
+// mountRequest is the kernel's struct mnt_id_req, as since 6.8.
+type mountRequest struct {
+	size, spare uint32
+	id, param   uint64
 }

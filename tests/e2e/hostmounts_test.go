@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -81,19 +83,135 @@ func TestMountsWithoutNamespaceUndone(t *testing.T) {
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
 	})
-	t.Run("another on top", func(t *testing.T) {
+	t.Run("failed mount", func(t *testing.T) {
+		b := harness.New(t, hostMounts, harness.WithMount("/mnt", "tmpfs", "tmpfs", "size=none"))
+		b.Write()
+		b.Fails("mounts[", "create", "--bundle", b.Bundle, b.ID)
+		b.CheckClean()
+	})
+	t.Run("failed start", func(t *testing.T) {
+		b := harness.New(t, hostMounts)
+		addHook(b, "poststart", "exit 7")
+		b.Fails("exit status 7", "run", "--bundle", b.Bundle, b.ID)
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+	})
+	t.Run("ended run", func(t *testing.T) {
+		b := harness.New(t, hostMounts, harness.Args("test", "-e", "/proc/1/stat"))
+		b.Run().OK(b)
+		b.CheckClean()
+	})
+}
+
+// TestMountsWithoutNamespaceNested: mounts on mounts of the container, the host's later ones among them, go with it, and no other mount is
+// touched, nor made to share with others what it did not.
+func TestMountsWithoutNamespaceNested(t *testing.T) {
+	harness.OrlopOnly(t, "others leave the mounts behind")
+	b := harness.New(t, hostMounts)
+	rootfs := filepath.Join(b.Bundle, "rootfs")
+	volume := hostDir(t, b, "volume")
+	mountHost(t, filepath.Join(volume, "own"))
+	for _, m := range [][]string{{"/mnt", "tmpfs", "tmpfs"}, {"/mnt/a", "tmpfs", "tmpfs"}, {"/mnt/a/v", "none", volume, "rbind", "rshared"}} {
+		harness.WithMount(m[0], m[1], m[2], m[3:]...)(b.Spec)
+	}
+	before := hostMountinfo(t)
+
+	pid := b.Up()
+	must(t, os.Mkdir(filepath.Join(rootfs, "mnt/later"), 0o755))
+	must(t, unix.Mount("tmpfs", filepath.Join(rootfs, "mnt/later"), "tmpfs", 0, ""))
+	if got := b.OK("exec", b.ID, "cat", "/mnt/a/v/f"); got != "of volume\n" {
+		t.Errorf("in the container: %q", got)
+	}
+	if got := elsewhere(hostMountinfo(t), rootfs); !slices.Equal(got, before) {
+		t.Errorf("the mounts elsewhere are now\n%s\nand were\n%s", got, before)
+	}
+	b.OK("kill", b.ID, "KILL")
+	b.WaitGone(pid)
+	b.OK("delete", b.ID)
+	if got := hostMountinfo(t); !slices.Equal(got, before) {
+		t.Errorf("the mounts are now\n%s\nand were\n%s", got, before)
+	}
+}
+
+// TestMountsWithoutNamespaceShared: where the root file system lies on a shared mount, as everything does on hosts with systemd, others do not see
+// the container's mounts, and keep nothing of them.
+func TestMountsWithoutNamespaceShared(t *testing.T) {
+	harness.OrlopOnly(t, "others leave the mounts behind")
+	b := harness.New(t, hostMounts)
+	shared, peer := b.Bundle, filepath.Join(b.Dir, "peer")
+	must(t, os.Mkdir(peer, 0o755))
+	must(t, unix.Mount(shared, shared, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { unix.Unmount(shared, unix.MNT_DETACH) })
+	must(t, unix.Mount("", shared, "", unix.MS_SHARED, ""))
+	must(t, unix.Mount(shared, peer, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { unix.Unmount(peer, unix.MNT_DETACH) })
+	before := hostMountinfo(t)
+
+	pid := b.Up()
+	if _, err := os.Stat(filepath.Join(shared, "rootfs/proc/1/stat")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(peer, "rootfs/proc/1/stat")); err == nil {
+		t.Error("the container's procfs is where it was not configured")
+	}
+	b.OK("kill", b.ID, "KILL")
+	b.WaitGone(pid)
+	b.OK("delete", b.ID)
+	if got := hostMountinfo(t); !slices.Equal(got, before) {
+		t.Errorf("the mounts are now\n%s\nand were\n%s", got, before)
+	}
+}
+
+// TestMountsWithoutNamespaceCovered: mounts of a container that lie below others are not forgotten.
+func TestMountsWithoutNamespaceCovered(t *testing.T) {
+	harness.OrlopOnly(t, "others leave the mounts behind")
+	t.Run("by the host", func(t *testing.T) {
 		b := harness.New(t, hostMounts)
 		rootfs := filepath.Join(b.Bundle, "rootfs")
 		b.Write()
 		b.OK("create", "--bundle", b.Bundle, b.ID)
 		must(t, unix.Mount("tmpfs", rootfs, "tmpfs", 0, ""))
-		b.OK("delete", "--force", b.ID)
+		b.Fails("root.path: another mount lies on those of the container", "delete", "--force", b.ID)
 		var s unix.Statfs_t
 		must(t, unix.Statfs(rootfs, &s))
 		if s.Type != unix.TMPFS_MAGIC {
 			t.Error("delete has unmounted what is not the container's")
 		}
+		b.Status("stopped")
 		must(t, unix.Unmount(rootfs, 0))
-		must(t, unix.Unmount(rootfs, unix.MNT_DETACH))
+		b.OK("delete", b.ID)
+		b.CheckClean()
 	})
+	t.Run("by a container", func(t *testing.T) {
+		b := harness.New(t, hostMounts)
+		b.Write()
+		other := b.ID + "-other"
+		b.OK("create", "--bundle", b.Bundle, b.ID)
+		b.OK("create", "--bundle", b.Bundle, other)
+		b.Fails("root.path: another mount lies on those of the container", "delete", "--force", b.ID)
+		b.OK("delete", "--force", other)
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		b := harness.New(t, hostMounts)
+		b.Write()
+		b.OK("create", "--bundle", b.Bundle, b.ID)
+		must(t, unix.Unmount(filepath.Join(b.Bundle, "rootfs"), unix.MNT_DETACH))
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+	})
+}
+
+// hostMountinfo returns the lines of the test's mounts.
+func hostMountinfo(t *testing.T) []string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	return strings.Split(string(data), "\n")
+}
+
+// elsewhere leaves out the mounts in a folder.
+func elsewhere(mountinfo []string, dir string) []string {
+	return slices.DeleteFunc(mountinfo, func(line string) bool { return strings.Contains(line, " "+dir) })
 }
