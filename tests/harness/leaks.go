@@ -94,7 +94,7 @@ func (b *Box) leaks() []string {
 			}
 		}
 	}
-	return append(found, holders(b.Dir)...)
+	return append(found, settledHolders(b.Dir, 2*time.Second)...)
 }
 
 // accounted tells whether a process is a command that still runs, or belongs to another box that is in use.
@@ -129,6 +129,16 @@ func owner(pid int) int {
 func describe(pid int) string {
 	line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	return strings.TrimSpace(fmt.Sprintf("%d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
+}
+
+// settledHolders waits until no process holds a file below dir, and names those that do after the time limit. A process that is not
+// below this one may end a moment after the command that caused it, such as one that closes a systemd unit's PAM session, and nobody tells.
+func settledHolders(dir string, limit time.Duration) []string {
+	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		if found := holders(dir); len(found) == 0 || time.Now().After(deadline) {
+			return found
+		}
+	}
 }
 
 // holders names the other processes that have a descriptor on a file below dir. Those from before all tests can have none.
