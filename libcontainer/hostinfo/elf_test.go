@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -45,6 +46,30 @@ func known(f *os.File) (string, bool) {
 		}
 	}
 	return "", true
+}
+
+// TestElfTable: a file of an image that says that it has 4 GiB of program headers costs no memory.
+func TestElfTable(t *testing.T) {
+	head := []byte("\x7fELF\x02\x01\x01" + strings.Repeat("\xff", 57))
+	copy(head[32:40], make([]byte, 8)) // the table begins with the file
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, head, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if got := elfInterpreter(program); got != "" {
+		t.Errorf("interpreter %q", got)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes were taken", n)
+	}
 }
 
 func FuzzElfInterpreter(f *testing.F) {
