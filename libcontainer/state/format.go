@@ -139,8 +139,13 @@ func parse(data []byte) (*Record, error) {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrDamaged, number, err)
 		}
 	}
-	if r.ID == "" {
+	switch {
+	case r.ID == "":
 		return nil, fmt.Errorf("%w: no id", ErrDamaged)
+	case r.RDTGroup == "" && (r.RDTMonitor != "" || r.RDTOwned):
+		return nil, fmt.Errorf("%w: rdtOwned or a monitoring group, and no group", ErrDamaged)
+	case r.Unit == "" && r.UnitBus != "":
+		return nil, fmt.Errorf("%w: unit without a name", ErrDamaged)
 	}
 	return r, nil
 }

@@ -169,6 +169,9 @@ func TestRecordFaults(t *testing.T) {
 	check("orlop-record 1\nid \"x\" \"y\"\nend\n", ErrDamaged, "more than")
 	check("orlop-record 1\nid x\nend\n", ErrDamaged, "no string")
 	check("orlop-record 1\nid \"x\"\ncgroup \"a\"\nend\n", ErrDamaged, "no string")
+	check("orlop-record 1\nid \"x\"\nrdtOwned true\nend\n", ErrDamaged, "no group")
+	check("orlop-record 1\nid \"x\"\nrdt \"\" \"m\"\nend\n", ErrDamaged, "no group")
+	check("orlop-record 1\nid \"x\"\nunit \"user\" \"\"\nend\n", ErrDamaged, "without a name")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
