@@ -7,15 +7,15 @@ import (
 )
 
 // object and list are JSON's: the config is written as data here, since this program imports the standard
-// library only.
+// library only (and the profile).
 type (
 	object map[string]any
 	list   []any
 )
 
 // bundle makes a bundle beside the one root file system: the example config, as runtimes print it with
-// their spec command, without a terminal. A memory limit of 0 is none.
-func (s *stage) bundle(name string, args []string, memory int64) error {
+// their spec command, without a terminal. A memory limit of 0 is none, and so is a seccomp profile of nil.
+func (s *stage) bundle(name string, args []string, memory int64, seccomp json.RawMessage) error {
 	dir := s.path(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -29,6 +29,9 @@ func (s *stage) bundle(name string, args []string, memory int64) error {
 	config["root"] = object{"path": s.path("rootfs"), "readonly": true}
 	config["linux"].(object)["resources"] = resources
 	config["linux"].(object)["cgroupsPath"] = s.cgroup + "/" + name
+	if seccomp != nil {
+		config["linux"].(object)["seccomp"] = seccomp
+	}
 	data, err := json.MarshalIndent(config, "", "\t")
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -30,6 +31,7 @@ func main() {
 	quick := flag.Bool("quick", false, "few runs: a look, not a measurement")
 	rounds := flag.Int("rounds", 12, "rounds through all runtimes")
 	runs := flag.Int("runs", 6, "runs of a command in each round")
+	only := flag.String("only", "", "only operations whose name begins so")
 	flag.Parse()
 	if *quick {
 		*rounds, *runs = 3, 4
@@ -41,7 +43,7 @@ func main() {
 		fatal(fmt.Errorf("private mount namespace: %w", err))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := bench(ctx, *orlop, *out, *rounds, *runs)
+	err := bench(ctx, *orlop, *out, *only, *rounds, *runs)
 	stop()
 	if err != nil {
 		fatal(err)
@@ -54,7 +56,7 @@ func fatal(err error) {
 }
 
 // bench measures everything and writes the report.
-func bench(ctx context.Context, orlop, out string, rounds, runs int) (err error) {
+func bench(ctx context.Context, orlop, out, only string, rounds, runs int) (err error) {
 	if _, err := exec.LookPath("hyperfine"); err != nil {
 		return fmt.Errorf("%w (Debian: hyperfine)", err)
 	}
@@ -70,7 +72,10 @@ func bench(ctx context.Context, orlop, out string, rounds, runs int) (err error)
 
 	r := &report{Host: hostFacts(), Runtimes: runtimes, Runs: rounds * runs}
 	for _, op := range operations() {
-		fmt.Fprintf(os.Stderr, "%-7s time: %d runs each, in turns\n", op.name, rounds*runs)
+		if !strings.HasPrefix(op.name, only) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%-18s time: %d runs each, in turns\n", op.name, rounds*runs)
 		times, err := s.times(ctx, op, rounds, runs)
 		if err != nil {
 			return fmt.Errorf("%s: %w", op.name, err)
@@ -80,6 +85,10 @@ func bench(ctx context.Context, orlop, out string, rounds, runs int) (err error)
 			return fmt.Errorf("%s: memory: %w", op.name, err)
 		}
 		r.add(op.name, times, memory)
+	}
+	if only != "" { // no whole report
+		r.print(os.Stdout)
+		return nil
 	}
 	fmt.Fprintln(os.Stderr, "smallest memory limit of /bin/true")
 	if r.Limits, err = s.limits(ctx); err != nil {

@@ -19,8 +19,8 @@ import (
 // operation is a command that is measured.
 type operation struct {
 	name string
-	// args of the measured command. BUNDLE, ID and LIVE stand for the bundle of /bin/true, the id of the
-	// container made from it, and the runtime's running container.
+	// args of the measured command. BUNDLE, SECCOMP, ID and LIVE stand for the bundle of /bin/true, the same with Docker's default
+	// seccomp profile, the id of the container made from either, and the runtime's running container.
 	args string
 	// prepare is what runs before each measured run: one command of the runtime in each line, or
 	// "wait", which waits until the container has stopped, or "pause", in which the kernel comes to rest: what it does for
@@ -32,6 +32,8 @@ func operations() []operation {
 	return []operation{
 		{"run", "run --bundle BUNDLE ID", ""},
 		{"run-alone", "run --bundle BUNDLE ID", "pause"},
+		{"run-seccomp", "run --bundle SECCOMP ID", ""},
+		{"run-seccomp-alone", "run --bundle SECCOMP ID", "pause"},
 		{"create", "create --bundle BUNDLE ID", "delete --force ID"},
 		{"start", "start ID", "delete --force ID\ncreate --bundle BUNDLE ID"},
 		{"exec", "exec LIVE /bin/true", ""},
@@ -48,6 +50,8 @@ func (s *stage) words(r runtime, args string) []string {
 		switch field {
 		case "BUNDLE":
 			fields[i] = s.path("true")
+		case "SECCOMP":
+			fields[i] = s.path("seccomp")
 		case "ID":
 			fields[i] = "bench-" + r.Name
 		case "LIVE":
@@ -222,7 +226,7 @@ func (s *stage) limits(ctx context.Context) (map[string]int64, error) {
 	for _, r := range s.runtimes {
 		for _, limit := range []int64{64 * kib, 128 * kib, 192 * kib, 256 * kib, 384 * kib, 512 * kib, 768 * kib, 1024 * kib,
 			1536 * kib, 2048 * kib, 3072 * kib, 4096 * kib, 6144 * kib, 8192 * kib, 12288 * kib, 16384 * kib, 32768 * kib} {
-			if err := s.bundle("limited", []string{"/bin/true"}, limit); err != nil {
+			if err := s.bundle("limited", []string{"/bin/true"}, limit, nil); err != nil {
 				return nil, err
 			}
 			if s.fits(ctx, r) {

@@ -82,6 +82,9 @@ func (r *report) print(w io.Writer) {
 	r.table(w, "Peak memory in MiB, median", "%.2f (%.1f-%.1f)",
 		func(m measured) map[string]summary { return m.Memory }, 1024)
 
+	if r.Limits == nil { // not asked for
+		return
+	}
 	fmt.Fprintf(w, "\nSmallest memory limit under which /bin/true runs\n")
 	for _, runtime := range r.Runtimes {
 		text := "none of those tried"
@@ -96,7 +99,7 @@ func (r *report) print(w io.Writer) {
 // table prints one kind of figures: a row for each operation, a column for each runtime, and the ratios of
 // the first runtime to each of the others.
 func (r *report) table(w io.Writer, title, format string, figures func(measured) map[string]summary, unit float64) {
-	fmt.Fprintf(w, "\n%s\n%-11s", title, "")
+	fmt.Fprintf(w, "\n%s\n%-18s", title, "")
 	first := r.Runtimes[0].Name
 	for _, runtime := range r.Runtimes {
 		fmt.Fprintf(w, "%20s", runtime.Name)
@@ -106,7 +109,7 @@ func (r *report) table(w io.Writer, title, format string, figures func(measured)
 	}
 	fmt.Fprintln(w)
 	for _, m := range r.Operations {
-		fmt.Fprintf(w, "%-11s", m.Name)
+		fmt.Fprintf(w, "%-18s", m.Name)
 		by := figures(m)
 		for _, runtime := range r.Runtimes {
 			s := by[runtime.Name]

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/orlop/orlop/tests/profile"
 )
 
 // stage is what the runtimes play on: one bundle for all, a running container of each, a state folder of each.
@@ -42,12 +45,14 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	if err := makeRootfs(filepath.Join(dir, "rootfs"), busybox); err != nil {
 		return nil, err
 	}
-	if err := s.bundle("true", []string{"/bin/true"}, 0); err != nil {
-		return nil, err
+	for name, seccomp := range map[string]json.RawMessage{"true": nil, "seccomp": profile.Docker()} {
+		if err := s.bundle(name, []string{"/bin/true"}, 0, seccomp); err != nil {
+			return nil, err
+		}
 	}
 	for _, r := range runtimes {
 		name := "live-" + r.Name
-		if err := s.bundle(name, []string{"/bin/sleep", "1000000"}, 0); err != nil {
+		if err := s.bundle(name, []string{"/bin/sleep", "1000000"}, 0, nil); err != nil {
 			return nil, err
 		}
 		for _, args := range [][]string{{"create", "--bundle", s.path(name), name}, {"start", name}} {

@@ -28,7 +28,7 @@ func colour(i int) string {
 // svg draws the chart.
 func (c chart) svg() string {
 	const (
-		width, left, right = 760, 80, 70
+		width, left, right = 760, 130, 70
 		bar, gap, top      = 16, 14, 70
 	)
 	height := top + len(c.groups)*(len(c.series)*bar+gap) + 30
