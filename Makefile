@@ -24,8 +24,9 @@ BUILDFLAGS := -trimpath -buildvcs=false -buildmode=exe -tags $(TAGS) -ldflags "-
 FUZZTIME ?= 30s
 # Time limit of one package's tests in `make test`.
 TIMEOUT  ?= 10m
-# Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made).
-PKGS     ?= ./...
+# Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made). tests/conformance is a
+# module of its own.
+PKGS     ?= ./... ./tests/conformance
 GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security
 # Of these, what `make test` runs there unless GUEST says otherwise: all of them take an emulated machine half an hour.
 SAMPLE   ?= ./libcontainer ./libcontainer/systemd ./libcontainer/idmap ./libcontainer/state
@@ -68,9 +69,10 @@ bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick
 	@$(GO) build -trimpath -buildvcs=false -o build/bench/bench ./tests/bench
 	@build/bench/bench -orlop ./orlop -out build/bench $(if $(QUICK),-quick) $(BENCHFLAGS)
 
-conformance: build ## the OCI conformance suite; a report in build/conformance
-	@tests/deps.sh certificates
-	@cd tests/conformance && $(GO) run . -runtime $(CURDIR)/orlop -out $(CURDIR)/build/conformance
+conformance: $(if $(RUNTIME),,build) ## the OCI conformance suite, of orlop or RUNTIME=crun or a path; a report in build/conformance
+	@tests/deps.sh certificates $(filter runc crun,$(RUNTIME))
+	@cd tests/conformance && $(GO) run . -out $(CURDIR)/build/conformance -name '$(NAME)' \
+		-runtime $(if $(RUNTIME),$(if $(findstring /,$(RUNTIME)),$(abspath $(RUNTIME)),$(RUNTIME)),$(CURDIR)/orlop)
 
 fuzz: $(COMPILER) ## run each fuzz target of the tree for FUZZTIME (30s)
 	@tests/fuzz.sh "$(TAGS)" "$(FUZZTIME)"

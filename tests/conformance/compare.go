@@ -21,11 +21,13 @@ func compare(reports []*report, list []exception) string {
 	count := func(name string, n func(t totals) int) {
 		row(name, func(r *report) string { return fmt.Sprint(n(r.totals())) })
 	}
-	row("", func(r *report) string { return r.Runtime + " " + r.Version })
+	row("", title)
 	fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---:|", len(reports)))
 	count("programs that pass", func(t totals) int { return t.passed })
+	count("and these pass as the specification has it, not against it", func(t totals) int { return t.rightly })
 	count("programs that assert nothing and report no error", func(t totals) int { return t.nothing })
 	count("programs that fail", func(t totals) int { return t.failed })
+	count("programs that end by chance", func(t totals) int { return t.chance })
 	count("programs that cannot be run on this machine", func(t totals) int { return t.skipped })
 	count("assertions that hold", func(t totals) int { return t.held })
 	count("assertions that do not", func(t totals) int { return t.not })
@@ -33,8 +35,8 @@ func compare(reports []*report, list []exception) string {
 		func(t totals) int { return t.programs - t.skipped - t.unexpected })
 
 	b.WriteString("\nEach program, and how many of its assertions hold. In brackets: how many do not. With a star: otherwise than a runtime must have it" +
-		" that follows the specification.\n\n")
-	row("program", func(r *report) string { return r.Runtime })
+		" that follows the specification. \"by chance\": it may end so or otherwise, see below.\n\n")
+	row("program", title)
 	fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---|", len(reports)))
 	for i := range first.Results {
 		test := first.Results[i].Test
@@ -50,6 +52,9 @@ func compare(reports []*report, list []exception) string {
 	return b.String()
 }
 
+// title heads a runtime's column.
+func title(r *report) string { return r.Runtime + " " + r.Version }
+
 // cell is a result in the table of programs.
 func (r *report) cell(test string) string {
 	for i := range r.Results {
@@ -62,6 +67,8 @@ func (r *report) cell(test string) string {
 			star = " *"
 		}
 		switch {
+		case result.Chance:
+			return "by chance"
 		case result.Outcome == nothing:
 			return "no error" + star
 		case result.Outcome == skipped:

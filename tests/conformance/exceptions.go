@@ -82,9 +82,10 @@ func exceptions(h host) []exception {
 	return list
 }
 
-// expect holds a result against the exceptions, marks the assertions that were expected not to hold, and returns what is
+// expect holds a result against the exceptions, marks the assertions that were expected not to hold, and tells what is
 // otherwise than expected.
-func expect(r *result, list []exception) (problems []string) {
+func expect(r *result, list []exception) {
+	var problems []string
 	of := slices.DeleteFunc(slices.Clone(list), func(e exception) bool { return e.Test != r.Test })
 	for i := range r.Assertions {
 		a := &r.Assertions[i]
@@ -106,7 +107,8 @@ func expect(r *result, list []exception) (problems []string) {
 			problems = append(problems, fmt.Sprintf("%s: did not fail as expected (%d times less): %s", e.Assertion, e.Times, e.Why))
 		}
 	}
-	return problems
+	r.Problems = problems
+	r.Chance = len(problems) == 0 && slices.ContainsFunc(of, func(e exception) bool { return e.Either })
 }
 
 // reasons returns the exceptions' reasons of a test, each once.

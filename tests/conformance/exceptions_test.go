@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,14 +30,19 @@ func TestExpect(t *testing.T) {
 		"skipped and not to do": {[]assertion{fails("a", "reason"), fails("a", "reason"), {Name: "c", Directive: todoDirective}}, nil},
 	} {
 		r := &result{Test: "t", Assertions: tc.assertions}
-		if got := expect(r, list); !slices.Equal(got, tc.want) {
-			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		expect(r, list)
+		if !slices.Equal(r.Problems, tc.want) {
+			t.Errorf("%s: got %q, want %q", name, r.Problems, tc.want)
+		}
+		if r.Chance != (tc.want == nil) {
+			t.Errorf("%s: by chance: %t", name, r.Chance)
 		}
 	}
 }
 
-// TestExceptionsExplained holds exceptions.md to the table: a section for each, with all that belongs to it.
-func TestExceptionsExplained(t *testing.T) {
+// readSections returns the sections of exceptions.md by title.
+func readSections(t *testing.T) map[string]string {
+	t.Helper()
 	text, err := os.ReadFile("exceptions.md")
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +52,12 @@ func TestExceptionsExplained(t *testing.T) {
 		title, body, _ := strings.Cut(section, "\n")
 		sections[title] = body
 	}
+	return sections
+}
+
+// TestExceptionsExplained holds exceptions.md to the table: a section for each, with all that belongs to it.
+func TestExceptionsExplained(t *testing.T) {
+	sections := readSections(t)
 	used := make(map[string]bool)
 	for _, e := range exceptions(host{Lacking: []string{"CAP_SYS_RESOURCE"}}) {
 		name := e.Assertion
@@ -73,6 +86,44 @@ func TestExceptionsExplained(t *testing.T) {
 		if !used[title] && !strings.HasPrefix(title, "# ") {
 			t.Errorf("exceptions.md, %s: no such exception", title)
 		}
+	}
+}
+
+// TestExceptionsQuoted: what exceptions.md has of the specification stands there, word for word but for its markup.
+func TestExceptionsQuoted(t *testing.T) {
+	dir, err := goOutput(".", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
+	plain := func(text string) string {
+		text = strings.NewReplacer("*", "", "`", "").Replace(link.ReplaceAllString(text, "$1"))
+		return strings.Join(strings.Fields(text), " ")
+	}
+	var spec string
+	for _, name := range []string{"config.md", "config-linux.md", "runtime.md"} {
+		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(dir), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec += plain(string(text)) + "\n"
+	}
+	quotations := 0
+	for title, body := range readSections(t) {
+		_, text, _ := strings.Cut(body, "**The specification**")
+		text, _, _ = strings.Cut(text, "**The test**")
+		for i, part := range strings.Split(text, `"`) {
+			if i%2 == 0 {
+				continue
+			}
+			quotations++
+			if !strings.Contains(spec, plain(part)) {
+				t.Errorf("%s: the specification does not say %q", title, part)
+			}
+		}
+	}
+	if quotations < len(exceptions(host{})) {
+		t.Errorf("%d quotations", quotations)
 	}
 }
 

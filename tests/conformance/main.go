@@ -11,6 +11,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -45,7 +46,7 @@ type settings struct {
 func run() error {
 	var s settings
 	flag.StringVar(&s.runtime, "runtime", "", "`PATH` or name of the runtime")
-	flag.StringVar(&s.name, "name", "", "`NAME` of the runtime in the reports (default: that of its file)")
+	flag.StringVar(&s.name, "name", "", "`NAME` of the reports (default: that of the runtime's file)")
 	flag.StringVar(&s.out, "out", "../../build/conformance", "`FOLDER` for reports and the programs")
 	flag.DurationVar(&s.limit, "limit", 3*time.Minute, "time limit of one program")
 	flag.IntVar(&s.lanes, "lanes", 4, "how many programs run at once")
@@ -102,10 +103,7 @@ func (s *settings) measure() (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Runtime: s.name}
-	if r.Runtime == "" {
-		r.Runtime = filepath.Base(path)
-	}
+	r := &report{Runtime: filepath.Base(path)}
 	if r.Version, err = versionOf(path); err != nil {
 		return nil, err
 	}
@@ -132,5 +130,5 @@ func (s *settings) measure() (*report, error) {
 	if !slices.Equal(tests, suite.tests) {
 		return r, nil
 	}
-	return r, r.write(out)
+	return r, r.write(out, cmp.Or(s.name, r.Runtime))
 }

@@ -27,6 +27,7 @@ type result struct {
 	Seconds    float64     `json:"seconds"`
 	Runs       int         `json:"runs"`               // 2 when the first one ended otherwise than expected
 	Problems   []string    `json:"problems,omitempty"` // what is otherwise than expected
+	Chance     bool        `json:"chance,omitempty"`   // it could as well have ended otherwise
 	Assertions []assertion `json:"assertions"`
 	Stderr     string      `json:"stderr,omitempty"`
 }

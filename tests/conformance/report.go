@@ -22,7 +22,9 @@ type report struct {
 // totals are counts over all programs.
 type totals struct {
 	programs, passed, nothing, failed, skipped int // programs
+	chance                                     int // programs that are none of these, but end by chance
 	held, not, excepted                        int // assertions
+	rightly                                    int // programs that pass, and nothing in them that the specification forbids
 	unexpected                                 int // programs that end otherwise than those of a runtime that follows the specification
 }
 
@@ -30,12 +32,14 @@ func (r *report) totals() (t totals) {
 	t.programs = len(r.Results)
 	for i := range r.Results {
 		result := &r.Results[i]
-		switch result.Outcome {
-		case passed:
+		switch {
+		case result.Chance:
+			t.chance++
+		case result.Outcome == passed:
 			t.passed++
-		case nothing:
+		case result.Outcome == nothing:
 			t.nothing++
-		case skipped:
+		case result.Outcome == skipped:
 			t.skipped++
 		default:
 			t.failed++
@@ -49,16 +53,18 @@ func (r *report) totals() (t totals) {
 		}
 		if len(result.Problems) > 0 {
 			t.unexpected++
+		} else if result.Outcome == passed && !result.Chance {
+			t.rightly++
 		}
 	}
 	return t
 }
 
 func (t totals) String() string {
-	return fmt.Sprintf("%d programs: %d pass, %d assert nothing and report no error, %d fail, %d cannot be run here\n"+
+	return fmt.Sprintf("%d programs: %d pass, %d assert nothing and report no error, %d fail, %d end by chance, %d cannot be run here\n"+
 		"%d assertions hold, %d do not, %d of them as exceptions.md says\n"+
 		"%d programs end otherwise than expected of a runtime that follows the specification",
-		t.programs, t.passed, t.nothing, t.failed, t.skipped, t.held, t.not, t.excepted, t.unexpected)
+		t.programs, t.passed, t.nothing, t.failed, t.chance, t.skipped, t.held, t.not, t.excepted, t.unexpected)
 }
 
 // note says in a word what is to be known of a result beside its counts.
@@ -68,6 +74,8 @@ func (r *result) note() string {
 		return r.Reason
 	case len(r.Problems) > 0:
 		return "UNEXPECTED"
+	case r.Chance:
+		return "by chance"
 	case r.Failed > 0:
 		return "as exceptions.md says"
 	case r.Runs > 1:
@@ -96,8 +104,8 @@ func (r *report) table(out io.Writer) error {
 	return err
 }
 
-// write writes the report as JSON and Markdown into a folder.
-func (r *report) write(dir string) error {
+// write writes the report as JSON and Markdown into a folder, to files of this name.
+func (r *report) write(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -108,7 +116,7 @@ func (r *report) write(dir string) error {
 	if err := encoder.Encode(r); err != nil {
 		return err
 	}
-	name := filepath.Join(dir, r.Runtime)
+	name = filepath.Join(dir, name)
 	if err := os.WriteFile(name+".json", []byte(data.String()), 0o644); err != nil {
 		return err
 	}

@@ -113,10 +113,10 @@ func (s *stage) outer() (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer func() { err = errors.Join(err, tree.removeGroups(s.Cgroup)) }()
 	if err := tree.makeGroups(s.Cgroup, s.Needs.RealTime); err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, tree.removeGroups(s.Cgroup)) }()
 
 	cmd, err := s.command(ctx, roleInner)
 	if err != nil {

@@ -18,16 +18,41 @@ func TestMain(m *testing.M) {
 
 const outFolder = "../../build/conformance"
 
-// orlop returns the path of the runtime: $ORLOP, or else built from the tree as the Makefile does.
-func orlop(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("ORLOP"); path != "" {
-		return path
+// built is what the tests with orlop share.
+type built struct {
+	suite suite
+	orlop string // path
+}
+
+// TestOrlop builds the suite and orlop, and tests one with the other.
+func TestOrlop(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
 	}
-	path, err := filepath.Abs(filepath.Join(outFolder, "orlop"))
+	out, err := filepath.Abs(outFolder)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := built{orlop: os.Getenv("ORLOP")}
+	if b.suite, err = buildSuite(".", filepath.Join(out, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(b.suite.rootfs); err != nil {
+		t.Skipf("the suite has no root file system for this architecture: %v", err)
+	}
+	if b.orlop == "" {
+		b.orlop = filepath.Join(out, "orlop")
+		buildOrlop(t, b.orlop)
+	}
+	t.Run("suite", b.testSuite)
+	t.Run("validate", b.testValidate)
+	t.Run("generate", b.testGenerate)
+	t.Run("schemas", b.testSchemas)
+}
+
+// buildOrlop builds as the Makefile does.
+func buildOrlop(t *testing.T, path string) {
+	t.Helper()
 	tags := "urfave_cli_no_docs"
 	if _, err := os.Stat("../../libcontainer/seccomp/compiler.elf"); err == nil { // which make builds
 		tags += ",seccomp"
@@ -35,76 +60,41 @@ func orlop(t *testing.T) string {
 	if _, err := goOutput("../..", "build", "-trimpath", "-buildvcs=false", "-buildmode=exe", "-tags", tags, "-ldflags", "-s -w -buildid=", "-o", path, "."); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
-// built returns the suite.
-func built(t *testing.T) suite {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-	bin, err := filepath.Abs(filepath.Join(outFolder, "bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := buildSuite(".", bin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(s.rootfs); err != nil {
-		t.Skipf("the suite has no root file system for this architecture: %v", err)
-	}
-	return s
-}
-
-// TestSuite runs the suite's programs against orlop: each assertion is a test, and passes if it ends as expected.
-func TestSuite(t *testing.T) {
-	r := &report{Runtime: "orlop"}
-	s, path := built(t), orlop(t)
+// testSuite runs the suite's programs: each is a test, and passes if all of its assertions end as expected.
+func (b *built) testSuite(t *testing.T) {
+	r := &report{Runtime: "orlop", Suite: b.suite.version}
 	var err error
 	if r.Host, err = hostFacts(); err != nil {
 		t.Fatal(err)
 	}
-	if r.Version, err = versionOf(path); err != nil {
+	if r.Version, err = versionOf(b.orlop); err != nil {
 		t.Fatal(err)
 	}
-	r.Suite = s.version
-	runner, remove, err := newRunner(s, path, 3*time.Minute, 4, exceptions(r.Host))
+	runner, remove, err := newRunner(b.suite, b.orlop, 3*time.Minute, 4, exceptions(r.Host))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer remove()
-	if r.Results, err = runner.all(t.Context(), s.tests); err != nil {
+	if r.Results, err = runner.all(t.Context(), b.suite.tests); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.write(outFolder); err != nil {
+	if err := r.write(outFolder, r.Runtime); err != nil {
 		t.Error(err)
 	}
 	for i := range r.Results {
 		t.Run(r.Results[i].Test, func(t *testing.T) { reportResult(t, &r.Results[i]) })
 	}
+	t.Log(r.totals())
 }
 
 func reportResult(t *testing.T, r *result) {
-	if r.Outcome == skipped {
+	switch {
+	case r.Outcome == skipped:
 		t.Skip(r.Reason)
-	}
-	for i, a := range r.Assertions {
-		if a.Directive != "" {
-			continue // runtimetest's word for what a configuration does not have
-		}
-		t.Run(fmt.Sprintf("%d %s", i+1, a.Name), func(t *testing.T) {
-			if a.failed() && !a.Excepted {
-				t.Error(a.Detail)
-			}
-		})
-	}
-	for _, p := range r.Problems {
-		t.Log(p)
-	}
-	if len(r.Problems) > 0 {
-		t.Errorf("ended otherwise than expected, twice; said:\n%s", r.Stderr)
+	case len(r.Problems) > 0:
+		t.Errorf("ended otherwise than expected, twice:\n%s\nIt said:\n%s", strings.Join(r.Problems, "\n"), r.Stderr)
 	}
 }
 
