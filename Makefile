@@ -33,11 +33,21 @@ SAMPLE   ?= ./libcontainer ./libcontainer/systemd ./libcontainer/idmap ./libcont
 # Which tests, by a regular expression ("": all).
 RUN      ?=
 
-.PHONY: all build demo test test-vm conformance bench fuzz lint deps clean help
+# Where `make install` puts things; packagers have DESTDIR before it.
+PREFIX  ?= /usr/local
+SHARE   := $(DESTDIR)$(PREFIX)/share
+PROGRAM := $(DESTDIR)$(PREFIX)/sbin/orlop
+BASH    := $(SHARE)/bash-completion/completions/orlop
+ZSH     := $(SHARE)/zsh/site-functions/_orlop
+FISH    := $(SHARE)/fish/vendor_completions.d/orlop.fish
+PAGES   := $(patsubst contrib/man/pages/%.md,%.8,$(wildcard contrib/man/pages/*.md))
+SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter specconv main.go -name '*.go' -o -path 'cli/completion/*' -o -path 'contrib/man/pages/*')
 
-all: build
+.PHONY: all build man install uninstall demo test test-vm conformance bench fuzz lint deps clean help
 
-build: $(COMPILER) ## build ./orlop (the default)
+all: build man
+
+build: $(COMPILER) ## build ./orlop (the default, with man)
 	$(GO) build $(BUILDFLAGS) -o orlop .
 
 # The one part with C in it: libseccomp, in a static program that is embedded in orlop and started for a new profile.
@@ -47,6 +57,28 @@ libcontainer/seccomp/compiler.elf: $(wildcard libcontainer/seccomp/*.go libconta
 		-ldflags '-s -w -buildid= -linkmode external -extldflags "-static -Wl,--build-id=none"' -o $@ ./libcontainer/seccomp/compiler || \
 		{ echo 'needs a C compiler and libseccomp; make SECCOMP=0 does without seccomp' >&2; exit 1; }
 	@$@ version > libcontainer/seccomp/compiler.version
+
+man: ## write the man pages, to build/man
+	@rm -rf build/man
+	@GOOS= GOARCH= $(GO) run -trimpath -buildvcs=false -tags $(TAGS) ./contrib/man -version "$$(cat VERSION)" build/man
+
+# For install, only what is older than its sources is built: root, who installs, may have neither Go nor the modules.
+orlop: $(COMPILER) $(SOURCES)
+	@$(MAKE) --no-print-directory build
+
+build/man: $(SOURCES)
+	@$(MAKE) --no-print-directory man
+
+install: orlop build/man ## install program, man pages and completion below $(DESTDIR)$(PREFIX)
+	install -D -m 755 orlop $(PROGRAM)
+	install -d $(SHARE)/man/man8
+	install -m 644 $(PAGES:%=build/man/%) $(SHARE)/man/man8
+	install -D -m 644 cli/completion/orlop.bash $(BASH)
+	install -D -m 644 cli/completion/orlop.zsh $(ZSH)
+	install -D -m 644 cli/completion/orlop.fish $(FISH)
+
+uninstall: ## remove what install has put there
+	rm -f $(PROGRAM) $(PAGES:%=$(SHARE)/man/man8/%) $(BASH) $(ZSH) $(FISH)
 
 demo: ## walk a busybox container through its life, with every command shown
 	@tests/deps.sh certificates busybox
@@ -88,4 +120,4 @@ clean: ## remove what was built
 	rm -rf orlop build libcontainer/seccomp/compiler.elf libcontainer/seccomp/compiler.version
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

@@ -49,6 +49,13 @@ func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
 	return p.status
 }
 
+// Describe returns the command line with all of its commands, for those who write about it: it is not to be run.
+func Describe(version string) *cli.App {
+	app := new(program).app([]string{name, "--help"})
+	app.Version = version
+	return app
+}
+
 func (p *program) run(args []string) error {
 	app := p.app(args)
 	args, err := arrange(app, args)

@@ -107,10 +107,13 @@ func codeOf(err error) string {
 		{specconv.ErrInvalidID, "invalid-id"},
 		{libcontainer.ErrNotRunning, "not-running"},
 		{libcontainer.ErrPaused, "paused"},
+		{libcontainer.ErrNotPaused, "not-paused"},
 		{libcontainer.ErrRunning, "running"},
 		{libcontainer.ErrStarted, "started"},
 		{libcontainer.ErrStopped, "stopped"},
 		{libcontainer.ErrIncomplete, "incomplete"},
+		{libcontainer.ErrNoCgroup, "no-cgroup"},
+		{libcontainer.ErrNoRDT, "no-rdt-group"},
 		{libcontainer.ErrNoResctrl, "unsupported"},
 	} {
 		if errors.Is(err, known.err) {

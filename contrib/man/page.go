@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/cpuguy83/go-md2man/v2/md2man"
+	urfave "github.com/urfave/cli/v2"
+)
+
+// section is that of programs for administrators.
+const section = "8"
+
+// page is a man page, in Markdown as md2man wants it.
+type page struct {
+	name string // without the section
+	text strings.Builder
+}
+
+func newPage(name, version string) *page {
+	p := &page{name: name}
+	p.text.WriteString(`% "` + strings.ToUpper(name) + `" "` + section + `" "" "orlop ` + version + `" "System administration"` + "\n\n")
+	return p
+}
+
+// roff returns the page for man. Each hyphen in it becomes a minus: what is copied from a page must be what a shell understands.
+func (p *page) roff() []byte {
+	var out []byte
+	for line := range bytes.Lines(md2man.Render([]byte(p.text.String()))) {
+		if bytes.HasPrefix(line, []byte(".TH ")) {
+			line = append(line, ".nh\n.ad l\n"...) // no hyphens in names, and no gaps around long ones
+		}
+		if line[0] != '.' {
+			line = bytes.ReplaceAll(bytes.ReplaceAll(line, []byte(`\-`), []byte("-")), []byte("-"), []byte(`\-`))
+		}
+		out = append(out, line...)
+	}
+	return out
+}
+
+// add adds a section of these paragraphs; it is left out if there is nothing in it.
+func (p *page) add(title string, paragraphs ...string) {
+	paragraphs = slices.DeleteFunc(paragraphs, func(s string) bool { return s == "" })
+	if len(paragraphs) > 0 {
+		p.text.WriteString("# " + title + "\n\n" + strings.Join(paragraphs, "\n\n") + "\n\n")
+	}
+}
+
+// programPage is the page of the program itself.
+func programPage(app *urfave.App, more prose) page {
+	p := newPage(app.Name, app.Version)
+	p.add("NAME", app.Name+" - "+app.Usage)
+	p.add("SYNOPSIS", "**"+app.Name+"** [*OPTION*...] *COMMAND* [*OPTION*...] [*ARGUMENT*...]")
+	p.add("DESCRIPTION", more["DESCRIPTION"])
+	var commands, references []string
+	for _, c := range app.Commands {
+		reference := reference(app.Name + "-" + c.Name)
+		references = append(references, reference)
+		commands = append(commands, reference+"\n: "+sentence(c.Usage))
+	}
+	p.add("COMMANDS", strings.Join(commands, "\n\n"))
+	p.add("OPTIONS", options(app.Flags), more["OPTIONS"])
+	for _, title := range []string{"EXIT STATUS", "ERRORS", "ENVIRONMENT", "FILES", "NOTES", "EXAMPLES"} {
+		p.add(title, more[title])
+	}
+	p.add("SEE ALSO", strings.Join(append(references, more["SEE ALSO"]), ", "))
+	return *p
+}
+
+// What is the same for all commands whose page says nothing else.
+const (
+	usualStatus = "0 when it is done; 1 when it has failed or was wrongly called: the reason is on standard error and in the log."
+	usualErrors = "The log's line of an error tells in fields what kind it is and where it comes from: see ERRORS in **orlop**(8)."
+	usualFiles  = "*/run/orlop/ID*\n: What is recorded of a container, by default; see **--root** in **orlop**(8)."
+)
+
+// commandPage is the page of one command.
+func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
+	name := app.Name + "-" + c.Name
+	p := newPage(name, app.Version)
+	p.add("NAME", name+" - "+c.Usage)
+	var synopsis []string
+	for form := range strings.SplitSeq(c.ArgsUsage, "  |  ") {
+		line := "**" + app.Name + "** [*GLOBAL OPTION*...] **" + c.Name + "**"
+		if len(c.Flags) > 0 {
+			line += " [*OPTION*...]"
+		}
+		synopsis = append(synopsis, strings.TrimSpace(line+" "+arguments(form)))
+	}
+	p.add("SYNOPSIS", synopsis...)
+	p.add("DESCRIPTION", strings.ReplaceAll(c.Description, "\n", "\n\n"), more["DESCRIPTION"])
+	p.add("OPTIONS", options(c.Flags), more["OPTIONS"], "Options of all commands, which stand before the command's name, are in **orlop**(8).")
+	p.add("EXIT STATUS", or(more["EXIT STATUS"], usualStatus))
+	p.add("ERRORS", more["ERRORS"], usualErrors)
+	p.add("ENVIRONMENT", more["ENVIRONMENT"])
+	p.add("FILES", or(more["FILES"], usualFiles))
+	p.add("NOTES", more["NOTES"])
+	p.add("EXAMPLES", more["EXAMPLES"])
+	p.add("SEE ALSO", strings.Join(slices.DeleteFunc([]string{reference(app.Name), more["SEE ALSO"]}, func(s string) bool { return s == "" }), ", "))
+	return *p
+}
+
+func or(text, other string) string {
+	if text != "" {
+		return text
+	}
+	return other
+}
+
+func reference(name string) string { return "**" + name + "**(" + section + ")" }
+
+// sentence makes a line of help a sentence.
+func sentence(usage string) string {
+	return strings.ToUpper(usage[:1]) + usage[1:] + "."
+}
+
+// arguments marks the words in a command's usage: those in capitals stand for others.
+func arguments(usage string) string {
+	words := regexp.MustCompile(`--?[a-z]+|[A-Za-z]+`)
+	return words.ReplaceAllStringFunc(strings.TrimSpace(usage), func(word string) string {
+		if strings.ToUpper(word) == word {
+			return "*" + word + "*"
+		}
+		return "**" + word + "**"
+	})
+}
+
+// options describes flags, each with its names, value, use and default.
+func options(flags []urfave.Flag) string {
+	var list []string
+	for _, f := range flags {
+		doc, ok := f.(urfave.DocGenerationFlag)
+		if !ok {
+			continue
+		}
+		var names []string
+		for _, name := range f.Names() {
+			dashes := "--"
+			if len(name) == 1 {
+				dashes = "-"
+			}
+			names = append(names, "**"+dashes+name+"**")
+		}
+		before, rest, _ := strings.Cut(doc.GetUsage(), "`")
+		value, after, _ := strings.Cut(rest, "`")
+		head, text := strings.Join(names, ", "), before
+		if doc.TakesValue() {
+			head += " *" + value + "*"
+			text += "*" + value + "*" + after
+		}
+		text = sentence(literal(text))
+		if text[0] == '*' { // the value's name begins it
+			text = "The " + text
+		}
+		if d := strings.Trim(doc.GetValue(), `"`); doc.TakesValue() && d != "" && d != "0" && d != "[]" {
+			text += " Default: " + d + "."
+		}
+		if _, ok := f.(*urfave.StringSliceFlag); ok {
+			text += " May be given several times."
+		}
+		list = append(list, head+"\n: "+text)
+	}
+	return strings.Join(append(list, "**--help**, **-h**\n: Show help."), "\n\n")
+}
+
+// literal keeps Markdown from reading what help says as its own.
+func literal(text string) string {
+	return strings.NewReplacer("_", `\_`, "<", `\<`, "[", `\[`, "]", `\]`).Replace(text)
+}
