@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"runtime"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -15,7 +14,7 @@ const format = "1"
 
 // key names a profile's program in the cache: by all that the program hangs on.
 func key(profile *specs.LinuxSeccomp, compiler string) string {
-	w := digest{sha256.New()}
+	w := make(keyText, 0, 16<<10) // a profile like Docker's needs 8 KiB
 	w.text(format)
 	w.text(compiler)
 	w.text(runtime.GOARCH)
@@ -29,45 +28,42 @@ func key(profile *specs.LinuxSeccomp, compiler string) string {
 	for i := range profile.Syscalls {
 		w.rule(&profile.Syscalls[i])
 	}
-	return hex.EncodeToString(w.Sum(nil))
+	sum := sha256.Sum256(w)
+	return hex.EncodeToString(sum[:])
 }
 
-// A digest takes each value with its length or presence, so that no two profiles give the same bytes. (JSON would do, but the first use of
-// encoding/json costs more than all the rest.)
-type digest struct{ hash.Hash }
+// keyText takes each value with its length or presence, so that no two profiles give the same bytes. (JSON would do, but the first use of
+// encoding/json costs more than all the rest. So does hashing a name at a time.)
+type keyText []byte
 
-func (d digest) rule(s *specs.LinuxSyscall) {
-	d.number(uint64(len(s.Names)))
+func (w *keyText) rule(s *specs.LinuxSyscall) {
+	w.number(uint64(len(s.Names)))
 	for _, n := range s.Names {
-		d.text(n)
+		w.text(n)
 	}
-	d.text(string(s.Action))
-	d.optional(s.ErrnoRet)
-	d.number(uint64(len(s.Args)))
+	w.text(string(s.Action))
+	w.optional(s.ErrnoRet)
+	w.number(uint64(len(s.Args)))
 	for _, a := range s.Args {
-		d.number(uint64(a.Index))
-		d.number(a.Value)
-		d.number(a.ValueTwo)
-		d.text(string(a.Op))
+		w.number(uint64(a.Index))
+		w.number(a.Value)
+		w.number(a.ValueTwo)
+		w.text(string(a.Op))
 	}
 }
 
-func (d digest) number(n uint64) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], n)
-	d.Write(b[:])
+func (w *keyText) number(n uint64) { *w = binary.LittleEndian.AppendUint64(*w, n) }
+
+func (w *keyText) text(s string) {
+	w.number(uint64(len(s)))
+	*w = append(*w, s...)
 }
 
-func (d digest) text(s string) {
-	d.number(uint64(len(s)))
-	d.Write([]byte(s))
-}
-
-func (d digest) optional(n *uint) {
+func (w *keyText) optional(n *uint) {
 	if n == nil {
-		d.number(0)
+		w.number(0)
 		return
 	}
-	d.number(1)
-	d.number(uint64(*n))
+	w.number(1)
+	w.number(uint64(*n))
 }
