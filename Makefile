@@ -43,7 +43,10 @@ FISH    := $(SHARE)/fish/vendor_completions.d/orlop.fish
 PAGES   := $(patsubst contrib/man/pages/%.md,%.8,$(wildcard contrib/man/pages/*.md))
 SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter specconv main.go -name '*.go' -o -path 'cli/completion/*' -o -path 'contrib/man/pages/*')
 
-.PHONY: all build man install uninstall demo test test-vm conformance bench fuzz lint deps clean help
+# How often `make attacks` tries each attack.
+ROUNDS ?= 1000
+
+.PHONY: all build man install uninstall demo test test-vm attacks conformance bench fuzz lint deps clean help
 
 all: build man
 
@@ -94,6 +97,10 @@ test-vm: $(COMPILER) ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaus
 	@tests/deps.sh certificates busybox
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
 	@build/runner -tags $(TAGS) -run '$(RUN)' -guest '$(GUEST)'
+
+attacks: $(COMPILER) ## try each attack of docs/threat-model.md ROUNDS (1000) times, to the end
+	@tests/deps.sh certificates busybox
+	@tests/attacks.sh "$(TAGS)" "$(ROUNDS)" build/attacks.log '$(RUN)'
 
 bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick look)
 	@tests/deps.sh certificates busybox hyperfine runc crun

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// rounds is how often each race is tried, unless the time is up before.
+	// rounds is how often each race is tried, unless the time is up before or `make attacks` asks for another number.
 	rounds    = 1000
 	timeLimit = 20 * time.Second
 )
@@ -78,11 +78,10 @@ func (s *swapper) end(t *testing.T) {
 // have been refused, which an attack may come to.
 func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result, good func(harness.Result)) {
 	t.Helper()
-	if testing.Short() {
-		times /= 20
-	}
+	times, limit := bounded(t, times)
+	check := unharmed(t)
 	start, made, tried, refused := time.Now(), 0, 0, make(map[string]int)
-	for ; tried < times && time.Since(start) < timeLimit && !t.Failed(); tried++ {
+	for ; tried < times && time.Since(start) < limit && !t.Failed(); tried++ {
 		r := run()
 		if r.Status != 0 {
 			_, cause, _ := strings.Cut(r.Stderr, `": `) // after the container's name
@@ -92,6 +91,8 @@ func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result
 		made++
 		good(r)
 	}
+	check()
+	report(t, tried)
 	neighbour.end(t)
 	t.Logf("%d of %d containers came to be in %v; refused: %v", made, tried, time.Since(start).Round(time.Millisecond), refused)
 	if made == 0 {
