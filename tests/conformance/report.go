@@ -24,7 +24,7 @@ type totals struct {
 	programs, passed, nothing, failed, skipped int // programs
 	chance                                     int // programs that are none of these, but end by chance
 	held, not, excepted                        int // assertions
-	rightly                                    int // programs that pass, and nothing in them that the specification forbids
+	rightly                                    int // programs of the first two kinds in which nothing is as the specification forbids it
 	unexpected                                 int // programs that end otherwise than those of a runtime that follows the specification
 }
 
@@ -53,7 +53,7 @@ func (r *report) totals() (t totals) {
 		}
 		if len(result.Problems) > 0 {
 			t.unexpected++
-		} else if result.Outcome == passed && !result.Chance {
+		} else if !result.Chance && (result.Outcome == passed || result.Outcome == nothing) {
 			t.rightly++
 		}
 	}
