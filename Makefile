@@ -24,11 +24,11 @@ BUILDFLAGS := -trimpath -buildvcs=false -buildmode=exe -tags $(TAGS) -ldflags "-
 FUZZTIME ?= 30s
 # Time limit of one package's tests in `make test`.
 TIMEOUT  ?= 10m
-# Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made). tests/conformance is a
-# module of its own.
-PKGS     ?= ./... ./tests/conformance
-GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security
-# Of these, what `make test` runs there unless GUEST says otherwise: all of them take an emulated machine half an hour.
+# Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made). tests/conformance
+# and tests/engines are modules of their own.
+PKGS     ?= ./... ./tests/conformance ./tests/engines
+GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security ./tests/engines
+# Of these, what `make test` runs there unless GUEST says otherwise: all of them take an emulated machine an hour.
 SAMPLE   ?= ./libcontainer ./libcontainer/systemd ./libcontainer/idmap ./libcontainer/state
 # Which tests, by a regular expression ("": all).
 RUN      ?=
@@ -46,7 +46,7 @@ SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter s
 # How often `make attacks` tries each attack.
 ROUNDS ?= 1000
 
-.PHONY: all build man install uninstall demo test test-vm attacks conformance bench fuzz lint deps clean help
+.PHONY: all build man install uninstall demo test test-vm engines engines-table attacks conformance bench fuzz lint deps clean help
 
 all: build man
 
@@ -107,6 +107,18 @@ bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick
 	@$(MAKE) --no-print-directory build
 	@$(GO) build -trimpath -buildvcs=false -o build/bench/bench ./tests/bench
 	@build/bench/bench -orlop ./orlop -out build/bench $(if $(QUICK),-quick) $(BENCHFLAGS)
+
+# What a variable is to be here unless it was given to make.
+only_engines = $(if $(filter file,$(origin $(1))),./tests/engines,$($(1)))
+
+engines: $(COMPILER) ## under containerd, CRI, Docker, Podman, Buildah, here and in the guest (RUNTIME=runc, GUEST=, PKGS=)
+	@tests/deps.sh certificates busybox ip
+	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
+	@ORLOP_ENGINES_FULL=1 build/runner -tags $(TAGS) -timeout 30m -guest-timeout 40m -run '$(RUN)' -runtime '$(RUNTIME)' \
+		-results build/engines/$(or $(notdir $(RUNTIME)),orlop).json -guest '$(call only_engines,GUEST)' $(call only_engines,PKGS)
+
+engines-table: ## the table in docs/engines.md, of what make engines, and make engines RUNTIME=runc, found last
+	@$(GO) run ./tests/runner/table docs/engines.md orlop=build/engines/orlop.json runc=build/engines/runc.json
 
 conformance: $(if $(RUNTIME),,build) ## the OCI conformance suite, of orlop or RUNTIME=crun or a path; a report in build/conformance
 	@tests/deps.sh certificates $(filter runc crun,$(RUNTIME))

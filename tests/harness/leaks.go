@@ -249,3 +249,14 @@ func CgroupMount(controllers string) string {
 	}
 	return ""
 }
+
+// Left waits until no process is left below this one, and describes and kills those that still run after the time limit. It is for tests
+// that don't go through a box.
+func Left(limit time.Duration) []string {
+	var found []string
+	for _, pid := range shared.reaper.settle(limit, func(int) bool { return false }) {
+		found = append(found, "process "+describe(pid))
+		unix.Kill(pid, unix.SIGKILL)
+	}
+	return found
+}

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// marks the process that stands in its own mount namespace already.
-const privateEnv = "ORLOP_TEST_PRIVATE"
+// PrivateEnv is set for a process that stands in a mount namespace of its own already: Main then does not make one.
+const PrivateEnv = "ORLOP_TEST_PRIVATE"
 
 // world is what all tests of one process share. It is made in Main; afterwards only boxes changes.
 type world struct {
@@ -58,7 +58,7 @@ var shared *world
 // It moves the process into a private mount namespace first (by executing itself again, since only a
 // process of one thread can move), and makes it the reaper of all orphans below it, as containerd's shim is.
 func Main(m *testing.M) int {
-	if os.Geteuid() == 0 && os.Getenv(privateEnv) == "" {
+	if os.Geteuid() == 0 && os.Getenv(PrivateEnv) == "" {
 		if err := reexecPrivate(); err != nil {
 			fmt.Fprintln(os.Stderr, "private mount namespace:", err)
 			return 1
@@ -89,7 +89,7 @@ func reexecPrivate() error {
 	if err != nil {
 		return err
 	}
-	return unix.Exec(self, os.Args, append(os.Environ(), privateEnv+"=1"))
+	return unix.Exec(self, os.Args, append(os.Environ(), PrivateEnv+"=1"))
 }
 
 func newWorld() (*world, error) {
@@ -205,14 +205,14 @@ func build(output string) error {
 	return nil
 }
 
-// repository is the folder with go.mod above the tests' own.
+// repository is the folder with the product's go.mod, above the tests' own: tests may be a module of their own.
 func repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for ; dir != "/"; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(mod), "module github.com/orlop/orlop\n") {
 			return dir, nil
 		}
 	}

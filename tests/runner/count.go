@@ -50,6 +50,7 @@ type counter struct {
 	order                   []string
 	builds                  map[string]*strings.Builder // compiler's output by import path
 	passed, failed, skipped int
+	ended                   []record
 }
 
 func newCounter(out io.Writer) *counter {
@@ -145,13 +146,18 @@ func (c *counter) close(name string, s *suite, o outcome, seconds float64) {
 		if !counts(r, s.tests, i) {
 			continue
 		}
+		ended := record{Package: name, Test: r.name, Outcome: r.outcome}
+		if r.outcome == skip {
+			ended.Reason = reason(r.output.String())
+		}
+		c.ended = append(c.ended, ended)
 		switch r.outcome {
 		case pass:
 			c.passed++
 		case fail:
 			c.fail(name+" "+r.name, r.output.String())
 		case skip:
-			c.skip(name+" "+r.name, reason(r.output.String()))
+			c.skip(name+" "+r.name, ended.Reason)
 		}
 	}
 	if o == fail && c.failed == failed {
@@ -204,6 +210,7 @@ func (c *counter) merge(other *counter, report []byte) {
 	c.passed += other.passed
 	c.failed += other.failed
 	c.skipped += other.skipped
+	c.ended = append(c.ended, other.ended...)
 	c.out.Write(report)
 }
 

@@ -18,8 +18,10 @@ import (
 const (
 	// guests is how many run at once. Each has two processors, of which a test mostly uses one.
 	guests = 2
-	// testsInGuest is how many tests of a package one guest gets: a package with more is spread over several.
-	testsInGuest = 40
+	// testsInGuest is how many tests of a package one guest gets: a package with more is spread over several. Those of engines take
+	// minutes each.
+	testsInGuest, enginesInGuest = 40, 1
+	engines                      = "tests/engines"
 	// cannotBuild is the status with which tests/vm/build says that there can be no guest on this host.
 	cannotBuild = 77
 )
@@ -27,6 +29,7 @@ const (
 // guest runs tests in the machine of tests/vm. Each job gets a fresh copy of it.
 type guest struct {
 	tags, run string
+	runtime   string        // in place of orlop, if not ""
 	timeout   time.Duration // of a job
 	stage     string        // folder that the guest has as /mnt/share; set by test
 }
@@ -35,7 +38,7 @@ type guest struct {
 type job struct {
 	pkg   pkg
 	tests string // -test.run
-	count int    // how many these are
+	count int    // how many these are, or as how many they count
 }
 
 // test runs the packages' tests in guests and counts them. Where there can be no guest, it counts each package as skipped.
@@ -106,19 +109,27 @@ func (g *guest) split(p pkg) ([]job, error) {
 		return nil, fmt.Errorf("list tests of %s: %w", p.path, err)
 	}
 	tests := slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool { return strings.HasPrefix(name, "Benchmark") })
+	most := testsInGuest
+	if p.rel == engines {
+		most = enginesInGuest
+	}
 	switch {
 	case len(tests) == 0:
 		return nil, nil
-	case len(tests) <= testsInGuest || g.run != "": // whose pattern may name subtests
+	case len(tests) <= most:
 		return []job{{p, g.run, len(tests)}}, nil
 	}
-	parts := make([][]string, (len(tests)+testsInGuest-1)/testsInGuest)
+	parts := make([][]string, (len(tests)+most-1)/most)
 	for i, name := range tests {
 		parts[i%len(parts)] = append(parts[i%len(parts)], regexp.QuoteMeta(name))
 	}
+	_, subtests, ok := strings.Cut(g.run, "/")
+	if ok {
+		subtests = "/" + subtests
+	}
 	var jobs []job
 	for _, part := range parts {
-		jobs = append(jobs, job{p, "^(" + strings.Join(part, "|") + ")$", len(part)})
+		jobs = append(jobs, job{p, "^(" + strings.Join(part, "|") + ")$" + subtests, len(part) * testsInGuest / most})
 	}
 	return jobs, nil
 }
@@ -153,9 +164,13 @@ func (g *guest) testAll(c *counter, jobs []job) {
 
 // testOne runs a job in a fresh guest. The tests are told to be short: each start of a Go program takes 0.3 s there.
 func (g *guest) testOne(c *counter, j job) error {
+	runtime := "ORLOP=" + orlop(share)
+	if g.runtime != "" {
+		runtime = "RUNTIME=" + g.runtime
+	}
 	limit := fmt.Sprint(int((g.timeout + time.Minute).Seconds())) // the test's own limit ends it with a trace
 	cmd := exec.Command("go", "tool", "test2json", "-t", "-p", "guest "+j.pkg.path,
-		"tests/vm/run", "-t", limit, g.stage, "env", "-C", j.pkg.rel, "ORLOP="+orlop(share),
+		"tests/vm/run", "-t", limit, g.stage, "env", "-C", j.pkg.rel, runtime,
 		j.pkg.binary(share), "-test.v=test2json", "-test.short", "-test.timeout", g.timeout.String(), "-test.run", j.tests)
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()

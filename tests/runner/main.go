@@ -27,7 +27,12 @@ func main() {
 	run := flag.String("run", "", "only tests that match this regular expression")
 	inGuest := flag.String("guest", "", "packages to test in the guest, too")
 	guestTimeout := flag.Duration("guest-timeout", 15*time.Minute, "time limit of what one guest runs")
+	runtime := flag.String("runtime", "", "test this runtime in place of orlop")
+	results := flag.String("results", "", "write how each test ended to this `file`, as JSON, unless only some are run")
 	flag.Parse()
+	if *runtime != "" {
+		os.Setenv("RUNTIME", *runtime) // the tests' own
+	}
 
 	c := newCounter(os.Stdout)
 	if packages := flag.Args(); len(packages) > 0 {
@@ -40,9 +45,14 @@ func main() {
 		}
 	}
 	if packages := strings.Fields(*inGuest); len(packages) > 0 {
-		g := &guest{tags: *tags, run: *run, timeout: *guestTimeout}
+		g := &guest{tags: *tags, run: *run, runtime: *runtime, timeout: *guestTimeout}
 		if err := g.test(c, packages); err != nil {
 			c.fail("guest", err.Error())
+		}
+	}
+	if *results != "" && *run == "" {
+		if err := c.write(*results); err != nil {
+			c.fail("results", err.Error())
 		}
 	}
 	c.summary()

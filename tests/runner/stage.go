@@ -53,7 +53,7 @@ func listPackages(tags string, patterns []string) ([]pkg, error) {
 	return found, nil
 }
 
-// stageOrlop makes a folder for what the tests need where there is neither Go nor the tree, and puts orlop there.
+// stageOrlop makes a folder for what the tests need where there is neither Go nor the tree, and puts orlop and contrib there.
 func stageOrlop(dir, tags string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -63,6 +63,9 @@ func stageOrlop(dir, tags string) error {
 	}
 	// A module of its own, so that the sources there are none of the tree's packages.
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module guest\n"), 0o644); err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "contrib"), os.DirFS("contrib")); err != nil {
 		return err
 	}
 	return golang(".", "build", "-trimpath", "-buildvcs=false", "-buildmode=exe", "-tags", tags, "-ldflags", "-s -w -buildid=", "-o", orlop(dir), ".")
