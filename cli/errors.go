@@ -112,6 +112,7 @@ func codeOf(err error) string {
 		{libcontainer.ErrStarted, "started"},
 		{libcontainer.ErrStopped, "stopped"},
 		{libcontainer.ErrIncomplete, "incomplete"},
+		{libcontainer.ErrForeign, "foreign"},
 		{libcontainer.ErrNoCgroup, "no-cgroup"},
 		{libcontainer.ErrNoRDT, "no-rdt-group"},
 		{libcontainer.ErrNoResctrl, "unsupported"},

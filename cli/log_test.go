@@ -156,6 +156,7 @@ func TestDetails(t *testing.T) {
 		{libcontainer.ErrPaused, "code=paused"},
 		{libcontainer.ErrNotPaused, "code=not-paused"},
 		{libcontainer.ErrNoCgroup, "code=no-cgroup"},
+		{libcontainer.ErrForeign, "code=foreign"},
 		{libcontainer.ErrNoRDT, "code=no-rdt-group"},
 		{specconv.ValidateID(".."), "code=invalid-id"},
 		{usagef("x"), "code=usage"},

@@ -77,6 +77,7 @@ var (
 	ErrStopped    = errors.New("container has stopped")       // start of a stopped container
 	ErrNotPaused  = errors.New("container not paused")        // containerd
 	ErrNoResctrl  = intelrdt.ErrNoResctrl                     // linux.intelRdt on a host that cannot do it
+	ErrForeign    = state.ErrForeign                          // of another runtime, with the same root
 	ErrIncomplete = errors.New("container was never created") // what a create left that was killed
 )
 

@@ -151,7 +151,7 @@ func (d *Dir) reopen() error {
 
 // Read returns the record. It needs no lock: what it returns is whole, though it may be of before a Write that runs at
 // the same time. The error is ErrNoRecord for a container whose create did not finish, ErrNotExist for one that was
-// removed since Open, ErrDamaged or ErrVersion for a record that cannot be read.
+// removed since Open, ErrForeign for one of another runtime, ErrDamaged or ErrVersion for a record that cannot be read.
 func (d *Dir) Read() (*Record, error) {
 	data, err := d.readFile(recordName)
 	if err == unix.ENOENT {
@@ -161,7 +161,10 @@ func (d *Dir) Read() (*Record, error) {
 			}
 			return nil, err
 		}
-		return nil, &os.PathError{Op: "read", Path: d.Path(), Err: ErrNoRecord}
+		if err = d.foreign(); err == nil {
+			err = ErrNoRecord
+		}
+		return nil, &os.PathError{Op: "read", Path: d.Path(), Err: err}
 	}
 	if err == nil {
 		var rec *Record
@@ -173,6 +176,31 @@ func (d *Dir) Read() (*Record, error) {
 		}
 	}
 	return nil, &os.PathError{Op: "read", Path: filepath.Join(d.Path(), recordName), Err: err}
+}
+
+// foreign returns ErrForeign if the folder holds what orlop does not put there, such as runc's state.json.
+func (d *Dir) foreign() error {
+	fd, err := d.openat(".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err == unix.ENOENT { // removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), d.Path())
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		switch name {
+		case recordName, newName, socketName, notifyName:
+		default:
+			return ErrForeign
+		}
+	}
+	return nil
 }
 
 // readFile reads a file of the folder whole.

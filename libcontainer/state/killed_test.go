@@ -134,3 +134,20 @@ func TestCreating(t *testing.T) {
 	}
 	check("gone", false)
 }
+
+// TestForeign: the folder of another runtime's container is not what a killed creator left.
+func TestForeign(t *testing.T) {
+	for _, file := range []string{"state.json", "status", "exec.fifo"} {
+		r := testRoot(t)
+		dir := filepath.Join(r.Path(), "c")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mustOpen(t, r, "c").Read(); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}

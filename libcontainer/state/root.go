@@ -43,6 +43,9 @@ var (
 	// ErrNoRecord says that the folder is there but was never completed: its creator is still at work (it then holds the
 	// lock) or was killed. Remove removes it.
 	ErrNoRecord = errors.New("record missing: create has not finished or was killed")
+	// ErrForeign says that the folder is another runtime's, which was called with the same root: its container must not be taken for what
+	// a killed create left, and removed.
+	ErrForeign = errors.New("state of another runtime, which has to be used for it")
 	// ErrVersion says that a newer orlop wrote the record.
 	ErrVersion = errors.New("record is of a newer version")
 	// ErrDamaged says that the record is not what Write writes.
