@@ -203,6 +203,24 @@ func TestMountsWithoutNamespaceCovered(t *testing.T) {
 	})
 }
 
+// TestMountsWithoutNamespaceKilled: what a create leaves that was killed at any moment, delete --force removes.
+func TestMountsWithoutNamespaceKilled(t *testing.T) {
+	harness.OrlopOnly(t, "others leave the mounts behind")
+	b := harness.New(t, hostMounts, harness.Args("sleep", "1000"))
+	b.Write()
+	latest := latestKill(b, func() {}, "create", "--bundle", b.Bundle, b.ID)
+	for range killedRounds() / 4 {
+		if r := killAtRandom(b.Cmd("create", "--bundle", b.Bundle, b.ID), latest); r.Status != 137 {
+			r.OK(b)
+		}
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+		if t.Failed() {
+			t.FailNow() // the next rounds would only say the same
+		}
+	}
+}
+
 // hostMountinfo returns the lines of the test's mounts.
 func hostMountinfo(t *testing.T) []string {
 	t.Helper()
