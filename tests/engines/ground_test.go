@@ -41,55 +41,46 @@ type ground struct {
 	before      []string // see host
 }
 
-// supervise runs the tests in a second process and returns its status.
-func supervise() int {
+// supervise runs the tests in a second process and returns its status. An error says why there is no ground for that.
+func supervise() (int, error) {
 	runtime.LockOSThread() // with which the second process ends, should this one be killed
 	clearAbandoned()
 	g, err := openGround()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return 0, errors.Join(err, g.close())
 	}
 	status, err := g.run()
-	if err != nil {
+	if err = errors.Join(err, g.close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	if left := g.close(); len(left) > 0 {
-		fmt.Fprintln(os.Stderr, "left behind by the tests:\n\t"+strings.Join(left, "\n\t"))
 		status = max(status, 1)
 	}
-	return status
+	return status, nil
 }
 
-// openGround makes the ground.
+// openGround makes the ground, or what there can be of it.
 func openGround() (*ground, error) {
-	g := &ground{name: groundName + strconv.Itoa(os.Getpid())}
+	g := &ground{name: groundName + strconv.Itoa(os.Getpid()), before: host()}
 	dir := filepath.Join(os.TempDir(), g.name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, err
+		return g, err
 	}
 	var err error
-	if g.dir, err = lock(dir); err != nil {
-		return nil, err
-	}
-	g.before = host()
-	if onSystemd() {
-		return g, nil
+	if g.dir, err = lock(dir); err != nil || onSystemd() {
+		return g, err
 	}
 	if g.hierarchies, err = hierarchies(); err != nil {
-		return nil, err
+		return g, err
 	}
 	for _, h := range g.hierarchies {
 		path := h.path(g.name)
 		if err := os.Mkdir(path, 0o755); err != nil {
-			return nil, err
+			return g, fmt.Errorf("make a cgroup of %q: %w", h.controllers, err)
 		}
 		if h.own, err = lock(path); err != nil {
-			return nil, err
+			return g, err
 		}
 		if err := h.prepare(g.name); err != nil {
-			return nil, err
+			return g, err
 		}
 	}
 	return g, nil
@@ -158,27 +149,32 @@ func (g *ground) move(to func(*hierarchy) string) error {
 	return nil
 }
 
-// close removes the ground and tells what was left in it, or of it on the host.
-func (g *ground) close() []string {
+// close removes the ground, and returns what was left in it, or of it on the host.
+func (g *ground) close() error {
 	left := clear(g.name, g.hierarchies)
 	for _, h := range g.hierarchies {
 		h.own.Close()
 		h.release()
 	}
-	if onSystemd() {
-		stopSlice(g.name)
+	if g.dir != nil {
+		if onSystemd() {
+			stopSlice(g.name)
+		}
+		if err := os.RemoveAll(g.dir.Name()); err != nil {
+			left = append(left, err.Error())
+		}
+		g.dir.Close()
 	}
-	if err := os.RemoveAll(g.dir.Name()); err != nil {
-		left = append(left, err.Error())
-	}
-	g.dir.Close()
 	for _, trace := range host() {
 		if !slices.Contains(g.before, trace) {
 			left = append(left, trace)
 		}
 	}
+	if len(left) == 0 {
+		return nil
+	}
 	slices.Sort(left)
-	return slices.Compact(left)
+	return errors.New("left behind by the tests:\n\t" + strings.Join(slices.Compact(left), "\n\t"))
 }
 
 // clearAbandoned clears up after runs that were killed with their first process.
