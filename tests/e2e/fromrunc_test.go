@@ -1,0 +1,261 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// fromRunc is the page that tells users of runc what is otherwise.
+const fromRunc = "../../docs/from-runc.md"
+
+// beside returns a box in which runc stands in orlop's place.
+func beside(t *testing.T, changes ...func(*specs.Spec)) *harness.Box {
+	t.Helper()
+	b := harness.New(t, changes...)
+	b.Wrap = []string{"sh", "-c", `shift; exec runc "$@"`, "sh"}
+	return b
+}
+
+// needRunc skips a test of what runc 1.1 does, which is what Debian has.
+func needRunc(t *testing.T) {
+	t.Helper()
+	harness.OrlopOnly(t, "it runs runc itself")
+	version, err := exec.Command("runc", "--version").Output()
+	if err != nil || !strings.HasPrefix(string(version), "runc version 1.1.") {
+		t.Skipf("needs runc 1.1 (Debian: runc), not %q, %v", version, err)
+	}
+}
+
+// pageFromRunc returns the page.
+func pageFromRunc(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile(fromRunc)
+	if err != nil {
+		t.Skip("the documentation is not here: ", err)
+	}
+	return string(page)
+}
+
+// A step is a command line, in which ID and BUNDLE stand for the box's.
+type step struct{ line, stdin string }
+
+// outcome is what the last step of a difference comes to: its status, and a part of what it prints.
+type outcome struct {
+	status int
+	text   string
+}
+
+// A difference is one between runc and orlop, in the words of the page.
+type difference struct {
+	words  string
+	change func(*specs.Spec)
+	steps  []step
+	runc   outcome
+	orlop  outcome
+}
+
+func differences() []difference {
+	const create = "create --bundle BUNDLE ID"
+	hook := func(s *specs.Spec) {
+		s.Hooks = &specs.Hooks{Poststart: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "exit 3"}}}}
+	}
+	steps := func(lines ...string) (list []step) {
+		for _, line := range lines {
+			list = append(list, step{line: line})
+		}
+		return list
+	}
+	bare := func(s *specs.Spec) {
+		s.Mounts, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil, nil
+		s.Process.Args = []string{"true"}
+	}
+	return []difference{
+		{"`delete` of a created container", nop, steps(create, "delete ID"),
+			outcome{0, ""}, outcome{1, "container still running (created)"}},
+		{"`kill ID 0`", nop, steps(create, "kill ID 0"),
+			outcome{0, ""}, outcome{1, "must be from 1 to 64"}},
+		{"`exec --cap` of an unknown capability", harness.Args("sleep", "1000"), steps(create, "start ID", "exec --cap CAP_NOPE ID true"),
+			outcome{0, "ignoring unknown or unavailable capabilities"}, outcome{255, "unknown capability"}},
+		{"`update` with flags beside `--resources`", nop,
+			[]step{{create, ""}, {"update --pids-limit 33 --resources - ID", `{"pids":{"limit":44}}`}, {"events --stats ID", ""}},
+			outcome{0, `"limit":44`}, outcome{0, `"limit":33`}},
+		{"`..` in `linux.cgroupsPath`", func(s *specs.Spec) {
+			s.Linux.CgroupsPath = harness.CgroupParent() + "/x/.." + strings.TrimPrefix(s.Linux.CgroupsPath, harness.CgroupParent())
+		},
+			steps(create), outcome{0, ""}, outcome{1, `linux.cgroupsPath: must not contain ".."`}},
+		{"`--preserve-fds` of descriptors that are not open", nop, steps("create --preserve-fds 3 --bundle BUNDLE ID"),
+			outcome{0, ""}, outcome{1, "bad file descriptor"}},
+		{"no `process`", func(s *specs.Spec) { s.Process = nil }, steps(create),
+			outcome{1, "process property must not be empty"}, outcome{0, ""}},
+		{"no `/proc` in the container", bare, steps("run --bundle BUNDLE ID"),
+			outcome{1, "/proc/self/fd"}, outcome{0, ""}},
+		{"a mount onto a place in `/proc`", harness.WithMount("/proc/sys", "tmpfs", "tmpfs"), steps(create),
+			outcome{0, ""}, outcome{1, "is inside /proc"}},
+		{"no `ociVersion`", func(s *specs.Spec) { s.Version = "" }, steps(create),
+			outcome{0, ""}, outcome{1, "ociVersion: is required"}},
+		{"`ociVersion` 2.0.0", func(s *specs.Spec) { s.Version = "2.0.0" }, steps(create),
+			outcome{0, ""}, outcome{1, "major version must be 1"}},
+		{"several faults", func(s *specs.Spec) { s.Process.Cwd, s.Process.Args = "x", nil }, steps(create),
+			outcome{1, "Cwd must be an absolute path"}, outcome{1, "process.args: needs at least one entry\n  process.cwd: must be absolute"}},
+		{"a program that cannot be executed", harness.Args("/bin/junk"), steps(create, "start ID"),
+			outcome{0, ""}, outcome{1, `process.args: exec "/bin/junk": exec format error`}},
+		{"poststart hooks", hook, steps(create),
+			outcome{1, "error running hook"}, outcome{0, ""}},
+		{"an ambient capability that is not inheritable", func(s *specs.Spec) {
+			kill := []string{"CAP_KILL"}
+			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: kill, Effective: kill, Permitted: kill, Ambient: kill}
+			s.Process.Args = []string{"true"}
+		}, steps("run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, "CAP_KILL is not both permitted and inheritable, left out"}},
+		{"a mistake in the command line", nop, steps("state"),
+			outcome{1, "USAGE:"}, outcome{1, "orlop: state: takes the id of a container, not 0 arguments"}},
+		{"an unknown command", nop, steps("nosuch"),
+			outcome{3, "No help topic"}, outcome{1, `unknown command "nosuch"`}},
+		{"the log's line of an error", nop, steps("--log-format json state nosuch"),
+			outcome{1, `"msg":"container does not exist"`}, outcome{1, `"code":"not-exist"`}},
+		{"`state`", nop, steps(create, "state ID"),
+			outcome{0, `"owner": ""`}, outcome{0, `"owner": "root"`}},
+		{"`checkpoint`, `restore`", nop, steps("restore --help"),
+			outcome{0, "--image-path"}, outcome{1, `unknown command "restore"`}},
+	}
+}
+
+// TestFromRunc: what the page says of runc and of orlop, each by both.
+func TestFromRunc(t *testing.T) {
+	needRunc(t)
+	for _, d := range differences() {
+		t.Run(d.words, func(t *testing.T) {
+			d.check(t, beside(t, d.change), d.runc)
+			d.check(t, harness.New(t, d.change), d.orlop)
+		})
+	}
+}
+
+// check does the steps in a box.
+func (d *difference) check(t *testing.T, b *harness.Box, want outcome) {
+	t.Helper()
+	must(t, os.WriteFile(b.Rootfs+"/bin/junk", []byte("\x01\x02 is no program"), 0o755))
+	var last harness.Result
+	for i, s := range d.steps {
+		c := b.Cmd(strings.Fields(strings.NewReplacer("ID", b.ID, "BUNDLE", b.Bundle).Replace(s.line))...)
+		c.Stdin = strings.NewReader(s.stdin)
+		if last = c.Run(); i < len(d.steps)-1 {
+			last.OK(b)
+		}
+	}
+	// runc says why a command line is wrong on standard output.
+	if out := last.Stdout + last.Stderr; last.Status != want.status || !strings.Contains(out, want.text) {
+		t.Errorf("%q: status %d: %s\nwant %d and %q", last.Args, last.Status, out, want.status, want.text)
+	}
+	b.Do("delete", "--force", b.ID)
+}
+
+// TestFromRuncIsTold: the page has a row for each difference.
+func TestFromRuncIsTold(t *testing.T) {
+	page := pageFromRunc(t)
+	for _, d := range differences() {
+		if !strings.Contains(page, "\n| "+d.words) {
+			t.Errorf("%s has no row for %s", fromRunc, d.words)
+		}
+	}
+}
+
+// TestContainersOfRunc: orlop with runc's --root, as when an engine's runtime was exchanged: it leaves runc's containers alone.
+func TestContainersOfRunc(t *testing.T) {
+	needRunc(t)
+	r := beside(t)
+	pid := r.Up()
+	b := harness.New(t)
+	other := b.Root
+	b.Root = r.Root
+	for _, line := range []string{"state ID", "start ID", "kill ID KILL", "exec ID true", "delete ID", "delete --force ID", "ps ID", "update --pids-limit 3 ID", "pause ID", "events ID", "stats ID"} {
+		b.Fails("state of another runtime", strings.Fields(strings.ReplaceAll(line, "ID", r.ID))...)
+	}
+	b.Fails("already exists", "create", "--bundle", b.Bundle, r.ID)
+	if l := b.Do("list"); l.Status != 0 || strings.Contains(l.Stdout, r.ID) || !strings.Contains(l.Stderr, r.ID) {
+		t.Errorf("list: %+v", l)
+	}
+	if s := r.State(); s.Pid != pid || s.Status != specs.StateRunning {
+		t.Errorf("runc's container is now %+v", s)
+	}
+	b.Root = other
+	r.OK("delete", "--force", r.ID)
+}
+
+// missing is what runc has and orlop does not.
+func missing() []string { return []string{"checkpoint", "restore", "--criu"} }
+
+// TestFlagsOfRunc: each command and flag of runc is there, but for what the page says.
+func TestFlagsOfRunc(t *testing.T) {
+	needRunc(t)
+	b, r := harness.New(t), beside(t)
+	flag := regexp.MustCompile(`(?m)^   (--[^ \n]+(?:, -\w)?(?: value, -\w)?)`)
+	name := regexp.MustCompile(`--?\w[\w-]*`)
+	compare := func(command string, theirs, ours string) {
+		var flags []string
+		for _, m := range flag.FindAllStringSubmatch(theirs, -1) {
+			flags = append(flags, name.FindAllString(m[1], -1)...)
+		}
+		if len(flags) == 0 {
+			t.Errorf("%s: no flags in %q", command, theirs)
+		}
+		words := strings.FieldsFunc(ours, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' })
+		for _, f := range flags {
+			if !slices.Contains(words, f) && !slices.Contains(missing(), f) {
+				t.Errorf("%s has no %s", command, f)
+			}
+		}
+	}
+	theirs := r.OK("--help")
+	compare("orlop", theirs, b.OK("--help"))
+	_, list, _ := strings.Cut(theirs, "\nCOMMANDS:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	commands := 0
+	for line := range strings.Lines(list) {
+		command := strings.Trim(strings.Fields(line)[0], ",")
+		if command == "help" || slices.Contains(missing(), command) {
+			continue
+		}
+		commands++
+		help := r.OK(command, "--help")
+		if strings.Contains(help, "\nOPTIONS:\n") {
+			compare(command, help, b.OK(command, "--help"))
+		} else {
+			b.OK(command, "--help")
+		}
+	}
+	if commands < 14 {
+		t.Errorf("%d commands in %q", commands, theirs)
+	}
+}
+
+// TestFlagsAreTold: the page has a row for each command, with each of its flags.
+func TestFlagsAreTold(t *testing.T) {
+	harness.OrlopOnly(t, "the page is orlop's")
+	_, page, _ := strings.Cut(pageFromRunc(t), "\n## Commands and flags\n")
+	b := harness.New(t)
+	words := func(line string) string { command, _, _ := strings.Cut(line, "\t"); return command }
+	for line := range strings.Lines(b.OK("completion", "words")) {
+		command := words(line)
+		if command == "help" {
+			continue
+		}
+		_, row, found := strings.Cut(page, "\n| `"+command+"`")
+		row, _, _ = strings.Cut(row, "\n")
+		if !found {
+			t.Errorf("%s has no row for %s", fromRunc, command)
+		}
+		for flag := range strings.Lines(b.OK("completion", "words", command, "-")) {
+			if flag := words(flag); flag != "--help" && !strings.Contains(row, "`"+flag+"`") {
+				t.Errorf("%s: the row for %s has no `%s`", fromRunc, command, flag)
+			}
+		}
+	}
+}
