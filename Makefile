@@ -66,7 +66,7 @@ man: ## write the man pages, to build/man
 	@GOOS= GOARCH= $(GO) run -trimpath -buildvcs=false -tags $(TAGS) ./contrib/man -version "$$(cat VERSION)" build/man
 
 # For install, only what is older than its sources is built: root, who installs, may have neither Go nor the modules.
-orlop: $(COMPILER) $(SOURCES)
+orlop: $(SOURCES)
 	@$(MAKE) --no-print-directory build
 
 build/man: $(SOURCES)

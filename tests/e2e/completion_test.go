@@ -18,16 +18,17 @@ import (
 
 // A shell in which a user types.
 type shell struct {
-	name  string
-	args  []string // without the caller's own settings
-	setup string   // before orlop's script, which it loads from a file
+	title, name string
+	args        []string // without the caller's own settings
+	load        string   // what loads the script FILE, or what is installed as FOLDER/_orlop
 }
 
 func shells() []shell {
 	return []shell{
-		{"bash", []string{"--norc", "--noprofile", "-i"}, ""},
-		{"zsh", []string{"-f", "-i"}, "autoload -Uz compinit && compinit -D; "},
-		{"fish", []string{"--no-config", "-i"}, ""},
+		{"bash", "bash", []string{"--norc", "--noprofile", "-i"}, ". FILE"},
+		{"zsh", "zsh", []string{"-f", "-i"}, "autoload -Uz compinit && compinit -D; . FILE"},
+		{"zsh, installed", "zsh", []string{"-f", "-i"}, "fpath=(FOLDER $fpath); autoload -Uz compinit && compinit -u -D"},
+		{"fish", "fish", []string{"--no-config", "-i"}, ". FILE"},
 	}
 }
 
@@ -46,12 +47,12 @@ func TestCompletion(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(b.Dir, "work", "afile.json"), nil, 0o644))
 	root := "orlop --root " + b.Root + " "
 	for _, s := range shells() {
-		t.Run(s.name, func(t *testing.T) {
+		t.Run(s.title, func(t *testing.T) {
 			path, err := exec.LookPath(s.name)
 			if err != nil {
 				t.Skip("needs " + s.name)
 			}
-			script := filepath.Join(b.Dir, "completion."+s.name)
+			script := filepath.Join(t.TempDir(), "_orlop")
 			must(t, os.WriteFile(script, []byte(b.OK("completion", s.name)), 0o644))
 			session := newSession(t, b, path, s, script, bin)
 			for line, want := range map[string][]string{
@@ -125,7 +126,8 @@ func newSession(t *testing.T, b *harness.Box, path string, s shell, script, bin 
 			}
 		}
 	}()
-	ses.write(s.setup + ". " + script + "; printf '<%s>' ready\r")
+	load := strings.NewReplacer("FILE", script, "FOLDER", filepath.Dir(script)).Replace(s.load)
+	ses.write(load + "; printf '<%s>' ready\r")
 	ses.await("<ready>")
 	return ses
 }
