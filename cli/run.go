@@ -13,7 +13,7 @@ func (p *program) runCommand() *cli.Command {
 	return &cli.Command{
 		Usage:     "make a container and start its program",
 		ArgsUsage: idUsage,
-		Description: "Makes the container that config.json in the bundle describes, runs its program, and deletes the container when that has\n" +
+		Description: "Makes the container that config.json in the bundle describes, runs its program, and deletes the container when that has " +
 			"ended. Signals are passed on to it. The exit status is the program's.",
 		Flags: append(append(planFlags(), streamFlags()...),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the program runs, and leave the container to delete"},

@@ -12,7 +12,7 @@ func (p *program) startCommand() *cli.Command {
 	return &cli.Command{
 		Usage:     "start the program of a container that was created",
 		ArgsUsage: idUsage,
-		Description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd\n" +
+		Description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd " +
 			"sets it, and set for create, too, it returns when the program has said that it is ready, which the service manager is then told.",
 		Action: p.oneContainer(func(container *libcontainer.Container) error {
 			closeOnExec()

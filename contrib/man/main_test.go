@@ -46,6 +46,17 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestDescriptions: a line feed in a command's description ends a paragraph.
+func TestDescriptions(t *testing.T) {
+	for _, c := range cli.Describe("").Commands {
+		for part := range strings.SplitSeq(c.Description, "\n") {
+			if part != "" && !strings.HasSuffix(part, ".") {
+				t.Errorf("%s: %q", c.Name, part)
+			}
+		}
+	}
+}
+
 // TestProseFlags: prose and examples name flags that there are.
 func TestProseFlags(t *testing.T) {
 	app := cli.Describe("")

@@ -73,7 +73,7 @@ func programPage(app *urfave.App, more prose) page {
 const (
 	usualStatus = "0 when it is done; 1 when it has failed or was wrongly called: the reason is on standard error and in the log."
 	usualErrors = "The log's line of an error tells in fields what kind it is and where it comes from: see ERRORS in **orlop**(8)."
-	usualFiles  = "*/run/orlop/ID*\n: What is recorded of a container, by default; see **--root** in **orlop**(8)."
+	usualFiles  = "*/run/orlop/CONTAINER*\n: What is recorded of a container, by default; see **--root** in **orlop**(8)."
 )
 
 // commandPage is the page of one command.
