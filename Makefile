@@ -46,7 +46,7 @@ SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter s
 # How often `make attacks` tries each attack.
 ROUNDS ?= 1000
 
-.PHONY: all build man install uninstall demo test test-vm engines engines-table attacks conformance bench fuzz lint deps clean help
+.PHONY: all build man install uninstall demo test test-vm engines engines-table attacks conformance bench fuzz lint vulns deps clean help
 
 all: build man
 
@@ -128,9 +128,13 @@ conformance: $(if $(RUNTIME),,build) ## the OCI conformance suite, of orlop or R
 fuzz: $(COMPILER) ## run each fuzz target of the tree for FUZZTIME (30s)
 	@tests/fuzz.sh "$(TAGS)" "$(FUZZTIME)"
 
-lint: $(COMPILER) ## go vet, gofmt, length of functions, import arrows
+lint: $(COMPILER) ## go vet, staticcheck, gofmt, length of functions, import arrows
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -count=1 -tags $(TAGS) ./tests/style
+
+vulns: $(COMPILER) ## known vulnerabilities of what orlop is made of, by govulncheck; takes its database from vuln.go.dev, or GOVULNDB
+	@$(GO) -C tests/tools build -o $(CURDIR)/build/tools/ golang.org/x/vuln/cmd/govulncheck
+	@build/tools/govulncheck -tags $(TAGS) ./...
 
 deps: ## install the Debian packages that demo, test and bench use, where missing
 	@tests/deps.sh certificates busybox strace qemu-aarch64 ip zsh fish mandoc hyperfine runc crun

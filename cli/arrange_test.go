@@ -52,13 +52,14 @@ func TestArrange(t *testing.T) {
 // TestCommandsAreThere: whatever stands around a command's name, the command is built.
 func TestCommandsAreThere(t *testing.T) {
 	p := &program{}
-	for _, b := range builders() {
+	all := builders()
+	for _, b := range all {
 		args := []string{"orlop", "--root", "/r", b.name, "x"}
 		if p.app(args).Command(b.name) == nil {
 			t.Errorf("%q: no command %s", args, b.name)
 		}
 	}
-	if got, want := len(p.commands([]string{"orlop", "nosuch"})), len(builders()); got != want {
+	if got, want := len(p.commands([]string{"orlop", "nosuch"})), len(all); got != want {
 		t.Errorf("%d commands for an unknown one, want all %d", got, want)
 	}
 }

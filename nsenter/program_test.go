@@ -91,7 +91,8 @@ func TestRegisters(t *testing.T) {
 func TestSharedStrings(t *testing.T) {
 	p := NewProgram()
 	a, b := p.String("x"), p.String("y")
-	if a == b || p.String("x") != a || p.Strings([]string{"x"}) == p.Strings([]string{"x"}) {
+	one, other := p.Strings([]string{"x"}), p.Strings([]string{"x"})
+	if a == b || p.String("x") != a || one == other {
 		t.Error("strings are to be shared, arrays are not")
 	}
 }

@@ -10,7 +10,7 @@ tags=$1 rounds=$2 log=$3 run=${4:-}
 mkdir -p "$(dirname "$log")"
 status=0
 ORLOP_TEST_ROUNDS=$rounds go test -v -count=1 -timeout 0 -tags "$tags" -run "$run" ./tests/security 2>&1 | tee "$log" |
-	sed -nu 's/^.*_test.go:[0-9]*: attack \(.*\) failed \([0-9]* of [0-9]*\) times$/\1\tfailed \2/p' | expand -t 48 || status=$?
+	sed -nu 's/^.*_test.go:[0-9]*: attack \(.*\) failed \([0-9]* of [0-9]*\) times$/\1: failed \2/p' || status=$?
 
 attacks=$(grep -c '_test.go:[0-9]*: attack ' "$log" || true)
 if [ "$status" -ne 0 ] || [ "$attacks" -eq 0 ]; then

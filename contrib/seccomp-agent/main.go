@@ -26,12 +26,11 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := serve(flag.Arg(0), int32(*errno)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, serve(flag.Arg(0), int32(*errno)))
+	os.Exit(1)
 }
 
+// serve answers until it cannot any more.
 func serve(path string, errno int32) error {
 	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -78,7 +77,7 @@ func receive(conn *net.UnixConn) (*os.File, error) {
 // The layout of struct seccomp_notif and struct seccomp_notif_resp (linux/seccomp.h), and their ioctls.
 const (
 	notifSize, respSize = 80, 24
-	ioctlReceive        = 3<<30 | notifSize<<16 | '!'<<8 | 0
+	ioctlReceive        = 3<<30 | notifSize<<16 | '!'<<8
 	ioctlSend           = 3<<30 | respSize<<16 | '!'<<8 | 1
 	flagContinue        = 1
 )

@@ -30,7 +30,10 @@ func image(t *testing.T, change func(*specs.Spec, string), tree ...string) *spec
 	for _, line := range append([]string{"rootfs"}, tree...) {
 		f := strings.SplitN(line, " ", 3)
 		name := filepath.Join(dir, f[0])
-		err := os.MkdirAll(filepath.Dir(name), 0o755)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
 		switch {
 		case len(f) == 1:
 			err = os.MkdirAll(name, 0o755)

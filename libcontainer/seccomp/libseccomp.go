@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/seccomp/libseccomp-golang"
@@ -243,5 +244,5 @@ func archOf(a specs.Arch) (seccomp.ScmpArch, error) {
 	case specs.ArchAARCH64:
 		return seccomp.ArchARM64, nil
 	}
-	return seccomp.GetArchFromString(libraryName(a))
+	return seccomp.GetArchFromString(strings.ToLower(strings.TrimPrefix(string(a), "SCMP_ARCH_")))
 }

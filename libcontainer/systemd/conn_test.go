@@ -402,7 +402,7 @@ func TestPlaces(t *testing.T) {
 	}{
 		{System, nil, "/run/systemd/private, /run/dbus/system_bus_socket (bus)"},
 		{System, map[string]string{systemAddress: "unix:path=/a%20b,guid=1;unix:guid=2,abstract=c;tcp:host=h"},
-			`/a b (bus), @c (bus), $DBUS_SYSTEM_BUS_ADDRESS: "tcp:host=h": must be unix:path=... or unix:abstract=...`},
+			`/a b (bus), @c (bus), $DBUS_SYSTEM_BUS_ADDRESS: "tcp:host=h": must be unix:path=PATH or unix:abstract=NAME`},
 		{System, map[string]string{systemAddress: "unix:dir=/x;unix:path=%4;unix:path=%zz"},
 			`$DBUS_SYSTEM_BUS_ADDRESS: "unix:dir=/x": must have a path, $DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%4": %4 is no character, ` +
 				`$DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%zz": %zz is no character`},

@@ -60,7 +60,7 @@ func addresses(variable, list string) []place {
 func socketPath(address string) (string, error) {
 	transport, options, _ := strings.Cut(address, ":")
 	if transport != "unix" {
-		return "", fmt.Errorf("must be unix:path=... or unix:abstract=...")
+		return "", fmt.Errorf("must be unix:path=PATH or unix:abstract=NAME")
 	}
 	for option := range strings.SplitSeq(options, ",") {
 		key, value, _ := strings.Cut(option, "=")
