@@ -118,7 +118,7 @@ engines: $(COMPILER) ## under containerd, CRI, Docker, Podman, Buildah, here and
 		-results build/engines/$(or $(notdir $(RUNTIME)),orlop).json -guest '$(call only_engines,GUEST)' $(call only_engines,PKGS)
 
 engines-table: ## the table in docs/engines.md, of what make engines, and make engines RUNTIME=runc, found last
-	@$(GO) run ./tests/runner/table docs/engines.md orlop=build/engines/orlop.json runc=build/engines/runc.json
+	@$(GO) run ./tests/runner/table -without TestGround,TestContrib docs/engines.md orlop=build/engines/orlop.json runc=build/engines/runc.json
 
 conformance: $(if $(RUNTIME),,build) ## the OCI conformance suite, of orlop or RUNTIME=crun or a path; a report in build/conformance
 	@tests/deps.sh certificates $(filter runc crun,$(RUNTIME))

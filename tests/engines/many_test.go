@@ -38,55 +38,60 @@ func TestMany(t *testing.T) {
 		pods = append(pods, c.pod(t, fmt.Sprintf("many%d", i)))
 	}
 	ids := make([]string, l.pods*l.containers)
-	begun := time.Now()
-	together(t, len(ids), func(i int) error {
-		id, err := pods[i%l.pods].tryCreate(t, fmt.Sprintf("many%d", i))
-		if err != nil {
-			return err
+	timed := func(name string, f func(t *testing.T)) {
+		begun := time.Now()
+		if t.Run(name, f) {
+			t.Logf("%s: %d containers in %v", name, len(ids), time.Since(begun).Round(time.Millisecond))
 		}
-		ids[i] = id
-		_, err = c.StartContainer(c.time(t), &pb.StartContainerRequest{ContainerId: id})
-		return err
-	})
-	t.Logf("%d containers started at once in %v", len(ids), time.Since(begun).Round(time.Millisecond))
-	if t.Failed() {
-		t.FailNow()
 	}
+	timed("start at once", func(t *testing.T) {
+		together(t, len(ids), func(i int) (err error) {
+			if ids[i], err = pods[i%l.pods].tryCreate(t, fmt.Sprintf("many%d", i)); err == nil {
+				_, err = c.StartContainer(c.time(t), &pb.StartContainerRequest{ContainerId: ids[i]})
+			}
+			return err
+		})
+	})
+	if t.Failed() {
+		return
+	}
+	timed("probes", func(t *testing.T) { testProbes(t, c, l, ids) })
+	timed("remove at once", func(t *testing.T) {
+		together(t, len(ids), func(i int) error {
+			if _, err := c.StopContainer(c.time(t), &pb.StopContainerRequest{ContainerId: ids[i], Timeout: 100}); err != nil {
+				return err
+			}
+			_, err := c.RemoveContainer(c.time(t), &pb.RemoveContainerRequest{ContainerId: ids[i]})
+			return err
+		})
+		list, err := c.ListContainers(c.time(t), &pb.ListContainersRequest{})
+		if err != nil || len(list.Containers) > 0 {
+			t.Errorf("containers: %v, %v", list, err)
+		}
+	})
+}
 
-	execs := int(l.time.Seconds()) * l.rate
-	times := make([]time.Duration, execs)
+// testProbes executes programs in the containers at a steady rate, however long each takes.
+func testProbes(t *testing.T, c *cri, l load, ids []string) {
+	times := make([]time.Duration, int(l.time.Seconds())*l.rate)
 	tick := time.NewTicker(time.Second / time.Duration(l.rate))
 	defer tick.Stop()
-	together(t, execs, func(i int) error {
-		at := time.Now()
-		want := fmt.Sprintf("probe %d\n", i)
-		done, err := c.ExecSync(c.time(t), &pb.ExecSyncRequest{ContainerId: ids[i%len(ids)], Cmd: []string{"sh", "-c", "echo probe " + fmt.Sprint(i)}})
-		times[i] = time.Since(at)
+	together(t, len(times), func(i int) error {
+		begun := time.Now()
+		text := fmt.Sprintf("probe %d", i)
+		done, err := c.ExecSync(c.time(t), &pb.ExecSyncRequest{ContainerId: ids[i%len(ids)], Cmd: []string{"sh", "-c", "echo " + text}})
+		times[i] = time.Since(begun)
 		if err != nil {
 			return err
 		}
-		if done.ExitCode != 0 || string(done.Stdout) != want {
-			return fmt.Errorf("status %d, output %q, want %q", done.ExitCode, done.Stdout, want)
+		if done.ExitCode != 0 || string(done.Stdout) != text+"\n" {
+			return fmt.Errorf("status %d, output %q, want %q", done.ExitCode, done.Stdout, text)
 		}
 		return nil
 	}, tick.C)
 	slices.Sort(times)
-	t.Logf("%d execs at %d/s: median %v, longest %v", execs, l.rate, times[execs/2].Round(time.Millisecond), times[execs-1].Round(time.Millisecond))
-
-	begun = time.Now()
-	together(t, len(ids), func(i int) error {
-		// The shell that is its first process ends by this signal.
-		if _, err := c.StopContainer(c.time(t), &pb.StopContainerRequest{ContainerId: ids[i], Timeout: 100}); err != nil {
-			return err
-		}
-		_, err := c.RemoveContainer(c.time(t), &pb.RemoveContainerRequest{ContainerId: ids[i]})
-		return err
-	})
-	t.Logf("removed in %v", time.Since(begun).Round(time.Millisecond))
-	list, err := c.ListContainers(c.time(t), &pb.ListContainersRequest{})
-	if err != nil || len(list.Containers) > 0 {
-		t.Errorf("containers: %v, %v", list, err)
-	}
+	t.Logf("%d execs, %d in a second: median %v, longest %v", len(times), l.rate,
+		times[len(times)/2].Round(time.Millisecond), times[len(times)-1].Round(time.Millisecond))
 }
 
 // together calls a function n times, all at once or each at a tick, and waits for all to end.

@@ -1,13 +1,14 @@
 // Command table puts a table of what the runner found into a page of the documentation: a row for each test and each of its
 // subtests, a column for each of the runner's files of results and each machine.
 //
-// Usage: table PAGE.md NAME=RESULTS.json...
+// Usage: table [-without TEST,...] PAGE.md NAME=RESULTS.json...
 //
 // The table stands between the lines "<!-- table -->" and "<!-- end of table -->" of the page.
 package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -22,17 +23,19 @@ type record struct {
 const begin, end = "<!-- table -->\n", "<!-- end of table -->\n"
 
 func main() {
-	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: table PAGE.md NAME=RESULTS.json...")
+	without := flag.String("without", "", "`tests` that are left out, with commas between them")
+	flag.Parse()
+	if flag.NArg() < 2 {
+		fmt.Fprintln(os.Stderr, "usage: table [-without TEST,...] PAGE.md NAME=RESULTS.json...")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2:]); err != nil {
+	if err := run(flag.Arg(0), flag.Args()[1:], strings.Split(*without, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(page string, sources []string) error {
+func run(page string, sources, without []string) error {
 	var columns []column
 	for _, source := range sources {
 		name, file, _ := strings.Cut(source, "=")
@@ -46,9 +49,12 @@ func run(page string, sources []string) error {
 		}
 		here, guest := column{name: name + ", here"}, column{name: name + ", guest"}
 		for _, r := range records {
-			if strings.HasPrefix(r.Package, "guest ") {
+			top, _, _ := strings.Cut(r.Test, "/")
+			switch {
+			case slices.Contains(without, top):
+			case strings.HasPrefix(r.Package, "guest "):
 				guest.records = append(guest.records, r)
-			} else {
+			default:
 				here.records = append(here.records, r)
 			}
 		}

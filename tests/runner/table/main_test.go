@@ -19,9 +19,9 @@ func TestTable(t *testing.T) {
 	page := write("page.md", "before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n")
 	one := write("one.json", `[
 		{"package": "p", "test": "TestA/x_y/1", "outcome": "pass"}, {"package": "p", "test": "TestA/x_y/2", "outcome": "fail"},
-		{"package": "p", "test": "TestB", "outcome": "skip", "reason": "no B"}, {"package": "guest p", "test": "TestA/z", "outcome": "pass"}]`)
+		{"package": "p", "test": "TestB", "outcome": "skip", "reason": "no B"}, {"package": "p", "test": "TestNo/x", "outcome": "pass"}, {"package": "guest p", "test": "TestA/z", "outcome": "pass"}]`)
 	two := write("two.json", `[{"package": "p", "test": "TestA/x_y/1", "outcome": "pass"}]`)
-	if err := run(page, []string{"one=" + one, "two=" + two}); err != nil {
+	if err := run(page, []string{"one=" + one, "two=" + two}, []string{"TestNo"}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(page)
