@@ -114,6 +114,16 @@ func differences() []difference {
 			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: kill, Effective: kill, Permitted: kill, Ambient: kill}
 			s.Process.Args = []string{"true"}
 		}, steps("run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, "CAP_KILL is not both permitted and inheritable, left out"}},
+		{"an unknown option of a bind mount", func(s *specs.Spec) {
+			harness.WithMount("/mnt", "bind", "/", "rbind", "nosuch")(s)
+			s.Process.Args = []string{"true"}
+			s.Root.Readonly = false
+		}, steps("run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, `unknown option "nosuch" has no effect on a bind mount`}},
+		{"a field that orlop does not know", nop, []step{{create, ""}, {"update --resources - ID", `{"memmory":{"limit":1}}`}},
+			outcome{0, ""}, outcome{0, "memmory: unknown property, ignored"}},
+		{"an error on standard error, without `--log`", nop, steps("state nosuch"),
+			outcome{1, `level=error msg="container does not exist"`}, outcome{1, "orlop: container \"nosuch\": container does not exist\n"}},
+		{"`--version`", nop, steps("--version"), outcome{0, "runc version "}, outcome{0, "orlop version "}},
 		{"a mistake in the command line", nop, steps("state"),
 			outcome{1, "USAGE:"}, outcome{1, "orlop: state: takes the id of a container, not 0 arguments"}},
 		{"an unknown command", nop, steps("nosuch"),
