@@ -13,13 +13,17 @@ type module struct {
 	patterns []string // of packages, as the go command takes them in dir
 }
 
-// byModule sorts patterns of packages, given as folders of the tree, by the module that they belong to.
+// byModule sorts patterns of packages, given as folders of the tree, by the module that they belong to. Others, which are no relative
+// paths, are taken for the product's.
 func byModule(patterns []string) []module {
 	var found []module
 next:
 	for _, pattern := range patterns {
 		folder, below := strings.CutSuffix(pattern, "...")
 		dir := filepath.Clean(folder)
+		if !filepath.IsLocal(dir) {
+			dir = "."
+		}
 		for dir != "." {
 			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 				break
