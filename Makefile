@@ -20,6 +20,9 @@ TAGS       := urfave_cli_no_docs$(if $(filter-out 0,$(SECCOMP)),$(comma)seccomp)
 COMPILER   := $(if $(filter-out 0,$(SECCOMP)),libcontainer/seccomp/compiler.elf)
 BUILDFLAGS := -trimpath -buildvcs=false -buildmode=exe -tags $(TAGS) -ldflags "-s -w -buildid="
 
+# What runs a program of GOARCH here, if that is foreign: contrib/release.sh.
+EMULATOR   ?=
+
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 30s
 # Time limit of one package's tests in `make test`.
@@ -46,7 +49,7 @@ SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter s
 # How often `make attacks` tries each attack.
 ROUNDS ?= 1000
 
-.PHONY: all build man install uninstall demo test test-vm engines engines-table attacks conformance bench fuzz lint vulns deps clean help
+.PHONY: all build man install uninstall demo test test-vm engines engines-table attacks conformance bench fuzz release lint vulns deps clean help
 
 all: build man
 
@@ -59,7 +62,7 @@ libcontainer/seccomp/compiler.elf: $(wildcard libcontainer/seccomp/*.go libconta
 	CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -tags seccomp,osusergo,netgo \
 		-ldflags '-s -w -buildid= -linkmode external -extldflags "-static -Wl,--build-id=none"' -o $@ ./libcontainer/seccomp/compiler || \
 		{ echo 'needs a C compiler and libseccomp; make SECCOMP=0 does without seccomp' >&2; exit 1; }
-	@$@ version > libcontainer/seccomp/compiler.version
+	@$(EMULATOR) $@ version > libcontainer/seccomp/compiler.version
 
 man: ## write the man pages, to build/man
 	@rm -rf build/man
@@ -127,6 +130,10 @@ conformance: $(if $(RUNTIME),,build) ## the OCI conformance suite, of orlop or R
 
 fuzz: $(COMPILER) ## run each fuzz target of the tree for FUZZTIME (30s)
 	@tests/fuzz.sh "$(TAGS)" "$(FUZZTIME)"
+
+release: ## build what is released, for amd64 and arm64, to build/release; its hashes are the same wherever it is built
+	@tests/deps.sh certificates gcc libseccomp
+	@SECCOMP=$(SECCOMP) contrib/release.sh build/release
 
 lint: $(COMPILER) ## go vet, staticcheck, gofmt, length of functions, import arrows
 	$(GO) vet -tags $(TAGS) ./...

@@ -22,8 +22,12 @@ package() {
 		if ! path=$(command -v busybox) || grep -aq '/ld-linux\|/ld-musl' "$path"; then
 			echo busybox-static
 		fi ;;
-	qemu-aarch64) # runs the arm64 interpreter's tests
-		command -v qemu-aarch64-static qemu-aarch64 >/dev/null || echo qemu-user-static ;;
+	qemu-aarch64 | qemu-x86_64) # runs the arm64 interpreter's tests
+		command -v "$1-static" "$1" >/dev/null || echo qemu-user-static ;;
+	aarch64-linux-gnu-gcc | x86_64-linux-gnu-gcc) # compile for another architecture, and link
+		if ! command -v "$1" >/dev/null; then
+			case $1 in aarch64*) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;; *) echo gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;; esac
+		fi ;;
 	gcc) # and what it links programs with
 		command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || echo gcc libc6-dev ;;
 	libseccomp) # to be linked statically
