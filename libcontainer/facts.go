@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -167,24 +166,19 @@ func bundleHome(b *specconv.Bundle) (string, error) {
 // homeIn returns a user's home folder by /etc/passwd below root, "" when there is none. What root holds is hostile: the file
 // is looked at before it is opened.
 func homeIn(root *os.File, uid uint32) (string, error) {
-	how := &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	fd, err := unix.Openat2(int(root.Fd()), "etc/passwd", how)
+	f, err := openInRoot(root, "etc/passwd", unix.O_PATH)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return "", nil
 	}
 	if err != nil {
-		return "", &fs.PathError{Op: "open", Path: "/etc/passwd in the root file system", Err: err}
+		return "", fmt.Errorf("root file system: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "/etc/passwd")
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return "", err
 	}
-	passwd, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	passwd, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {
 		return "", err
 	}

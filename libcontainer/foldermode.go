@@ -64,19 +64,16 @@ func modeIn(root, path string) (uint32, error) {
 		return 0, err
 	}
 	defer dir.Close()
-	fd, err := unix.Openat2(int(dir.Fd()), "./"+path, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	folder, err := openInRoot(dir, path, unix.O_PATH|unix.O_DIRECTORY)
 	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EAGAIN):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return 0, nil // the mount itself will tell of what cannot be
 	case err != nil:
-		return 0, &os.PathError{Op: "open", Path: path, Err: err}
+		return 0, err
 	}
-	defer unix.Close(fd)
+	defer folder.Close()
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := unix.Fstat(int(folder.Fd()), &st); err != nil {
 		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return st.Mode & 0o7777, nil

@@ -90,8 +90,12 @@ func mounted(id uint64) bool {
 	var basic [64]uint64 // struct statmount, of which nothing but its presence is of interest
 	request := mountRequest{size: uint32(unsafe.Sizeof(mountRequest{})), id: id, param: statmountBasic}
 	_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&request)), uintptr(unsafe.Pointer(&basic)), unsafe.Sizeof(basic), 0, 0, 0)
-	if errno != unix.ENOSYS {
+	switch errno {
+	case 0, unix.ENOENT:
 		return errno == 0
+	case unix.ENOSYS:
+	default:
+		return true // it cannot be known
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo") // whose numbers are those of kernels before 6.8
 	return err == nil && strings.Contains("\n"+string(mounts), "\n"+strconv.FormatUint(id, 10)+" ")

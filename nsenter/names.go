@@ -126,6 +126,7 @@ func syscallNames() []syscallName {
 		{unix.SYS_SOCKET, "socket"},
 		{unix.SYS_SOCKETPAIR, "socketpair"},
 		{unix.SYS_STATFS, "statfs"},
+		{unix.SYS_STATMOUNT, "statmount"},
 		{unix.SYS_STATX, "statx"},
 		{unix.SYS_SYMLINKAT, "symlinkat"},
 		{unix.SYS_UMASK, "umask"},
