@@ -30,6 +30,8 @@ type Command struct {
 	Dir            string
 	Wrap           []string // a command that runs the runtime: strace, setpriv, ...
 	Terminal       bool     // in a session of its own whose terminal is Stdin
+	// Limit is how long it may take before it counts as hung; 0 is the limit of all commands.
+	Limit time.Duration
 }
 
 // Result is what a command came to. Stdout and Stderr are empty where the caller gave files.
@@ -46,6 +48,7 @@ type Process struct {
 	cmd      *exec.Cmd
 	out, err *os.File // our temporary files, else nil
 	timer    *time.Timer
+	limit    time.Duration
 	result   *Result
 }
 
@@ -77,7 +80,10 @@ func (c *Command) Start() *Process {
 		b.T.Fatalf("start %q: %v", argv, err)
 	}
 	p.Pid = cmd.Process.Pid
-	p.timer = time.AfterFunc(timeLimit, func() { cmd.Process.Kill() })
+	if p.limit = c.Limit; p.limit == 0 {
+		p.limit = timeLimit
+	}
+	p.timer = time.AfterFunc(p.limit, func() { cmd.Process.Kill() })
 	b.running = append(b.running, p)
 	return p
 }
@@ -119,7 +125,7 @@ func (p *Process) Wait() Result {
 		r.Status = -1
 	}
 	if hung {
-		p.box.T.Errorf("%q: still running after %v\nstdout: %s\nstderr: %s", r.Args, timeLimit, r.Stdout, r.Stderr)
+		p.box.T.Errorf("%q: still running after %v\nstdout: %s\nstderr: %s", r.Args, p.limit, r.Stdout, r.Stderr)
 	}
 	return r
 }

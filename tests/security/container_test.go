@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -40,7 +41,7 @@ while [ ! -e /stop ]; do for p in /proc/[0-9]*; do
 		[ -e "$p/$d`+marker+`" ] && echo "$p/$d leads out" && echo hacked > "$p/$d`+marker+`"
 	done
 done; done 2>/dev/null; true`)
-	c.Stdout = lines.Writer
+	c.Stdout, c.Limit = lines.Writer, time.Hour // it watches until it is stopped
 	watcher := c.Start()
 	lines.Writer.Close()
 	if line := lines.Next(); line != "ready" {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -27,7 +28,7 @@ while :; do for p in /proc/[0-9]*; do
 	for f in cwd root; do l=$(readlink $p/$f 2>/dev/null); case $l in ""|/) ;; *) echo $f $l;; esac; done
 	[ -e $p/exe ] && (echo hacked > $p/exe) 2>/dev/null
 done; [ -e /stop ] && exit; done; true`)
-	c.Stdout = lines.Writer
+	c.Stdout, c.Limit = lines.Writer, time.Hour // it watches until it is stopped
 	watcher := c.Start()
 	lines.Writer.Close()
 	if line := lines.Next(); line != "ready" {
