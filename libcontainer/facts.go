@@ -207,19 +207,25 @@ func mountOf(path string) (point, fstype string, err error) {
 	if err != nil {
 		return "", "", err
 	}
+	point, fstype = mountAbove(string(data), real)
+	return point, fstype, nil
+}
+
+// mountAbove finds the mount that a path is on in the text of a mountinfo (proc_pid_mountinfo(5)).
+func mountAbove(mountinfo, path string) (point, fstype string) {
 	point = "/"
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(mountinfo) {
 		fields := strings.Fields(line)
 		separator := slices.Index(fields, "-")
 		if len(fields) < 5 || separator < 0 || separator+1 >= len(fields) {
 			continue
 		}
 		// Of several mounts on one point, the last one is on top.
-		if p := unescape(fields[4]); len(p) >= len(point) && (p == "/" || real == p || strings.HasPrefix(real, p+"/")) {
+		if p := unescape(fields[4]); len(p) >= len(point) && (p == "/" || path == p || strings.HasPrefix(path, p+"/")) {
 			point, fstype = p, fields[separator+1]
 		}
 	}
-	return point, fstype, nil
+	return point, fstype
 }
 
 // unescape undoes proc(5)'s octal escapes of white space and backslashes.

@@ -55,6 +55,34 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// What exec --process and update --resources take: an error, or something that is valid when written again.
+func FuzzParseOther(f *testing.F) {
+	for _, s := range []string{"", "null", "{}", `{"args":["sh"],"cwd":"/","user":{"uid":1}}`, `{"memory":{"limit":-1},"cpu":{"cpus":"0-1"},"pids":{}}`,
+		`{"blockIO":{"weightDevice":[{"major":8}]},"hugepageLimits":[{"pageSize":"2MB"}],"unified":{"a":"b"}}`, `{"devices":[{"allow":true,"access":"rwm"}]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if p, err := ParseProcess(text); err == nil {
+			again, err := json.Marshal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := ParseProcess(again); err != nil {
+				t.Errorf("%q became %q: %v", text, again, err)
+			}
+		}
+		if r, _, err := ParseResources(text); err == nil {
+			again, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := ParseResources(again); err != nil {
+				t.Errorf("%q became %q: %v", text, again, err)
+			}
+		}
+	})
+}
+
 // Whatever the options are: an attribute is not both set and cleared (but for the access time's field), a bind mount
 // has no data, and no destination leaves the root.
 func FuzzMountOptions(f *testing.F) {

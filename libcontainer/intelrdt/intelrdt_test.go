@@ -286,6 +286,19 @@ func TestMountPoint(t *testing.T) {
 }
 
 // FuzzSchemata: any text is taken apart, and a group has what it tells of itself.
+// FuzzMountPoint: a mount point is a word of the text.
+func FuzzMountPoint(f *testing.F) {
+	f.Add("36 35 0:40 / /sys/fs/resctrl rw - resctrl resctrl rw\n")
+	f.Add("36 35 0:40 /a /x rw - resctrl resctrl rw\n36 35 0:40 / /a\\040b\\134 rw shared:1 - resctrl none rw")
+	f.Add(" - resctrl")
+	f.Fuzz(func(t *testing.T, mountinfo string) {
+		point, ok := mountPoint(mountinfo)
+		if ok == (point == "") || len(point) > len(mountinfo) {
+			t.Errorf("%q, %v", point, ok)
+		}
+	})
+}
+
 func FuzzSchemata(f *testing.F) {
 	f.Add("L3:0=f", "    L3:0=00f;1=fff\n    MB:0=100\n")
 	f.Add("MB:", "MB:0=x")

@@ -212,9 +212,37 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		decodeSections(r)
 		again, err := parse(r.format())
 		if err != nil || !reflect.DeepEqual(r, again) {
 			t.Errorf("%q\nfirst  %+v\nsecond %+v, %v", data, r, again, err)
+		}
+	})
+}
+
+// decodeSections decodes what there is: to be damaged is an error.
+func decodeSections(r *Record) {
+	_, _ = r.Process()
+	_, _ = r.Seccomp()
+	_, _ = r.Hooks()
+	_, _ = r.Linux()
+	_, _ = r.Loans()
+	_, _ = r.Remaining()
+}
+
+// FuzzLatest: whatever was written before, cut off or not, the record that was written last and whole is the one that counts.
+func FuzzLatest(f *testing.F) {
+	whole := example(f).format()
+	f.Add(whole)
+	f.Add(whole[:100])
+	f.Add([]byte("orlop-record 1\nend\norlop-record 1\n"))
+	f.Fuzz(func(t *testing.T, before []byte) {
+		if found, err := latest(before); err == nil {
+			_, _ = parse(found)
+		}
+		file := append(append(before[:len(before):len(before)], '\n'), whole...)
+		if found, err := latest(file); err != nil || string(found) != string(whole) {
+			t.Errorf("after %q: %v, %q", before, err, found)
 		}
 	})
 }
