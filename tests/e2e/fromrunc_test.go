@@ -28,8 +28,8 @@ func beside(t *testing.T, changes ...func(*specs.Spec)) *harness.Box {
 func needRunc(t *testing.T) {
 	t.Helper()
 	harness.OrlopOnly(t, "it runs runc itself")
-	version, err := exec.Command("runc", "--version").Output()
-	if err != nil || !strings.HasPrefix(string(version), "runc version 1.1.") {
+	version, err := harness.Output(exec.Command("runc", "--version"))
+	if err != nil || !strings.HasPrefix(version, "runc version 1.1.") {
 		t.Skipf("needs runc 1.1 (Debian: runc), not %q, %v", version, err)
 	}
 }

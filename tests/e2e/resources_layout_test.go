@@ -125,7 +125,7 @@ func (h hierarchy) lacks(t *testing.T, controller, file string) string {
 func disk(t *testing.T) (number, none string) {
 	t.Helper()
 	// Debian has loop devices as a module; that it fails shows below.
-	_ = exec.Command("modprobe", "loop").Run()
+	_, _ = harness.Output(exec.Command("modprobe", "loop"))
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return "", fmt.Sprintf("no loop devices: %v", err)

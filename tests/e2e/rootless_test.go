@@ -195,9 +195,7 @@ func TestNested(t *testing.T) {
 	must(t, os.Mkdir(inner, 0o755))
 	must(t, os.Mkdir(filepath.Join(inner, "rootfs"), 0o755))
 	for _, dir := range []string{"bin", "dev", "proc", "sys", "tmp"} {
-		if out, err := exec.Command("cp", "-a", filepath.Join(b.Rootfs, dir), filepath.Join(inner, "rootfs", dir)).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		b.Aside(exec.Command("cp", "-a", filepath.Join(b.Rootfs, dir), filepath.Join(inner, "rootfs", dir)))
 	}
 	own(t, b, 100000)
 	write := func(change func(*specs.Spec)) {

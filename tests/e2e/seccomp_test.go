@@ -103,7 +103,7 @@ func TestSeccompAgent(t *testing.T) {
 	socket := filepath.Join(b.Dir, "agent.sock")
 	build := exec.Command("go", "build", "-o", agent, "../../contrib/seccomp-agent")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := harness.Output(build); err != nil {
 		t.Skipf("build the agent: %v: %s", err, out)
 	}
 	b.Spec.Linux.Seccomp.ListenerPath, b.Spec.Linux.Seccomp.ListenerMetadata = socket, "what the agent is to know"
@@ -113,9 +113,12 @@ func TestSeccompAgent(t *testing.T) {
 	lines := b.Lines()
 	cmd := exec.Command(agent, "-errno", "28", socket)
 	cmd.Stdout = lines.Writer
-	must(t, cmd.Start())
+	must(t, harness.StartOther(cmd))
 	lines.Writer.Close()
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	t.Cleanup(func() {
+		must(t, cmd.Process.Kill())
+		_ = harness.WaitOther(cmd) // it was killed
+	})
 	if line := lines.Next(); line != "ready" {
 		t.Fatalf("the agent says %q", line)
 	}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -203,6 +204,18 @@ func (b *Box) Aside(cmd *exec.Cmd) {
 	if err := shared.reaper.wait(cmd); err != nil {
 		b.T.Fatalf("%q: %v", cmd.Args, err)
 	}
+}
+
+// Output runs another command than the runtime to its end, and returns what it prints. It is for what exec.Cmd's own
+// Output and CombinedOutput are for elsewhere, whose waiting quarrels with the reaper.
+func Output(cmd *exec.Cmd) (string, error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := shared.reaper.start(cmd); err != nil {
+		return "", err
+	}
+	err := shared.reaper.wait(cmd)
+	return out.String(), err
 }
 
 // StartOther and WaitOther are for commands that a library makes and would otherwise start and wait for itself: the reaper must know of them.
