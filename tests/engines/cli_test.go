@@ -91,7 +91,7 @@ func testRun(t *testing.T, c *cli) {
 			t.Skip("an ordinary user has no cgroup on version 1")
 		}
 		t.Cleanup(func() { c.remove(t, "hog") })
-		c.run(t, []string{"--name", "hog", "--memory", "16m", "--memory-swap", "16m"}, "tail", "/dev/zero").exits(t, 137)
+		c.run(t, []string{"--name", "hog", "--memory", "16m", "--memory-swap", "16m"}, "sh", "-c", hog).exits(t, 137)
 		if c.name == "docker" || c.s.v2 { // Podman 4.3 doesn't notice on version 1, with whatever runtime
 			equal(t, "OOMKilled", c.inspect(t, "hog", "{{.State.OOMKilled}}"), "true")
 		}

@@ -94,7 +94,7 @@ func (c *cri) pod(t *testing.T, name string, changes ...func(*pb.PodSandboxConfi
 		LogDirectory: filepath.Join(c.s.dir, "logs", name),
 		Labels:       map[string]string{"pod": name},
 		Linux: &pb.LinuxPodSandboxConfig{
-			CgroupParent:    c.s.parent,
+			CgroupParent:    "/" + strings.TrimPrefix(c.s.parent, "/"), // a path, also for a slice
 			SecurityContext: &pb.LinuxSandboxSecurityContext{NamespaceOptions: &pb.NamespaceOption{Pid: pb.NamespaceMode_CONTAINER}},
 		},
 	}
@@ -247,7 +247,6 @@ func TestCRI(t *testing.T) {
 	t.Run("pods survive containerd", func(t *testing.T) {
 		p := c.pod(t, "survivor")
 		stays, ends := p.start(t, "stays"), p.start(t, "ends", script("until [ -e /tmp/end ]; do sleep 0.1; done; exit 4"))
-		c.exec(t, ends, "(sleep 1; touch /tmp/end) >/dev/null 2>&1 &")
 		d.stop(unix.SIGKILL)
 		d.start()
 		eventually(t, "the service answers", func() bool {
@@ -255,6 +254,7 @@ func TestCRI(t *testing.T) {
 			return err == nil
 		})
 		equal(t, "exec", c.exec(t, stays, "echo here"), "here")
+		c.exec(t, ends, "(sleep 1; touch /tmp/end) >/dev/null 2>&1 &") // the program that is executed ends before its container
 		equal(t, "exit code", fmt.Sprint(c.ended(t, ends).ExitCode), "4")
 	})
 }
@@ -334,7 +334,7 @@ func testCRIContainer(t *testing.T, c *cri) {
 		equal(t, "of one that doesn't", fmt.Sprint(c.status(t, deaf).ExitCode), "137")
 	})
 	t.Run("out of memory", func(t *testing.T) {
-		id := p.start(t, "hog", script("exec tail /dev/zero"), func(config *pb.ContainerConfig) {
+		id := p.start(t, "hog", script(hog), func(config *pb.ContainerConfig) {
 			config.Linux.Resources = &pb.LinuxContainerResources{MemoryLimitInBytes: 16 << 20, MemorySwapLimitInBytes: 16 << 20}
 		})
 		status := c.ended(t, id)

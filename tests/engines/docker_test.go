@@ -22,7 +22,8 @@ func withDocker(t *testing.T, flags ...string) (*cli, *daemon) {
 	if s.systemd {
 		driver = "systemd"
 	}
-	d := serve(t, s, append([]string{"dockerd", "--exec-opt", "native.cgroupdriver=" + driver, "--cgroup-parent", s.parent}, flags...)...)
+	serve(t, s, "containerd") // as on a machine with Debian's packages; dockerd by itself gives its own one 15 s to start
+	d := serve(t, s, append([]string{"dockerd", "--containerd", "/run/containerd/containerd.sock", "--exec-opt", "native.cgroupdriver=" + driver, "--cgroup-parent", s.parent}, flags...)...)
 	c := &cli{client: client{s: s, argv: []string{"docker"}}, name: "docker"}
 	c.ok(t, "import", "--change", "ENV PATH=/bin", s.rootfs(t), image)
 	return c, d

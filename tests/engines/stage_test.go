@@ -213,7 +213,7 @@ func (s *stage) mountDevices() error {
 		if _, err := os.Stat(path); err != nil {
 			continue
 		}
-		node := filepath.Join(s.dir, filepath.Base(path))
+		node := filepath.Join(s.dir, "upper", filepath.Base(path)) // where devices are allowed, as they may not be in /tmp
 		if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(number)); err != nil {
 			return err
 		}
