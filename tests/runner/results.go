@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // record tells how one test ended.
@@ -17,7 +18,13 @@ type record struct {
 	Reason  string  `json:"reason,omitempty"` // why it was skipped
 }
 
-// write writes how each test ended. What the file has of other packages stays: here and in the guest tests may run one after the other.
+// top is the test that has this one as a subtest, or the test itself.
+func (r record) top() string {
+	top, _, _ := strings.Cut(r.Test, "/")
+	return top
+}
+
+// write writes how each test ended. What the file has of others stays: here and in the guest, and one by one, tests may run one after the other.
 func (c *counter) write(file string) error {
 	var all []record
 	data, err := os.ReadFile(file)
@@ -30,7 +37,7 @@ func (c *counter) write(file string) error {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(old record) bool {
-		return slices.ContainsFunc(c.ended, func(r record) bool { return r.Package == old.Package })
+		return slices.ContainsFunc(c.ended, func(r record) bool { return r.Package == old.Package && r.top() == old.top() })
 	})
 	if data, err = json.MarshalIndent(append(all, c.ended...), "", "\t"); err != nil {
 		return err
