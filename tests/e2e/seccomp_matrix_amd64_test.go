@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"debug/elf"
 	"encoding/json"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -67,7 +64,7 @@ func TestSeccompDocker(t *testing.T) {
 // probe runs this test's binary in a container, to make the calls.
 func probe(t *testing.T, b *harness.Box, kind syscalls.Kind) map[string]syscall.Errno {
 	t.Helper()
-	putSelf(t, filepath.Join(b.Rootfs, "prober"))
+	harness.CopySelf(t, filepath.Join(b.Rootfs, "prober"))
 	b.Spec.Process.Args = []string{"/prober"}
 	b.Spec.Process.Env = []string{syscalls.Env + "=" + string(kind)}
 	b.Write()
@@ -81,25 +78,4 @@ func probe(t *testing.T, b *harness.Box, kind syscalls.Kind) map[string]syscall.
 		t.Fatalf("%d results of %d calls: %s", len(results), len(syscalls.Calls(kind)), r.Stdout)
 	}
 	return results
-}
-
-// putSelf copies this test's binary into a root file system, which has no libraries.
-func putSelf(t *testing.T, path string) {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	file, err := elf.Open(self)
-	must(t, err)
-	defer file.Close()
-	if libraries, err := file.ImportedLibraries(); err == nil && len(libraries) > 0 {
-		t.Skipf("the tests' binary needs %q: build it with CGO_ENABLED=0, as make does", libraries)
-	}
-	from, err := os.Open(self)
-	must(t, err)
-	defer from.Close()
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-	must(t, err)
-	_, err = io.Copy(to, from)
-	must(t, err)
-	must(t, to.Close())
 }
