@@ -1,5 +1,5 @@
 // Package seccomp makes the kernel's filter programs of seccomp profiles, and keeps them: a profile like Docker's takes libseccomp
-// several milliseconds.
+// some twenty milliseconds.
 //
 // The compiler is libseccomp, through github.com/seccomp/libseccomp-golang. There are three builds of this package:
 //
