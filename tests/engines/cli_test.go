@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/tests/harness"
 )
 
 // Docker's command line, which Podman's follows: what is tested here holds for both.
@@ -348,10 +345,4 @@ func testBuild(t *testing.T, c *cli, env []string, flags ...string) {
 	builder.ok(t, append(append([]string{"build", "--no-cache", "--tag", "localhost/built"}, flags...), dir)...)
 	equal(t, "what it holds", c.ok(t, append(append([]string{"run", "--rm"}, c.flags...), "localhost/built")...), "built\n0\n1000")
 	c.ok(t, "rmi", "localhost/built")
-}
-
-// stop ends a command that was started by the harness.
-func stop(cmd *exec.Cmd) {
-	cmd.Process.Kill()
-	harness.WaitOther(cmd) //nolint:errcheck // it was killed
 }

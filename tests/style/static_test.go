@@ -19,7 +19,7 @@ func TestStaticcheck(t *testing.T) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"../..", "../conformance"} {
+	for _, dir := range []string{"../..", "../conformance", "../engines"} {
 		cmd := exec.Command(program, "-tags", tags, "./...")
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
