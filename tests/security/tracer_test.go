@@ -36,7 +36,7 @@ func TestCVE2016_9962_Tracer(t *testing.T) {
 	if line := lines.Next(); line != "ready" {
 		t.Fatalf("got %q", line)
 	}
-	attempts(t, 50, func(int) { b.OK("exec", b.ID, "usleep", "5000") })
+	attempts(t, 50, func(int) { b.OK("exec", b.ID, "usleep", "20000") })
 	must(t, os.WriteFile(filepath.Join(b.Rootfs, "stop"), nil, 0o644))
 	tracer.Wait().OK(b)
 	traced := 0
