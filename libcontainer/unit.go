@@ -61,17 +61,9 @@ func (o *outcome) wait() error {
 	return o.err
 }
 
-// unitBus is whose systemd keeps the units of the calling user.
-func unitBus() systemd.Bus {
-	if os.Geteuid() != 0 {
-		return systemd.User
-	}
-	return systemd.System
-}
-
 // newUnit works out the unit for a container, and with dry nothing else: otherwise it begins to connect to systemd.
 func newUnit(cgroupsPath, id string, annotations map[string]string, dry bool) (*unit, error) {
-	u := &unit{bus: unitBus()}
+	u := &unit{bus: systemd.Mine()}
 	var err error
 	if u.Unit, err = systemd.ParsePath(cgroupsPath, id, u.bus); err != nil {
 		return nil, specconv.Fault{Path: "linux.cgroupsPath", Problem: err.Error()}
@@ -100,7 +92,7 @@ func (u *unit) cgroup(dry bool) (string, error) {
 		return u.Path(), nil
 	}
 	if dry {
-		uid := strconv.Itoa(os.Geteuid())
+		uid := strconv.Itoa(systemd.UserID())
 		return "/user.slice/user-" + uid + ".slice/user@" + uid + ".service" + u.Path(), nil
 	}
 	if err := u.connected(); err != nil {

@@ -394,6 +394,25 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
+// TestMine: root of an ordinary user's namespace has that user's systemd, by the id that the host knows.
+func TestMine(t *testing.T) {
+	for _, c := range []struct {
+		euid    int
+		foreign bool
+		want    Bus
+	}{{0, false, System}, {1000, false, User}, {0, true, User}, {1000, true, User}} {
+		if got := mine(c.euid, c.foreign); got != c.want {
+			t.Errorf("user %d, a folder of another's %v: %s, want %s", c.euid, c.foreign, got, c.want)
+		}
+	}
+	const podmans = "         0       1000          1\n         1     100000      65536\n"
+	for id, want := range map[int]int{0: 1000, 1: 100000, 5: 100004, 65537: 65537} {
+		if got := hostID(id, podmans); got != want {
+			t.Errorf("user %d is %d, want %d", id, got, want)
+		}
+	}
+}
+
 func TestPlaces(t *testing.T) {
 	for _, c := range []struct {
 		bus  Bus

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // booted is there when systemd is the host's init (sd_booted(3)).
@@ -14,6 +16,41 @@ const (
 	systemAddress = "DBUS_SYSTEM_BUS_ADDRESS"
 	userAddress   = "DBUS_SESSION_BUS_ADDRESS"
 )
+
+// Mine is the systemd that keeps the caller's units: root's is the host's, and others have one each.
+func Mine() Bus {
+	var st unix.Stat_t
+	err := unix.Stat(booted, &st)
+	return mine(os.Geteuid(), err == nil && st.Uid != 0)
+}
+
+// mine is Mine, given whether systemd's folder belongs to another user than root. Then the caller is root in a user namespace of an ordinary
+// user's only, as Podman's are, and not of the systemd that has the folder; a container whose systemd is its own has a root's folder.
+func mine(euid int, foreign bool) Bus {
+	if euid != 0 || foreign {
+		return User
+	}
+	return System
+}
+
+// UserID is the caller's user as the host, and so its systemd, knows them: in a user namespace they may have another id.
+func UserID() int {
+	uidMap, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil { // a kernel without user namespaces
+		return os.Geteuid()
+	}
+	return hostID(os.Geteuid(), string(uidMap))
+}
+
+func hostID(id int, idMap string) int {
+	for line := range strings.Lines(idMap) {
+		var inside, outside, size int
+		if n, _ := fmt.Sscan(line, &inside, &outside, &size); n == 3 && id >= inside && id-inside < size {
+			return outside + id - inside
+		}
+	}
+	return id
+}
 
 // A place is a socket where systemd can be met.
 type place struct {
@@ -32,7 +69,7 @@ func places(b Bus, getenv func(string) string) []place {
 	}
 	dir := getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
-		dir = "/run/user/" + strconv.Itoa(os.Geteuid())
+		dir = "/run/user/" + strconv.Itoa(UserID())
 	}
 	list := []place{{path: dir + "/systemd/private"}}
 	if address := getenv(userAddress); address != "" {

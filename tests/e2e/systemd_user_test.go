@@ -99,3 +99,21 @@ func TestSystemdUserExec(t *testing.T) {
 	b.OK("delete", "--force", b.ID)
 	b.CheckClean()
 }
+
+// TestSystemdUserNamespace: the user's own systemd keeps the cgroup also where the runtime is called by the root of a user namespace of theirs, as
+// Podman does.
+func TestSystemdUserNamespace(t *testing.T) {
+	b, unit, ctl := asUser(t, func(s *specs.Spec) {
+		s.Linux.UIDMappings[0].HostID, s.Linux.GIDMappings[0].HostID = 0, 0
+		s.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: limit(int64(40))}}
+	})
+	b.Wrap = append(b.Wrap, "unshare", "--user", "--map-root-user", "--map-auto", "--mount")
+	b.OK("create", "--bundle", b.Bundle, b.ID)
+	if got := ctl("show", unit, "--property=ActiveState", "--property=TasksMax", "--property=ControlGroup"); got !=
+		"ControlGroup="+b.Cgroup+"\nTasksMax=40\nActiveState=active" {
+		t.Errorf("unit: %s", got)
+	}
+	b.OK("start", b.ID)
+	b.OK("delete", "--force", b.ID)
+	b.CheckClean()
+}
