@@ -20,11 +20,11 @@ func watchLeaks(t *testing.T, s *stage) {
 	t.Helper()
 	before := traces(t, s)
 	t.Cleanup(func() {
-		for _, process := range harness.Left(20 * time.Second) {
+		for _, process := range harness.Left(limit()) {
 			t.Errorf("left behind: %s", process)
 		}
 		left := newer(before, traces(t, s))
-		for deadline := time.Now().Add(5 * time.Second); len(left) > 0 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		for deadline := time.Now().Add(limit() / 4); len(left) > 0 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			left = newer(before, traces(t, s)) // systemd may be about to remove a unit
 		}
 		for _, trace := range left {
