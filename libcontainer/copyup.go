@@ -164,7 +164,7 @@ func copyXattrs(src, dst int) error {
 	if size, err = unix.Flistxattr(src, list); err != nil {
 		return err
 	}
-	for name := range strings.SplitSeq(strings.TrimRight(string(list[:size]), "\x00"), "\x00") {
+	for _, name := range xattrNames(list[:size]) {
 		n, err := unix.Fgetxattr(src, name, nil)
 		if err != nil {
 			return err
@@ -179,4 +179,10 @@ func copyXattrs(src, dst int) error {
 		}
 	}
 	return nil
+}
+
+// xattrNames splits a list of names, each of which ends with a zero. There may be none although a size was told before: fuse-overlayfs counts
+// its own, which it then leaves out.
+func xattrNames(list []byte) []string {
+	return strings.FieldsFunc(string(list), func(r rune) bool { return r == 0 })
 }
