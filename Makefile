@@ -28,11 +28,9 @@ FUZZTIME ?= 30s
 # Time limit of one package's tests in `make test`.
 TIMEOUT  ?= 10m
 # Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made). tests/conformance
-# and tests/engines are modules of their own.
+# and tests/engines are modules of their own; the engines run in the guest in `make engines` alone, for they take it half an hour.
 PKGS     ?= ./... ./tests/conformance ./tests/engines
-GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security ./tests/engines
-# Of these, what `make test` runs there unless GUEST says otherwise: all of them take an emulated machine an hour.
-SAMPLE   ?= ./libcontainer ./libcontainer/systemd ./libcontainer/idmap ./libcontainer/state
+GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security
 # Which tests, by a regular expression ("": all).
 RUN      ?=
 
@@ -94,7 +92,7 @@ demo: ## walk a busybox container through its life, with every command shown
 test: $(COMPILER) ## go vet, all tests, and those that need root once more in a guest with systemd
 	@tests/deps.sh certificates busybox strace qemu-aarch64 ip zsh fish mandoc
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
-	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(if $(filter file,$(origin GUEST)),$(SAMPLE),$(GUEST))' $(PKGS)
+	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)' $(PKGS)
 
 test-vm: $(COMPILER) ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaused: some of them)
 	@tests/deps.sh certificates busybox
