@@ -32,7 +32,11 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 		field, path = fmt.Sprintf("linux.namespaces[%d].path: ", user.Index), user.Path
 	}
 	if path == "" {
-		f.SetgroupsDenied = f.Unprivileged && onlyOwn(b.Spec.Linux.GIDMappings)
+		denied, err := idmap.SetgroupsDenied(os.Getpid()) // a new one inherits that (user_namespaces(7))
+		if err != nil {
+			return f, err
+		}
+		f.SetgroupsDenied = denied || f.Unprivileged && onlyOwn(b.Spec.Linux.GIDMappings)
 		f.Foreign, err = foreign(b, nil)
 		return f, err
 	}

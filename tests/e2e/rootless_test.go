@@ -187,6 +187,21 @@ func TestOrdinaryUser(t *testing.T) {
 	b.CheckClean()
 }
 
+// TestSetgroupsDenied: a user namespace without setgroups(2) hands that down to a container's.
+func TestSetgroupsDenied(t *testing.T) {
+	harness.OrlopOnly(t, "the tests know orlop's texts")
+	one := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
+	b := harness.New(t, withUser(one), harness.Args("cat", "/proc/self/setgroups"))
+	b.Wrap = []string{"unshare", "--user", "--map-root-user", "--mount"}
+	b.Global = []string{"--cgroup-manager", "disabled"}
+	b.Spec.Linux.CgroupsPath, b.Spec.Linux.Resources = "", nil
+	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"} // gid 5 is not mapped
+	b.Write()
+	if got := b.OK("run", "--bundle", b.Bundle, b.ID); got != "deny\n" {
+		t.Errorf("setgroups: %q", got)
+	}
+}
+
 // TestNested: in a container with a user namespace its root runs the runtime again, with and without a further user namespace.
 func TestNested(t *testing.T) {
 	harness.OrlopOnly(t, "the tests know orlop's texts")
