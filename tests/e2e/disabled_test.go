@@ -103,6 +103,11 @@ func TestDisabledKill(t *testing.T) {
 				script = "sleep 1000 & echo $!; exec sleep 1000"
 			}
 			b := without(t, harness.Sh(script), func(s *specs.Spec) { s.Linux.Resources = nil }, c.change)
+			var st unix.Statfs_t
+			must(t, unix.Statfs(b.Rootfs, &st))
+			if len(b.Spec.Mounts) == 0 && st.Flags&unix.MS_NODEV != 0 {
+				t.Skip("the file system of the tests' folder has no devices (nodev), and a shell's background process opens /dev/null")
+			}
 			lines := b.Create()
 			first := b.State().Pid
 			b.OK("start", b.ID)
