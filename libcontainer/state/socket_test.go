@@ -141,11 +141,11 @@ func FuzzParseStat(f *testing.F) {
 	f.Add(") Z 1 2 3", byte('R'), 4711, uint64(1)<<63)
 	f.Add("a\nb (c) ", byte('Z'), 0, uint64(0))
 	f.Fuzz(func(t *testing.T, name string, state byte, parent int, start uint64) {
-		if state == ' ' || state == ')' || strings.TrimSpace(string(state)) == "" || parent < 0 {
-			t.Skip() // the kernel writes none of these
-		}
 		line := fmt.Sprintf("4711 (%s) %s %d%s %d 0 0\n", name, []byte{state}, parent, strings.Repeat(" 0", 17), start)
 		p, err := parseStat([]byte(line))
+		if state == ' ' || state == ')' || strings.TrimSpace(string(state)) == "" || parent < 0 {
+			return // the kernel writes none of these: that it was looked at is enough
+		}
 		if err != nil || p.State != state || p.Parent != parent || p.StartTime != start {
 			t.Errorf("%q: %+v, %v", line, p, err)
 		}

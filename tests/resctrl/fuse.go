@@ -129,7 +129,8 @@ func (s *server) serve() error {
 	buf := make([]byte, 1<<17)
 	for {
 		n, err := unix.Read(s.dev, buf)
-		if err == unix.EINTR || err == unix.ENOENT { // the request was taken back
+		switch err {
+		case unix.EINTR, unix.ENOENT, unix.ECONNABORTED: // the request was taken back, by who asked or by the end of the file system
 			continue
 		}
 		if err != nil {
