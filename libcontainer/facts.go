@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/moby/sys/user"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/mountinfo"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -211,24 +211,13 @@ func mountOf(path string) (point, fstype string, err error) {
 	return point, fstype, nil
 }
 
-// mountAbove finds the mount that a path is on in the text of a mountinfo (proc_pid_mountinfo(5)).
-func mountAbove(mountinfo, path string) (point, fstype string) {
+// mountAbove finds the mount that a path is on in the text of a mountinfo.
+func mountAbove(text, path string) (point, fstype string) {
 	point = "/"
-	for line := range strings.Lines(mountinfo) {
-		fields := strings.Fields(line)
-		separator := slices.Index(fields, "-")
-		if len(fields) < 5 || separator < 0 || separator+1 >= len(fields) {
-			continue
-		}
-		// Of several mounts on one point, the last one is on top.
-		if p := unescape(fields[4]); len(p) >= len(point) && (p == "/" || path == p || strings.HasPrefix(path, p+"/")) {
-			point, fstype = p, fields[separator+1]
+	for m := range mountinfo.Mounts(text) {
+		if p := m.Point; len(p) >= len(point) && (p == "/" || path == p || strings.HasPrefix(path, p+"/")) {
+			point, fstype = p, m.Type
 		}
 	}
 	return point, fstype
-}
-
-// unescape undoes proc(5)'s octal escapes of white space and backslashes.
-func unescape(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -237,12 +238,8 @@ func (c *creation) hostUser(uid int) (int, bool) {
 	if n.Path != "" && len(c.bundle.Spec.Linux.UIDMappings) == 0 {
 		return 0, false
 	}
-	for _, m := range c.bundle.Spec.Linux.UIDMappings {
-		if offset := uint32(uid) - m.ContainerID; uint32(uid) >= m.ContainerID && offset < m.Size {
-			return int(m.HostID + offset), true
-		}
-	}
-	return 0, false
+	host, ok := idmap.Host(c.bundle.Spec.Linux.UIDMappings, uint32(uid))
+	return int(host), ok
 }
 
 // warnOfResources says what is not applied since there is no cgroup.

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/orlop/orlop/libcontainer/mountinfo"
 )
 
 // Mode is the way a host mounts its cgroup hierarchies.
@@ -203,7 +205,7 @@ func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
 	}
 	// A mount right upon the mount point of another one hides that.
 	for i := range chosen {
-		if chosen[i].id != "" && chosen[i].id == string(f[1]) && chosen[i].mountpoint == unescape(f[4]) {
+		if chosen[i].id != "" && chosen[i].id == string(f[1]) && chosen[i].mountpoint == mountinfo.Unescape(string(f[4])) {
 			chosen[i] = cgroupMount{}
 		}
 	}
@@ -220,14 +222,14 @@ func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
 		if own[i].unified != v2 || !v2 && !own[i].is(super) {
 			continue
 		}
-		root := unescape(f[3])
+		root := mountinfo.Unescape(string(f[3]))
 		_, shows := below(root, own[i].path)
 		if c := &chosen[i]; c.id != "" {
 			if _, already := below(c.root, own[i].path); already || !shows {
 				return
 			}
 		}
-		chosen[i] = cgroupMount{id: string(f[0]), mountpoint: unescape(f[4]), root: root}
+		chosen[i] = cgroupMount{id: string(f[0]), mountpoint: mountinfo.Unescape(string(f[4])), root: root}
 		return
 	}
 }
@@ -244,22 +246,3 @@ func below(root, p string) (string, bool) {
 	rel, ok := strings.CutPrefix(p, root+"/")
 	return rel, ok
 }
-
-// unescape undoes mountinfo's \040 for blank, \011 tab, \012 newline, \134 backslash.
-func unescape(b []byte) string {
-	if bytes.IndexByte(b, '\\') < 0 {
-		return string(b)
-	}
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		if b[i] == '\\' && i+3 < len(b) && octal(b[i+1]) && octal(b[i+2]) && octal(b[i+3]) {
-			out = append(out, (b[i+1]-'0')<<6|(b[i+2]-'0')<<3|(b[i+3]-'0'))
-			i += 3
-			continue
-		}
-		out = append(out, b[i])
-	}
-	return string(out)
-}
-
-func octal(c byte) bool { return '0' <= c && c <= '7' }

@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/needs"
 )
 
@@ -26,7 +27,7 @@ func fakeHost(t *testing.T, files map[string]string) *asking {
 			t.Fatal(err)
 		}
 	}
-	return &asking{root: root, ids: ids{uid: 1000, gid: 1000, uids: all(), gids: all()}}
+	return &asking{root: root, ids: ids{uid: 1000, gid: 1000, uids: idmap.Initial(), gids: idmap.Initial()}}
 }
 
 func TestEveryKindHasAProbe(t *testing.T) {

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/mountinfo"
 	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/specconv"
 )
 
 // networkInterface looks for an interface of the caller's network namespace.
@@ -34,11 +35,9 @@ func (a *asking) networkInterface(n needs.Need) error {
 
 // resctrlMount returns where the resctrl file system is mounted, "" when it is not.
 func (a *asking) resctrlMount() string {
-	for line := range strings.Lines(a.text("/proc/self/mountinfo")) {
-		// 36 35 0:40 / /sys/fs/resctrl rw - resctrl resctrl rw
-		before, after, ok := strings.Cut(line, " - resctrl ")
-		if f := strings.Fields(before); ok && after != "" && len(f) > 4 {
-			return f[4]
+	for m := range mountinfo.Mounts(a.text("/proc/self/mountinfo")) {
+		if m.Root == "/" && m.Type == "resctrl" {
+			return m.Point
 		}
 	}
 	return ""
@@ -65,53 +64,30 @@ func (a *asking) resctrl(n needs.Need) error {
 
 // processors looks whether there is one of a list that is online.
 func (a *asking) processors(n needs.Need) error {
-	return a.anyOf(n.Name, "/sys/devices/system/cpu/online", "processors")
+	online := specconv.RangeMask(a.text("/sys/devices/system/cpu/online"))
+	for i, word := range specconv.RangeMask(n.Name) {
+		if i < len(online) && word&online[i] != 0 {
+			return nil
+		}
+	}
+	return lacks("none of the processors %s is online", n.Name)
 }
 
 // memoryNodes looks whether all of a list have memory.
 func (a *asking) memoryNodes(n needs.Need) error {
-	have := parseRanges(a.text("/sys/devices/system/node/has_memory"))
-	if len(have) == 0 {
-		have = map[int]bool{0: true} // a kernel without NUMA
+	have := specconv.RangeMask(a.text("/sys/devices/system/node/has_memory"))
+	if have == nil {
+		have = []uint64{1} // a kernel without NUMA
 	}
-	for node := range parseRanges(n.Name) {
-		if !have[node] {
-			return lacks("there is no memory node %d", node)
+	for i, word := range specconv.RangeMask(n.Name) {
+		if i < len(have) {
+			word &^= have[i]
+		}
+		if word != 0 {
+			return lacks("there is no memory node %d", 64*i+bits.TrailingZeros64(word))
 		}
 	}
 	return nil
-}
-
-func (a *asking) anyOf(list, file, what string) error {
-	have := parseRanges(a.text(file))
-	for n := range parseRanges(list) {
-		if have[n] {
-			return nil
-		}
-	}
-	return lacks("none of the %s %s is online", what, list)
-}
-
-// parseRanges reads a list as the kernel writes it, "0-3,7".
-func parseRanges(text string) map[int]bool {
-	set := make(map[int]bool)
-	for part := range strings.SplitSeq(strings.TrimSpace(text), ",") {
-		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		first, err := strconv.Atoi(low)
-		if err != nil {
-			continue
-		}
-		last := first
-		if isRange {
-			if last, err = strconv.Atoi(high); err != nil {
-				continue
-			}
-		}
-		for n := first; n <= last && n < 1<<16; n++ {
-			set[n] = true
-		}
-	}
-	return set
 }
 
 // device looks for a node of the host.

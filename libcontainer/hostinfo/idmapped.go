@@ -3,12 +3,12 @@ package hostinfo
 import (
 	"errors"
 	"os"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/mountinfo"
 	"github.com/orlop/orlop/libcontainer/needs"
 )
 
@@ -80,13 +80,10 @@ func newMount(fstype string) (int, error) {
 // mountPoints returns a mount point for each type of file system that is mounted.
 func (a *asking) mountPoints() map[string]string {
 	points := make(map[string]string)
-	for line := range strings.Lines(a.text("/proc/self/mountinfo")) {
-		before, after, ok := strings.Cut(line, " - ")
-		f, g := strings.Fields(before), strings.Fields(after)
-		if !ok || len(f) < 5 || len(g) < 1 || points[g[0]] != "" {
-			continue
+	for m := range mountinfo.Mounts(a.text("/proc/self/mountinfo")) {
+		if points[m.Type] == "" {
+			points[m.Type] = m.Point
 		}
-		points[g[0]] = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])
 	}
 	return points
 }

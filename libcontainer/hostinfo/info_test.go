@@ -90,11 +90,6 @@ func TestParsing(t *testing.T) {
 	if got := fakeHost(t, nil).system(); got != "" {
 		t.Errorf("system %q", got)
 	}
-	for text, want := range map[string]int{"0-3,7": 5, "": 0, "x": 0, "2": 1, "3-x": 0} {
-		if got := parseRanges(text); len(got) != want {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
 	if answerOf(nil) != Yes || answerOf(&Lack{}) != No || answerOf(unix.EPERM) != Unknown {
 		t.Error("answers")
 	}

@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/specconv"
 )
@@ -118,10 +119,8 @@ func (a *asking) user() (_ specs.User, known bool) {
 }
 
 func hostID(list []specs.LinuxIDMapping, id uint32) uint32 {
-	for _, m := range list {
-		if id >= m.ContainerID && id-m.ContainerID < m.Size {
-			return m.HostID + id - m.ContainerID
-		}
+	if host, ok := idmap.Host(list, id); ok {
+		return host
 	}
 	return 65534 // nobody
 }

@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/needs"
 )
 
@@ -25,9 +26,6 @@ type ids struct {
 	nested     bool
 }
 
-// all is the map of the initial user namespace.
-func all() []specs.LinuxIDMapping { return []specs.LinuxIDMapping{{Size: 1<<32 - 1}} }
-
 func (a *asking) ownIDs() (own ids, err error) {
 	own.uid, own.gid = os.Geteuid(), os.Getegid()
 	if own.uids, err = a.idMap("/proc/self/uid_map"); err != nil {
@@ -36,28 +34,17 @@ func (a *asking) ownIDs() (own ids, err error) {
 	if own.gids, err = a.idMap("/proc/self/gid_map"); err != nil {
 		return own, err
 	}
-	own.nested = !slices.Equal(own.uids, all())
+	own.nested = idmap.Nested(own.uids)
 	return own, nil
 }
 
-// idMap reads the kernel's text of a map. Kernels without user namespaces have none, and all ids.
+// idMap reads a map. Kernels without user namespaces have none, and all ids.
 func (a *asking) idMap(path string) ([]specs.LinuxIDMapping, error) {
-	data, err := os.ReadFile(a.root + path)
+	list, err := idmap.Read(a.root + path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return all(), nil
+		return idmap.Initial(), nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	var list []specs.LinuxIDMapping
-	for line := range strings.Lines(string(data)) {
-		var m specs.LinuxIDMapping
-		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", path, line, err)
-		}
-		list = append(list, m)
-	}
-	return list, nil
+	return list, err
 }
 
 func (a *asking) userIDs(n needs.Need) error {

@@ -17,8 +17,8 @@ func Of(pid int) (Map, error) {
 	var m Map
 	var err error
 	dir := "/proc/" + strconv.Itoa(pid)
-	if m.UIDs, err = readMap(dir + "/uid_map"); err == nil {
-		m.GIDs, err = readMap(dir + "/gid_map")
+	if m.UIDs, err = Read(dir + "/uid_map"); err == nil {
+		m.GIDs, err = Read(dir + "/gid_map")
 	}
 	return m, err
 }
@@ -41,12 +41,18 @@ func OfFile(ns *os.File) (m Map, denied bool, err error) {
 // Own reports whether the caller is in a user namespace that is not the initial one, in which much is not possible even for its root:
 // to make device nodes, or to raise limits.
 func Own() (bool, error) {
-	maps, err := readMap("/proc/self/uid_map")
+	list, err := Read("/proc/self/uid_map")
 	if errors.Is(err, os.ErrNotExist) { // a kernel without user namespaces
 		return false, nil
 	}
-	return err == nil && !slices.Equal(maps, []specs.LinuxIDMapping{{Size: 1<<32 - 1}}), err
+	return err == nil && Nested(list), err
 }
+
+// Nested reports whether a map of user ids is not that of the initial user namespace.
+func Nested(list []specs.LinuxIDMapping) bool { return !slices.Equal(list, Initial()) }
+
+// Initial is the map of the initial user namespace.
+func Initial() []specs.LinuxIDMapping { return []specs.LinuxIDMapping{{Size: 1<<32 - 1}} }
 
 // SetgroupsDenied reports whether setgroups(2) is denied in the user namespace of a process.
 func SetgroupsDenied(pid int) (bool, error) {
@@ -85,7 +91,8 @@ func Owned(ns, user *os.File) (bool, error) {
 	return owner.Dev == other.Dev && owner.Ino == other.Ino, nil
 }
 
-func readMap(path string) ([]specs.LinuxIDMapping, error) {
+// Read reads a map, /proc/PID/uid_map or gid_map.
+func Read(path string) ([]specs.LinuxIDMapping, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

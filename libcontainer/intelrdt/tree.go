@@ -20,6 +20,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/mountinfo"
 )
 
 // ErrNoResctrl means that there is no resctrl file system: the processor or the kernel has no such thing, or nobody has mounted it.
@@ -38,13 +40,11 @@ func Find() (dir string, err error) {
 	return dir, nil
 }
 
-// mountPoint finds the mount point of a whole resctrl file system in the text of a mountinfo (proc_pid_mountinfo(5)).
-func mountPoint(mountinfo string) (string, bool) {
-	for line := range strings.Lines(mountinfo) {
-		left, right, _ := strings.Cut(line, " - ")
-		fields, kind := strings.Fields(left), strings.Fields(right)
-		if len(fields) > 4 && fields[3] == "/" && len(kind) > 0 && kind[0] == "resctrl" {
-			return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4]), true
+// mountPoint finds the mount point of a whole resctrl file system in the text of a mountinfo.
+func mountPoint(text string) (string, bool) {
+	for m := range mountinfo.Mounts(text) {
+		if m.Root == "/" && m.Type == "resctrl" {
+			return m.Point, true
 		}
 	}
 	return "", false

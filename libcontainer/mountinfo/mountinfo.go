@@ -1,0 +1,51 @@
+// Package mountinfo reads the kernel's list of mounts, the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
+package mountinfo
+
+import (
+	"iter"
+	"strings"
+)
+
+// A Mount is one line.
+type Mount struct {
+	Root  string // what of its file system is mounted
+	Point string // where
+	Type  string // of the file system
+}
+
+// Mounts goes through a text: of several mounts on one point, the last one is on top. What is no line of a mountinfo is passed over.
+func Mounts(text string) iter.Seq[Mount] {
+	return func(yield func(Mount) bool) {
+		for line := range strings.Lines(text) {
+			// 36 35 98:0 /root /mountpoint rw,noatime master:1 - ext4 /dev/root rw
+			// No strings.Fields: of white space, the kernel escapes what is ASCII's.
+			before, after, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
+			fields, fstype := strings.Split(before, " "), strings.SplitN(after, " ", 2)[0]
+			if len(fields) < 5 || fstype == "" {
+				continue
+			}
+			if !yield(Mount{Root: Unescape(fields[3]), Point: Unescape(fields[4]), Type: fstype}) {
+				return
+			}
+		}
+	}
+}
+
+// Unescape undoes \040 for a blank, \011 tab, \012 newline, \134 backslash.
+func Unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) {
+			out = append(out, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
+			i += 3
+			continue
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+func octal(c byte) bool { return '0' <= c && c <= '7' }
