@@ -2,33 +2,15 @@ package specconv
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile("testdata/"+name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from testdata/%s (go test -update writes it anew):\n%s", name, got)
-	}
-}
 
 func describe(m *Mount) string {
 	return fmt.Sprintf("set=%#x clear=%#x rset=%#x rclear=%#x prop=%#x bind=%v,%v remount=%v copyup=%v super=%q data=%q",
@@ -52,7 +34,7 @@ func TestMountOptionsGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%-22s %s\n", line, describe(&m))
 	}
-	golden(t, "mountoptions.golden", b.String())
+	golden.Check(t, "mountoptions.golden", b.String())
 }
 
 func TestMountOptionNames(t *testing.T) {
@@ -170,7 +152,7 @@ func TestParsedMounts(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "%s on %s type %s: %s\n", m.Source, m.Destination, m.Type, describe(&m))
 	}
-	golden(t, "mounts.golden", out.String())
+	golden.Check(t, "mounts.golden", out.String())
 	for i, n := range b.Namespaces {
 		if got, ok := b.Namespace(n.Type); !ok || got != n || n.Index != i {
 			t.Errorf("namespace %d: %+v", i, got)

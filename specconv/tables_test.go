@@ -9,6 +9,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/golden"
 )
 
 func TestParseSignal(t *testing.T) {
@@ -93,14 +95,14 @@ func TestSysctlPath(t *testing.T) {
 }
 
 func TestExampleGolden(t *testing.T) {
-	golden(t, "example.golden", string(exampleJSON(t))+"\n")
+	golden.Check(t, "example.golden", string(exampleJSON(t))+"\n")
 	s := Example()
 	ToRootless(s, 1000, 100)
 	text, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "rootless.golden", string(text)+"\n")
+	golden.Check(t, "rootless.golden", string(text)+"\n")
 	if c := Example().Process.Capabilities; c.Inheritable != nil || c.Ambient != nil {
 		t.Error("inheritable or ambient capabilities in the example")
 	}

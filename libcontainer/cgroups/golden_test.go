@@ -2,34 +2,15 @@ package cgroups
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares got with testdata/NAME, or writes it there.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s (-update writes it anew):\ngot\n%swant\n%s", file, got, want)
-	}
-}
 
 // describe prints settings, one a line: what is written, where, for which field, and how.
 func describe(list []setting, err error) string {
@@ -82,7 +63,7 @@ func TestSettings(t *testing.T) {
 					b.WriteString("-- cgroup v" + itoa(int64(v)) + ", changed while it lives --\n" + live)
 				}
 			}
-			golden(t, "settings/"+name+".golden", b.String())
+			golden.Check(t, "settings/"+name+".golden", b.String())
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/tests/golden"
 )
 
 // fakeCgroup lays out the files of testdata/stats/NAME.txt, which has
@@ -68,7 +70,7 @@ func TestStatsGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "stats/"+strings.TrimSuffix(filepath.Base(file), ".txt")+".json", string(got)+"\n")
+			golden.Check(t, "stats/"+strings.TrimSuffix(filepath.Base(file), ".txt")+".json", string(got)+"\n")
 		})
 	}
 }

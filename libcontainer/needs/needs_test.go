@@ -2,7 +2,6 @@ package needs
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -16,29 +15,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s (-update writes it anew):\ngot\n%swant\n%s", file, got, want)
-	}
-}
 
 // bundle makes a bundle of a configuration, whatever is wrong with it.
 func bundle(t *testing.T, s *specs.Spec) *specconv.Bundle {
@@ -117,7 +95,7 @@ func TestOf(t *testing.T) {
 		{"everything", everything(), Caller{UID: 1000, GID: 1000, Unprivileged: true}},
 		{"no-namespaces", bare, Caller{Nested: true}},
 	} {
-		t.Run(tc.name, func(t *testing.T) { golden(t, tc.name+".golden", describe(Of(bundle(t, tc.spec), tc.caller))) })
+		t.Run(tc.name, func(t *testing.T) { golden.Check(t, tc.name+".golden", describe(Of(bundle(t, tc.spec), tc.caller))) })
 	}
 }
 

@@ -3,7 +3,6 @@ package setup
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,30 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares got with a file in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is not as it was (run with -update if that is meant, and look at the difference)", file)
-	}
-}
 
 // v1Facts are those of a host with v1 hierarchies.
 func v1Facts() Facts {
@@ -119,7 +96,7 @@ func TestPlans(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, tc.name+".golden", p.String())
+			golden.Check(t, tc.name+".golden", p.String())
 			if err := p.Verify(); err != nil {
 				t.Error(err)
 			}
@@ -144,7 +121,7 @@ func TestPlanJSON(t *testing.T) {
 	if err := json.Indent(&text, data, "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "example.json.golden", text.String()+"\n")
+	golden.Check(t, "example.json.golden", text.String()+"\n")
 }
 
 func BenchmarkPlan(b *testing.B) {

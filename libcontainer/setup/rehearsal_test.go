@@ -9,13 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/tests/golden"
 )
 
 // rehearse compares the rehearsal of a plan with a file in testdata.
 func rehearse(t *testing.T, name string, p *Plan) {
 	t.Helper()
 	r := p.Rehearsal("/sys/fs/cgroup")
-	golden(t, name+"-rehearsal.golden", r.String())
+	golden.Check(t, name+"-rehearsal.golden", r.String())
 	if _, err := r.Lower(); err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/tests/golden"
 )
 
 // realTime is an example with all that is scheduled, of which an ordinary user could have nothing.
@@ -67,7 +68,7 @@ func TestSchedulingPlans(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "scheduling.golden", text)
+	golden.Check(t, "scheduling.golden", text)
 }
 
 // TestScheduler sets what it may without real-time runtime in the cgroup, and reads it back.

@@ -1,14 +1,13 @@
 package systemd
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/orlop/orlop/tests/golden"
+)
 
 // TestLimitProperties: testdata/NAME.limits has lines "FILE VALUE".
 func TestLimitProperties(t *testing.T) {
@@ -26,7 +25,7 @@ func TestLimitProperties(t *testing.T) {
 			file, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 			limits = append(limits, Limit{file, value})
 		}
-		golden(t, strings.TrimSuffix(input, ".limits")+".golden", describe(LimitProperties(limits)))
+		golden.Check(t, strings.TrimSuffix(filepath.Base(input), ".limits")+".golden", describe(LimitProperties(limits)))
 	}
 }
 
@@ -38,7 +37,7 @@ func TestBaseProperties(t *testing.T) {
 			b.WriteString(describe(BaseProperties(u, "orlop container x", 4711, unified)))
 		}
 	}
-	golden(t, "testdata/base.golden", b.String())
+	golden.Check(t, "base.golden", b.String())
 }
 
 func describe(list []Property) string {
@@ -51,22 +50,6 @@ func describe(list []Property) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s (-update writes it anew):\ngot\n%swant\n%s", file, got, want)
-	}
 }
 
 func TestAnnotationProperties(t *testing.T) {
