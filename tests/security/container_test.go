@@ -34,19 +34,12 @@ func TestCVE2016_9962_Watcher(t *testing.T) {
 	out, check := outside(t, b)
 	marker := filepath.Join(out, "file")
 	b.Up()
-	lines := b.Lines()
-	c := b.Cmd("exec", b.ID, "sh", "-c", `echo ready
+	stop := watch(t, b, "exec", b.ID, "sh", "-c", `echo ready
 while [ ! -e /stop ]; do for p in /proc/[0-9]*; do
 	for d in root cwd fd/3 fd/4 fd/5 fd/6 fd/7 fd/8 fd/9; do
 		[ -e "$p/$d`+marker+`" ] && echo "$p/$d leads out" && echo hacked > "$p/$d`+marker+`"
 	done
 done; done 2>/dev/null; true`)
-	c.Stdout, c.Limit = lines.Writer, time.Hour // it watches until it is stopped
-	watcher := c.Start()
-	lines.Writer.Close()
-	if line := lines.Next(); line != "ready" {
-		t.Fatalf("got %q", line)
-	}
 	tries := 200
 	if testing.Short() {
 		tries = 20
@@ -57,19 +50,39 @@ done; done 2>/dev/null; true`)
 		exec.Files = folders
 		exec.Run().OK(b)
 	})
-	must(t, os.WriteFile(filepath.Join(b.Rootfs, "stop"), nil, 0o644))
-	watcher.Wait()
-	for line, ok := lines.More(); ok; line, ok = lines.More() {
+	for _, line := range stop() {
 		t.Errorf("seen: %s", line)
 	}
 	check()
 
 	// The trap is armed: what is passed on purpose is found by the same look.
-	must(t, os.Remove(filepath.Join(b.Rootfs, "stop")))
 	passed := b.Cmd("exec", "--preserve-fds", "1", b.ID, "sh", "-c", "[ -e /proc/self/fd/3"+marker+" ] && echo seen")
 	passed.Files = openFolders(t, 1)
 	if r := passed.Run(); r.Stdout != "seen\n" {
 		t.Errorf("the control saw %q: %s", r.Stdout, r.Stderr)
+	}
+}
+
+// watch starts a command that says that it is ready, and then looks around in the container until there is the file /stop. stop makes
+// that, and returns the lines that the command has written.
+func watch(t *testing.T, b *harness.Box, args ...string) (stop func() []string) {
+	t.Helper()
+	lines := b.Lines()
+	c := b.Cmd(args...)
+	c.Stdout, c.Limit = lines.Writer, time.Hour
+	watcher := c.Start()
+	lines.Writer.Close()
+	if line := lines.Next(); line != "ready" {
+		t.Fatalf("got %q", line)
+	}
+	return func() (seen []string) {
+		t.Helper()
+		must(t, os.WriteFile(filepath.Join(b.Rootfs, "stop"), nil, 0o644))
+		watcher.Wait().OK(b)
+		for line, ok := lines.More(); ok; line, ok = lines.More() {
+			seen = append(seen, line)
+		}
+		return seen
 	}
 }
 

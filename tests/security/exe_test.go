@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -21,19 +20,12 @@ func TestCVE2019_5736_Exe(t *testing.T) {
 	harness.OrlopOnly(t, "others copy their binary, or seal it")
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"))
 	b.Up()
-	lines := b.Lines()
-	c := b.Cmd("exec", b.ID, "sh", "-c", `echo ready
+	stop := watch(t, b, "exec", b.ID, "sh", "-c", `echo ready
 while :; do for p in /proc/[0-9]*; do
 	l=$(readlink $p/exe 2>/dev/null); case $l in ""|/bin/busybox|/memfd:orlop*) ;; *) echo exe $l;; esac
 	for f in cwd root; do l=$(readlink $p/$f 2>/dev/null); case $l in ""|/) ;; *) echo $f $l;; esac; done
 	[ -e $p/exe ] && (echo hacked > $p/exe) 2>/dev/null
 done; [ -e /stop ] && exit; done; true`)
-	c.Stdout, c.Limit = lines.Writer, time.Hour // it watches until it is stopped
-	watcher := c.Start()
-	lines.Writer.Close()
-	if line := lines.Next(); line != "ready" {
-		t.Fatalf("got %q", line)
-	}
 	rounds := 30
 	if testing.Short() {
 		rounds = 6
@@ -42,13 +34,7 @@ done; [ -e /stop ] && exit; done; true`)
 		b.Do("exec", b.ID, "true")
 		b.Do("exec", b.ID, "/proc/self/exe")
 	})
-	must(t, os.WriteFile(filepath.Join(b.Rootfs, "stop"), nil, 0o644))
-	watcher.Wait()
-	for {
-		line, ok := lines.More()
-		if !ok {
-			break
-		}
+	for _, line := range stop() {
 		t.Errorf("seen: %s", line)
 	}
 }

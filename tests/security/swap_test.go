@@ -100,11 +100,11 @@ func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result
 	}
 }
 
-// outside makes a folder of the host that nothing may touch. check fails the test when something did.
+// outside makes a folder of the host that nothing may touch, with what attacks look for. check fails the test when something did.
 func outside(t *testing.T, b *harness.Box) (dir string, check func()) {
 	t.Helper()
 	dir = folder(t, filepath.Join(b.Dir, "outside"))
-	for _, name := range []string{"file", "null", "ptmx", "console", "bound", "shm_rmid_forced"} {
+	for _, name := range []string{"file", "null", "ptmx", "console", "bound", "shm_rmid_forced", "kcore", "sys", "self"} {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
 	}
 	folder(t, filepath.Join(dir, "a"))

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,25 +27,15 @@ func TestCVE2016_9962_Tracer(t *testing.T) {
 	b := harness.New(t, harness.Writable)
 	harness.CopySelf(t, filepath.Join(b.Rootfs, "tracer"))
 	b.Up()
-	lines := b.Lines()
-	c := b.Cmd("exec", "--env", tracerEnv+"=1", b.ID, "/tracer")
-	c.Stdout, c.Limit = lines.Writer, time.Hour
-	tracer := c.Start()
-	lines.Writer.Close()
-	if line := lines.Next(); line != "ready" {
-		t.Fatalf("got %q", line)
-	}
+	stop := watch(t, b, "exec", "--env", tracerEnv+"=1", b.ID, "/tracer")
 	attempts(t, 50, func(int) { b.OK("exec", b.ID, "usleep", "20000") })
-	must(t, os.WriteFile(filepath.Join(b.Rootfs, "stop"), nil, 0o644))
-	tracer.Wait().OK(b)
-	traced := 0
-	for line, ok := lines.More(); ok; line, ok = lines.More() {
+	traced := stop()
+	for _, line := range traced {
 		if !strings.HasPrefix(line, "/bin/") {
 			t.Errorf("traced: %s", line)
 		}
-		traced++
 	}
-	if traced == 0 {
+	if len(traced) == 0 {
 		t.Error("nothing was traced: it does not show anything")
 	}
 }
