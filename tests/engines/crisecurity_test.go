@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	pb "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/orlop/orlop/tests/harness"
 )
 
 // testCRIResources: limits hold, can be changed, and are accounted.
@@ -113,7 +115,7 @@ func testCRIMounts(t *testing.T, c *cri) {
 	})
 	t.Run("both ways", func(t *testing.T) {
 		c.exec(t, id, "mkdir /out/below && mount -t tmpfs x /out/below")
-		mounts, err := mountsBelow(filepath.Join(volume, "out/below"))
+		mounts, err := harness.MountsBelow(filepath.Join(volume, "out/below"))
 		if err != nil || len(mounts) != 1 {
 			t.Errorf("mounts here: %q, %v", mounts, err)
 		}

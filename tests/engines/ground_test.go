@@ -244,7 +244,7 @@ func host() []string {
 	for line := range strings.Lines(string(data)) {
 		found = append(found, "cgroup hierarchy "+strings.Split(line, ":")[1])
 	}
-	mounts, _ := mountsBelow("/")
+	mounts, _ := harness.MountsBelow("")
 	for _, path := range mounts {
 		if strings.Contains(path, groundName) || strings.HasPrefix(path, "/sys/fs/cgroup") {
 			found = append(found, "mount "+path)

@@ -123,14 +123,7 @@ func clear(name string, all []*hierarchy) []string {
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // no event tells that a killed process has left
 		var stays []string
 		for _, h := range all {
-			var cgroups []string
-			filepath.WalkDir(h.path(name), func(path string, d fs.DirEntry, err error) error {
-				if err == nil && d.IsDir() {
-					cgroups = append(cgroups, path)
-				}
-				return nil // it goes on where something has just gone
-			})
-			for _, path := range slices.Backward(cgroups) {
+			for _, path := range foldersBelow(h.path(name)) {
 				left = append(left, kill(path)...)
 				os.Remove(path)
 			}
@@ -142,6 +135,18 @@ func clear(name string, all []*hierarchy) []string {
 			return append(left, stays...)
 		}
 	}
+}
+
+// foldersBelow lists the folders below one and that itself, in the order in which they can be removed.
+func foldersBelow(dir string) (found []string) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			found = append(found, path)
+		}
+		return nil // it goes on where something has just gone
+	})
+	slices.Reverse(found)
+	return found
 }
 
 // kill kills the processes of one cgroup, and describes them.

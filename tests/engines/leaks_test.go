@@ -1,7 +1,6 @@
 package engines
 
 import (
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -43,7 +42,7 @@ func newer(before, after map[string]bool) []string {
 func traces(t *testing.T, s *stage) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
-	mounts, err := mountsBelow("/")
+	mounts, err := harness.MountsBelow("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,18 +77,16 @@ func traces(t *testing.T, s *stage) map[string]bool {
 	return found
 }
 
-// cgroups lists the cgroups of all hierarchies in which containers can be, those below first.
+// cgroups lists the cgroups of all hierarchies in which containers can be.
 func (s *stage) cgroups() []string {
 	var found []string
 	for _, root := range s.cgroupRoots() {
-		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && path != root && !slices.Contains(parents(), filepath.Base(path)) {
+		for _, path := range foldersBelow(root) {
+			if path != root && !slices.Contains(parents(), filepath.Base(path)) {
 				found = append(found, path)
 			}
-			return nil // it goes on where something has just gone
-		})
+		}
 	}
-	slices.Reverse(found)
 	return found
 }
 
@@ -113,15 +110,10 @@ func (s *stage) cgroupRoots() []string {
 // removeCgroups removes the cgroups that a test left, and those that engines keep.
 func (s *stage) removeCgroups() {
 	for _, root := range s.cgroupRoots() {
-		var all []string
-		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && path != root && filepath.Base(path) != "init" {
-				all = append(all, path)
+		for _, path := range foldersBelow(root) {
+			if path != root && filepath.Base(path) != "init" {
+				unix.Rmdir(path)
 			}
-			return nil
-		})
-		for _, path := range slices.Backward(all) {
-			unix.Rmdir(path)
 		}
 	}
 }

@@ -293,22 +293,6 @@ func (s *stage) limits() error {
 	return os.WriteFile("/etc/containers/containers.conf.d/limits.conf", []byte(text), 0o644)
 }
 
-// mountsBelow lists the mount points at or below a folder, in the order in which they were made.
-func mountsBelow(dir string) ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) > 4 && (dir == "/" || fields[4] == dir || strings.HasPrefix(fields[4], dir+"/")) {
-			found = append(found, fields[4])
-		}
-	}
-	return found, nil
-}
-
 // exists tells whether there is a file or folder.
 func exists(path string) bool {
 	_, err := os.Lstat(path)

@@ -68,12 +68,8 @@ func (b *Box) CheckClean() {
 
 // leaks names what is left of the test's containers.
 func (b *Box) leaks() []string {
-	var found []string
-	for _, pid := range shared.reaper.settle(2*time.Second, b.accounted) {
-		found = append(found, "process "+describe(pid))
-		unix.Kill(pid, unix.SIGKILL)
-	}
-	mounts, err := mountsBelow(b.Dir)
+	found := left(2*time.Second, b.accounted)
+	mounts, err := MountsBelow(b.Dir)
 	if err != nil {
 		found = append(found, err.Error())
 	}
@@ -162,8 +158,8 @@ func holders(dir string) []string {
 	return found
 }
 
-// mountsBelow lists the mount points at or below dir, in the order in which they were made.
-func mountsBelow(dir string) ([]string, error) {
+// MountsBelow lists the mount points at or below dir ("": all of them), in the order in which they were made.
+func MountsBelow(dir string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
@@ -179,7 +175,7 @@ func mountsBelow(dir string) ([]string, error) {
 
 // unmountBelow unmounts everything at or below dir, and returns an error if something stays.
 func unmountBelow(dir string) error {
-	mounts, err := mountsBelow(dir)
+	mounts, err := MountsBelow(dir)
 	if err != nil {
 		return err
 	}
@@ -252,9 +248,11 @@ func CgroupMount(controllers string) string {
 
 // Left waits until no process is left below this one, and describes and kills those that still run after the time limit. It is for tests
 // that don't go through a box.
-func Left(limit time.Duration) []string {
+func Left(limit time.Duration) []string { return left(limit, func(int) bool { return false }) }
+
+func left(limit time.Duration, ignore func(pid int) bool) []string {
 	var found []string
-	for _, pid := range shared.reaper.settle(limit, func(int) bool { return false }) {
+	for _, pid := range shared.reaper.settle(limit, ignore) {
 		found = append(found, "process "+describe(pid))
 		unix.Kill(pid, unix.SIGKILL)
 	}
