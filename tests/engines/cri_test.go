@@ -165,7 +165,7 @@ func (p *pod) start(t *testing.T, name string, changes ...func(*pb.ContainerConf
 	return id
 }
 
-// command makes a container run a shell script.
+// script makes a container run a shell script.
 func script(text string) func(*pb.ContainerConfig) {
 	return func(config *pb.ContainerConfig) { config.Command = []string{"sh", "-c", text} }
 }
@@ -341,9 +341,7 @@ func testCRIContainer(t *testing.T, c *cri) {
 		equal(t, "end", fmt.Sprint(status.ExitCode, " ", status.Reason), "137 OOMKilled")
 	})
 	t.Run("log is rotated", func(t *testing.T) {
-		id := p.start(t, "writer", script("while read line < /tmp/line; do echo $line; done; exec pause"), func(config *pb.ContainerConfig) {
-			config.Command = []string{"sh", "-c", "mkfifo /tmp/line; while :; do read line < /tmp/line && echo $line; done"}
-		})
+		id := p.start(t, "writer", script("mkfifo /tmp/line; while :; do read line < /tmp/line && echo $line; done"))
 		say := func(text string) {
 			c.exec(t, id, "until [ -p /tmp/line ]; do sleep 0.1; done; echo "+text+" > /tmp/line")
 		}

@@ -97,13 +97,7 @@ func testPod(t *testing.T, c *cli) {
 // testPodmanUserns: root's containers in user namespaces of their own.
 func testPodmanUserns(t *testing.T, c *cli) {
 	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
-		data, err := os.ReadFile(file)
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, append(data, "containers:1000000:1000000\n"...), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		addLine(t, file, "containers:1000000:1000000\n")
 	}
 	script := "echo $(cat /proc/self/uid_map); touch /tmp/x; stat -c %u /tmp/x"
 	equal(t, "a map of one's own", c.run(t, []string{"--rm", "--uidmap", "0:300000:65536", "--gidmap", "0:300000:65536"}, "sh", "-c", script).exits(t, 0),
@@ -111,6 +105,18 @@ func testPodmanUserns(t *testing.T, c *cli) {
 	got := c.run(t, []string{"--rm", "--userns", "auto:size=4096"}, "sh", "-c", script).exits(t, 0)
 	if !strings.HasPrefix(got, "0 1") || !strings.HasSuffix(got, " 4096\n0") {
 		t.Errorf("automatic map: %q", got)
+	}
+}
+
+// addLine adds a line to a file, which need not be there.
+func addLine(t *testing.T, file, line string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(data, line...), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -148,13 +154,7 @@ func userOf(t *testing.T, s *stage) *cli {
 			"/etc/group":  fmt.Sprintf("orlop-engines:x:%d:\n", own),
 			"/etc/subuid": "orlop-engines:2000000:65536\n", "/etc/subgid": "orlop-engines:2000000:65536\n",
 		} {
-			data, err := os.ReadFile(file)
-			if err != nil && !os.IsNotExist(err) {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, append(data, line...), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			addLine(t, file, line)
 		}
 		for _, dir := range []string{home, runtime} {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
