@@ -103,32 +103,17 @@ func (s *settings) measure() (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Runtime: filepath.Base(path)}
-	if r.Version, err = versionOf(path); err != nil {
-		return nil, err
-	}
-	if r.Host, err = hostFacts(); err != nil {
-		return nil, err
-	}
 	suite, err := buildSuite(".", filepath.Join(out, "bin"))
 	if err != nil {
 		return nil, err
 	}
-	r.Suite = suite.version
 	tests, err := suite.choose(s.tests)
 	if err != nil {
 		return nil, err
 	}
-	runner, remove, err := newRunner(suite, path, s.limit, s.lanes, exceptions(r.Host))
-	if err != nil {
-		return nil, err
-	}
-	defer remove()
-	if r.Results, err = runner.all(ctx, tests); err != nil {
-		return nil, err
-	}
-	if !slices.Equal(tests, suite.tests) {
-		return r, nil
+	r, err := suite.run(ctx, path, s.limit, s.lanes, tests)
+	if err != nil || !slices.Equal(tests, suite.tests) {
+		return r, err
 	}
 	return r, r.write(out, cmp.Or(s.name, r.Runtime))
 }

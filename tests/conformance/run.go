@@ -23,19 +23,32 @@ type runner struct {
 	limit      time.Duration
 	lanes      int
 	exceptions []exception // what is expected to fail; a program that does otherwise is run once more
-	done       func(result)
 }
 
-// newRunner makes the run's temporary folder, which all users can walk through: containers with user namespaces do. remove removes it.
-func newRunner(s suite, runtime string, limit time.Duration, lanes int, list []exception) (r *runner, remove func(), err error) {
+// run runs programs of the suite against the runtime of this path.
+func (s suite) run(ctx context.Context, path string, limit time.Duration, lanes int, tests []string) (*report, error) {
+	r := &report{Runtime: filepath.Base(path), Suite: s.version}
+	var err error
+	if r.Version, err = versionOf(path); err != nil {
+		return nil, err
+	}
+	if r.Host, err = hostFacts(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "orlop-conformance-")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	defer os.RemoveAll(dir)
+	// All users can walk through it: containers with user namespaces do.
 	if err := os.Chmod(dir, 0o755); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &runner{suite: s, runtime: runtime, dir: dir, limit: limit, lanes: lanes, exceptions: list}, func() { os.RemoveAll(dir) }, nil
+	runner := &runner{suite: s, runtime: path, dir: dir, limit: limit, lanes: lanes, exceptions: exceptions(r.Host)}
+	if r.Results, err = runner.all(ctx, tests); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // all runs programs, several side by side, and returns their results in the order of the names. Most of the time they sleep.
@@ -44,7 +57,6 @@ func (r *runner) all(ctx context.Context, tests []string) ([]result, error) {
 	defer cancel(nil)
 	results := make([]result, len(tests))
 	next := make(chan int)
-	var mu sync.Mutex // guards done
 	work := func(i int) {
 		judged, err := r.expected(ctx, tests[i])
 		if err != nil {
@@ -52,11 +64,6 @@ func (r *runner) all(ctx context.Context, tests []string) ([]result, error) {
 			return
 		}
 		results[i] = judged
-		mu.Lock()
-		defer mu.Unlock()
-		if r.done != nil {
-			r.done(judged)
-		}
 	}
 	var lanes sync.WaitGroup
 	for lane := range r.lanes {
@@ -83,22 +90,20 @@ func (r *runner) all(ctx context.Context, tests []string) ([]result, error) {
 
 // alone runs those programs, one after the other, that need what they can't share.
 func (r *runner) alone(ctx context.Context, tests []string, work func(i int)) error {
-	unlock := func() {}
-	locked := false
+	var unlock func()
 	for i, test := range tests {
 		if !needsOf(test).alone() || ctx.Err() != nil {
 			continue
 		}
-		if !locked {
+		if unlock == nil {
 			var err error
 			if unlock, err = lockControllers(); err != nil {
 				return err
 			}
-			locked = true
+			defer unlock()
 		}
 		work(i)
 	}
-	unlock()
 	return nil
 }
 

@@ -64,22 +64,11 @@ func buildOrlop(t *testing.T, path string) {
 
 // testSuite runs the suite's programs: each is a test, and passes if all of its assertions end as expected.
 func (b *built) testSuite(t *testing.T) {
-	r := &report{Runtime: "orlop", Suite: b.suite.version}
-	var err error
-	if r.Host, err = hostFacts(); err != nil {
-		t.Fatal(err)
-	}
-	if r.Version, err = versionOf(b.orlop); err != nil {
-		t.Fatal(err)
-	}
-	runner, remove, err := newRunner(b.suite, b.orlop, 3*time.Minute, 4, exceptions(r.Host))
+	r, err := b.suite.run(t.Context(), b.orlop, 3*time.Minute, 4, b.suite.tests)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer remove()
-	if r.Results, err = runner.all(t.Context(), b.suite.tests); err != nil {
-		t.Fatal(err)
-	}
+	r.Runtime = "orlop" // whatever its file is called
 	if err := r.write(outFolder, r.Runtime); err != nil {
 		t.Error(err)
 	}
