@@ -145,18 +145,20 @@ func (g *guest) testAll(c *counter, jobs []job) {
 		running.Go(func() {
 			for j := range next {
 				var report bytes.Buffer
-				own := newCounter(&report)
-				err := g.testOne(own, j)
-				if err != nil || own.failed > 0 {
-					// An emulated machine's timing is no real one's: what fails there twice counts. The first time is printed, too.
-					first := fmt.Sprintf("%s%v\n", report.String(), err)
-					report.Reset()
-					fmt.Fprintf(&report, "AGAIN guest %s, after:\n\t%s\n", j.pkg.path, strings.ReplaceAll(strings.TrimSpace(first), "\n", "\n\t"))
-					own = newCounter(&report)
-					err = g.testOne(own, j)
+				try := func() *counter {
+					own := newCounter(&report)
+					if err := g.testOne(own, j); err != nil {
+						own.fail("guest "+j.pkg.path, err.Error())
+					}
+					return own
 				}
-				if err != nil {
-					own.fail("guest "+j.pkg.path, err.Error())
+				own := try()
+				if own.failed > 0 {
+					// An emulated machine's timing is no real one's: what fails there twice counts. The first time is printed, too.
+					first := strings.ReplaceAll(strings.TrimSpace(report.String()), "\n", "\n\t")
+					report.Reset()
+					fmt.Fprintf(&report, "AGAIN guest %s, after:\n\t%s\n", j.pkg.path, first)
+					own = try()
 				}
 				mu.Lock()
 				c.merge(own, report.Bytes())
