@@ -44,8 +44,6 @@ func limited(kind string) []string {
 	return []string{"unshare", "--user", "--map-root-user", "sh", "-c", "echo 0 > /proc/sys/user/max_" + kind + "_namespaces && exec \"$@\"", "sh"}
 }
 
-func new64(n int64) *int64 { return &n }
-
 // TestCheckAgrees: check says no exactly when run fails, and names the field.
 func TestCheckAgrees(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")

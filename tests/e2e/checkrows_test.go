@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -32,7 +31,7 @@ func agreements() []agreement {
 	}
 	file := func(name, content string, mode os.FileMode) func(*harness.Box) {
 		return func(b *harness.Box) {
-			must(b.T.(*testing.T), os.WriteFile(filepath.Join(b.Rootfs, name), []byte(content), mode))
+			must(b.T, os.WriteFile(filepath.Join(b.Rootfs, name), []byte(content), mode))
 			b.Spec.Process.Args = []string{"/" + name}
 		}
 	}
@@ -61,7 +60,7 @@ func agreements() []agreement {
 		{"a hook that is not in the container", spec(func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/usr/bin/unshare"}}}
 		}), nil, "hooks.startContainer[0].path"},
-		{"a small memory limit", resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: new64(8 << 20)} }), nil, ""},
+		{"a small memory limit", resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: limit(int64(8 << 20))} }), nil, ""},
 		{"huge pages of a size that is not there", resources(func(r *specs.LinuxResources) {
 			r.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}
 		}), nil, "linux.resources.hugepageLimits[0]"},
@@ -96,8 +95,8 @@ func mountAgreements() []agreement {
 	}
 	tools := func(b *harness.Box, options ...string) {
 		dir := filepath.Join(b.Dir, "tools")
-		must(b.T.(*testing.T), os.Mkdir(dir, 0o755))
-		must(b.T.(*testing.T), os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\n"), 0o755))
+		must(b.T, os.Mkdir(dir, 0o755))
+		must(b.T, os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\n"), 0o755))
 		harness.WithMount("/opt/tools", "bind", dir, options...)(b.Spec)
 		b.Spec.Process.Args = []string{"/opt/tools/tool"}
 	}
@@ -113,12 +112,12 @@ func mountAgreements() []agreement {
 		{"a program on a bind mount with noexec", func(b *harness.Box) { tools(b, "bind", "noexec") }, nil, "process.args[0]"},
 		{"a program that a mount hides", mount("/bin", "tmpfs", "tmpfs"), nil, "process.args[0]"},
 		{"a program behind links", func(b *harness.Box) {
-			must(b.T.(*testing.T), os.Symlink("/opt/../bin", filepath.Join(b.Rootfs, "opt")))
-			must(b.T.(*testing.T), os.Symlink("../../../../bin", filepath.Join(b.Rootfs, "way")))
+			must(b.T, os.Symlink("/opt/../bin", filepath.Join(b.Rootfs, "opt")))
+			must(b.T, os.Symlink("../../../../bin", filepath.Join(b.Rootfs, "way")))
 			b.Spec.Process.Args = []string{"/way/true"}
 		}, nil, ""},
 		{"an id-mapped mount", func(b *harness.Box) {
-			dir := hostDir(b.T.(*testing.T), b, "volume")
+			dir := hostDir(b.T, b, "volume")
 			harness.WithMount("/mnt", "bind", dir, "bind", "idmap")(b.Spec)
 			b.Spec.Mounts[7].UIDMappings, b.Spec.Mounts[7].GIDMappings = shifted(), shifted()
 		}, nil, ""},
@@ -136,7 +135,7 @@ func namespaceAgreements() []agreement {
 	user := func(list []specs.LinuxIDMapping) func(*harness.Box) {
 		return func(b *harness.Box) {
 			withUser(list)(b.Spec)
-			own(b.T.(*testing.T), b, int(list[0].HostID))
+			own(b.T, b, int(list[0].HostID))
 		}
 	}
 	unmapped := func(b *harness.Box) {
@@ -176,7 +175,7 @@ func callerAgreements() []agreement {
 func rootlessAgreements() []agreement {
 	rootless := func(changes ...func(*specs.Spec)) func(*harness.Box) {
 		return func(b *harness.Box) {
-			asOrdinary(b.T.(*testing.T), b)
+			asOrdinary(b.T, b)
 			for _, c := range changes {
 				c(b.Spec)
 			}
@@ -195,13 +194,13 @@ func rootlessAgreements() []agreement {
 		{"rootless: an unreadable source", func(b *harness.Box) {
 			rootless()(b)
 			dir := filepath.Join(b.Dir, "closed")
-			must(b.T.(*testing.T), os.MkdirAll(filepath.Join(dir, "volume"), 0o700))
+			must(b.T, os.MkdirAll(filepath.Join(dir, "volume"), 0o700))
 			harness.WithMount("/mnt", "bind", filepath.Join(dir, "volume"), "bind")(b.Spec)
-			must(b.T.(*testing.T), os.Chmod(dir, 0o700))
+			must(b.T, os.Chmod(dir, 0o700))
 		}, nil, "mounts[7].source"},
 		{"rootless: the host's network", rootless(harness.WithoutNamespace("network")), nil, ""},
 		{"rootless: limits without a cgroup", rootless(func(s *specs.Spec) {
-			s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: new64(64 << 20)}}
+			s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: limit(int64(64 << 20))}}
 		}), nil, ""},
 		{"rootless: an additional group", rootless(func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{0} }), nil, "process.user"},
 		{"rootless: a device that the host lacks", rootless(func(s *specs.Spec) {
@@ -251,7 +250,7 @@ func restAgreements() []agreement {
 		{"a real-time process", spec(fifo), nil, realTime},
 		{"a real-time process without CAP_SYS_NICE", spec(fifo), lacking("sys_nice"), "process.scheduler"},
 		{"an I/O priority without rights", func(b *harness.Box) {
-			asOrdinary(b.T.(*testing.T), b)
+			asOrdinary(b.T, b)
 			b.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT}
 		}, nil, "process.ioPriority"},
 		{"processors that are not there", spec(func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "1023"} }), nil, ""},

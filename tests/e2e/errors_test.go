@@ -226,7 +226,7 @@ func TestUsage(t *testing.T) {
 	b.CheckClean()
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

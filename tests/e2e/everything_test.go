@@ -89,7 +89,7 @@ func everything(b *harness.Box, volume string) *specs.Spec {
 	caps := []string{"CAP_KILL", "CAP_NET_BIND_SERVICE"}
 	hook := []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "exit 0"}, Env: []string{"A=b"}, Timeout: new(int)}}
 	*hook[0].Timeout = 20
-	umask, score, nodes := uint32(0o077), 99, "0"
+	umask, score := uint32(0o077), 99
 	code := uint(38)
 	s.Version = "1.3.0"
 	s.Domainname = "domain.example"
@@ -111,19 +111,18 @@ func everything(b *harness.Box, volume string) *specs.Spec {
 stat -c %u:%g /volume/file; ls /sys/class/net | grep inside; cat /proc/self/personality; cat /proc/self/stat | cut -d' ' -f19; cat /proc/self/oom_score_adj`}
 	l := s.Linux
 	l.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
-	l.CgroupsPath = s.Linux.CgroupsPath
 	harness.WithNamespace("cgroup", "")(s)
 	harness.WithNamespace("time", "")(s)
 	l.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 5, Nanosecs: 6}}
 	l.Devices = []specs.LinuxDevice{{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5}}
 	l.NetDevices = map[string]specs.LinuxNetDevice{"every0": {Name: "inside0"}}
-	l.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, DefaultErrnoRet: nil, Architectures: []specs.Arch{specs.ArchX86_64},
+	l.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64},
 		Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog},
 		Syscalls: []specs.LinuxSyscall{{Names: []string{"kexec_load"}, Action: specs.ActErrno, ErrnoRet: &code,
 			Args: []specs.LinuxSeccompArg{{Index: 1, Value: 2, ValueTwo: 2, Op: specs.OpMaskedEqual}}}}}
 	l.RootfsPropagation = "rslave"
 	l.MountLabel = "system_u:object_r:container_file_t:s0"
-	l.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: nodes, Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}
+	l.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}
 	l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux}
 	return s
 }

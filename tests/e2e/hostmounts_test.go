@@ -25,11 +25,10 @@ func hostMounts(s *specs.Spec) {
 func TestMountsWithoutNamespace(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts)
-	rootfs := filepath.Join(b.Bundle, "rootfs")
 	volume := hostDir(t, b, "volume")
 	harness.WithMount("/mnt", "none", volume, "bind")(b.Spec)
-	mountHost(t, filepath.Join(rootfs, "var"))
-	must(t, os.WriteFile(filepath.Join(rootfs, "var/own"), nil, 0o644))
+	mountHost(t, filepath.Join(b.Rootfs, "var"))
+	must(t, os.WriteFile(filepath.Join(b.Rootfs, "var/own"), nil, 0o644))
 	own := link(t, "/proc/self/ns/mnt")
 
 	pid := b.Up()
@@ -37,7 +36,7 @@ func TestMountsWithoutNamespace(t *testing.T) {
 		t.Errorf("the container's mount namespace is %s, the runtime's %s", got, own)
 	}
 	for _, name := range []string{"proc/1/stat", "dev/null", "mnt/f", "var/own"} {
-		if _, err := os.Stat(filepath.Join(rootfs, name)); err != nil {
+		if _, err := os.Stat(filepath.Join(b.Rootfs, name)); err != nil {
 			t.Errorf("on the host: %v", err)
 		}
 	}
@@ -47,12 +46,12 @@ func TestMountsWithoutNamespace(t *testing.T) {
 	b.OK("kill", b.ID, "KILL")
 	b.WaitGone(pid)
 	b.OK("delete", b.ID)
-	left, err := os.ReadDir(filepath.Join(rootfs, "proc"))
+	left, err := os.ReadDir(filepath.Join(b.Rootfs, "proc"))
 	must(t, err)
 	if len(left) > 0 {
 		t.Error("procfs is still there after delete")
 	}
-	if _, err := os.Stat(filepath.Join(rootfs, "var/own")); err != nil {
+	if _, err := os.Stat(filepath.Join(b.Rootfs, "var/own")); err != nil {
 		t.Errorf("what was mounted before is gone: %v", err)
 	}
 }
@@ -63,7 +62,7 @@ func TestMountsWithoutNamespaceUndone(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	t.Run("failed", func(t *testing.T) {
 		b := harness.New(t, hostMounts)
-		addHook(b, "createRuntime", "grep -q "+b.Bundle+"/rootfs/proc /proc/self/mountinfo && exit 7")
+		addHook(b, "createRuntime", "grep -q "+b.Rootfs+"/proc /proc/self/mountinfo && exit 7")
 		b.Fails("exit status 7", "create", "--bundle", b.Bundle, b.ID)
 		b.CheckClean()
 	})
@@ -108,7 +107,6 @@ func TestMountsWithoutNamespaceUndone(t *testing.T) {
 func TestMountsWithoutNamespaceNested(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts)
-	rootfs := filepath.Join(b.Bundle, "rootfs")
 	volume := hostDir(t, b, "volume")
 	mountHost(t, filepath.Join(volume, "own"))
 	for _, m := range [][]string{{"/mnt", "tmpfs", "tmpfs"}, {"/mnt/a", "tmpfs", "tmpfs"}, {"/mnt/a/v", "none", volume, "rbind", "rshared"}} {
@@ -117,12 +115,12 @@ func TestMountsWithoutNamespaceNested(t *testing.T) {
 	before := hostMountinfo(t)
 
 	pid := b.Up()
-	must(t, os.Mkdir(filepath.Join(rootfs, "mnt/later"), 0o755))
-	must(t, unix.Mount("tmpfs", filepath.Join(rootfs, "mnt/later"), "tmpfs", 0, ""))
+	must(t, os.Mkdir(filepath.Join(b.Rootfs, "mnt/later"), 0o755))
+	must(t, unix.Mount("tmpfs", filepath.Join(b.Rootfs, "mnt/later"), "tmpfs", 0, ""))
 	if got := b.OK("exec", b.ID, "cat", "/mnt/a/v/f"); got != "of volume\n" {
 		t.Errorf("in the container: %q", got)
 	}
-	if got := elsewhere(hostMountinfo(t), rootfs); !slices.Equal(got, before) {
+	if got := elsewhere(hostMountinfo(t), b.Rootfs); !slices.Equal(got, before) {
 		t.Errorf("the mounts elsewhere are now\n%s\nand were\n%s", got, before)
 	}
 	b.OK("kill", b.ID, "KILL")
@@ -167,18 +165,17 @@ func TestMountsWithoutNamespaceCovered(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	t.Run("by the host", func(t *testing.T) {
 		b := harness.New(t, hostMounts)
-		rootfs := filepath.Join(b.Bundle, "rootfs")
 		b.Write()
 		b.OK("create", "--bundle", b.Bundle, b.ID)
-		must(t, unix.Mount("tmpfs", rootfs, "tmpfs", 0, ""))
+		must(t, unix.Mount("tmpfs", b.Rootfs, "tmpfs", 0, ""))
 		b.Fails("root.path: another mount lies on those of the container", "delete", "--force", b.ID)
 		var s unix.Statfs_t
-		must(t, unix.Statfs(rootfs, &s))
+		must(t, unix.Statfs(b.Rootfs, &s))
 		if s.Type != unix.TMPFS_MAGIC {
 			t.Error("delete has unmounted what is not the container's")
 		}
 		b.Status("stopped")
-		must(t, unix.Unmount(rootfs, 0))
+		must(t, unix.Unmount(b.Rootfs, 0))
 		b.OK("delete", b.ID)
 		b.CheckClean()
 	})
@@ -197,7 +194,7 @@ func TestMountsWithoutNamespaceCovered(t *testing.T) {
 		b := harness.New(t, hostMounts)
 		b.Write()
 		b.OK("create", "--bundle", b.Bundle, b.ID)
-		must(t, unix.Unmount(filepath.Join(b.Bundle, "rootfs"), unix.MNT_DETACH))
+		must(t, unix.Unmount(b.Rootfs, unix.MNT_DETACH))
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
 	})
@@ -224,9 +221,7 @@ func TestMountsWithoutNamespaceKilled(t *testing.T) {
 // hostMountinfo returns the lines of the test's mounts.
 func hostMountinfo(t *testing.T) []string {
 	t.Helper()
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	must(t, err)
-	return strings.Split(string(data), "\n")
+	return strings.Split(read(t, "/proc/self/mountinfo"), "\n")
 }
 
 // elsewhere leaves out the mounts in a folder.

@@ -13,7 +13,7 @@ import (
 )
 
 // hostDir makes a folder of the host with a file "f" in it, to be mounted.
-func hostDir(t *testing.T, b *harness.Box, name string) string {
+func hostDir(t testing.TB, b *harness.Box, name string) string {
 	t.Helper()
 	dir := filepath.Join(b.Dir, name)
 	if err := os.MkdirAll(dir, 0o777); err != nil {

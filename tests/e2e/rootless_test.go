@@ -24,7 +24,7 @@ const (
 )
 
 // asOrdinary makes the box one of an ordinary user. The runtime's files in /etc are covered by some that know the user.
-func asOrdinary(t *testing.T, b *harness.Box) {
+func asOrdinary(t testing.TB, b *harness.Box) {
 	t.Helper()
 	harness.OrlopOnly(t, "the tests know orlop's texts")
 	for file, line := range map[string]string{
@@ -46,7 +46,7 @@ func asOrdinary(t *testing.T, b *harness.Box) {
 }
 
 // cover mounts a copy of the file with one more line over it, until the test ends.
-func cover(t *testing.T, b *harness.Box, file, line string) {
+func cover(t testing.TB, b *harness.Box, file, line string) {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if os.IsNotExist(err) {

@@ -29,7 +29,7 @@ func withUser(list []specs.LinuxIDMapping) func(*specs.Spec) {
 }
 
 // own gives a root file system to the user that is root in a container.
-func own(t *testing.T, b *harness.Box, uid int) {
+func own(t testing.TB, b *harness.Box, uid int) {
 	t.Helper()
 	must(t, filepath.Walk(b.Rootfs, func(path string, _ os.FileInfo, err error) error {
 		if err != nil {
