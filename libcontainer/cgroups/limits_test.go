@@ -18,7 +18,7 @@ func TestDockerResources(t *testing.T) {
 	if m.v1("memory") == nil || m.v1("devices") == nil || m.v1("cpu") == nil || m.v1("pids") == nil {
 		t.Skip("reads the files of v1 controllers, which this host does not have")
 	}
-	pid := spawn(t, m, "/bin/sleep", "60")
+	spawn(t, m, "/bin/sleep", "60")
 	for file, want := range map[string]string{
 		"memory/memory.limit_in_bytes": "536870912", "memory/memory.memsw.limit_in_bytes": "1073741824",
 		"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000", "cpu/cpu.shares": "1024", "pids/pids.max": "100",
@@ -29,7 +29,6 @@ func TestDockerResources(t *testing.T) {
 			t.Errorf("%s: %q, want %q", file, got, want)
 		}
 	}
-	_ = pid
 }
 
 // TestRaiseAndLower: one order of writes is right both ways.

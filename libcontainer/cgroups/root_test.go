@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The tests that use these work on the host's real hierarchies, in cgroups of their own that are named orlop-test-*.
+
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Getuid() != 0 {

@@ -285,7 +285,6 @@ func TestMountPoint(t *testing.T) {
 	}
 }
 
-// FuzzSchemata: any text is taken apart, and a group has what it tells of itself.
 // FuzzMountPoint: a mount point is a word of the text.
 func FuzzMountPoint(f *testing.F) {
 	f.Add("36 35 0:40 / /sys/fs/resctrl rw - resctrl resctrl rw\n")
@@ -299,6 +298,7 @@ func FuzzMountPoint(f *testing.F) {
 	})
 }
 
+// FuzzSchemata: any text is taken apart, and a group has what it tells of itself.
 func FuzzSchemata(f *testing.F) {
 	f.Add("L3:0=f", "    L3:0=00f;1=fff\n    MB:0=100\n")
 	f.Add("MB:", "MB:0=x")
