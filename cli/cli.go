@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -134,7 +135,8 @@ func (p *program) app(args []string) *cli.App {
 		HelpName:                  name,
 		Usage:                     "an OCI container runtime",
 		ArgsUsage:                 "",
-		HideVersion:               true, // its printer is a variable of the package; version.go has ours
+		Compiled:                  time.Unix(0, 0), // not asked of the program's file at each start
+		HideVersion:               true,            // its printer is a variable of the package; version.go has ours
 		Flags:                     quick(p.globalFlags()),
 		Before:                    p.before,
 		Action:                    p.noCommand,

@@ -40,6 +40,17 @@ func (r *Runtime) Remove(id string) error {
 	return c.wrap(v.destroy(r))
 }
 
+// removeCgroup removes the container's cgroup, and the unit that it is. The container's own processes have been killed or have ended.
+func (v *view) removeCgroup(r *Runtime) error {
+	cgroup, stop := v.cgroup(), v.stopUnit(r)
+	// Who is left where the end of the first process has ended all the container's own came later, and belongs to others.
+	ended := v.rec.Pid != 0 && v.ownPidNamespace()
+	if ended && !v.rec.SharedCgroup && stop == nil && cgroup.DeleteEmpty() {
+		return nil
+	}
+	return removeCgroup(cgroup, v.rec.SharedCgroup || ended, stop)
+}
+
 // destroy undoes what create has done. The caller holds the lock.
 func (v *view) destroy(r *Runtime) error {
 	if !v.incomplete {
@@ -50,9 +61,7 @@ func (v *view) destroy(r *Runtime) error {
 			return err
 		}
 		v.returnDevices(r)
-		// Who is left where the end of the first process has ended all the container's own came later, and belongs to others.
-		others := v.rec.SharedCgroup || v.rec.Pid != 0 && v.ownPidNamespace()
-		if err := removeCgroup(v.cgroup(), others, v.stopUnit(r)); err != nil {
+		if err := v.removeCgroup(r); err != nil {
 			return err
 		}
 	}

@@ -66,15 +66,33 @@ func (l *Layout) OwnPaths() map[string]string {
 
 // ReadLayout reads the layout from /proc/self/mountinfo and /proc/self/cgroup.
 func ReadLayout() (Layout, error) {
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	l, err := layoutOf("self")
 	if err != nil {
-		return Layout{}, fmt.Errorf("read cgroup layout: %w", err)
+		return l, fmt.Errorf("read cgroup layout: %w", err)
 	}
-	own, err := os.ReadFile("/proc/self/cgroup")
+	return l, nil
+}
+
+// layoutOf gives the layout as if the caller were a process.
+func layoutOf(pid string) (Layout, error) {
+	own, err := readProc("/proc/" + pid + "/cgroup")
 	if err != nil {
-		return Layout{}, fmt.Errorf("read cgroup layout: %w", err)
+		return Layout{}, err
+	}
+	mountinfo, err := readProc("/proc/self/mountinfo")
+	if err != nil {
+		return Layout{}, err
 	}
 	return ParseLayout(mountinfo, own)
+}
+
+// readProc reads a file of /proc. os.ReadFile would have epoll watch it, and mountinfo reports an event at once.
+func readProc(path string) ([]byte, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return []byte(text), nil
 }
 
 // ParseLayout works out the layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (proc(5), cgroups(7)).

@@ -100,6 +100,38 @@ func TestDeleteWaits(t *testing.T) {
 	}
 }
 
+// TestDeleteEmpty: it gives up where there is a process, or a cgroup below, and touches nothing but empty folders.
+func TestDeleteEmpty(t *testing.T) {
+	m := created(t, nil)
+	pid := spawn(t, m, "/bin/sleep", "60")
+	m.await()
+	if m.DeleteEmpty() {
+		t.Error("a cgroup with a process counts as deleted")
+	}
+	if strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) != len(m.places()) {
+		t.Errorf("the process is in\n%s", cgroupsOf(t, strconv.Itoa(pid)))
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	exitStatus(t, pid)
+	if err := os.Mkdir(m.folderOrUnified()+"/in", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if m.DeleteEmpty() {
+		t.Error("a cgroup with one below counts as deleted")
+	}
+	if err := os.Remove(m.folderOrUnified() + "/in"); err != nil {
+		t.Fatal(err)
+	}
+	if !m.DeleteEmpty() || m.Exists() {
+		t.Error("an empty cgroup stays")
+	}
+	if !m.DeleteEmpty() {
+		t.Error("one that is gone stays")
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	m := created(t, nil)
 	pid := spawn(t, m, "/bin/sleep", "60")

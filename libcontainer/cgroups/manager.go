@@ -143,7 +143,7 @@ func (m *Manager) JoinMemoryLater() bool {
 
 // MemoryTasks opens the file by which a process joins the memory hierarchy.
 func (m *Manager) MemoryTasks() (*os.File, error) {
-	return os.OpenFile(m.v1("memory").dir+"/tasks", os.O_WRONLY, 0)
+	return openFile(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
 }
 
 // Sub gives the manager of existing cgroups below the container's, for exec --cgroup: "PATH" in all hierarchies, or, as often as wanted,

@@ -40,7 +40,7 @@ func (m *Manager) Holds(pid int) (bool, error) {
 
 // Beside gives the manager that spawns into the cgroup2 folder which a process is in, the cgroup's own or one below it.
 func (m *Manager) Beside(pid int) (*Manager, error) {
-	layout, err := layoutOf(pid)
+	layout, err := layoutOf(strconv.Itoa(pid))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (m *Manager) Enter(pid int) error {
 	if len(m.folders) == 0 {
 		return nil
 	}
-	layout, err := layoutOf(pid)
+	layout, err := layoutOf(strconv.Itoa(pid))
 	if err != nil {
 		return err
 	}
@@ -77,19 +77,6 @@ func (m *Manager) Enter(pid int) error {
 		}
 	}
 	return nil
-}
-
-// layoutOf gives the layout as if the caller were the process.
-func layoutOf(pid int) (Layout, error) {
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return Layout{}, err
-	}
-	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return Layout{}, err
-	}
-	return ParseLayout(mountinfo, own)
 }
 
 // Divided reports whether the cgroup2 folder gives controllers to those below it, and so takes no process.

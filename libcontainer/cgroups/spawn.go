@@ -56,7 +56,7 @@ func (m *Manager) FreezerTasks() (*os.File, error) {
 	if f := m.v1("freezer"); f != nil {
 		file = f.dir + "/tasks"
 	}
-	return os.OpenFile(file, os.O_WRONLY, 0)
+	return openFile(file, unix.O_WRONLY)
 }
 
 func (m *Manager) spawn(run func(do func()), fork func(unifiedFD int) error, outsideFreezer bool) error {
