@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 )
@@ -42,9 +43,9 @@ func openNeed(d setup.Descriptor) (*os.File, error) {
 	case d.Tree:
 		return openTree(d)
 	case d.OPath:
-		return os.OpenFile(d.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		return rawfile.Open(d.Path, unix.O_PATH)
 	}
-	return os.Open(d.Path)
+	return rawfile.Open(d.Path, unix.O_RDONLY)
 }
 
 // openTree copies mounts.

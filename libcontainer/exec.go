@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
@@ -225,7 +226,7 @@ func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.Named
 
 // rootOf opens the root folder of a process.
 func rootOf(pid int) (*os.File, error) {
-	return os.OpenFile("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return rawfile.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
 }
 
 // containerHome returns the home folder of a user by the container's /etc/passwd.

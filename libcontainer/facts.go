@@ -14,6 +14,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/mountinfo"
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -155,7 +156,7 @@ func bundleHome(b *specconv.Bundle) (string, error) {
 			return homeOf(f, b.Spec.Process.User.UID)
 		}
 	}
-	root, err := os.Open(b.Rootfs)
+	root, err := rawfile.Open(b.Rootfs, unix.O_PATH)
 	if err != nil {
 		return "", fmt.Errorf("root.path: %w", err)
 	}
@@ -203,7 +204,7 @@ func mountOf(path string) (point, fstype string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	data, err := rawfile.Read("/proc/self/mountinfo")
 	if err != nil {
 		return "", "", err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -59,7 +60,7 @@ func uncovered(b *specconv.Bundle, i int) (root, path string) {
 
 // modeIn returns the permission bits of a folder below root, 0 when there is none. What root holds is hostile.
 func modeIn(root, path string) (uint32, error) {
-	dir, err := os.OpenFile(root, unix.O_PATH|unix.O_CLOEXEC, 0)
+	dir, err := rawfile.Open(root, unix.O_PATH)
 	if err != nil {
 		return 0, err
 	}

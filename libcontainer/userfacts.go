@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -40,7 +41,7 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 		f.Foreign, err = foreign(b, nil)
 		return f, err
 	}
-	ns, err := os.Open(path)
+	ns, err := rawfile.Open(path, unix.O_RDONLY)
 	if err != nil {
 		return f, fmt.Errorf("%s%w", field, err)
 	}
@@ -145,7 +146,7 @@ func foreign(b *specconv.Bundle, user *os.File) (flags uintptr, err error) {
 }
 
 func ownedFile(path string, user *os.File) (bool, error) {
-	ns, err := os.Open(path)
+	ns, err := rawfile.Open(path, unix.O_RDONLY)
 	if err != nil {
 		return false, err
 	}

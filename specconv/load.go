@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // MaxConfigSize is the greatest size of config.json in bytes; a larger file is refused before it is read whole.
@@ -74,7 +76,7 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	if regular {
 		flags |= syscall.O_NONBLOCK // the open of a FIFO waits for its writer otherwise
 	}
-	f, err := os.OpenFile(name, flags, 0)
+	f, err := rawfile.Open(name, flags)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -50,15 +49,6 @@ func open(path string, flags int) (int, error) {
 			return fd, err
 		}
 	}
-}
-
-// openFile is open for who hands the file on. os.OpenFile would have epoll watch it, and a control file reports an event at once.
-func openFile(path string, flags int) (*os.File, error) {
-	fd, err := open(path, flags)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // writeAll writes value with one call, as control files want it. A short write is an error: the kernel took another value.

@@ -3,12 +3,12 @@ package cgroups
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/libcontainer/mountinfo"
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // Mode is the way a host mounts its cgroup hierarchies.
@@ -75,24 +75,15 @@ func ReadLayout() (Layout, error) {
 
 // layoutOf gives the layout as if the caller were a process.
 func layoutOf(pid string) (Layout, error) {
-	own, err := readProc("/proc/" + pid + "/cgroup")
+	own, err := rawfile.Read("/proc/" + pid + "/cgroup")
 	if err != nil {
 		return Layout{}, err
 	}
-	mountinfo, err := readProc("/proc/self/mountinfo")
+	mountinfo, err := rawfile.Read("/proc/self/mountinfo")
 	if err != nil {
 		return Layout{}, err
 	}
 	return ParseLayout(mountinfo, own)
-}
-
-// readProc reads a file of /proc. os.ReadFile would have epoll watch it, and mountinfo reports an event at once.
-func readProc(path string) ([]byte, error) {
-	text, err := readFile(path)
-	if err != nil {
-		return nil, &os.PathError{Op: "read", Path: path, Err: err}
-	}
-	return []byte(text), nil
 }
 
 // ParseLayout works out the layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (proc(5), cgroups(7)).

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
@@ -143,7 +145,7 @@ func (m *Manager) JoinMemoryLater() bool {
 
 // MemoryTasks opens the file by which a process joins the memory hierarchy.
 func (m *Manager) MemoryTasks() (*os.File, error) {
-	return openFile(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
+	return rawfile.Open(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
 }
 
 // Sub gives the manager of existing cgroups below the container's, for exec --cgroup: "PATH" in all hierarchies, or, as often as wanted,

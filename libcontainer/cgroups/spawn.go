@@ -7,6 +7,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // Spawn calls fork so that the process which it starts is born in the container's cgroup; then it writes
@@ -56,7 +58,7 @@ func (m *Manager) FreezerTasks() (*os.File, error) {
 	if f := m.v1("freezer"); f != nil {
 		file = f.dir + "/tasks"
 	}
-	return openFile(file, unix.O_WRONLY)
+	return rawfile.Open(file, unix.O_WRONLY)
 }
 
 func (m *Manager) spawn(run func(do func()), fork func(unifiedFD int) error, outsideFreezer bool) error {

@@ -10,6 +10,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // Of returns the map of the user namespace that a process is in. Its host ids are those of the caller's own namespace.
@@ -56,7 +58,7 @@ func Initial() []specs.LinuxIDMapping { return []specs.LinuxIDMapping{{Size: 1<<
 
 // SetgroupsDenied reports whether setgroups(2) is denied in the user namespace of a process.
 func SetgroupsDenied(pid int) (bool, error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
+	data, err := rawfile.Read("/proc/" + strconv.Itoa(pid) + "/setgroups")
 	return strings.TrimSpace(string(data)) == "deny", err
 }
 
@@ -93,7 +95,7 @@ func Owned(ns, user *os.File) (bool, error) {
 
 // Read reads a map, /proc/PID/uid_map or gid_map.
 func Read(path string) ([]specs.LinuxIDMapping, error) {
-	data, err := os.ReadFile(path)
+	data, err := rawfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
