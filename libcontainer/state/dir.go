@@ -155,13 +155,15 @@ func (d *Dir) reopen() error {
 func (d *Dir) Read() (*Record, error) {
 	data, err := d.readFile(recordName)
 	if err == unix.ENOENT {
+		err := d.foreign()
+		// Not before: it may be removed at any time, and what was seen of it is then of no account.
 		if current, err := d.current(); !current {
 			if err == nil {
 				err = ErrNotExist
 			}
 			return nil, err
 		}
-		if err = d.foreign(); err == nil {
+		if err == nil {
 			err = ErrNoRecord
 		}
 		return nil, &os.PathError{Op: "read", Path: d.Path(), Err: err}
@@ -190,7 +192,7 @@ func (d *Dir) foreign() error {
 	f := os.NewFile(uintptr(fd), d.Path())
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	for _, name := range names {

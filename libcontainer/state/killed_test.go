@@ -151,3 +151,22 @@ func TestForeign(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignRemoved: a folder that goes while it is looked at is nobody's.
+func TestForeignRemoved(t *testing.T) {
+	r := testRoot(t)
+	dir := filepath.Join(r.Path(), "c")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := mustOpen(t, r, "c")
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.foreign(); err != nil {
+		t.Errorf("foreign: %v", err)
+	}
+	if _, err := d.Read(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("read: %v", err)
+	}
+}
