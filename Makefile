@@ -90,7 +90,7 @@ demo: ## walk a busybox container through its life, with every command shown
 	@tests/demo/demo.sh ./orlop
 
 test: $(COMPILER) ## go vet, all tests, and those that need root once more in a guest with systemd
-	@tests/deps.sh certificates busybox strace qemu-aarch64 ip zsh fish mandoc
+	@tests/deps.sh certificates busybox strace qemu-aarch64 ip newuidmap zsh fish mandoc
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
 	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)' $(PKGS)
 
@@ -142,7 +142,7 @@ vulns: $(COMPILER) ## known vulnerabilities of what orlop is made of, by govulnc
 	@build/tools/govulncheck -tags $(TAGS) ./...
 
 deps: ## install the Debian packages that demo, test and bench use, where missing
-	@tests/deps.sh certificates busybox strace qemu-aarch64 ip zsh fish mandoc hyperfine runc crun
+	@tests/deps.sh certificates busybox strace qemu-aarch64 ip newuidmap zsh fish mandoc hyperfine runc crun
 
 clean: ## remove what was built
 	rm -rf orlop build libcontainer/seccomp/compiler.elf libcontainer/seccomp/compiler.version

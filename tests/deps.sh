@@ -32,6 +32,8 @@ package() {
 		command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || echo gcc libc6-dev ;;
 	libseccomp) # to be linked statically
 		[ -e /usr/include/seccomp.h ] || echo libseccomp-dev ;;
+	newuidmap) # gives ordinary users ranges of ids
+		command -v newuidmap >/dev/null || echo uidmap ;;
 	ip) # makes the tests' network devices
 		command -v ip >/dev/null || echo iproute2 ;;
 	*) # the package has the tool's name
