@@ -48,8 +48,11 @@ func (p *Program) RendezvousOr(id int, gone Label) {
 }
 
 // Await appends the operation that waits for [Conn.Resume].
-func (p *Program) Await() {
-	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)
+func (p *Program) Await() { p.AwaitOn(Channel) }
+
+// AwaitOn is Await for an answer, of one byte, that comes by another descriptor, such as a pipe. It may be there before it is waited for.
+func (p *Program) AwaitOn(fd Arg) {
+	p.Call(unix.SYS_READ, fd, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)
 }
 
 // AwaitData appends the operation that waits for [Conn.Answer], and takes at most size bytes of that.

@@ -23,7 +23,8 @@ type Start struct {
 const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
-// A NamedFile is a descriptor that the program refers to as FD(Name). It stays the caller's to close.
+// A NamedFile is a descriptor that the program refers to as FD(Name). It stays the caller's to close. With File nil it is only named, and comes
+// later: see [Launch.Give].
 type NamedFile struct {
 	Name string
 	File *os.File
@@ -41,6 +42,9 @@ const FirstOwn = FD(channelName)
 type Launch struct {
 	start   Start // keeps what files names open
 	files   []uintptr
+	fds     map[string]int // the number of each named file
+	given   []*os.File     // keeps those open that came later
+	missing int            // named files that have not come yet
 	image   *os.File
 	channel [2]*os.File // the parent's end, the child's end
 	null    *os.File    // nil when it is not needed
@@ -64,11 +68,10 @@ func Prepare(p *Program, s Start) (_ *Launch, err error) {
 	}
 	l.channel[0] = os.NewFile(uintptr(pair[0]), "channel")
 	l.channel[1] = os.NewFile(uintptr(pair[1]), "channel of the child")
-	fds, err := l.number()
-	if err != nil {
+	if err := l.number(); err != nil {
 		return nil, err
 	}
-	image, err := p.Image(fds)
+	image, err := p.Image(l.fds)
 	if err != nil {
 		return nil, err
 	}
@@ -83,18 +86,18 @@ func Prepare(p *Program, s Start) (_ *Launch, err error) {
 const closed = ^uintptr(0)
 
 // number lays out the descriptors of the new process: the standard streams, the inherited ones, and then the runtime's own.
-func (l *Launch) number() (map[string]int, error) {
+func (l *Launch) number() error {
 	s := &l.start
 	l.files = make([]uintptr, 0, 3+len(s.Inherit)+1+len(s.Files)+1)
 	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
 		if f == nil {
 			if err := l.openNull(); err != nil {
-				return nil, err
+				return err
 			}
 			f = l.null
 		}
 		if err := l.pass(f); err != nil {
-			return nil, fmt.Errorf("pass descriptor %d: %w", i, err)
+			return fmt.Errorf("pass descriptor %d: %w", i, err)
 		}
 	}
 	for i, f := range s.Inherit {
@@ -103,22 +106,44 @@ func (l *Launch) number() (map[string]int, error) {
 			continue
 		}
 		if err := l.pass(f); err != nil {
-			return nil, fmt.Errorf("pass descriptor %d: %w", 3+i, err)
+			return fmt.Errorf("pass descriptor %d: %w", 3+i, err)
 		}
 	}
-	fds := make(map[string]int, len(s.Files)+1)
-	fds[channelName] = len(l.files)
+	l.fds = make(map[string]int, len(s.Files)+1)
+	l.fds[channelName] = len(l.files)
 	l.files = append(l.files, l.channel[1].Fd())
 	for _, n := range s.Files {
-		if _, taken := fds[n.Name]; taken {
-			return nil, fmt.Errorf("pass descriptor %q: the name is taken", n.Name)
+		if _, taken := l.fds[n.Name]; taken {
+			return fmt.Errorf("pass descriptor %q: the name is taken", n.Name)
 		}
-		fds[n.Name] = len(l.files)
+		l.fds[n.Name] = len(l.files)
+		if n.File == nil {
+			l.files = append(l.files, closed)
+			l.missing++
+			continue
+		}
 		if err := l.pass(n.File); err != nil {
-			return nil, fmt.Errorf("pass descriptor %q: %w", n.Name, err)
+			return fmt.Errorf("pass descriptor %q: %w", n.Name, err)
 		}
 	}
-	return fds, nil
+	return nil
+}
+
+// Give passes the file that [Start.Files] only named: the image, which has but its number, can so be made while that does not exist yet. The
+// file must stay open until the process is started.
+func (l *Launch) Give(name string, f *os.File) error {
+	fd, named := l.fds[name]
+	if !named || l.files[fd] != closed {
+		return fmt.Errorf("pass descriptor %q: the launch does not wait for it", name)
+	}
+	own := f.Fd()
+	if own == closed { // or nil
+		return fmt.Errorf("pass descriptor %q: %w", name, os.ErrClosed)
+	}
+	l.files[fd] = own
+	l.given = append(l.given, f)
+	l.missing--
+	return nil
 }
 
 func (l *Launch) pass(f *os.File) error {
@@ -184,6 +209,9 @@ func (im *Image) writeTo(f *os.File) error {
 func (l *Launch) Start(cgroup int) (*Process, error) {
 	if l.channel[1] == nil {
 		return nil, errors.New("start a process: this launch was started or closed before")
+	}
+	if l.missing > 0 {
+		return nil, fmt.Errorf("start a process: %d descriptors were named and not given", l.missing)
 	}
 	pidfd := -1
 	sys := &syscall.SysProcAttr{

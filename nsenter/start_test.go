@@ -197,6 +197,49 @@ func TestDescriptors(t *testing.T) {
 	wantStatus(t, proc, 0)
 }
 
+// TestGive: a file that comes after the image was made has the number that the program knows.
+func TestGive(t *testing.T) {
+	first, late := temporaryFile(t), temporaryFile(t)
+	p := NewProgram()
+	p.Call(unix.SYS_WRITE, FD("late"), p.String("now"), Int(3))
+	l, err := Prepare(p, Start{Files: []NamedFile{{"first", first}, {"late", nil}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := l.Start(-1); err == nil {
+		t.Error("started without the file: no error")
+	}
+	closedFile := temporaryFile(t)
+	closedFile.Close()
+	for name, f := range map[string]*os.File{"first": late, "unknown": late, "late": closedFile} {
+		if err := l.Give(name, f); err == nil {
+			t.Errorf("give %q %s: no error", name, f.Name())
+		}
+	}
+	if err := l.Give("late", nil); err == nil {
+		t.Error("give nothing: no error")
+	}
+	if err := l.Give("late", late); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Give("late", late); err == nil {
+		t.Error("given twice: no error")
+	}
+	proc, err := l.Start(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	wantEOF(t, proc.Conn)
+	wantStatus(t, proc, exitFailed) // the program ends without an exec
+	for f, want := range map[*os.File]string{first: "", late: "now"} {
+		if got, err := os.ReadFile(f.Name()); err != nil || string(got) != want {
+			t.Errorf("%s has %q, %v, want %q", f.Name(), got, err, want)
+		}
+	}
+}
+
 func TestManyDescriptors(t *testing.T) {
 	s := Start{Inherit: make([]*os.File, 150)}
 	for i := range 100 {
@@ -328,7 +371,7 @@ func TestStartErrors(t *testing.T) {
 	for name, s := range map[string]Start{
 		"closed standard stream": {Stdout: closedFile},
 		"closed file":            {Inherit: []*os.File{closedFile}},
-		"no file":                {Files: []NamedFile{{"a", nil}}},
+		"closed named file":      {Files: []NamedFile{{"a", closedFile}}},
 		"name twice":             {Files: []NamedFile{{"a", os.Stdin}, {"a", os.Stdin}}},
 		"reserved name":          {Files: []NamedFile{{string(FirstOwn), os.Stdin}}},
 		"time namespace":         {Cloneflags: unix.CLONE_NEWTIME},
