@@ -17,6 +17,7 @@ import (
 //
 //	conceive  the plan becomes a program
 //	prepare   the program is sealed, with its descriptors; nothing runs yet
+//	openTasks the cgroup is there that the process is to join
 //	start     the process is there
 //	converse  it is served until it says what its caller waits for
 //	finish    it has executed its program, and is the caller's
@@ -28,6 +29,7 @@ type birth struct {
 	here    uintptr    // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
 	owned   []*os.File // descriptors that were opened for the plan, closed when the process has them
 	extra   []nsenter.NamedFile
+	tasks   []tasksFile // by which the process joins its cgroup
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
 	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none

@@ -15,9 +15,12 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// descriptors opens what the plan needs and does not get from extra.
+// descriptors opens what the plan needs and does not get from extra. Files of cgroups are only named, until openTasks.
 func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
 	files := slices.Clone(extra)
+	for i := range b.tasks {
+		files = append(files, nsenter.NamedFile{Name: string(b.tasks[i].name), File: b.tasks[i].file})
+	}
 	for _, d := range b.plan.Needs() {
 		has := func(f nsenter.NamedFile) bool { return f.Name == string(d.Name) }
 		if slices.ContainsFunc(files, has) {
@@ -74,31 +77,42 @@ func (b *birth) origin(d setup.Descriptor) string {
 	return ""
 }
 
-// tasks opens what the process joins a cgroup by.
-func (b *birth) tasks(name nsenter.FD, open func() (*os.File, error)) (nsenter.NamedFile, error) {
-	f, err := open()
-	if err != nil {
-		return nsenter.NamedFile{}, fmt.Errorf("%s: %w", name, err)
-	}
-	b.owned = append(b.owned, f)
-	return nsenter.NamedFile{Name: string(name), File: f}, nil
+// A tasksFile is a file by which the process joins a cgroup. It need not be there yet when the process is prepared.
+type tasksFile struct {
+	name nsenter.FD
+	open func() (*os.File, error)
+	file *os.File // once it was opened
 }
 
-// lateCgroups adds the files by which the process joins the cgroups that it is not born in.
-func (b *birth) lateCgroups(cgroup *cgroups.Manager, how setup.Options, named []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
-	if how.JoinMemory {
-		f, err := b.tasks(setup.MemoryTasks, cgroup.MemoryTasks)
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, f)
+// joinCgroups sets in the options how the process gets into the cgroup, and returns the files that it takes.
+func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []tasksFile {
+	files := make([]tasksFile, 0, len(hierarchies)+2)
+	for _, h := range hierarchies {
+		o.JoinCgroups = append(o.JoinCgroups, setup.TasksOf(h))
+		files = append(files, tasksFile{name: setup.TasksOf(h), open: func() (*os.File, error) { return cgroup.Tasks(h) }})
 	}
-	if how.JoinFreezer {
-		f, err := b.tasks(setup.FreezerTasks, cgroup.FreezerTasks)
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, f)
+	if o.JoinMemory {
+		files = append(files, tasksFile{name: setup.MemoryTasks, open: cgroup.MemoryTasks})
 	}
-	return named, nil
+	if o.JoinFreezer {
+		files = append(files, tasksFile{name: setup.FreezerTasks, open: cgroup.FreezerTasks})
+	}
+	return files
+}
+
+// openTasks opens the files by which the process joins its cgroup, which is there by now.
+func (b *birth) openTasks() error {
+	for i := range b.tasks {
+		t := &b.tasks[i]
+		f, err := t.open()
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		b.owned = append(b.owned, f)
+		t.file = f
+		if err := b.launch.Give(string(t.name), f); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
-	o.BeforeStart = o.beside()
+	started := o.beside()
 	container, err := v.pidfd()
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	}
 	defer releaseGroups()
 	named = append(named, groups...)
-	options, err := v.execSetup(cgroup, o, groups)
+	options, tasks, err := v.execSetup(cgroup, o, groups)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.pidfdName = console.PidfdExec
+	b.pidfdName, b.tasks = console.PidfdExec, tasks
 	b.agent = func(listener *os.File) error { return handListener(v.rec, specs.StateRunning, b.proc.Pid, listener) }
 	if a := p.ExecCPUAffinity; a != nil {
 		b.initial = a.Initial
@@ -99,7 +99,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
 		cgroup = &cgroups.Manager{}
 	}
-	process, err := b.join(cgroup, o, options, named, v)
+	process, err := b.join(cgroup, o, options, named, v, started)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -108,22 +108,31 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	return process, nil
 }
 
-// execSetup says how a process gets into the container's groups.
-func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, error) {
+// execSetup says how a process gets into the container's groups, and by which files.
+func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, []tasksFile, error) {
 	how := setup.Options{ID: v.rec.ID, Inherit: len(o.Files), AwaitCgroup: v.moves()}
-	how.JoinMemory = !how.AwaitCgroup && cgroup.JoinMemoryLater()
 	for _, g := range rdt {
 		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
 	}
-	if !o.IgnorePaused && !how.AwaitCgroup {
-		return how, nil // Spawn looks at that
+	if how.AwaitCgroup {
+		frozen, err := cgroup.Frozen()
+		if err == nil && frozen {
+			err = ErrPaused // it would stop before it is served
+		}
+		return how, nil, err
 	}
-	frozen, err := cgroup.Frozen()
-	if err == nil && frozen && how.AwaitCgroup {
-		err = ErrPaused // it would stop before it is served
+	how.JoinMemory = cgroup.JoinMemoryLater()
+	if o.IgnorePaused { // otherwise Spawn looks at that
+		var err error
+		if how.JoinFreezer, err = cgroup.Frozen(); err != nil {
+			return how, nil, err
+		}
 	}
-	how.JoinFreezer = frozen
-	return how, err
+	hierarchies := cgroup.Joins()
+	if how.JoinFreezer {
+		hierarchies = cgroup.JoinsUnfrozen()
+	}
+	return how, joinCgroups(cgroup, hierarchies, &how), nil
 }
 
 // cgroupFor returns the cgroup that a process of these options belongs in.
@@ -137,19 +146,18 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 	return v.cgroup().Sub(o.Cgroups...)
 }
 
-// join starts the process in the cgroup and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view) (*Process, error) {
-	named, err := b.lateCgroups(cgroup, how, named)
-	if err != nil {
-		return nil, err
-	}
+// join starts the process in the cgroup, after started has returned, and sees it through to its program.
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view, started func() error) (*Process, error) {
 	if err := b.prepare(named...); err != nil {
 		return nil, err
 	}
-	if err := o.beforeStart(); err != nil {
+	if err := b.openTasks(); err != nil {
 		return nil, err
 	}
-	err = b.spawn(cgroup, how.JoinFreezer)
+	if err := started(); err != nil {
+		return nil, err
+	}
+	err := b.spawn(cgroup, how.JoinFreezer)
 	if errors.Is(err, unix.EBUSY) && len(o.Cgroups) == 0 {
 		// The container has made cgroups below its cgroup2 and gives them controllers: then no process can be in the one above
 		// (cgroup-v2.rst, "No Internal Process Constraint"), and this one goes to where the first one is.
@@ -166,7 +174,6 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 			return nil, err
 		}
 	}
-	defer cgroup.Settle()
 	if err := b.converse(0); err != nil {
 		return nil, err
 	}
@@ -178,19 +185,16 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 
 // spawn starts the process in the cgroup.
 func (b *birth) spawn(cgroup *cgroups.Manager, frozen bool) error {
-	var run func(do func())
-	if b.initial != "" {
-		f := newAffineForker(b.initial)
-		defer f.end()
-		if err := <-f.ready; err != nil {
-			return err
-		}
-		run = f.run
-	}
+	spawn := func() error { return cgroup.Spawn(b.start) }
 	if frozen {
-		return cgroup.SpawnFrozen(run, b.start)
+		spawn = func() error { return cgroup.SpawnFrozen(b.start) }
 	}
-	return cgroup.SpawnOn(run, b.start)
+	if b.initial == "" {
+		return spawn()
+	}
+	f := newAffineForker(b.initial)
+	defer f.end()
+	return <-f.begin(spawn)
 }
 
 // joinOf returns how to get into the container: which namespaces are its own, and what all of its processes have.

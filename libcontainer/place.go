@@ -65,11 +65,14 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	}
 	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
 	n, ok := c.bundle.Namespace(specs.CgroupNamespace)
-	if late := c.unit == nil || !c.unit.moves(); late && (!ok || n.Path != "") {
+	if !c.awaitsCgroup() && (!ok || n.Path != "") {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
 	return layout, nil
 }
+
+// awaitsCgroup reports whether the process is put into its cgroup by another: by systemd, where the runtime may not move it.
+func (c *creation) awaitsCgroup() bool { return c.unit != nil && c.unit.moves() }
 
 // doWithout leaves out what a caller without root's rights cannot have: the cgroup, or the rules for devices.
 func (c *creation) doWithout() error {
@@ -103,31 +106,38 @@ func (c *creation) resources() *specs.LinuxResources {
 	return nil
 }
 
-// makeCgroup makes the cgroup. Where systemd keeps it, the limits come later, see settle.
+// makeCgroup makes the cgroup. Where systemd keeps it, the limits come later, see settle. It runs beside the planner, and touches nothing
+// of the creation but the cgroup.
 func (c *creation) makeCgroup() error {
-	if c.cgroup.None() {
-		c.warnOfResources()
-		return nil
-	}
-	var err error
 	switch {
+	case c.cgroup.None():
+		return nil
 	case c.unit == nil:
-		if err = c.cgroup.Create(c.resources()); err == nil {
-			c.delegate()
-		}
+		return c.cgroup.Create(c.resources())
 	case c.unit.moves():
 		_, err := c.cgroup.Values(c.resources()) // what is wrong comes out before anything is made
 		if err == nil && c.cgroup.Exists() {
 			err = c.unit.occupied()
 		}
 		return err
-	default:
-		if err = c.unit.connected(); err == nil {
-			err = c.cgroup.Prepare(c.resources())
-		}
 	}
-	if err != nil || !c.cgroup.Reused() {
+	if err := c.unit.connected(); err != nil {
 		return err
+	}
+	return c.cgroup.Prepare(c.resources())
+}
+
+// takeCgroup is what follows makeCgroup.
+func (c *creation) takeCgroup() error {
+	if c.cgroup.None() {
+		c.warnOfResources()
+		return nil
+	}
+	if c.unit == nil {
+		c.delegate()
+	}
+	if !c.cgroup.Reused() {
+		return nil
 	}
 	if !c.rec.SharedCgroup { // another create has made it meanwhile
 		c.rec.SharedCgroup = true
@@ -148,7 +158,7 @@ func (c *creation) makeCgroup() error {
 
 // spawn starts the process in its cgroup. Where that is a unit it becomes one from here on, while the process sets itself up.
 func (c *creation) spawn() error {
-	if c.unit != nil && c.unit.moves() {
+	if c.awaitsCgroup() {
 		c.birth.enterCgroup = func(pid int) error {
 			if err := c.beginUnit(pid); err != nil {
 				return err
@@ -156,9 +166,9 @@ func (c *creation) spawn() error {
 			return c.unit.started()
 		}
 		nowhere := cgroups.Manager{}
-		return nowhere.SpawnOn(c.forker.run, c.birth.start)
+		return <-c.forker.begin(func() error { return nowhere.Spawn(c.birth.start) })
 	}
-	err := c.cgroup.SpawnOn(c.forker.run, c.birth.start)
+	err := <-c.forker.begin(func() error { return c.cgroup.Spawn(c.birth.start) })
 	if err == nil && c.unit != nil {
 		err = c.beginUnit(c.birth.proc.Pid)
 	}

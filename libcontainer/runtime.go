@@ -15,6 +15,7 @@ package libcontainer
 import (
 	"errors"
 	"os"
+	"sync"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
@@ -95,26 +96,19 @@ type Streams struct {
 	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
 	// the process is there.
 	PidFile string
-	// BeforeStart, if it is not nil, is called beside the preparations, on another thread, and has returned before the process is
-	// started, which an error prevents. It is for what must be so by then: that signals are caught, say.
+	// BeforeStart, if it is not nil, is called beside the preparations, on another thread, and has returned before the process
+	// executes its program, which an error prevents. It is for what must be so by then: that signals are caught, say.
 	BeforeStart func() error
 }
 
-// beside calls BeforeStart on another thread and returns what waits for its end.
-func (s *Streams) beside() (wait func() error) {
+// beside calls BeforeStart on another thread and returns what waits for its outcome.
+func (s *Streams) beside() (started func() error) {
 	if s.BeforeStart == nil {
-		return nil
+		return func() error { return nil }
 	}
 	done := make(chan error, 1)
-	go func(do func() error) { done <- do() }(s.BeforeStart)
-	return func() error { return <-done }
-}
-
-func (s *Streams) beforeStart() error {
-	if s.BeforeStart == nil {
-		return nil
-	}
-	return s.BeforeStart()
+	go func() { done <- s.BeforeStart() }()
+	return sync.OnceValue(func() error { return <-done })
 }
 
 // CreateOptions say how a container is made, as far as its configuration doesn't.

@@ -35,12 +35,7 @@ func BenchmarkContainer(b *testing.B) {
 		}
 		t2 := time.Now()
 		var pid int
-		err = m.Spawn(func(fd int) (err error) {
-			pid, err = syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{
-				Sys: &syscall.SysProcAttr{UseCgroupFD: fd >= 0, CgroupFD: fd}})
-			return err
-		})
-		if err != nil {
+		if err = m.Spawn(forkExec(m, m.Joins(), &pid, "/bin/true")); err != nil {
 			m.Delete()
 			b.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"fmt"
 )
 
-// ErrFrozen says that the cgroup is frozen: a process that joins it would stop, and the thread that starts it with it.
+// ErrFrozen says that the cgroup is frozen: a process that joins it would stop, and who waits for it with it.
 // The text is the one that engines match on for `exec` into a paused container.
 var ErrFrozen = errors.New("container paused")
 

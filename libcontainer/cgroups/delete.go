@@ -19,7 +19,6 @@ func (m *Manager) Delete() error { return m.delete(deleteLimit) }
 // DeleteEmpty is Delete for a cgroup that is likely to have no processes, nor cgroups below: it reports whether all folders are gone, and
 // stops at the first one that cannot be removed. It looks at no list of processes, which Delete does not need but its callers do.
 func (m *Manager) DeleteEmpty() bool {
-	m.await()
 	err := m.all(func(f *folder) error {
 		if err := unix.Rmdir(f.dir); err != unix.ENOENT {
 			return err
@@ -30,7 +29,6 @@ func (m *Manager) DeleteEmpty() bool {
 }
 
 func (m *Manager) delete(limit time.Duration) error {
-	m.await()
 	deadline := time.Now().Add(limit)
 	var errs []error
 	m.all(func(f *folder) error {
@@ -62,7 +60,7 @@ func remove(dir string, cgroup2 bool, deadline time.Time, limit time.Duration) e
 			return err
 		}
 		if !empty || !time.Now().Before(deadline) {
-			return stillUsed("remove cgroup", dir, cgroup2, limit)
+			return stillUsed("remove cgroup", dir, limit)
 		}
 	}
 }

@@ -118,7 +118,6 @@ func TestUpdateDevicesLive(t *testing.T) {
 	}
 	live := Load(Layout{}, m.Paths())
 	pid := spawn(t, m, "/bin/sh", "-c", "while : </dev/null; do :; done")
-	m.await()
 	kmsg := func(operation string) bool {
 		return exitStatus(t, spawn(t, live, "/bin/sh", "-c", ": "+operation+"/dev/kmsg")) == 0
 	}

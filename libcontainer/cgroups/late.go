@@ -8,23 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Some limits must leave room for the spawning itself while it lasts. Such a limit is written by Create with that room, so that it
+// The limit of tasks must leave room for the spawning itself while it lasts. It is written by Create with that room, so that it
 // is never absent, and as it is configured at the end of Spawn. If the runtime is killed in between, the looser one stays.
 
 const (
-	// spawnTasks is how many tasks of ours may be in a container's pids cgroup while it is spawned: the thread that forks
-	// (v1), and a process that clones itself once more to enter a joined PID namespace.
+	// spawnTasks is how many tasks of ours may be in a container's pids cgroup while it is spawned: a process, and the one that it
+	// clones itself to once more, to enter a joined PID namespace.
 	spawnTasks = 2
 
 	// pidsLimit is the greatest value that pids.max accepts (PID_MAX_LIMIT of a 64 bit kernel).
 	pidsLimit = 4 << 20
 
-	// spawnMemory is the least memory limit on v1 while spawning. The process needs some 100 KiB, but the kernel charges in
-	// advance, 256 KiB on each processor that has charged anything. It takes that back from other
-	// processors too late for a fork or exec that meets the limit meanwhile.
-	spawnMemory = 4 << 20
-
-	// tightenTries times tightenPause is how long a memory limit may stay EBUSY because of such advances.
+	// tightenTries times tightenPause is how long a memory limit may stay EBUSY for a process that is there already: the kernel
+	// charges in advance, 256 KiB on each processor that has charged anything, and takes that back from other processors late.
 	tightenTries = 100
 	tightenPause = 200 * time.Microsecond
 )
@@ -35,19 +31,10 @@ func (m *Manager) splitLate(list []setting) {
 	for i := range list {
 		s := &list[i]
 		limit, err := strconv.ParseInt(s.value, 10, 64)
-		if err != nil || limit < 0 {
+		if err != nil || limit < 0 || s.file != "pids.max" {
 			continue
 		}
-		room := int64(0)
-		switch s.file {
-		case "pids.max":
-			room = min(limit+spawnTasks, pidsLimit)
-		case "memory.limit_in_bytes", "memory.memsw.limit_in_bytes":
-			if !m.memoryLater {
-				room = spawnMemory
-			}
-		}
-		if room > limit {
+		if room := min(limit+spawnTasks, pidsLimit); room > limit {
 			m.late = append(m.late, *s)
 			s.value = itoa(room)
 		}

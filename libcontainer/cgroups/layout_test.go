@@ -133,10 +133,10 @@ func TestLoad(t *testing.T) {
 	if len(loaded.folders) != len(m.folders) {
 		t.Errorf("%d folders, want %d: cpu and cpuacct are one", len(loaded.folders), len(m.folders))
 	}
-	if f := loaded.v1("cpu"); f.own != "/sys/fs/cgroup/cpu,cpuacct/a:b" {
-		t.Errorf("own cgroup %q", f.own)
+	if f := loaded.v1("cpu"); f.mount != "/sys/fs/cgroup/cpu,cpuacct" {
+		t.Errorf("mount point %q", f.mount)
 	}
-	if f := Load(Layout{}, paths).v1("cpu"); f == nil || f.own != "" {
+	if f := Load(Layout{}, paths).v1("cpu"); f == nil || f.mount != "" {
 		t.Errorf("without layout: %+v", f)
 	}
 	full := Load(Layout{}, map[string]string{"freezer": "/f", "pids": "/p", "cpu": "/c", "memory": "/m", "name=systemd": "/s"})
@@ -144,7 +144,7 @@ func TestLoad(t *testing.T) {
 	for _, f := range full.folders {
 		order = append(order, f.keys[0])
 	}
-	if got := strings.Join(order, " "); got != "cpu name=systemd memory pids freezer" {
+	if got := strings.Join(order, " "); got != "cpu memory name=systemd pids freezer" {
 		t.Errorf("order of joining: %s", got)
 	}
 }

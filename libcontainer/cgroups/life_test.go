@@ -104,7 +104,6 @@ func TestDeleteWaits(t *testing.T) {
 func TestDeleteEmpty(t *testing.T) {
 	m := created(t, nil)
 	pid := spawn(t, m, "/bin/sleep", "60")
-	m.await()
 	if m.DeleteEmpty() {
 		t.Error("a cgroup with a process counts as deleted")
 	}
@@ -160,7 +159,7 @@ func TestFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tasks.Close()
-	if err := m.SpawnFrozen(nil, forkExec(&late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 60")); err != nil {
+	if err := m.SpawnFrozen(forkExec(m, m.JoinsUnfrozen(), &late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 60")); err != nil {
 		t.Fatal(err)
 	}
 	waitTest(t, "the process to join the freezer", func() bool {
@@ -230,28 +229,5 @@ func TestSignal(t *testing.T) {
 	}
 	if err := m.Kill(unix.SIGTERM); err != nil {
 		t.Errorf("kill in an empty cgroup: %v", err)
-	}
-}
-
-// TestProcessesLeaveOutForkingRuntime: a runtime whose thread forks in the cgroup shows in cgroup.procs, and must not be
-// killed with the container.
-func TestProcessesLeaveOutForkingRuntime(t *testing.T) {
-	m := created(t, nil)
-	if len(m.folders) == 0 {
-		t.Skip("no v1 hierarchy: no thread joins")
-	}
-	inside := Load(Layout{}, m.Paths())
-	err := m.Spawn(func(int) error {
-		procs := read(t, m.folders[0].dir+"/cgroup.procs")
-		if procs != strconv.Itoa(os.Getpid()) {
-			t.Errorf("cgroup.procs: %q", procs)
-		}
-		if pids, err := inside.Processes(); len(pids) > 0 || err != nil {
-			t.Errorf("processes %v, %v", pids, err)
-		}
-		return inside.Kill(unix.SIGKILL)
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }

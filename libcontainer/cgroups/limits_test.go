@@ -69,8 +69,12 @@ func TestSmallLimits(t *testing.T) {
 			// Each in a new cgroup: what a dead process held is given back later, after an RCU grace period.
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				m := created(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}})
+				joins := m.Joins()
 				var pid int
-				if err := m.Spawn(onOneCPU(forkExec(&pid, "/bin/busybox", "true"))); err != nil {
+				if m.JoinMemoryLater() { // as a container's process does
+					joins = append(m.Joins(), "memory")
+				}
+				if err := m.Spawn(onOneCPU(forkExec(m, joins, &pid, "/bin/busybox", "true"))); err != nil {
 					t.Fatal(err)
 				}
 				if got := exitStatus(t, pid); got != 0 {
@@ -96,7 +100,6 @@ func TestSmallLimits(t *testing.T) {
 		for range 3 {
 			spawn(t, late, "/bin/sleep", "60")
 		}
-		late.await()
 		if got := read(t, f.dir+"/pids.max"); got != "1" {
 			t.Errorf("pids.max %s afterwards", got)
 		}

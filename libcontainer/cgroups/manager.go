@@ -19,12 +19,11 @@ type Manager struct {
 	folders []folder // v1, one per hierarchy; see order
 	unified folder   // dir is "" where there is no cgroup2
 
-	unifiedLeads bool          // layout.Mode is Unified: cgroup2's controllers are to be enabled
-	reused       bool          // Create found a folder that was there before
-	memoryLater  bool          // see JoinMemoryLater
-	devicesLeft  bool          // see LeaveDevices
-	late         []setting     // limits to be written at the end of Spawn
-	returned     chan struct{} // closed when the thread of the last Spawn has left the cgroup
+	unifiedLeads bool      // layout.Mode is Unified: cgroup2's controllers are to be enabled
+	reused       bool      // Create found a folder that was there before
+	memoryLater  bool      // see JoinMemoryLater
+	devicesLeft  bool      // see LeaveDevices
+	late         []setting // limits to be written at the end of Spawn
 }
 
 // folder is a cgroup's folder in one hierarchy.
@@ -32,7 +31,6 @@ type folder struct {
 	keys  []string // controllers, or "name=..."
 	dir   string   // absolute
 	mount string   // where the hierarchy is mounted; "" when it is not known (from a state record)
-	own   string   // the caller's own cgroup; "" when it is not known
 }
 
 func (f *folder) has(controller string) bool { return slices.Contains(f.keys, controller) }
@@ -60,7 +58,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 	m := &Manager{unifiedLeads: layout.Mode == Unified}
 	for i := range layout.Hierarchies {
 		h := &layout.Hierarchies[i]
-		m.folders = append(m.folders, folder{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint, own: h.Own})
+		m.folders = append(m.folders, folder{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint})
 	}
 	m.order()
 	if layout.Unified != "" {
@@ -68,7 +66,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 		if own != layout.Unified {
 			own = path.Dir(own)
 		}
-		m.unified = folder{dir: place(layout.Unified, own), mount: layout.Unified, own: layout.UnifiedOwn}
+		m.unified = folder{dir: place(layout.Unified, own), mount: layout.Unified}
 	}
 	return m, nil
 }
@@ -93,14 +91,14 @@ func checkPath(p string) error {
 	return nil
 }
 
-// Load gives the manager of the cgroup with these paths, which [Manager.Paths] gave once. The zero Layout will do,
-// and spares reading it: then a Spawn ends the thread that it used in place of moving it back.
+// Load gives the manager of the cgroup with these paths, which [Manager.Paths] gave once. The zero Layout will do for all but making
+// folders, and spares reading it.
 func Load(layout Layout, paths map[string]string) *Manager {
 	m := &Manager{unifiedLeads: paths[""] != "" && !leads(slices.Collect(maps.Keys(paths)))}
 	for _, key := range slices.Sorted(maps.Keys(paths)) {
 		dir := paths[key]
 		if key == "" {
-			m.unified = folder{dir: dir, mount: layout.Unified, own: layout.UnifiedOwn}
+			m.unified = folder{dir: dir, mount: layout.Unified}
 			continue
 		}
 		if i := slices.IndexFunc(m.folders, func(f folder) bool { return f.dir == dir }); i >= 0 {
@@ -110,7 +108,7 @@ func Load(layout Layout, paths map[string]string) *Manager {
 		f := folder{keys: []string{key}, dir: dir}
 		for i := range layout.Hierarchies {
 			if h := &layout.Hierarchies[i]; slices.Contains(h.Keys(), key) {
-				f.mount, f.own = h.Mountpoint, h.Own
+				f.mount = h.Mountpoint
 			}
 		}
 		m.folders = append(m.folders, f)
@@ -134,10 +132,10 @@ func (m *Manager) Exists() bool {
 	return found
 }
 
-// JoinMemoryLater makes Spawn leave out the v1 memory hierarchy, which the process then joins itself by writing "0" to what MemoryTasks
-// gives, right before it executes its program. What the kernel allocates for the set-up (mounts, file systems, namespaces: some 180 KiB)
-// would be charged to the container for good otherwise, and a small limit be exceeded by that alone. It is to be called before
-// Create and reports whether there is such a hierarchy. On cgroup2 a process cannot move itself without the wait that Spawn avoids.
+// JoinMemoryLater takes the v1 memory hierarchy out of Joins: the process joins it by what MemoryTasks gives, right before it executes its
+// program. What the kernel allocates for the set-up (mounts, file systems, namespaces: some 180 KiB) would be charged to the
+// container for good otherwise, and a small limit be exceeded by that alone. It is to be called before Create and reports whether
+// there is such a hierarchy. On cgroup2 a process cannot move itself without the wait that Spawn avoids.
 func (m *Manager) JoinMemoryLater() bool {
 	m.memoryLater = m.v1("memory") != nil
 	return m.memoryLater
@@ -199,16 +197,11 @@ func (m *Manager) clone() *Manager {
 	return &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater}
 }
 
-// order puts last what a forking thread is to join last and leave first: the freezer, since who freezes the container while
-// the thread is in there stops the runtime too; before it pids, in which the thread counts; and memory, where what it does is charged.
+// order puts last what a process is to join last: the freezer, where it may have to stop.
 func (m *Manager) order() {
-	for _, controller := range [...]string{"memory", "pids", "freezer"} {
-		for i := range m.folders {
-			if f := m.folders[i]; f.has(controller) {
-				m.folders = append(slices.Delete(m.folders, i, i+1), f)
-				break
-			}
-		}
+	if i := slices.IndexFunc(m.folders, func(f folder) bool { return f.has("freezer") }); i >= 0 {
+		f := m.folders[i]
+		m.folders = append(slices.Delete(m.folders, i, i+1), f)
 	}
 }
 

@@ -43,7 +43,7 @@ func (m *Manager) withRoom(fork func() error, refused error) error {
 		return refused // "max": something else refused
 	}
 	for range roomTries {
-		// Earlier execs, and the forking thread, may have brought the cgroup above its limit already.
+		// Earlier execs may have brought the cgroup above its limit already.
 		room := limit
 		if now, ok := readNumber(f.dir + "/pids.current"); ok {
 			room = max(limit, now)
@@ -52,7 +52,7 @@ func (m *Manager) withRoom(fork func() error, refused error) error {
 			err = refused
 			break
 		}
-		// Others whose threads come in just now, or a process of the container's that forks, may take the room.
+		// Others that come in just now, or a process of the container's that forks, may take the room.
 		if err = fork(); !errors.Is(err, unix.EAGAIN) {
 			break
 		}

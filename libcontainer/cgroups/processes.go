@@ -19,7 +19,7 @@ const killLimit = 10 * time.Second
 // caller's PID namespace are left out.
 func (m *Manager) Processes() ([]int, error) {
 	var pids []int
-	err := m.all(func(f *folder) error { return members(f.dir, f == &m.unified, &pids) })
+	err := m.all(func(f *folder) error { return members(f.dir, &pids) })
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (m *Manager) Empty() (bool, error) {
 	empty := true
 	err := m.all(func(f *folder) error {
 		var pids []int
-		err := members(f.dir, f == &m.unified, &pids)
+		err := members(f.dir, &pids)
 		empty = empty && len(pids) == 0
 		return err
 	})
@@ -103,30 +103,16 @@ func (m *Manager) Empty() (bool, error) {
 }
 
 // members adds the processes of a folder and those below it. A folder that is gone has none.
-func members(dir string, cgroup2 bool, pids *[]int) error {
+func members(dir string, pids *[]int) error {
 	procs, err := readIDs(dir + "/cgroup.procs")
 	if err != nil {
 		return err
 	}
-	if cgroup2 {
-		*pids = append(*pids, procs...)
-	} else if len(procs) > 0 {
-		tasks, err := readIDs(dir + "/tasks")
-		if err != nil {
-			return err
-		}
-		for _, pid := range procs {
-			if slices.Contains(tasks, pid) || leaderExited(pid) {
-				*pids = append(*pids, pid)
-			}
-			// Else another thread of the process is in here, but not its first: it is a runtime that forks (Spawn), we
-			// ourselves perhaps, and must not be taken for the container's.
-		}
-	}
-	return subfolders(dir, func(sub string) error { return members(sub, cgroup2, pids) })
+	*pids = append(*pids, procs...)
+	return subfolders(dir, func(sub string) error { return members(sub, pids) })
 }
 
-// threads adds the thread ids of a v1 folder and those below it, ones of forking runtimes included.
+// threads adds the thread ids of a v1 folder and those below it.
 func threads(dir string, tids *[]int) error {
 	tasks, err := readIDs(dir + "/tasks")
 	if err != nil {
@@ -158,17 +144,6 @@ func readIDs(file string) ([]int, error) {
 	return ids, nil
 }
 
-// leaderExited reports whether a process goes on without its first thread, which then is in no list of tasks any more.
-func leaderExited(pid int) bool {
-	stat, err := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return false
-	}
-	// PID (COMMAND) STATE; the command may hold anything.
-	end := strings.LastIndexByte(stat, ')')
-	return end >= 0 && strings.HasPrefix(stat[end+1:], " Z")
-}
-
 // subfolders calls f for each folder in dir.
 func subfolders(dir string, f func(sub string) error) error {
 	// A kernfs folder has two links and one more for each folder in it, which spares reading some 60 names.
@@ -197,7 +172,6 @@ func subfolders(dir string, f func(sub string) error) error {
 // their end; see [Manager.WaitEmpty]. SIGKILL reaches frozen processes too, and thaws a frozen v1 cgroup, since in there
 // none could die.
 func (m *Manager) Kill(sig unix.Signal) error {
-	m.await()
 	killing := sig == unix.SIGKILL
 	if killing && m.unified.dir != "" {
 		// Since kernel 5.14. Nothing that forks escapes it; the rest is for processes that are in a v1 hierarchy only.

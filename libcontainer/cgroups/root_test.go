@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -93,11 +94,42 @@ func created(t *testing.T, r *specs.LinuxResources) *Manager {
 	return m
 }
 
-// forkExec is a fork function for Spawn.
-func forkExec(pid *int, argv ...string) func(int) error {
+// joinFirst is a script that joins v1 hierarchies by the files of its first arguments, says so by the end of file on descriptor 3,
+// and executes what follows "--".
+const joinFirst = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec 3>&-; exec "$@"`
+
+// forkExec is a fork function for Spawn, whose process joins v1 hierarchies by itself, as it has to. It returns when it has.
+func forkExec(m *Manager, joins []string, pid *int, argv ...string) func(int) error {
 	return func(unifiedFD int) (err error) {
-		*pid, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Env: []string{"PATH=/bin:/usr/bin"}, Files: []uintptr{},
+		joined, done, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		defer joined.Close()
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer null.Close()
+		args := []string{"sh", "-c", joinFirst, "sh"}
+		for _, name := range joins {
+			tasks, err := m.Tasks(name)
+			if err != nil {
+				return err
+			}
+			args = append(args, tasks.Name())
+			tasks.Close()
+		}
+		*pid, err = syscall.ForkExec("/bin/sh", append(append(args, "--"), argv...), &syscall.ProcAttr{
+			Env: []string{"PATH=/bin:/usr/bin"}, Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), done.Fd()},
 			Sys: &syscall.SysProcAttr{UseCgroupFD: unifiedFD >= 0, CgroupFD: unifiedFD}})
+		done.Close()
+		if err == nil {
+			_, err = joined.Read(make([]byte, 1))
+			if err == io.EOF {
+				err = nil
+			}
+		}
 		return err
 	}
 }
@@ -105,7 +137,7 @@ func forkExec(pid *int, argv ...string) func(int) error {
 func spawn(t *testing.T, m *Manager, argv ...string) int {
 	t.Helper()
 	var pid int
-	if err := m.Spawn(forkExec(&pid, argv...)); err != nil {
+	if err := m.Spawn(forkExec(m, m.Joins(), &pid, argv...)); err != nil {
 		t.Fatal(err)
 	}
 	return pid

@@ -1,11 +1,9 @@
 package cgroups
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,8 +30,6 @@ func TestSpawnInEveryHierarchy(t *testing.T) {
 			t.Errorf("cgroup2: born in %s, not in %s", layout.UnifiedOwn, paths[""])
 		}
 	}
-	m.await()
-	assertNoThreadIn(t, filepath.Base(m.folderOrUnified()))
 	pids, err := m.Processes()
 	if err != nil || len(pids) != 3 {
 		t.Errorf("processes %v, %v", pids, err)
@@ -59,77 +55,51 @@ func hostMounts(t *testing.T) string {
 	return string(b)
 }
 
-// assertNoThreadIn looks for threads of this program in a cgroup of that name.
-func assertNoThreadIn(t *testing.T, name string) {
-	t.Helper()
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, thread := range threads {
-		if b, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/cgroup"); err == nil && bytes.Contains(b, []byte(name)) {
-			t.Errorf("thread %s (the process is %d) is still in the cgroup:\n%s", thread.Name(), os.Getpid(), b)
-		}
-	}
-}
-
-// TestSpawnFromMainThread: the goroutine of Spawn may find itself on the main thread, which is not to join.
-func TestSpawnNeverOnMainThread(t *testing.T) {
-	m := created(t, nil)
-	for range 30 {
-		var pid int
-		fork := forkExec(&pid, "/bin/true")
-		err := m.Spawn(func(fd int) error {
-			if len(m.folders) > 0 && unix.Gettid() == unix.Getpid() {
-				t.Error("fork runs on the main thread")
-			}
-			return fork(fd)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		exitStatus(t, pid)
-	}
-}
-
 func TestSpawnFailures(t *testing.T) {
 	m := created(t, nil)
 	errFork := errors.New("no fork today")
 	if err := m.Spawn(func(int) error { return errFork }); err != errFork {
 		t.Errorf("error %v", err)
 	}
-	for name, fork := range map[string]func(int) error{
-		"panic":  func(int) error { panic("oh") },
-		"goexit": func(int) error { runtime.Goexit(); return nil },
-	} {
-		func() {
-			defer func() {
-				if recover() == nil && len(m.folders) > 0 {
-					t.Errorf("%s: Spawn returned", name)
-				}
-			}()
-			if name == "goexit" && len(m.folders) == 0 {
-				return // it runs on the caller's goroutine
-			}
-			m.Spawn(fork)
-		}()
-		m.await()
-		waitTest(t, "threads to leave", func() bool {
-			empty, err := m.Empty()
-			return empty && err == nil
-		})
-	}
-	assertNoThreadIn(t, testID(t))
 	if got := exitStatus(t, spawn(t, m, "/bin/true")); got != 0 {
-		t.Errorf("spawn after failures: status %d", got)
+		t.Errorf("spawn after a failure: status %d", got)
 	}
-	missing := Load(Layout{}, map[string]string{"cpu": "/nonexistent/cpu"})
-	if err := missing.Spawn(func(int) error { return nil }); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/nonexistent/cpu/tasks") {
-		t.Errorf("cgroup that is not there: %v", err)
+	missing := Load(Layout{}, map[string]string{"cpu": "/nonexistent/cpu", "": "/nonexistent/unified"})
+	if err := missing.Spawn(func(int) error { return nil }); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/nonexistent/unified") {
+		t.Errorf("cgroup2 that is not there: %v", err)
+	}
+	if _, err := missing.Tasks("cpu"); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/nonexistent/cpu/tasks") {
+		t.Errorf("v1 cgroup that is not there: %v", err)
+	}
+	if _, err := missing.Tasks("memory"); err == nil {
+		t.Error("hierarchy that is not there: no error")
 	}
 }
 
-// TestSpawnWithoutLayout: a manager from a state record alone ends the thread in place of moving it back.
+// TestJoins: a process joins each v1 hierarchy once, the freezer last, and memory where nobody says that it does so later.
+func TestJoins(t *testing.T) {
+	paths := map[string]string{"cpu": "/c/a", "cpuacct": "/c/a", "freezer": "/f/a", "memory": "/m/a", "name=systemd": "/s/a", "": "/u/a"}
+	m := Load(Layout{}, paths)
+	want := []string{"cpu,cpuacct", "memory", "name=systemd", "freezer"}
+	if got := m.Joins(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := m.JoinsUnfrozen(); !slices.Equal(got, want[:3]) {
+		t.Errorf("frozen: %q, want %q", got, want[:3])
+	}
+	if !m.JoinMemoryLater() {
+		t.Error("there is a memory hierarchy")
+	}
+	want = []string{"cpu,cpuacct", "name=systemd", "freezer"}
+	if got := m.Joins(); !slices.Equal(got, want) {
+		t.Errorf("with memory later: %q, want %q", got, want)
+	}
+	if m := Load(Layout{}, map[string]string{"": "/u/a"}); len(m.Joins()) != 0 || len(m.JoinsUnfrozen()) != 0 || m.JoinMemoryLater() {
+		t.Errorf("cgroup2 alone: %q", m.Joins())
+	}
+}
+
+// TestSpawnWithoutLayout: a manager from a state record alone does.
 func TestSpawnWithoutLayout(t *testing.T) {
 	m := created(t, nil)
 	loaded := Load(Layout{}, m.Paths())
@@ -140,9 +110,8 @@ func TestSpawnWithoutLayout(t *testing.T) {
 	if err := loaded.Kill(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Delete(); err != nil { // waits for the thread, and for the process, which nobody reaps
+	if err := loaded.Delete(); err != nil { // waits for the process, which nobody reaps
 		t.Error(err)
 	}
-	assertNoThreadIn(t, testID(t))
 	exitStatus(t, pid)
 }

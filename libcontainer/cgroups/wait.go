@@ -87,13 +87,12 @@ func nap(d time.Duration) {
 // WaitEmpty waits until all processes have left the cgroup and those below, by exit or otherwise; being reaped is not
 // needed. After limit it gives an error that wraps EBUSY and names processes that are still there.
 func (m *Manager) WaitEmpty(limit time.Duration) error {
-	m.await()
 	deadline := time.Now().Add(limit)
 	return m.all(func(f *folder) error {
 		if empty, err := waitFolder(f.dir, f == &m.unified, deadline); err != nil || empty {
 			return err
 		}
-		return stillUsed("wait for cgroup", f.dir, f == &m.unified, limit)
+		return stillUsed("wait for cgroup", f.dir, limit)
 	})
 }
 
@@ -114,7 +113,7 @@ func waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
 			return false, nil
 		}
 		for _, tid := range tids {
-			// One that has not exited may have been moved out, as the thread of a runtime that forks into the cgroup moves itself.
+			// One that has not exited may have been moved out.
 			waitTask(tid, earlier(deadline, time.Now().Add(visit)))
 		}
 	}
@@ -130,8 +129,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-func stillUsed(operation, dir string, cgroup2 bool, limit time.Duration) error {
+func stillUsed(operation, dir string, limit time.Duration) error {
 	var pids []int
-	members(dir, cgroup2, &pids)
+	members(dir, &pids)
 	return fmt.Errorf("%s %s: still in use after %v, by processes %v: %w", operation, dir, limit, pids, unix.EBUSY)
 }

@@ -32,14 +32,17 @@ func (h hold) Needs() []Descriptor {
 	if h.Socket {
 		return []Descriptor{{Name: StartSocket}}
 	}
-	return nil
+	return []Descriptor{{Name: Gate}}
 }
 
 func (h hold) lower(l *lowering) {
-	l.rendezvous(MessageReady)
 	if !h.Socket {
+		l.send(MessageReady, nil)
+		l.record(0, wayAwait, "", 0)
+		l.prog.AwaitOn(Gate)
 		return
 	}
+	l.rendezvous(MessageReady)
 	// A `start` that is killed before it lets the process go on must not end the container.
 	again := l.prog.NewLabel()
 	l.prog.Place(again)

@@ -6,11 +6,27 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
+// TasksOf names the file by which a process joins the container's cgroup in a v1 hierarchy, opened for writing. hierarchy is one of
+// cgroups.Manager.Joins.
+func TasksOf(hierarchy string) nsenter.FD { return nsenter.FD("tasks of " + hierarchy) }
+
+// joinCgroup moves the process into the container's cgroup in a v1 hierarchy. A process that moves only itself does not wait for an RCU
+// grace period, as one whose number is written into cgroup.procs does.
+type joinCgroup struct{ Tasks nsenter.FD }
+
+func (joinCgroup) Verb() string          { return "join" }
+func (j joinCgroup) String() string      { return "join the cgroup by the " + string(j.Tasks) }
+func (j joinCgroup) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
+func (joinCgroup) phase() phase          { return phaseIsolate }
+
+func (j joinCgroup) lower(l *lowering) {
+	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
+}
+
 // MemoryTasks is the file by which a process joins the container's v1 memory cgroup, opened for writing.
 const MemoryTasks nsenter.FD = "tasks of the memory cgroup"
 
-// joinMemory moves the process into the container's memory cgroup, when nothing of its set-up will be charged to it any more. A
-// process that moves only itself does not wait for an RCU grace period.
+// joinMemory moves the process into the container's memory cgroup, when nothing of its set-up will be charged to it any more.
 type joinMemory struct{}
 
 func (joinMemory) Verb() string        { return "join" }
@@ -48,10 +64,13 @@ func (awaitCgroup) phase() phase        { return phaseIsolate }
 
 func (awaitCgroup) lower(l *lowering) { l.rendezvous(MessageCgroup) }
 
-// cgroupSteps appends the wait for a cgroup. It comes before all else: a child of the process is then in the cgroup, too, and so is the root of a
-// cgroup namespace.
+// cgroupSteps appends what brings the process into its cgroup. It comes before all else: a child of the process is then in the cgroup, too, and
+// so is the root of a cgroup namespace.
 func (b *builder) cgroupSteps(o Options) {
 	if o.AwaitCgroup {
 		b.add("", awaitCgroup{})
+	}
+	for _, tasks := range o.JoinCgroups {
+		b.add("", joinCgroup{tasks})
 	}
 }

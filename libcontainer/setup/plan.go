@@ -80,7 +80,7 @@ func (p phase) String() string {
 type Descriptor struct {
 	Name nsenter.FD
 	// Path is what is to be opened, O_RDONLY (or O_PATH when OPath is set); "" for those that have no path:
-	// [PidfdOfContainer], [StartSocket].
+	// [PidfdOfContainer], [StartSocket], [Gate].
 	Path  string
 	OPath bool
 	// Tree asks for a detached copy of the mount at Path instead (open_tree(2), OPEN_TREE_CLONE), with those below it if Recursive is set.
@@ -95,6 +95,9 @@ type Descriptor struct {
 const (
 	PidfdOfContainer nsenter.FD = "pidfd of the container" // of the process whose namespaces are joined
 	StartSocket      nsenter.FD = "start socket"           // the listening socket that `start` connects to
+	// Gate is the reading end of a pipe, from which a process without StartSocket takes the answer to MessageReady: one byte, which may be there
+	// before, as no other wait could take it for its own. The end of file ends the process.
+	Gate nsenter.FD = "gate"
 )
 
 // What a process says to the runtime, by the number of the message, which stays the same in later versions: a container may be created by
@@ -114,7 +117,7 @@ const (
 	// MessageConsole comes with the master side of the terminal; the process goes on.
 	MessageConsole
 	// MessageReady is a rendezvous: all is set up but the last exec. With Options.StartSocket the process then waits for a
-	// connection on it. A process that joins a container does not say so: it goes on.
+	// connection on it; without, the answer comes by the Gate. A process that joins a container does not say so: it goes on.
 	MessageReady
 	// MessageStart is a rendezvous on the connection of `start`: startContainer hooks are to be run. From the connection
 	// on, that is the channel. It is always sent, also when there are no such hooks. When the connection ends unanswered, the
@@ -144,9 +147,11 @@ type Options struct {
 	StartSocket  bool // wait for a connection on the start socket (create) instead of at a rendezvous (run)
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
-	JoinMemory   bool // join the v1 memory cgroup by MemoryTasks; otherwise the process is born in it
-	JoinFreezer  bool // Exec: join the frozen cgroup by FreezerTasks, last of all; otherwise the process is born in it
-	AwaitCgroup  bool // wait to be put into the cgroup; otherwise the process is born in it
+	// JoinCgroups are the files by which the process joins its v1 cgroups, before all else: see TasksOf.
+	JoinCgroups []nsenter.FD
+	JoinMemory  bool // join the v1 memory cgroup by MemoryTasks, after all that it would be charged for
+	JoinFreezer bool // Exec: join the frozen cgroup by FreezerTasks, last of all
+	AwaitCgroup bool // wait to be put into the cgroup; otherwise the process is born in that of cgroup2
 	// JoinRDT are the files by which a process that joins a container joins its groups in the resctrl file system: RDTTasks and
 	// RDTMonitorTasks, in this order, or fewer.
 	JoinRDT     []nsenter.FD

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/tests/golden"
 )
@@ -79,7 +80,8 @@ func TestPlans(t *testing.T) {
 	}{
 		{"example", marshal(t, specconv.Example()), Options{StartSocket: true, ID: "web"}, v1Facts()},
 		{"example-unified", marshal(t, specconv.Example()), Options{}, unified},
-		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web"}, v1Facts()},
+		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web", JoinCgroups: []nsenter.FD{TasksOf("pids"), TasksOf("freezer")}, JoinMemory: true},
+			v1Facts()},
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2,
 			Share: &Share{"/run/orlop/web/notify", "/run/notify", "NOTIFY_SOCKET=/run/notify/notify.sock"}, PidVariable: "LISTEN_PID"},
 			Facts{LastCap: 30, Grantable: 1<<29 - 1, Home: "/home/web", RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},

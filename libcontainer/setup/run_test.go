@@ -33,6 +33,7 @@ type trial struct {
 	// destinations counts the mount points that the runtime was asked to look at.
 	destinations int
 	named        []nsenter.NamedFile
+	gate         *os.File // the runtime's end of the last plan's Gate
 }
 
 const busybox = "/bin/busybox"
@@ -122,6 +123,16 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	}
 	named := tr.named
 	for _, d := range plan.Needs() {
+		if d.Name == Gate {
+			gate, open, err := os.Pipe()
+			if err != nil {
+				tr.t.Fatal(err)
+			}
+			defer gate.Close()
+			defer open.Close()
+			tr.gate = open
+			named = append(named, nsenter.NamedFile{Name: string(d.Name), File: gate})
+		}
 		if d.Path == "" {
 			continue
 		}
@@ -152,7 +163,8 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	w.Close()
 	serr := tr.serve(plan, prog, proc)
 	if serr != nil {
-		proc.Conn.Close() // which ends a process that waits for an answer
+		proc.Conn.Close() // which ends a process that waits for an answer, as this does:
+		tr.gate.Close()
 	}
 	out, err := io.ReadAll(r)
 	if err != nil {
@@ -195,7 +207,12 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 		if m.File != nil {
 			m.File.Close()
 		}
-		if resume {
+		switch {
+		case resume && m.ID == MessageReady && tr.gate != nil:
+			if _, err := tr.gate.Write([]byte{1}); err != nil {
+				return err
+			}
+		case resume:
 			if err := proc.Conn.Resume(); err != nil {
 				return err
 			}

@@ -176,7 +176,7 @@ func cgroupsFirst(steps []Step) (int, string) {
 	namespace := false
 	for i, s := range steps {
 		namespace = namespace || is[newCgroupNamespace](s)
-		if namespace && is[joinMemory](s) {
+		if namespace && is[joinMemory](s) { // the others come in the phase before
 			return i, "the namespace shows the cgroup that the process was in before"
 		}
 	}

@@ -98,6 +98,10 @@ func TestRules(t *testing.T) {
 			insert(p, 1, newCgroupNamespace{})
 			insert(p, index[hold](t, p), joinMemory{})
 		}},
+		{"one cgroup after the namespace", "phases in order", func(_ *testing.T, p *Plan) {
+			insert(p, 1, joinCgroup{TasksOf("pids")})
+			insert(p, 1, newCgroupNamespace{})
+		}},
 		{"calls after the filter", "filtered last", func(t *testing.T, p *Plan) {
 			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{&SeccompFilter{}}}, Step{"", does{phaseSeccomp, func(*lowering) {}}})
 		}},
