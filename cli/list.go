@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -65,11 +65,10 @@ func (p *program) list(c *cli.Context) error {
 
 // writeTable writes the table with runc's columns and spaces.
 func writeTable(w io.Writer, list []*libcontainer.Status) error {
-	t := tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
-	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
+	rows := [][]string{{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}}
 	for _, s := range list {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n",
-			s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
+		rows = append(rows, []string{s.ID, strconv.Itoa(s.Pid), string(s.Status), s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner})
 	}
-	return t.Flush()
+	_, err := io.WriteString(w, columns(rows, 12, 3))
+	return err
 }
