@@ -8,28 +8,26 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) listCommand() *cli.Command {
-	return &cli.Command{
-		Usage:       "list the containers in the state folder",
-		Description: "Lists all containers that --root knows of, stopped ones too.",
-		Flags: []cli.Flag{
+func (p *program) listCommand() *command {
+	return &command{
+		usage:       "list the containers in the state folder",
+		description: "Lists all containers that --root knows of, stopped ones too.",
+		flags: []flag{
 			formatFlag("table", "json"),
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the ids only"},
+			{kind: kindBool, name: "quiet", short: "q", usage: "print the ids only"},
 		},
-		Action: p.list,
+		action: p.list,
 	}
 }
 
-func (p *program) list(c *cli.Context) error {
-	if err := argsFor(c, 0, 0, "none"); err != nil {
+func (p *program) list(args *arguments) error {
+	if err := argsFor(args, 0, 0, "none"); err != nil {
 		return err
 	}
-	format, err := choice(c, "format")
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}
@@ -37,7 +35,7 @@ func (p *program) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("quiet") {
+	if args.Bool("quiet") {
 		for _, container := range containers {
 			if _, err := fmt.Fprintln(p.stdout, container.ID()); err != nil {
 				return err
