@@ -5,42 +5,40 @@ import (
 	"io"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) checkCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "tell whether this host can run a bundle's container",
-		ArgsUsage: "[" + idUsage + "]",
-		Description: "Makes nothing. Prints what the container needs and this host or the caller lacks, each with its path in config.json, " +
+func (p *program) checkCommand() *command {
+	return &command{
+		usage:     "tell whether this host can run a bundle's container",
+		argsUsage: "[" + idUsage + "]",
+		description: "Makes nothing. Prints what the container needs and this host or the caller lacks, each with its path in config.json, " +
 			"and exits with 1 when there is any. It may be called by any user: the answer is for that one.",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "`FOLDER` of the bundle (default: the current one)"},
+		flags: []flag{
+			{kind: kindString, name: "bundle", short: "b", usage: "`FOLDER` of the bundle (default: the current one)"},
 			formatFlag("text", "json"),
 		},
-		Action: p.check,
+		action: p.check,
 	}
 }
 
 // statusMissing is the exit status when something is missing: it is not an error, for which the status is the same.
 const statusMissing = 1
 
-func (p *program) check(c *cli.Context) error {
-	if err := argsFor(c, 0, 1, "the id of a container at most"); err != nil {
+func (p *program) check(args *arguments) error {
+	if err := argsFor(args, 0, 1, "the id of a container at most"); err != nil {
 		return err
 	}
-	format, err := choice(c, "format")
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}
 	id := planID
-	if c.NArg() == 1 {
-		id = c.Args().First()
+	if args.NArg() == 1 {
+		id = args.First()
 	}
-	dir := c.String("bundle")
+	dir := args.String("bundle")
 	if dir == "" {
 		dir = "."
 	}

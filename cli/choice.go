@@ -3,52 +3,30 @@ package cli
 import (
 	"slices"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
-// A choiceFlag is a flag whose value is one of a few words. They stand here once, for its help, its check and its completion.
-type choiceFlag struct {
-	*cli.StringFlag
-	words []string
-}
-
-// choiceOf makes such a flag. The words are added to its usage; the first one is the default if the flag has no other.
-func choiceOf(f *cli.StringFlag, words ...string) cli.Flag {
-	f.Usage += ": " + alternatives(words)
-	if f.Value == "" {
-		f.Value = words[0]
+// choiceOf makes a flag one whose value is one of a few words. They stand here once, for its help, its check and its completion. The
+// first one is the initial value if the flag has no other.
+func choiceOf(f flag, words ...string) flag {
+	f.kind, f.words = kindChoice, words
+	if f.initial == "" {
+		f.initial = words[0]
 	}
-	return &choiceFlag{f, words}
+	return f
 }
 
 // formatFlag is the flag of a command that prints in several forms.
-func formatFlag(words ...string) cli.Flag {
-	return choiceOf(&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT` of the output"}, words...)
+func formatFlag(words ...string) flag {
+	return choiceOf(flag{name: "format", short: "f", usage: "`FORMAT` of the output"}, words...)
 }
 
 // choice returns the value of a flag, which must be one of its words.
-func choice(c *cli.Context, flag string) (string, error) {
-	value, words := c.String(flag), wordsOf(findFlag(c.Command.Flags, flag))
+func choice(args *arguments, flag string) (string, error) {
+	value, words := args.String(flag), args.command.flag(flag).words
 	if slices.Contains(words, value) {
 		return value, nil
 	}
-	command := c.Command.Name + ": "
-	if c.Command.Name == name { // a flag of the program's
-		command = ""
-	}
-	return "", usagef("%s--%s %q: must be %s", command, flag, value, alternatives(words))
-}
-
-// wordsOf returns the words that a flag takes, none where it takes others, too.
-func wordsOf(f cli.Flag) []string {
-	if q, ok := f.(quickFlag); ok {
-		f = q.anyFlag
-	}
-	if f, ok := f.(*choiceFlag); ok {
-		return f.words
-	}
-	return nil
+	return "", args.command.usagef("--%s %q: must be %s", flag, value, alternatives(words))
 }
 
 // alternatives writes "a, b or c".

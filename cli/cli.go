@@ -14,10 +14,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
-
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 )
@@ -50,30 +46,46 @@ func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
 	return p.status
 }
 
-// Describe returns the command line with all of its commands, for those who write about it: it is not to be run.
-func Describe(version string) *cli.App {
-	app := new(program).app([]string{name, "--help"})
-	app.Version = version
-	return app
-}
-
-func (p *program) run(args []string) error {
-	app := p.app(args)
-	args, err := arrange(app, args)
+// run finds the command that is called, and calls it.
+func (p *program) run(line []string) error {
+	if len(line) > 0 {
+		line = line[1:]
+	}
+	global, err := p.mainCommand().parse(line)
 	if err != nil {
 		return err
 	}
-	return app.Run(args)
+	called := global.First()
+	if global.Bool("help") {
+		return p.showHelp(called)
+	}
+	if err := p.before(global); err != nil {
+		return err
+	}
+	if global.NArg() == 0 {
+		return p.showHelp("")
+	}
+	c := p.command(called)
+	if c == nil {
+		return usagef("unknown command %q: see %s --help", called, name)
+	}
+	args, err := c.parse(global.Tail())
+	if err != nil {
+		return err
+	}
+	if args.Bool("help") && !isHelp(called) { // "help --help" is help
+		return p.showHelp(called)
+	}
+	return c.action(args)
 }
 
 // errDone ends the program early without an error: all was said.
 var errDone = errors.New("done")
 
-// builder makes one command. The table of commands is one of builders since a call needs one command only, and the
-// flags of all take longer to build than that one to run.
+// builder makes one command. The table of commands is one of builders since a call needs one command only.
 type builder struct {
 	name  string
-	build func(*program) *cli.Command
+	build func(*program) *command
 	takes statuses // of the containers whose ids complete it
 }
 
@@ -102,73 +114,30 @@ func builders() [20]builder {
 	}
 }
 
-// commands builds the commands whose names are among the arguments: the one that is called must be. It builds all of them
-// when none is, or when help may be asked for.
-func (p *program) commands(args []string) []*cli.Command {
-	var list []*cli.Command
-	all := slices.ContainsFunc(args, func(arg string) bool {
-		return arg == "help" || arg == "h" || arg == "--help" || arg == "-help" || arg == "-h"
-	})
-	table := builders()
-	for {
-		for _, b := range table {
-			if all || slices.Contains(args, b.name) {
-				c := b.build(p)
-				c.Name = b.name
-				c.Flags = quick(c.Flags)
-				// Without this a container named "help" could not be addressed.
-				c.HideHelpCommand = true
-				c.OnUsageError = usage
-				list = append(list, c)
-			}
-		}
-		if all || len(list) > 0 {
-			return list
-		}
-		all = true
-	}
+func (b *builder) command(p *program) *command {
+	c := b.build(p)
+	c.name = b.name
+	return c
 }
 
-func (p *program) app(args []string) *cli.App {
-	return &cli.App{
-		Name:                      name,
-		HelpName:                  name,
-		Usage:                     "an OCI container runtime",
-		ArgsUsage:                 "",
-		Compiled:                  time.Unix(0, 0), // not asked of the program's file at each start
-		HideVersion:               true,            // its printer is a variable of the package; version.go has ours
-		Flags:                     quick(p.globalFlags()),
-		Before:                    p.before,
-		Action:                    p.noCommand,
-		Commands:                  p.commands(args),
-		OnUsageError:              usage,
-		ExitErrHandler:            func(*cli.Context, error) {}, // Main returns the status, it doesn't exit
-		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one
-		CustomAppHelpTemplate:     cli.AppHelpTemplate + exitStatuses,
-		Reader:                    p.stdin,
-		Writer:                    p.stdout,
-		ErrWriter:                 p.stderr,
+func findBuilder(called string) (b builder, found bool) {
+	for _, b := range builders() {
+		if b.name == called {
+			return b, true
+		}
 	}
+	return builder{}, false
 }
 
-const exitStatuses = `
-EXIT STATUS:
-   0      done
-   1      failed, or wrongly called: the reason is on standard error and in the log
-   255    exec: the process could not be started
-   N      run and exec in the foreground: what the process returned
-   128+N  run and exec in the foreground: signal N ended the process
-`
-
-// noCommand is the action of a call that names no command that there is.
-func (p *program) noCommand(c *cli.Context) error {
-	if c.Bool("version") {
-		return p.printVersion()
+// command returns the command of this name, nil if there is none.
+func (p *program) command(called string) *command {
+	if isHelp(called) {
+		return p.helpCommand()
 	}
-	if c.Args().Present() {
-		return usagef("unknown command %q: see %s --help", c.Args().First(), name)
+	if b, found := findBuilder(called); found {
+		return b.command(p)
 	}
-	return cli.ShowAppHelp(c)
+	return nil
 }
 
 // runtime returns the library's view of the state folder.
@@ -177,9 +146,9 @@ func (p *program) runtime() *libcontainer.Runtime {
 }
 
 // creator is runtime for commands that create a container.
-func (p *program) creator(c *cli.Context) *libcontainer.Runtime {
+func (p *program) creator(args *arguments) *libcontainer.Runtime {
 	r := p.runtime()
-	if !c.Bool("no-seccomp-cache") {
+	if !args.Bool("no-seccomp-cache") {
 		r.SeccompCache = cacheFolder(os.Geteuid(), os.Getenv)
 	}
 	return r
@@ -201,12 +170,12 @@ func cacheFolder(euid int, getenv func(string) string) string {
 }
 
 // oneContainer is the action of a command that takes a container's id and nothing else.
-func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		if err := oneID(c); err != nil {
+func (p *program) oneContainer(do func(*libcontainer.Container) error) action {
+	return func(args *arguments) error {
+		if err := oneID(args); err != nil {
 			return err
 		}
-		container, err := p.container(c)
+		container, err := p.container(args)
 		if err != nil {
 			return err
 		}
@@ -215,6 +184,6 @@ func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.Actio
 }
 
 // container loads the container that the first argument names.
-func (p *program) container(c *cli.Context) (*libcontainer.Container, error) {
-	return p.runtime().Load(c.Args().First())
+func (p *program) container(args *arguments) (*libcontainer.Container, error) {
+	return p.runtime().Load(args.First())
 }

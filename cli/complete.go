@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
@@ -25,38 +24,38 @@ const (
 
 // typed is a part of the command line, with the flags of the program or of a command, as far as it is typed.
 type typed struct {
-	known    []cli.Flag
+	command  *command
 	given    map[string]string // values of flags that are there, by their first names
 	operands []string
-	pending  cli.Flag // the flag whose value comes next
-	literal  bool     // no flag can come any more
+	pending  *flag // the flag whose value comes next
+	literal  bool  // no flag can come any more
 }
 
-// scan reads words like splitFlags, of a line that is not at its end.
-func scan(known []cli.Flag, words []string, stop bool) typed {
-	t := typed{known: known, given: map[string]string{}}
+// scan reads words as parse does, of a line that is not at its end.
+func scan(c *command, words []string) typed {
+	t := typed{command: c, given: map[string]string{}}
 	for i, word := range words {
 		switch {
 		case t.literal:
 			t.operands = append(t.operands, word)
 		case t.pending != nil:
-			t.given[t.pending.Names()[0]] = word
+			t.given[t.pending.name] = word
 			t.pending = nil
 		case word == "--":
 			t.literal = true
-		case len(word) < 2 || word[0] != '-':
+		case isOperand(word):
 			t.operands = append(t.operands, word)
-			if stop {
+			if c.othersFlags {
 				t.operands, t.literal = words[i:], true
 				return t
 			}
 		default:
-			given, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
-			f := findFlag(known, given)
+			given, value, hasValue := cutFlag(word)
+			f := c.flag(given)
 			switch {
-			case f == nil: // --help, or one that will be refused
-			case hasValue || isBool(f):
-				t.given[f.Names()[0]] = value
+			case f == nil: // one that will be refused
+			case hasValue || !f.takesValue():
+				t.given[f.name] = value
 			default:
 				t.pending = f
 			}
@@ -68,23 +67,19 @@ func scan(known []cli.Flag, words []string, stop bool) typed {
 // complete returns what the last of the words, which stand behind the program's name, can be completed to.
 func (p *program) complete(words []string) ([]candidate, paths) {
 	before, word := words[:len(words)-1], words[len(words)-1]
-	app := p.app([]string{name, "--help"}) // with all commands
-	global := scan(app.Flags, before, true)
+	global := scan(p.mainCommand(), before)
 	if len(global.operands) == 0 {
 		if list, paths, ok := global.flag(word); ok {
 			return list, paths
 		}
-		return matching(word, "", commandNames(app)), noPaths
+		return matching(word, "", p.commandNames()), noPaths
 	}
 	called := global.operands[0]
-	command := app.Command(called)
-	if called == "help" && len(global.operands) == 1 {
-		return matching(word, "", commandNames(app)), noPaths
-	}
-	if command == nil {
+	c := p.command(called)
+	if c == nil {
 		return nil, noPaths
 	}
-	t := scan(command.Flags, global.operands[1:], othersFlags(called))
+	t := scan(c, global.operands[1:])
 	if list, paths, ok := t.flag(word); ok {
 		return list, paths
 	}
@@ -108,21 +103,22 @@ func (t *typed) flag(word string) (list []candidate, p paths, ok bool) {
 		return nil, noPaths, false
 	}
 	if flag, _, hasValue := strings.Cut(word, "="); hasValue {
-		f := findFlag(t.known, strings.TrimLeft(flag, "-"))
-		if f == nil || isBool(f) {
+		f := t.command.flag(strings.TrimLeft(flag, "-"))
+		if f == nil || !f.takesValue() {
 			return nil, noPaths, true
 		}
 		list, p = values(f)
 		return matching(word, flag+"=", list), p, true
 	}
-	for _, f := range t.known {
-		_, there := t.given[f.Names()[0]]
-		if _, repeated := f.(*cli.StringSliceFlag); there && !repeated {
+	for i := range t.command.flags {
+		f := &t.command.flags[i]
+		if _, there := t.given[f.name]; there && f.kind != kindStrings {
 			continue
 		}
-		list = append(list, candidate{"--" + f.Names()[0], about(f)})
+		list = append(list, candidate{"--" + f.name, strings.ReplaceAll(f.about(), "`", "")})
 	}
-	return matching(word, "", append(list, candidate{"--help", "show help"})), noPaths, true
+	help := helpFlag()
+	return matching(word, "", append(list, candidate{"--" + help.name, help.usage})), noPaths, true
 }
 
 // matching returns the candidates that begin with a word, with something before each of them.
@@ -135,26 +131,12 @@ func matching(word, before string, list []candidate) (found []candidate) {
 	return found
 }
 
-// about returns what a flag's help says, without the quotes around the name of its value.
-func about(f cli.Flag) string {
-	if f, ok := f.(cli.DocGenerationFlag); ok {
-		return strings.ReplaceAll(f.GetUsage(), "`", "")
-	}
-	return ""
-}
-
 // values returns what a flag's value can be: its words, or by the name that its help has for it.
-func values(f cli.Flag) ([]candidate, paths) {
-	if words := wordsOf(f); words != nil {
-		return named(words, ""), noPaths
+func values(f *flag) ([]candidate, paths) {
+	if f.words != nil {
+		return named(f.words, ""), noPaths
 	}
-	doc, ok := f.(cli.DocGenerationFlag)
-	if !ok {
-		return nil, noPaths
-	}
-	_, value, _ := strings.Cut(doc.GetUsage(), "`")
-	value, _, _ = strings.Cut(value, "`")
-	switch value {
+	switch f.valueName() {
 	case "FILE", "SOCKET":
 		return nil, files
 	case "FOLDER":
@@ -173,10 +155,10 @@ func named(words []string, about string) []candidate {
 	return list
 }
 
-func commandNames(app *cli.App) []candidate {
-	list := make([]candidate, len(app.Commands))
-	for i, c := range app.Commands {
-		list[i] = candidate{c.Name, c.Usage}
+func (p *program) commandNames() []candidate {
+	var list []candidate
+	for _, b := range builders() {
+		list = append(list, candidate{b.name, b.build(p).usage})
 	}
 	return append(list, candidate{"help", "show help"})
 }
@@ -184,16 +166,14 @@ func commandNames(app *cli.App) []candidate {
 // operands returns what a command's next argument can be, of which the word is typed.
 func (p *program) operands(command, word string, t *typed) []candidate {
 	nth := len(t.operands)
-	table := builders()
-	i := slices.IndexFunc(table[:], func(b builder) bool { return b.name == command })
-	if i < 0 {
-		return nil
-	}
+	b, _ := findBuilder(command)
 	_, force := t.given["force"]
 	_, all := t.given["all"]
 	_, ignorePaused := t.given["ignore-paused"]
-	want := table[i].takes
+	want := b.takes
 	switch {
+	case isHelp(command) && nth == 0:
+		return p.commandNames()
 	case command == "kill" && nth == 1:
 		names := specconv.SignalNames()
 		if strings.HasPrefix(word, "SIG") {

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -59,7 +57,10 @@ func TestComplete(t *testing.T) {
 		{"kill box TERM ", ""},
 		{"completion ", "bash zsh fish"},
 		{"help sp", "spec"},
+		{"h sp", "spec"},
 		{"help spec ", ""},
+		{"help -", "--help"},
+		{"help --help sp", "spec"},
 		{"nosuch ", ""},
 		{"state --h", "--help"},
 		{"features ", ""},
@@ -84,9 +85,9 @@ func TestCompleteAll(t *testing.T) {
 			t.Errorf("no %s", b.name)
 		}
 		flags := call(t, "completion", "words", b.name, "-").succeeds(t)
-		for _, f := range b.build(&program{}).Flags {
-			if !strings.Contains("\n"+flags, "\n--"+f.Names()[0]+"\t") {
-				t.Errorf("%s: no --%s", b.name, f.Names()[0])
+		for _, f := range b.build(&program{}).flags {
+			if !strings.Contains("\n"+flags, "\n--"+f.name+"\t") {
+				t.Errorf("%s: no --%s", b.name, f.name)
 			}
 		}
 	}
@@ -95,22 +96,21 @@ func TestCompleteAll(t *testing.T) {
 // TestChoices: the words that help and completion name are those that are taken.
 func TestChoices(t *testing.T) {
 	p := &program{}
-	app := p.app([]string{"orlop", "--help"})
 	seen := 0
-	check := func(before []string, flags []cli.Flag, command string, after ...string) {
+	check := func(before []string, flags []flag, command string, after ...string) {
 		for _, f := range flags {
-			for _, word := range wordsOf(f) {
+			for _, word := range f.words {
 				seen++
-				args := append(slices.Clone(before), "--"+f.Names()[0], word)
+				args := append(slices.Clone(before), "--"+f.name, word)
 				if r := call(t, append(append(args, command), after...)...); strings.Contains(r.stderr, "must be") {
 					t.Errorf("%q: %s", args, r.stderr)
 				}
 			}
 		}
 	}
-	check(nil, app.Flags, "list")
-	for _, c := range app.Commands {
-		check([]string{c.Name}, c.Flags, "nosuch")
+	check(nil, p.mainCommand().flags, "list")
+	for _, b := range builders() {
+		check([]string{b.name}, b.build(p).flags, "nosuch")
 	}
 	if seen < 20 {
 		t.Errorf("%d words seen", seen)

@@ -4,8 +4,6 @@ import (
 	_ "embed"
 	"io"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
 // The shells' scripts know nothing of orlop's commands: they ask it what can come next, with `orlop completion words`.
@@ -24,27 +22,28 @@ const completionWords = "words"
 // shells are those that there is a script for.
 func shells() []string { return []string{"bash", "zsh", "fish"} }
 
-func (p *program) completionCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "print what completes orlop's command line in a shell",
-		ArgsUsage: strings.Join(shells(), " | ") + "  |  " + completionWords + " [WORD...]",
-		Description: "Prints the script by which a shell completes commands, flags, their values and the ids of containers. For the running shell: " +
+func (p *program) completionCommand() *command {
+	return &command{
+		usage:     "print what completes orlop's command line in a shell",
+		argsUsage: strings.Join(shells(), " | ") + "  |  " + completionWords + " [WORD...]",
+		description: "Prints the script by which a shell completes commands, flags, their values and the ids of containers. For the running shell: " +
 			"source <(orlop completion bash), in fish orlop completion fish | source. make install puts the scripts where shells look for them.\n" +
 			"With words: prints, a line for each, what the last WORD of the command line orlop WORD... can be completed to, a tab, and what it is; " +
 			"or \":files\" or \":folders\", when it can be the path of one. This is what the scripts call.",
-		Action: p.completion,
+		othersFlags: true,
+		action:      p.completion,
 	}
 }
 
-func (p *program) completion(c *cli.Context) error {
-	if err := argsFor(c, 1, -1, "the name of a shell"); err != nil {
+func (p *program) completion(args *arguments) error {
+	if err := argsFor(args, 1, -1, "the name of a shell"); err != nil {
 		return err
 	}
-	shell := c.Args().First()
+	shell := args.First()
 	if shell == completionWords {
-		return p.completeWords(c.Args().Tail())
+		return p.completeWords(args.Tail())
 	}
-	if err := argsFor(c, 1, 1, "the name of a shell"); err != nil {
+	if err := argsFor(args, 1, 1, "the name of a shell"); err != nil {
 		return err
 	}
 	var script string

@@ -1,26 +1,22 @@
 package cli
 
-import (
-	"github.com/urfave/cli/v2"
-)
-
-func (p *program) deleteCommand() *cli.Command {
-	return &cli.Command{
-		Usage:       "delete a container that does not run",
-		ArgsUsage:   idUsage,
-		Description: "Removes what there is of a container: its state, its cgroup, and with --force its processes.",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill it first if it runs; that there is none is no error"},
+func (p *program) deleteCommand() *command {
+	return &command{
+		usage:       "delete a container that does not run",
+		argsUsage:   idUsage,
+		description: "Removes what there is of a container: its state, its cgroup, and with --force its processes.",
+		flags: []flag{
+			{kind: kindBool, name: "force", short: "f", usage: "kill it first if it runs; that there is none is no error"},
 		},
-		Action: func(c *cli.Context) error {
-			if err := oneID(c); err != nil {
+		action: func(args *arguments) error {
+			if err := oneID(args); err != nil {
 				return err
 			}
 			closeOnExec()
-			if c.Bool("force") {
-				return p.runtime().Remove(c.Args().First())
+			if args.Bool("force") {
+				return p.runtime().Remove(args.First())
 			}
-			container, err := p.container(c)
+			container, err := p.container(args)
 			if err != nil {
 				return err
 			}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -22,15 +21,6 @@ func (e *usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
-}
-
-// usage is urfave's hook for flags that cannot be parsed: the message is enough, and its text is looked for (Podman
-// wants "flag needs an argument"); the whole help would bury it.
-func usage(c *cli.Context, err error, _ bool) error {
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		return usagef("%s: %v", c.Command.Name, err)
-	}
-	return usagef("%v", err)
 }
 
 // execError is a process that exec could not start: the exit status tells it from one that returned 1.

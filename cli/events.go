@@ -3,42 +3,39 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"time"
-
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) eventsCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "tell what happens in a container",
-		ArgsUsage: idUsage,
-		Description: "Prints a line of JSON for each event, until the container stops: \"oom\" when the kernel has no more memory for it, " +
+func (p *program) eventsCommand() *command {
+	return &command{
+		usage:     "tell what happens in a container",
+		argsUsage: idUsage,
+		description: "Prints a line of JSON for each event, until the container stops: \"oom\" when the kernel has no more memory for it, " +
 			"and \"stats\", what the kernel has counted, after each interval.",
-		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two \"stats\", such as 500ms, 5s or 1m", Value: 5 * time.Second},
-			&cli.BoolFlag{Name: "stats", Usage: "print the \"stats\" of now and end"},
+		flags: []flag{
+			{kind: kindDuration, name: "interval", usage: "`TIME` between two \"stats\", such as 500ms, 5s or 1m", initial: "5s"},
+			{kind: kindBool, name: "stats", usage: "print the \"stats\" of now and end"},
 		},
-		Action: p.events,
+		action: p.events,
 	}
 }
 
-func (p *program) events(c *cli.Context) error {
-	if err := oneID(c); err != nil {
+func (p *program) events(args *arguments) error {
+	if err := oneID(args); err != nil {
 		return err
 	}
-	interval := c.Duration("interval")
+	interval := args.Duration("interval")
 	if interval <= 0 {
 		return usagef("events: --interval %v: must be greater than 0", interval)
 	}
-	container, err := p.container(c)
+	container, err := p.container(args)
 	if err != nil {
 		return err
 	}
 	out := json.NewEncoder(p.stdout)
 	out.SetEscapeHTML(false)
-	if c.Bool("stats") {
+	if args.Bool("stats") {
 		s, err := container.Stats()
 		if err != nil {
 			return err

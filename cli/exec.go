@@ -9,70 +9,70 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) execCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "start a process in a container",
-		ArgsUsage: idUsage + " COMMAND [ARG...]  |  --process FILE " + idUsage,
-		Description: "The process is as the container's own in config.json, but for its arguments and what the flags say; or as FILE describes it.\n" +
+func (p *program) execCommand() *command {
+	return &command{
+		usage:     "start a process in a container",
+		argsUsage: idUsage + " COMMAND [ARG...]  |  --process FILE " + idUsage,
+		description: "The process is as the container's own in config.json, but for its arguments and what the flags say; or as FILE describes it.\n" +
 			"The exit status is the process's; 255 when it could not be started.",
-		Flags: append(streamFlags(),
+		flags: append(streamFlags(),
 			preserveFlag(),
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the process runs"},
-			&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "JSON `FILE` with the process, as process in config.json"},
-			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give it a terminal"},
-			&cli.StringFlag{Name: "cwd", Usage: "`PATH` of the folder in the container that it starts in"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set an environment variable, `NAME=VALUE`", KeepSpace: true},
-			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`UID[:GID]` that it has"},
-			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "a further group, `GID`"},
-			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add `CAPABILITY`, such as CAP_NET_RAW, to its own"},
-			&cli.BoolFlag{Name: "no-new-privs", Usage: "set the process's no_new_privs"},
-			&cli.StringSliceFlag{Name: "cgroup", Usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
-			&cli.BoolFlag{Name: "ignore-paused", Usage: "join a paused container, too"},
-			&cli.StringFlag{Name: "apparmor", Usage: "the AppArmor `PROFILE` that confines it"},
-			&cli.StringFlag{Name: "process-label", Usage: "the SELinux `LABEL` that it has"},
+			flag{kind: kindBool, name: "detach", short: "d", usage: "return when the process runs"},
+			flag{kind: kindString, name: "process", short: "p", usage: "JSON `FILE` with the process, as process in config.json"},
+			flag{kind: kindBool, name: "tty", short: "t", usage: "give it a terminal"},
+			flag{kind: kindString, name: "cwd", usage: "`PATH` of the folder in the container that it starts in"},
+			flag{kind: kindStrings, name: "env", short: "e", usage: "set an environment variable, `NAME=VALUE`", keepSpace: true},
+			flag{kind: kindString, name: "user", short: "u", usage: "`UID[:GID]` that it has"},
+			flag{kind: kindStrings, name: "additional-gids", short: "g", usage: "a further group, `GID`"},
+			flag{kind: kindStrings, name: "cap", short: "c", usage: "add `CAPABILITY`, such as CAP_NET_RAW, to its own"},
+			flag{kind: kindBool, name: "no-new-privs", usage: "set the process's no_new_privs"},
+			flag{kind: kindStrings, name: "cgroup", usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
+			flag{kind: kindBool, name: "ignore-paused", usage: "join a paused container, too"},
+			flag{kind: kindString, name: "apparmor", usage: "the AppArmor `PROFILE` that confines it"},
+			flag{kind: kindString, name: "process-label", usage: "the SELinux `LABEL` that it has"},
 			subreaperFlag(),
 		),
-		Action: p.exec,
+		othersFlags: true,
+		action:      p.exec,
 	}
 }
 
-func (p *program) exec(c *cli.Context) error {
+func (p *program) exec(args *arguments) error {
 	var err error
-	if c.IsSet("process") {
-		err = argsFor(c, 1, 1, "the id of a container and nothing else with --process")
+	if args.IsSet("process") {
+		err = argsFor(args, 1, 1, "the id of a container and nothing else with --process")
 	} else {
-		err = argsFor(c, 2, -1, "the id of a container and a command")
+		err = argsFor(args, 2, -1, "the id of a container and a command")
 	}
 	if err != nil {
 		return err
 	}
-	if err := p.execProcess(c); err != nil {
+	if err := p.execProcess(args); err != nil {
 		return execError{err}
 	}
 	return nil
 }
 
-func (p *program) execProcess(c *cli.Context) error {
-	container, err := p.container(c)
+func (p *program) execProcess(args *arguments) error {
+	container, err := p.container(args)
 	if err != nil {
 		return err
 	}
-	process, err := execSpec(c, container)
+	process, err := execSpec(args, container)
 	if err != nil {
 		return err
 	}
-	detach := c.Bool("detach")
-	o := libcontainer.ExecOptions{IgnorePaused: c.Bool("ignore-paused"), Cgroups: c.StringSlice("cgroup")}
-	if o.Streams, err = p.streams(c, process.Terminal, detach); err != nil {
+	detach := args.Bool("detach")
+	o := libcontainer.ExecOptions{IgnorePaused: args.Bool("ignore-paused"), Cgroups: args.StringSlice("cgroup")}
+	if o.Streams, err = p.streams(args, process.Terminal, detach); err != nil {
 		return err
 	}
-	in, err := inherited(c.Int("preserve-fds"), false)
+	in, err := inherited(args.Int("preserve-fds"), false)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (p *program) execProcess(c *cli.Context) error {
 		_, err := container.Exec(process, o)
 		return err
 	}
-	f := newForeground(p, !c.Bool("no-subreaper"))
+	f := newForeground(p, !args.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(process)
 	started, err := container.Exec(process, o)
@@ -95,8 +95,8 @@ func (p *program) execProcess(c *cli.Context) error {
 }
 
 // execSpec returns the process that the flags describe.
-func execSpec(c *cli.Context, container *libcontainer.Container) (*specs.Process, error) {
-	if file := c.String("process"); file != "" {
+func execSpec(args *arguments, container *libcontainer.Container) (*specs.Process, error) {
+	if file := args.String("process"); file != "" {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
@@ -114,43 +114,43 @@ func execSpec(c *cli.Context, container *libcontainer.Container) (*specs.Process
 	if process == nil {
 		return nil, errors.New("exec: the container's configuration has no process to start from: use --process")
 	}
-	return process, amendProcess(process, c)
+	return process, amendProcess(process, args)
 }
 
 // amendProcess changes the container's own process into the one that the flags describe.
-func amendProcess(process *specs.Process, c *cli.Context) error {
-	process.Args = c.Args().Tail()
-	process.Terminal = c.Bool("tty")
+func amendProcess(process *specs.Process, args *arguments) error {
+	process.Args = args.Tail()
+	process.Terminal = args.Bool("tty")
 	// The sockets that the first process was given are not this one's.
 	process.Env = withoutListen(process.Env)
-	for _, entry := range c.StringSlice("env") {
+	for _, entry := range args.StringSlice("env") {
 		process.Env = setEnv(process.Env, entry)
 	}
-	if cwd := c.String("cwd"); cwd != "" {
+	if cwd := args.String("cwd"); cwd != "" {
 		process.Cwd = cwd
 	}
-	if c.IsSet("no-new-privs") {
-		process.NoNewPrivileges = c.Bool("no-new-privs")
+	if args.IsSet("no-new-privs") {
+		process.NoNewPrivileges = args.Bool("no-new-privs")
 	}
-	if profile := c.String("apparmor"); profile != "" {
+	if profile := args.String("apparmor"); profile != "" {
 		process.ApparmorProfile = profile
 	}
-	if label := c.String("process-label"); label != "" {
+	if label := args.String("process-label"); label != "" {
 		process.SelinuxLabel = label
 	}
-	if user := c.String("user"); user != "" {
+	if user := args.String("user"); user != "" {
 		if err := setUser(&process.User, user); err != nil {
 			return err
 		}
 	}
-	for _, gid := range c.StringSlice("additional-gids") {
+	for _, gid := range args.StringSlice("additional-gids") {
 		n, ok := parseUserID(gid)
 		if !ok {
 			return usagef("exec: --additional-gids %q: must be a number", gid)
 		}
 		process.User.AdditionalGids = append(process.User.AdditionalGids, n)
 	}
-	return addCapabilities(process, c.StringSlice("cap"))
+	return addCapabilities(process, args.StringSlice("cap"))
 }
 
 // setEnv adds a variable to an environment, in place of an earlier one of its name.

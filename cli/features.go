@@ -5,19 +5,18 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) featuresCommand() *cli.Command {
-	return &cli.Command{
-		Usage:       "print what this runtime can do",
-		Description: "Prints the features structure of the OCI runtime specification as JSON. What is listed is implemented, whether or not this host has it: orlop info tells of the host.",
-		Action: func(c *cli.Context) error {
-			if err := argsFor(c, 0, 0, "none"); err != nil {
+func (p *program) featuresCommand() *command {
+	return &command{
+		usage:       "print what this runtime can do",
+		description: "Prints the features structure of the OCI runtime specification as JSON. What is listed is implemented, whether or not this host has it: orlop info tells of the host.",
+		action: func(args *arguments) error {
+			if err := argsFor(args, 0, 0, "none"); err != nil {
 				return err
 			}
 			return writeJSON(p.stdout, p.features(), "    ")

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -17,8 +16,8 @@ import (
 // signalRoom is how many signals are kept while the process is not there yet.
 const signalRoom = 256
 
-func subreaperFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "no-subreaper", Usage: "do not adopt the processes that lose their parent"}
+func subreaperFlag() flag {
+	return flag{kind: kindBool, name: "no-subreaper", usage: "do not adopt the processes that lose their parent"}
 }
 
 // foreground is the caller's side of a process that it waits for.

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 )
 
@@ -19,39 +17,44 @@ const (
 	xdgRuntimeDir = "XDG_RUNTIME_DIR"
 )
 
-func (p *program) globalFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "root", Usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
-		&cli.StringFlag{Name: "log", Usage: "append warnings and the error to `FILE`, not warnings to standard error"},
-		choiceOf(&cli.StringFlag{Name: "log-format", Usage: "`FORMAT` of the log"}, "text", "json"),
-		choiceOf(&cli.StringFlag{Name: "log-level", Usage: "least `LEVEL` that is logged", Value: "warning"}, "error", "warning", "info", "debug"),
-		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
-		choiceOf(&cli.StringFlag{Name: "rootless", Usage: "whether the caller lacks root's rights, `WHEN`", Value: "auto"}, "true", "false", "auto"),
-		choiceOf(&cli.StringFlag{Name: "cgroup-manager", Usage: "who keeps the cgroups of new containers, `WHO`"},
+// mainCommand is the program itself: its first operand is the name of a command, and what follows belongs to that.
+func (p *program) mainCommand() *command {
+	return &command{name: name, usage: "an OCI container runtime", flags: globalFlags(), othersFlags: true}
+}
+
+func globalFlags() []flag {
+	return []flag{
+		{kind: kindString, name: "root", usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
+		{kind: kindString, name: "log", usage: "append warnings and the error to `FILE`, not warnings to standard error"},
+		choiceOf(flag{name: "log-format", usage: "`FORMAT` of the log"}, "text", "json"),
+		choiceOf(flag{name: "log-level", usage: "least `LEVEL` that is logged", initial: "warning"}, "error", "warning", "info", "debug"),
+		{kind: kindBool, name: "debug", usage: "the same as --log-level debug"},
+		choiceOf(flag{name: "rootless", usage: "whether the caller lacks root's rights, `WHEN`", initial: "auto"}, "true", "false", "auto"),
+		choiceOf(flag{name: "cgroup-manager", usage: "who keeps the cgroups of new containers, `WHO`"},
 			string(libcontainer.CgroupfsManager), string(libcontainer.SystemdManager), string(libcontainer.DisabledManager)),
-		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is then SLICE:PREFIX:NAME"},
-		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+		{kind: kindBool, name: "systemd-cgroup", usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is then SLICE:PREFIX:NAME"},
+		{kind: kindBool, name: "version", short: "v", usage: "print the version"},
 	}
 }
 
 // before takes the global flags. It runs before any command.
-func (p *program) before(c *cli.Context) (err error) {
-	if c.Bool("version") {
+func (p *program) before(args *arguments) (err error) {
+	if args.Bool("version") {
 		if err := p.printVersion(); err != nil {
 			return err
 		}
 		return errDone
 	}
-	if err := p.openLog(c); err != nil {
+	if err := p.openLog(args); err != nil {
 		return err
 	}
-	if p.cgroups, err = cgroupManager(c); err != nil {
+	if p.cgroups, err = cgroupManager(args); err != nil {
 		return err
 	}
-	if err := p.setRoot(c.String("root"), c.String("rootless")); err != nil {
+	if err := p.setRoot(args.String("root"), args.String("rootless")); err != nil {
 		return err
 	}
-	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, c.Args().Slice(), p.root))
+	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, args.Operands(), p.root))
 	return nil
 }
 
@@ -70,35 +73,35 @@ func (p *program) setRoot(root, rootless string) (err error) {
 }
 
 // cgroupManager takes the flags that say who keeps cgroups.
-func cgroupManager(c *cli.Context) (libcontainer.CgroupManager, error) {
-	word, err := choice(c, "cgroup-manager")
+func cgroupManager(args *arguments) (libcontainer.CgroupManager, error) {
+	word, err := choice(args, "cgroup-manager")
 	if err != nil {
 		return "", err
 	}
 	m := libcontainer.CgroupManager(word)
-	if !c.Bool("systemd-cgroup") {
+	if !args.Bool("systemd-cgroup") {
 		return m, nil
 	}
-	if c.IsSet("cgroup-manager") && m != libcontainer.SystemdManager {
+	if args.IsSet("cgroup-manager") && m != libcontainer.SystemdManager {
 		return "", usagef("--systemd-cgroup with --cgroup-manager %s: one of both can hold", string(m))
 	}
 	return libcontainer.SystemdManager, nil
 }
 
-func (p *program) openLog(c *cli.Context) error {
-	format, err := choice(c, "log-format")
+func (p *program) openLog(args *arguments) error {
+	format, err := choice(args, "log-format")
 	if err != nil {
 		return err
 	}
 	p.log.json = format == "json"
-	level, ok := c.String("log-level"), false
+	level, ok := args.String("log-level"), false
 	if p.log.level, ok = parseLevel(level); !ok {
 		return usagef("--log-level %q: must be error, warning, info or debug", level)
 	}
-	if c.Bool("debug") {
+	if args.Bool("debug") {
 		p.log.level = levelDebug
 	}
-	file := c.String("log")
+	file := args.String("log")
 	if file == "" || file == "/dev/stderr" {
 		return nil
 	}

@@ -8,20 +8,19 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer/hostinfo"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 )
 
-func (p *program) infoCommand() *cli.Command {
-	return &cli.Command{
-		Usage:       "tell what this host and this build can do",
-		Description: "Asks the kernel itself, as whoever calls it: what takes more rights to find out is unknown. orlop check tells of one configuration.",
-		Flags: []cli.Flag{
+func (p *program) infoCommand() *command {
+	return &command{
+		usage:       "tell what this host and this build can do",
+		description: "Asks the kernel itself, as whoever calls it: what takes more rights to find out is unknown. orlop check tells of one configuration.",
+		flags: []flag{
 			formatFlag("text", "json"),
 		},
-		Action: p.info,
+		action: p.info,
 	}
 }
 
@@ -44,11 +43,11 @@ type hostAndBuild struct {
 	*hostinfo.Info
 }
 
-func (p *program) info(c *cli.Context) error {
-	if err := argsFor(c, 0, 0, "none"); err != nil {
+func (p *program) info(args *arguments) error {
+	if err := argsFor(args, 0, 0, "none"); err != nil {
 		return err
 	}
-	format, err := choice(c, "format")
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}

@@ -5,31 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strconv"
 	"time"
-
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) listCommand() *cli.Command {
-	return &cli.Command{
-		Usage:       "list the containers in the state folder",
-		Description: "Lists all containers that --root knows of, stopped ones too.",
-		Flags: []cli.Flag{
+func (p *program) listCommand() *command {
+	return &command{
+		usage:       "list the containers in the state folder",
+		description: "Lists all containers that --root knows of, stopped ones too.",
+		flags: []flag{
 			formatFlag("table", "json"),
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the ids only"},
+			{kind: kindBool, name: "quiet", short: "q", usage: "print the ids only"},
 		},
-		Action: p.list,
+		action: p.list,
 	}
 }
 
-func (p *program) list(c *cli.Context) error {
-	if err := argsFor(c, 0, 0, "none"); err != nil {
+func (p *program) list(args *arguments) error {
+	if err := argsFor(args, 0, 0, "none"); err != nil {
 		return err
 	}
-	format, err := choice(c, "format")
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}
@@ -37,7 +35,7 @@ func (p *program) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("quiet") {
+	if args.Bool("quiet") {
 		for _, container := range containers {
 			if _, err := fmt.Fprintln(p.stdout, container.ID()); err != nil {
 				return err
@@ -65,11 +63,10 @@ func (p *program) list(c *cli.Context) error {
 
 // writeTable writes the table with runc's columns and spaces.
 func writeTable(w io.Writer, list []*libcontainer.Status) error {
-	t := tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
-	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
+	rows := [][]string{{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}}
 	for _, s := range list {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n",
-			s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
+		rows = append(rows, []string{s.ID, strconv.Itoa(s.Pid), string(s.Status), s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner})
 	}
-	return t.Flush()
+	_, err := io.WriteString(w, columns(rows, 12, 3))
+	return err
 }

@@ -6,47 +6,45 @@ import (
 	"io"
 	"os"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 )
 
 // planID stands for the id of a container that is not made.
 const planID = "CONTAINER"
 
-func (p *program) planCommand() *cli.Command {
-	return &cli.Command{
-		Usage:       "print what create would do, without doing it",
-		ArgsUsage:   "[" + idUsage + "]",
-		Description: "Prints the steps that a container's first process would take, with the field of config.json that each comes from. Needs no rights.",
-		Flags:       append(planFlags(), formatFlag("text", "json")),
-		Action:      p.plan,
+func (p *program) planCommand() *command {
+	return &command{
+		usage:       "print what create would do, without doing it",
+		argsUsage:   "[" + idUsage + "]",
+		description: "Prints the steps that a container's first process would take, with the field of config.json that each comes from. Needs no rights.",
+		flags:       append(planFlags(), formatFlag("text", "json")),
+		action:      p.plan,
 	}
 }
 
-func (p *program) plan(c *cli.Context) error {
-	if err := argsFor(c, 0, 1, "at most the id of a container"); err != nil {
+func (p *program) plan(args *arguments) error {
+	if err := argsFor(args, 0, 1, "at most the id of a container"); err != nil {
 		return err
 	}
-	format, err := choice(c, "format")
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}
-	preserve := c.Int("preserve-fds")
+	preserve := args.Int("preserve-fds")
 	if preserve < 0 {
 		return usagef("--preserve-fds %d: must not be negative", preserve)
 	}
 	id := planID
-	if c.NArg() == 1 {
-		id = c.Args().First()
+	if args.NArg() == 1 {
+		id = args.First()
 	}
-	b, err := p.loadBundle(c)
+	b, err := p.loadBundle(args)
 	if err != nil {
 		return err
 	}
-	o := libcontainer.CreateOptions{NoPivot: c.Bool("no-pivot"), NoNewKeyring: c.Bool("no-new-keyring")}
+	o := libcontainer.CreateOptions{NoPivot: args.Bool("no-pivot"), NoNewKeyring: args.Bool("no-new-keyring")}
 	o.Files = make([]*os.File, preserve) // their number counts
-	plan, err := p.creator(c).Plan(id, b, o)
+	plan, err := p.creator(args).Plan(id, b, o)
 	if err != nil {
 		return err
 	}

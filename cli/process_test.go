@@ -10,14 +10,13 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/specconv"
 )
 
 // inCommand parses a command line and calls do in place of the command's action.
-func inCommand(t *testing.T, line []string, do func(*program, *cli.Context) error) error {
+func inCommand(t *testing.T, line []string, do func(*program, *arguments) error) error {
 	t.Helper()
 	devNull, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -25,19 +24,22 @@ func inCommand(t *testing.T, line []string, do func(*program, *cli.Context) erro
 	}
 	defer devNull.Close()
 	p := &program{stdin: devNull, stdout: devNull, stderr: devNull, log: newLogger(devNull)}
-	args := append([]string{"orlop"}, line...)
-	app := p.app(args)
-	called := false
-	for _, command := range app.Commands {
-		command.Action = func(c *cli.Context) error { called = true; return do(p, c) }
+	global, err := p.mainCommand().parse(line)
+	if err != nil {
+		return err
 	}
-	if args, err = arrange(app, args); err == nil {
-		err = app.Run(args)
+	if err := p.before(global); err != nil {
+		return err
 	}
-	if err == nil && !called {
-		t.Fatalf("%q: no command was called", line)
+	c := p.command(global.First())
+	if c == nil {
+		t.Fatalf("%q: no command", line)
 	}
-	return err
+	args, err := c.parse(global.Tail())
+	if err != nil {
+		return err
+	}
+	return do(p, args)
 }
 
 func TestExecFlags(t *testing.T) {
@@ -73,7 +75,7 @@ func TestExecFlags(t *testing.T) {
 			want.Args, want.Terminal, want.Env = []string{"sh", "-c", "id"}, false, []string{"A=1", "PATH=/bin"}
 			tc.want(want)
 			line := append(append([]string{"exec"}, tc.flags...), "box", "sh", "-c", "id")
-			if err := inCommand(t, line, func(_ *program, c *cli.Context) error { return amendProcess(got, c) }); err != nil {
+			if err := inCommand(t, line, func(_ *program, args *arguments) error { return amendProcess(got, args) }); err != nil {
 				t.Fatal(err)
 			}
 			a, _ := json.Marshal(got)
@@ -85,7 +87,7 @@ func TestExecFlags(t *testing.T) {
 	}
 	for _, flags := range []string{"-u=root", "-u=-1", "-u=4294967296", "-u=4294967295", "-u=0x1", "-u=1:", "-u=:1", "-u=1:2:3",
 		"--user=+1", "-g=x", "-g=-1", "--cap=CAP_NOSUCH", "--cap=KILL"} {
-		err := inCommand(t, []string{"exec", flags, "box", "sh"}, func(_ *program, c *cli.Context) error { return amendProcess(base(), c) })
+		err := inCommand(t, []string{"exec", flags, "box", "sh"}, func(_ *program, args *arguments) error { return amendProcess(base(), args) })
 		if err == nil || codeOf(err) != "usage" {
 			t.Errorf("%s: %v", flags, err)
 		}
@@ -129,12 +131,12 @@ func TestConsoleRules(t *testing.T) {
 	}
 	for _, tc := range cases {
 		line := append(strings.Fields(tc.line), "--bundle", tc.bundle, "box")
-		err := inCommand(t, line, func(p *program, c *cli.Context) error {
-			b, err := p.loadBundle(c)
+		err := inCommand(t, line, func(p *program, args *arguments) error {
+			b, err := p.loadBundle(args)
 			if err != nil {
 				return err
 			}
-			s, err := p.streams(c, b.Spec.Process.Terminal, c.Command.Name == "create" || c.Bool("detach"))
+			s, err := p.streams(args, b.Spec.Process.Terminal, args.command.name == "create" || args.Bool("detach"))
 			if err == nil && (s.Stdin == nil) != b.Spec.Process.Terminal {
 				t.Errorf("%q: stdin %v", line, s.Stdin)
 			}
@@ -150,8 +152,8 @@ func TestSeccomp(t *testing.T) {
 	dir := bundle(t, func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno} })
 	for _, command := range []string{"create", "run", "plan"} {
 		kept := func(flags ...string) (kept bool) {
-			err := inCommand(t, append(append([]string{command}, flags...), "--bundle", dir, "box"), func(p *program, c *cli.Context) error {
-				b, err := p.loadBundle(c)
+			err := inCommand(t, append(append([]string{command}, flags...), "--bundle", dir, "box"), func(p *program, args *arguments) error {
+				b, err := p.loadBundle(args)
 				kept = err == nil && b.Spec.Linux.Seccomp != nil
 				return err
 			})

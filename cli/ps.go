@@ -8,33 +8,32 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
-
-	"github.com/urfave/cli/v2"
 )
 
-func (p *program) psCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "list the processes of a container",
-		ArgsUsage: idUsage + " [OPTION...]",
-		Description: "Prints what ps(1) prints of the container's processes, with the OPTIONs given to it; -ef when there are none. " +
+func (p *program) psCommand() *command {
+	return &command{
+		usage:     "list the processes of a container",
+		argsUsage: idUsage + " [OPTION...]",
+		description: "Prints what ps(1) prints of the container's processes, with the OPTIONs given to it; -ef when there are none. " +
 			"They must make it list the processes and have a column PID.\n" +
 			"With --format json: an array of the processes' numbers. Numbers are those of the caller's PID namespace.",
-		Flags: []cli.Flag{
+		flags: []flag{
 			formatFlag("table", "json"),
 		},
-		Action: p.ps,
+		othersFlags: true,
+		action:      p.ps,
 	}
 }
 
-func (p *program) ps(c *cli.Context) error {
-	if err := argsFor(c, 1, -1, "the id of a container and options of ps"); err != nil {
+func (p *program) ps(args *arguments) error {
+	if err := argsFor(args, 1, -1, "the id of a container and options of ps"); err != nil {
 		return err
 	}
-	format, err := choice(c, "format")
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}
-	container, err := p.container(c)
+	container, err := p.container(args)
 	if err != nil {
 		return err
 	}
@@ -48,7 +47,7 @@ func (p *program) ps(c *cli.Context) error {
 		}
 		return json.NewEncoder(p.stdout).Encode(pids)
 	}
-	options := c.Args().Tail()
+	options := args.Tail()
 	if len(options) == 0 {
 		options = []string{"-ef"}
 	}

@@ -3,56 +3,54 @@ package cli
 import (
 	"errors"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) runCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "make a container and start its program",
-		ArgsUsage: idUsage,
-		Description: "Makes the container that config.json in the bundle describes, runs its program, and deletes the container when that has " +
+func (p *program) runCommand() *command {
+	return &command{
+		usage:     "make a container and start its program",
+		argsUsage: idUsage,
+		description: "Makes the container that config.json in the bundle describes, runs its program, and deletes the container when that has " +
 			"ended. Signals are passed on to it. The exit status is the program's.",
-		Flags: append(append(planFlags(), streamFlags()...),
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the program runs, and leave the container to delete"},
-			&cli.BoolFlag{Name: "keep", Usage: "do not delete the container when its program has ended"},
+		flags: append(append(planFlags(), streamFlags()...),
+			flag{kind: kindBool, name: "detach", short: "d", usage: "return when the program runs, and leave the container to delete"},
+			flag{kind: kindBool, name: "keep", usage: "do not delete the container when its program has ended"},
 			subreaperFlag(),
 		),
-		Action: p.runContainer,
+		action: p.runContainer,
 	}
 }
 
-func (p *program) runContainer(c *cli.Context) error {
-	if err := oneID(c); err != nil {
+func (p *program) runContainer(args *arguments) error {
+	if err := oneID(args); err != nil {
 		return err
 	}
-	b, err := p.loadBundle(c)
+	b, err := p.loadBundle(args)
 	if err != nil {
 		return err
 	}
-	detach := c.Bool("detach")
-	o, err := p.createOptions(c, b, detach)
+	detach := args.Bool("detach")
+	o, err := p.createOptions(args, b, detach)
 	if err != nil {
 		return err
 	}
 	if detach {
-		container, err := p.creator(c).Run(c.Args().First(), b, o)
+		container, err := p.creator(args).Run(args.First(), b, o)
 		if err != nil {
 			return err
 		}
 		p.awaitReady(container)
 		return nil
 	}
-	return p.runForeground(c, b, o)
+	return p.runForeground(args, b, o)
 }
 
-func (p *program) runForeground(c *cli.Context, b *specconv.Bundle, o libcontainer.CreateOptions) error {
-	f := newForeground(p, !c.Bool("no-subreaper"))
+func (p *program) runForeground(args *arguments, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+	f := newForeground(p, !args.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(b.Spec.Process)
-	container, err := p.creator(c).Run(c.Args().First(), b, o)
+	container, err := p.creator(args).Run(args.First(), b, o)
 	if err != nil {
 		return err
 	}
@@ -65,7 +63,7 @@ func (p *program) runForeground(c *cli.Context, b *specconv.Bundle, o libcontain
 		}()
 	}
 	p.status, err = f.wait(container.Process())
-	if c.Bool("keep") {
+	if args.Bool("keep") {
 		return err
 	}
 	deleteErr := container.Delete()

@@ -3,18 +3,16 @@ package cli
 import (
 	"os"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) startCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "start the program of a container that was created",
-		ArgsUsage: idUsage,
-		Description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd " +
+func (p *program) startCommand() *command {
+	return &command{
+		usage:     "start the program of a container that was created",
+		argsUsage: idUsage,
+		description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd " +
 			"sets it, and set for create, too, it returns when the program has said that it is ready, which the service manager is then told.",
-		Action: p.oneContainer(func(container *libcontainer.Container) error {
+		action: p.oneContainer(func(container *libcontainer.Container) error {
 			closeOnExec()
 			address := os.Getenv(notifySocket)
 			if address == "" {

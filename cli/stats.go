@@ -6,43 +6,41 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/console"
 )
 
-func (p *program) statsCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "show what containers use",
-		ArgsUsage: "[" + idUsage + "...]",
-		Description: "Shows a table of the containers, all that run in a cgroup when none is named, and writes it anew after each interval: in place on a terminal. " +
+func (p *program) statsCommand() *command {
+	return &command{
+		usage:     "show what containers use",
+		argsUsage: "[" + idUsage + "...]",
+		description: "Shows a table of the containers, all that run in a cgroup when none is named, and writes it anew after each interval: in place on a terminal. " +
 			"It ends when no named container runs any more.\n\n" +
 			"CPU is the share of one processor's time in the last interval, 200% two processors'. MEMORY is what is in use, without the pages of files that " +
 			"the kernel takes back first; a limit of \"max\" is none. PIDS are processes and their threads. NETWORK is what was received and sent by the interfaces of " +
 			"the container's network namespace but \"lo\", since they were made, and DISK what was read from and written to block devices. " +
 			"\"-\" is what the kernel doesn't tell.\n\n" +
 			"With --format json each refresh is one line with an array; sizes are bytes, times nanoseconds, and what there is no number for is null.",
-		Flags: []cli.Flag{
+		flags: []flag{
 			formatFlag("table", "json"),
-			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two tables, such as 500ms, 5s or 1m", Value: time.Second},
-			&cli.BoolFlag{Name: "no-stream", Usage: "measure for one interval, print that, and end"},
+			{kind: kindDuration, name: "interval", usage: "`TIME` between two tables, such as 500ms, 5s or 1m", initial: "1s"},
+			{kind: kindBool, name: "no-stream", usage: "measure for one interval, print that, and end"},
 		},
-		Action: p.stats,
+		action: p.stats,
 	}
 }
 
-func (p *program) stats(c *cli.Context) error {
-	format, err := choice(c, "format")
+func (p *program) stats(args *arguments) error {
+	format, err := choice(args, "format")
 	if err != nil {
 		return err
 	}
-	interval := c.Duration("interval")
+	interval := args.Duration("interval")
 	if interval <= 0 {
 		return usagef("stats: --interval %v: must be greater than 0", interval)
 	}
 	m := &meter{program: p, last: map[string]sample{}}
-	for _, id := range c.Args().Slice() {
+	for _, id := range args.Operands() {
 		container, err := m.program.runtime().Load(id)
 		if err != nil {
 			return err
@@ -59,7 +57,7 @@ func (p *program) stats(c *cli.Context) error {
 		return err
 	}
 	p.log.succeed() // what fails from now on is worth a line in the log at once
-	if c.Bool("no-stream") {
+	if args.Bool("no-stream") {
 		time.Sleep(interval)
 		if rows, err = m.measure(false); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/cgroups"
@@ -69,16 +68,18 @@ func sumOf(entries []cgroups.BlockIOEntry, op string) uint64 {
 
 // statsTable lays the rows out. The heading is wide enough for most of what stands below it, so that columns don't move to and fro.
 func statsTable(rows []statsRow) string {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 1, 2, ' ', 0)
-	fmt.Fprint(t, "ID\tCPU    \tMEMORY / LIMIT   \tPIDS / MAX\tNETWORK RX / TX  \tDISK READ / WRITTEN\n")
+	table := [][]string{{"ID", "CPU    ", "MEMORY / LIMIT   ", "PIDS / MAX", "NETWORK RX / TX  ", "DISK READ / WRITTEN"}}
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s / %s\t%d / %s\t%s / %s\t%s / %s\n", r.ID, percent(r.CPUPercent),
-			byteSize(r.MemoryUsage, "-"), byteSize(r.MemoryLimit, "max"), r.Pids, count(r.PidsLimit, "max"),
-			byteSize(r.NetReceived, "-"), byteSize(r.NetSent, "-"), byteSize(&r.BlockRead, ""), byteSize(&r.BlockWritten, ""))
+		table = append(table, []string{
+			r.ID,
+			percent(r.CPUPercent),
+			byteSize(r.MemoryUsage, "-") + " / " + byteSize(r.MemoryLimit, "max"),
+			strconv.FormatUint(r.Pids, 10) + " / " + count(r.PidsLimit, "max"),
+			byteSize(r.NetReceived, "-") + " / " + byteSize(r.NetSent, "-"),
+			byteSize(&r.BlockRead, "") + " / " + byteSize(&r.BlockWritten, ""),
+		})
 	}
-	t.Flush() // into memory: it cannot fail
-	return b.String()
+	return columns(table, 0, 2)
 }
 
 func percent(p *float64) string {

@@ -10,45 +10,44 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) updateCommand() *cli.Command {
-	flags := []cli.Flag{
-		&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
-			Usage: "JSON `FILE` with the limits, as linux.resources in config.json; - is standard input. Flags override its fields"},
+func (p *program) updateCommand() *command {
+	flags := []flag{
+		flag{kind: kindString, name: "resources", short: "r",
+			usage: "JSON `FILE` with the limits, as linux.resources in config.json; - is standard input. Flags override its fields"},
 	}
 	for _, f := range limitFlags(new(specs.LinuxResources)) {
-		flags = append(flags, &cli.StringFlag{Name: f.name, Usage: f.usage})
+		flags = append(flags, flag{kind: kindString, name: f.name, usage: f.usage})
 	}
 	flags = append(flags,
-		&cli.StringFlag{Name: l3CacheSchema, Usage: "what the container's Intel RDT group has of L3 caches, a `SCHEMA` such as L3:0=ff;1=f0"},
-		&cli.StringFlag{Name: memBwSchema, Usage: "what the container's Intel RDT group has of memory bandwidth, a `SCHEMA` such as MB:0=50;1=70"})
-	return &cli.Command{
-		Usage:     "change the limits of a container",
-		ArgsUsage: idUsage,
-		Description: "What is not named stays as it is. Sizes are bytes, or have a suffix: 512k, 1.5g, 64MiB (powers of 1024); -1 is unlimited.\n" +
+		flag{kind: kindString, name: l3CacheSchema, usage: "what the container's Intel RDT group has of L3 caches, a `SCHEMA` such as L3:0=ff;1=f0"},
+		flag{kind: kindString, name: memBwSchema, usage: "what the container's Intel RDT group has of memory bandwidth, a `SCHEMA` such as MB:0=50;1=70"})
+	return &command{
+		usage:     "change the limits of a container",
+		argsUsage: idUsage,
+		description: "What is not named stays as it is. Sizes are bytes, or have a suffix: 512k, 1.5g, 64MiB (powers of 1024); -1 is unlimited.\n" +
 			"Should one limit be refused, those that were set before it stay set: the error names it.",
-		Flags:  flags,
-		Action: p.update,
+		flags:  flags,
+		action: p.update,
 	}
 }
 
-func (p *program) update(c *cli.Context) error {
-	if err := oneID(c); err != nil {
+func (p *program) update(args *arguments) error {
+	if err := oneID(args); err != nil {
 		return err
 	}
-	r, err := p.readResources(c.String("resources"))
+	r, err := p.readResources(args.String("resources"))
 	if err != nil {
 		return err
 	}
-	l3, memBw := c.String(l3CacheSchema), c.String(memBwSchema)
+	l3, memBw := args.String(l3CacheSchema), args.String(memBwSchema)
 	// A container without a cgroup may have a group for these.
-	limits := c.String("resources") != "" || l3 == "" && memBw == ""
+	limits := args.String("resources") != "" || l3 == "" && memBw == ""
 	for _, f := range limitFlags(r) {
-		value := c.String(f.name)
+		value := args.String(f.name)
 		if value == "" {
 			continue
 		}
@@ -57,7 +56,7 @@ func (p *program) update(c *cli.Context) error {
 			return usagef("update: --%s %q: %v", f.name, value, err)
 		}
 	}
-	container, err := p.container(c)
+	container, err := p.container(args)
 	if err != nil {
 		return err
 	}

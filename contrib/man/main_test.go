@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/orlop/orlop/cli"
 )
 
@@ -89,9 +87,9 @@ func TestProseFlags(t *testing.T) {
 	}
 }
 
-func flagNames(flags []urfave.Flag) (names []string) {
+func flagNames(flags []cli.FlagDescription) (names []string) {
 	for _, f := range flags {
-		names = append(names, f.Names()...)
+		names = append(names, f.Names...)
 	}
 	return names
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/cpuguy83/go-md2man/v2/md2man"
-	urfave "github.com/urfave/cli/v2"
+
+	"github.com/orlop/orlop/cli"
 )
 
 // section is that of programs for administrators.
@@ -49,7 +50,7 @@ func (p *page) add(title string, paragraphs ...string) {
 }
 
 // programPage is the page of the program itself.
-func programPage(app *urfave.App, more prose) page {
+func programPage(app cli.Description, more prose) page {
 	p := newPage(app.Name, app.Version)
 	p.add("NAME", app.Name+" - "+app.Usage)
 	p.add("SYNOPSIS", "**"+app.Name+"** [*OPTION*...] *COMMAND* [*OPTION*...] [*ARGUMENT*...]")
@@ -77,7 +78,7 @@ const (
 )
 
 // commandPage is the page of one command.
-func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
+func commandPage(app cli.Description, c cli.CommandDescription, more prose) page {
 	name := app.Name + "-" + c.Name
 	p := newPage(name, app.Version)
 	p.add("NAME", name+" - "+c.Usage)
@@ -128,25 +129,21 @@ func arguments(usage string) string {
 }
 
 // options describes flags, each with its names, value, use and default.
-func options(flags []urfave.Flag) string {
+func options(flags []cli.FlagDescription) string {
 	var list []string
 	for _, f := range flags {
-		doc, ok := f.(urfave.DocGenerationFlag)
-		if !ok {
-			continue
-		}
 		var names []string
-		for _, name := range f.Names() {
+		for _, name := range f.Names {
 			dashes := "--"
 			if len(name) == 1 {
 				dashes = "-"
 			}
 			names = append(names, "**"+dashes+name+"**")
 		}
-		before, rest, _ := strings.Cut(doc.GetUsage(), "`")
+		before, rest, _ := strings.Cut(f.Usage, "`")
 		value, after, _ := strings.Cut(rest, "`")
 		head, text := strings.Join(names, ", "), before
-		if doc.TakesValue() {
+		if f.TakesValue {
 			head += " *" + value + "*"
 			text += "*" + value + "*" + after
 		}
@@ -154,10 +151,10 @@ func options(flags []urfave.Flag) string {
 		if text[0] == '*' { // the value's name begins it
 			text = "The " + text
 		}
-		if d := strings.Trim(doc.GetValue(), `"`); doc.TakesValue() && d != "" && d != "0" && d != "[]" {
-			text += " Default: " + d + "."
+		if f.Default != "" && f.Default != "0" {
+			text += " Default: " + f.Default + "."
 		}
-		if _, ok := f.(*urfave.StringSliceFlag); ok {
+		if f.Repeated {
 			text += " May be given several times."
 		}
 		list = append(list, head+"\n: "+text)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -22,16 +23,15 @@ type arrow struct {
 
 func arrows() []arrow {
 	const (
-		sys    = "golang.org/x/sys"
-		spec   = "github.com/opencontainers/runtime-spec"
-		paths  = "github.com/cyphar/filepath-securejoin"
-		user   = "github.com/moby/sys/user"
-		caps   = "github.com/moby/sys/capability"
-		parser = "github.com/urfave/cli/v2"
+		sys   = "golang.org/x/sys"
+		spec  = "github.com/opencontainers/runtime-spec"
+		paths = "github.com/cyphar/filepath-securejoin"
+		user  = "github.com/moby/sys/user"
+		caps  = "github.com/moby/sys/capability"
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
-		{"cli", []string{"libcontainer", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, parser, user}},
+		{"cli", []string{"libcontainer", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, user}},
 		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/rawfile", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/needs", []string{"libcontainer/setup", "specconv"}, []string{sys, spec}},
 		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "specconv"}, []string{sys, spec}},
@@ -142,6 +142,26 @@ func TestArrowFaults(t *testing.T) {
 	for _, tc := range cases {
 		if got := faults(arrows(), module+tc.pkg, []string{tc.imported}); (len(got) == 0) != tc.ok {
 			t.Errorf("%q importing %s: %q, want ok %v", tc.pkg, tc.imported, got, tc.ok)
+		}
+	}
+}
+
+// TestNotLinked: the program has none of the packages that make each of its starts longer, by what they build before main.
+func TestNotLinked(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-tags", "urfave_cli_no_docs,seccomp", module)
+	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	linked := strings.Fields(string(out))
+	if !slices.Contains(linked, module+"/cli") {
+		t.Fatalf("go list names %d packages, and not cli", len(linked))
+	}
+	for _, pkg := range []string{"flag", "net", "net/netip", "net/url", "regexp", "text/tabwriter", "text/template",
+		"github.com/godbus/dbus/v5", "github.com/urfave/cli/v2"} {
+		if slices.Contains(linked, pkg) {
+			t.Errorf("%s is linked", pkg)
 		}
 	}
 }
