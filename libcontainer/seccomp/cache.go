@@ -2,19 +2,46 @@ package seccomp
 
 import (
 	"bytes"
-	"crypto/sha256"
+	"encoding/binary"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// A cache is a folder with one file for each compiled profile: the SHA-256 of the program, and the program. Whoever can write there decides what
+// A cache is a folder with one file for each compiled profile. Whoever can write there decides what
 // containers may do, so only the caller may be able to: a folder or a file of another owner, or that others can write, is not used.
 // Nothing about the cache is an error: it only spares work.
+//
+// A file has the length of the key, and a hash of what follows, of eight bytes each; the key; and the program. The hash is for a disk that has
+// lost something.
 type cache struct{ dir *os.File }
 
-// maxProgram is BPF_MAXINSNS instructions.
-const maxProgram = 4096 * 8
+const (
+	maxProgram = 4096 * 8 // BPF_MAXINSNS instructions
+	headSize   = 16
+)
+
+// fileOf gives the content of a file.
+func fileOf(k key, program []byte) []byte {
+	data := make([]byte, headSize, headSize+len(k)+len(program))
+	data = append(append(data, k...), program...)
+	binary.LittleEndian.PutUint64(data, uint64(len(k)))
+	binary.LittleEndian.PutUint64(data[8:], hash(data[headSize:]))
+	return data
+}
+
+// programOf gives the program of a file for a key, nil if it has none.
+func programOf(k key, data []byte) []byte {
+	if len(data) <= headSize+len(k) || binary.LittleEndian.Uint64(data) != uint64(len(k)) ||
+		binary.LittleEndian.Uint64(data[8:]) != hash(data[headSize:]) || !bytes.Equal(data[headSize:headSize+len(k)], k) {
+		return nil
+	}
+	program := data[headSize+len(k):]
+	if len(program)%8 != 0 || len(program) > maxProgram {
+		return nil
+	}
+	return program
+}
 
 func openCache(path string) *cache {
 	if path == "" {
@@ -48,11 +75,11 @@ func (c *cache) close() {
 }
 
 // get returns a program, nil if there is none, or none that is whole.
-func (c *cache) get(name string) []byte {
+func (c *cache) get(k key) []byte {
 	if c.dir == nil {
 		return nil
 	}
-	fd, err := unix.Openat(int(c.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err := unix.Openat(int(c.dir.Fd()), k.name(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
@@ -60,20 +87,16 @@ func (c *cache) get(name string) []byte {
 	if !own(fd) {
 		return nil
 	}
-	data := make([]byte, sha256.Size+maxProgram+1)
+	data := make([]byte, headSize+len(k)+maxProgram+1)
 	n, err := unix.Read(fd, data)
-	if err != nil || n < sha256.Size || n == len(data) {
+	if err != nil {
 		return nil
 	}
-	program := data[sha256.Size:n]
-	if sum := sha256.Sum256(program); !bytes.Equal(sum[:], data[:sha256.Size]) || len(program)%8 != 0 || len(program) == 0 {
-		return nil
-	}
-	return program
+	return programOf(k, data[:n])
 }
 
 // put keeps a program. It shows under its name when it is whole.
-func (c *cache) put(name string, program []byte) {
+func (c *cache) put(k key, program []byte) {
 	if c.dir == nil {
 		return
 	}
@@ -82,10 +105,9 @@ func (c *cache) put(name string, program []byte) {
 		return
 	}
 	defer f.Close()
-	sum := sha256.Sum256(program)
-	_, err = f.Write(append(sum[:], program...))
+	_, err = f.Write(fileOf(k, program))
 	if err == nil {
-		err = unix.Renameat(unix.AT_FDCWD, f.Name(), int(c.dir.Fd()), name)
+		err = unix.Renameat(unix.AT_FDCWD, f.Name(), int(c.dir.Fd()), k.name())
 	}
 	if err != nil {
 		os.Remove(f.Name())

@@ -12,22 +12,23 @@ import (
 // TestCache: what is put is got, and what somebody else could have written is not.
 func TestCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
+	name := key("the key")
 	program := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7, 8}, 20)
 	put := func() {
 		c := openCache(dir)
 		defer c.close()
-		c.put("name", program)
+		c.put(name, program)
 	}
 	get := func() []byte {
 		c := openCache(dir)
 		defer c.close()
-		return c.get("name")
+		return c.get(name)
 	}
 	put()
 	if !bytes.Equal(get(), program) {
 		t.Fatal("not there")
 	}
-	file := filepath.Join(dir, "name")
+	file := filepath.Join(dir, name.name())
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,19 @@ func TestCache(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	if none := openCache(""); none.get("name") != nil {
+	other := key("another")
+	if err := errors2(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, other.name()), whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := openCache(dir)
+	defer c.close()
+	if c.get(other) != nil {
+		t.Error("the program of another key with the same name is taken")
+	}
+	if none := openCache(""); none.get(name) != nil {
 		t.Error("no cache has something")
 	}
 	entries, err := os.ReadDir(dir)
@@ -83,11 +96,11 @@ func TestKey(t *testing.T) {
 		return &specs.LinuxSeccomp{Syscalls: []specs.LinuxSyscall{s}}
 	}
 	add := func(name, compiler string, p *specs.LinuxSeccomp) {
-		k := key(p, compiler)
+		k := string(keyOf(p, compiler))
 		if other, taken := seen[k]; taken {
 			t.Errorf("%s has the key of %s", name, other)
 		}
-		if k != key(p, compiler) {
+		if k != string(keyOf(p, compiler)) {
 			t.Errorf("%s has two keys", name)
 		}
 		seen[k] = name

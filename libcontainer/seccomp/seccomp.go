@@ -40,14 +40,14 @@ func Get(profile *specs.LinuxSeccomp, dir string) (*Filter, error) {
 	}
 	cache := openCache(dir)
 	defer cache.close()
-	name := key(profile, version)
-	if f.Program = cache.get(name); f.Program != nil {
+	key := keyOf(profile, version)
+	if f.Program = cache.get(key); f.Program != nil {
 		return f, nil
 	}
 	if f.Program, err = compile(profile); err != nil {
 		return nil, err
 	}
-	cache.put(name, f.Program)
+	cache.put(key, f.Program)
 	return f, nil
 }
 
