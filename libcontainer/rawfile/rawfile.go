@@ -38,7 +38,7 @@ func Read(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	var b bytes.Buffer
-	b.Grow(4096) // most of what is read by this is smaller
+	b.Grow(1024) // most of what is read by this is smaller
 	_, err = b.ReadFrom(f)
 	return b.Bytes(), err
 }

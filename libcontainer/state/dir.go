@@ -316,10 +316,13 @@ func (d *Dir) Remove() error {
 	if !current {
 		return ErrNotExist
 	}
-	tmp := filepath.Join(d.root.path, transitName())
-	err = retry(func() error {
-		return unix.Renameat2(unix.AT_FDCWD, d.Path(), unix.AT_FDCWD, tmp, unix.RENAME_NOREPLACE)
-	})
+	var tmp string
+	for err = unix.EEXIST; err == unix.EEXIST; {
+		tmp = filepath.Join(d.root.path, transitName())
+		err = retry(func() error {
+			return unix.Renameat2(unix.AT_FDCWD, d.Path(), unix.AT_FDCWD, tmp, unix.RENAME_NOREPLACE)
+		})
+	}
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: d.Path(), New: tmp, Err: err}
 	}
