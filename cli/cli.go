@@ -30,12 +30,13 @@ type program struct {
 	rootless              libcontainer.Rootless
 	cgroups               libcontainer.CgroupManager
 	status                int // exit status of a call without error: that of the container's process
+	slack                 int // timer slack that the program was started with, in nanoseconds
 }
 
 // Main runs the command line args, of which the first is the program's name, and returns the exit status. The streams are
 // those of a container in the foreground, too.
 func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
-	p := &program{version: version, stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr)}
+	p := &program{version: version, stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr), slack: calmMonitor()}
 	err := p.run(args)
 	if errors.Is(err, errDone) {
 		err = nil

@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -66,21 +65,23 @@ type creation struct {
 	// joinMemory says that the process joins the memory cgroup last of all.
 	joinMemory bool
 	tasks      []tasksFile
-	steps      *setup.Plan
-	dir        *state.Dir
-	rec        *state.Record
-	birth      *birth
-	socket     *os.File        // the start socket, until the process has it
-	gate       [2]*os.File     // run: the pipe by which the process is let go (setup.Gate); the process's end until it has it
-	rdt        *intelrdt.Group // nil without linux.intelRdt
-	lending    *lending        // network devices that are on their way into the container
-	filter     *seccompFilter
-	lacks      []string // warnings of what the caller has no right to
-	shares     bool     // it gets a socket by which it can say that it is ready
-	ready      *readiness
-	lived      bool         // the environment was complete enough for hooks to have run in it
-	started    func() error // waits for BeforeStart; nil before that is called
-	ahead      bool         // the process has been let go already
+	// late says that the cgroup is made while the process sets itself up.
+	late    bool
+	steps   *setup.Plan
+	dir     *state.Dir
+	rec     *state.Record
+	birth   *birth
+	socket  *os.File        // the start socket, until the process has it
+	gate    [2]*os.File     // the pipe by which the process is let go (setup.Gate): its end, the runtime's
+	rdt     *intelrdt.Group // nil without linux.intelRdt
+	lending *lending        // network devices that are on their way into the container
+	filter  *seccompFilter
+	lacks   []string // warnings of what the caller has no right to
+	shares  bool     // it gets a socket by which it can say that it is ready
+	ready   *readiness
+	lived   bool     // the environment was complete enough for hooks to have run in it
+	started *outcome // of BeforeStart; nil before that is called
+	ahead   bool     // the process has been let go already
 }
 
 // run does the work, and undoes it when it fails.
@@ -101,9 +102,7 @@ func (c *creation) run() (*Container, error) {
 	if c.ready != nil {
 		c.ready.close()
 	}
-	if c.started != nil {
-		_ = c.started() // it is to be over; if it is what failed, err says so
-	}
+	_ = c.started.wait() // it is to be over; if it is what failed, err says so
 	return nil, errors.Join(fmt.Errorf("container %q: %w", c.id, err), c.undo())
 }
 
@@ -115,23 +114,21 @@ func (c *creation) create() (*Container, error) {
 		return nil, err
 	}
 	c.compileSeccomp()
-	c.forker = newForker(c.bundle)
+	c.forker = startForker(processor())
 	defer c.forker.end()
+	c.forker.enter(c.bundle)
 	layout, err := c.place(false)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.prepare(layout); err != nil {
+	if err := c.makeProcess(layout); err != nil {
 		return nil, err
 	}
-	if err := c.spawn(); err != nil {
-		return nil, err
-	}
-	c.started = c.options.beside()
+	c.started = c.options.beforeStart()
 	if err := c.register(); err != nil {
 		return nil, err
 	}
-	if err := c.started(); err != nil {
+	if err := c.started.wait(); err != nil {
 		return nil, err
 	}
 	if err := c.goAhead(); err != nil {
@@ -156,6 +153,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		return err
 	}
 	facts.Streams = foreignStreams(c.bundle.Spec.Process, &c.options.Streams)
+	facts.TimerSlack = c.options.TimerSlack
 	if facts.Seccomp, err = c.seccompFacts(); err != nil {
 		return err
 	}
@@ -172,20 +170,32 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		Share:        share,
 		PidVariable:  c.options.PidVariable,
 	}
-	if !o.AwaitCgroup {
+	switch {
+	case o.AwaitCgroup:
+	case c.late:
+		for _, h := range c.cgroup.Joins() {
+			o.LateCgroups = append(o.LateCgroups, setup.LateCgroup{Hierarchy: h, Tasks: c.cgroup.TasksPath(h)})
+		}
+		if c.joinMemory {
+			o.MemoryPath = c.cgroup.MemoryTasksPath()
+		}
+	default:
 		c.tasks = joinCgroups(c.cgroup, c.cgroup.Joins(), &o)
 	}
 	c.steps, err = setup.Container(c.bundle, o, facts)
 	return err
 }
 
-// prepare does all that comes before the process. The forker makes namespaces and the cgroup meanwhile, which takes about as long as the plan and
-// the image: a third thread was tried, and is no gain.
-func (c *creation) prepare(layout cgroups.Layout) error {
+// makeProcess makes all that the process needs, and the process. The forker makes namespaces and the cgroup meanwhile, which takes about as long as the
+// plan and the image: a third thread was tried, and is no gain.
+func (c *creation) makeProcess(layout cgroups.Layout) error {
 	if err := c.reserve(); err != nil {
 		return err
 	}
-	cgroup := c.forker.begin(c.makeCgroup)
+	var cgroup <-chan error
+	if !c.late {
+		cgroup = c.forker.begin(c.makeCgroup)
+	}
 	err := c.conceive(layout)
 	if err == nil {
 		err = c.makeRDT()
@@ -196,13 +206,15 @@ func (c *creation) prepare(layout cgroups.Layout) error {
 	if err == nil {
 		err = c.makeBirth()
 	}
-	if err := cmp.Or(err, <-cgroup); err != nil {
-		return err
+	switch {
+	case err == nil && c.late:
+		return c.spawnEarly()
+	case err == nil:
+		return <-c.forker.begin(c.spawn)
+	case cgroup != nil:
+		<-cgroup // what it has made, the caller removes
 	}
-	if err := c.takeCgroup(); err != nil {
-		return err
-	}
-	return c.birth.openTasks()
+	return err
 }
 
 // conceive plans what the process is to do.
@@ -260,17 +272,21 @@ func (c *creation) makeBirth() (err error) {
 	c.birth.takeNetDevices = c.lend
 	c.birth.here = c.forker.flags
 	c.birth.pidfdName = console.PidfdCreate
-	if c.direct {
+	var extra []nsenter.NamedFile
+	if c.direct || c.late {
 		if c.gate, err = pipe(); err != nil {
 			return err
 		}
-		return c.birth.prepare(nsenter.NamedFile{Name: string(setup.Gate), File: c.gate[0]})
+		extra = append(extra, nsenter.NamedFile{Name: string(setup.Gate), File: c.gate[0]})
 	}
-	// The container's process is to be the only one that holds it, once that is there.
-	if c.socket, err = c.dir.Listen(); err != nil {
-		return err
+	if !c.direct {
+		// The container's process is to be the only one that holds it, once that is there.
+		if c.socket, err = c.dir.Listen(); err != nil {
+			return err
+		}
+		extra = append(extra, nsenter.NamedFile{Name: string(setup.StartSocket), File: c.socket})
 	}
-	return c.birth.prepare(nsenter.NamedFile{Name: string(setup.StartSocket), File: c.socket})
+	return c.birth.prepare(extra...)
 }
 
 // pipe makes a pipe without Go's poller, for which both ends block: reader, writer.

@@ -42,7 +42,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
-	started := o.beside()
+	started := o.beforeStart()
 	container, err := v.pidfd()
 	if err != nil {
 		return nil, err
@@ -62,6 +62,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	facts.Streams = foreignStreams(p, &o.Streams)
+	facts.TimerSlack = o.TimerSlack
 	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
@@ -146,15 +147,15 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 	return v.cgroup().Sub(o.Cgroups...)
 }
 
-// join starts the process in the cgroup, after started has returned, and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view, started func() error) (*Process, error) {
+// join starts the process in the cgroup, after the outcome of started, and sees it through to its program.
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view, started *outcome) (*Process, error) {
 	if err := b.prepare(named...); err != nil {
 		return nil, err
 	}
 	if err := b.openTasks(); err != nil {
 		return nil, err
 	}
-	if err := started(); err != nil {
+	if err := started.wait(); err != nil {
 		return nil, err
 	}
 	err := b.spawn(cgroup, how.JoinFreezer)
@@ -192,8 +193,9 @@ func (b *birth) spawn(cgroup *cgroups.Manager, frozen bool) error {
 	if b.initial == "" {
 		return spawn()
 	}
-	f := newAffineForker(b.initial)
+	f := startForker(-1)
 	defer f.end()
+	f.settle(b.initial)
 	return <-f.begin(spawn)
 }
 

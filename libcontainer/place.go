@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -68,11 +69,29 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	if !c.awaitsCgroup() && (!ok || n.Path != "") {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
+	c.late = layout.Mode != cgroups.Unified && c.mayJoinLate()
 	return layout, nil
 }
 
 // awaitsCgroup reports whether the process is put into its cgroup by another: by systemd, where the runtime may not move it.
 func (c *creation) awaitsCgroup() bool { return c.unit != nil && c.unit.moves() }
+
+// mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
+// has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
+func (c *creation) mayJoinLate() bool {
+	if c.unit != nil || len(c.cgroup.Joins()) == 0 {
+		return false
+	}
+	mount, ok := c.bundle.Namespace(specs.MountNamespace)
+	if !ok || mount.Path != "" {
+		return false
+	}
+	if _, ok := c.bundle.Namespace(specs.UserNamespace); ok {
+		return false
+	}
+	n, ok := c.bundle.Namespace(specs.CgroupNamespace)
+	return !ok || n.Path != ""
+}
 
 // doWithout leaves out what a caller without root's rights cannot have: the cgroup, or the rules for devices.
 func (c *creation) doWithout() error {
@@ -127,7 +146,7 @@ func (c *creation) makeCgroup() error {
 	return c.cgroup.Prepare(c.resources())
 }
 
-// takeCgroup is what follows makeCgroup.
+// takeCgroup is what follows makeCgroup when the plan is there.
 func (c *creation) takeCgroup() error {
 	if c.cgroup.None() {
 		c.warnOfResources()
@@ -156,8 +175,38 @@ func (c *creation) takeCgroup() error {
 	return nil
 }
 
-// spawn starts the process in its cgroup. Where that is a unit it becomes one from here on, while the process sets itself up.
+// spawnEarly starts the process on the forker, and makes the cgroup meanwhile.
+func (c *creation) spawnEarly() error {
+	if err := c.cgroup.CreateBirthplace(); err != nil {
+		return err
+	}
+	process := c.forker.begin(func() error {
+		if err := c.forker.affinity.end(); err != nil {
+			return err
+		}
+		return c.cgroup.SpawnEarly(c.birth.start)
+	})
+	err := c.makeCgroup()
+	if err == nil {
+		err = c.takeCgroup()
+	}
+	if err := cmp.Or(<-process, err); err != nil {
+		return err
+	}
+	return c.openGate()
+}
+
+// spawn starts the process in its cgroup, on the forker. Where that is a unit it becomes one from here on, while the process sets itself up.
 func (c *creation) spawn() error {
+	if err := c.forker.affinity.end(); err != nil {
+		return err
+	}
+	if err := c.takeCgroup(); err != nil {
+		return err
+	}
+	if err := c.birth.openTasks(); err != nil {
+		return err
+	}
 	if c.awaitsCgroup() {
 		c.birth.enterCgroup = func(pid int) error {
 			if err := c.beginUnit(pid); err != nil {
@@ -166,9 +215,9 @@ func (c *creation) spawn() error {
 			return c.unit.started()
 		}
 		nowhere := cgroups.Manager{}
-		return <-c.forker.begin(func() error { return nowhere.Spawn(c.birth.start) })
+		return nowhere.Spawn(c.birth.start)
 	}
-	err := <-c.forker.begin(func() error { return c.cgroup.Spawn(c.birth.start) })
+	err := c.cgroup.Spawn(c.birth.start)
 	if err == nil && c.unit != nil {
 		err = c.beginUnit(c.birth.proc.Pid)
 	}

@@ -15,7 +15,6 @@ package libcontainer
 import (
 	"errors"
 	"os"
-	"sync"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
@@ -96,19 +95,19 @@ type Streams struct {
 	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
 	// the process is there.
 	PidFile string
+	// TimerSlack is the process's, in nanoseconds (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the thread which happens to start it.
+	TimerSlack int
 	// BeforeStart, if it is not nil, is called beside the preparations, on another thread, and has returned before the process
 	// executes its program, which an error prevents. It is for what must be so by then: that signals are caught, say.
 	BeforeStart func() error
 }
 
-// beside calls BeforeStart on another thread and returns what waits for its outcome.
-func (s *Streams) beside() (started func() error) {
+// beforeStart calls BeforeStart beside other work.
+func (s *Streams) beforeStart() *outcome {
 	if s.BeforeStart == nil {
-		return func() error { return nil }
+		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.BeforeStart() }()
-	return sync.OnceValue(func() error { return <-done })
+	return beside(s.BeforeStart)
 }
 
 // CreateOptions say how a container is made, as far as its configuration doesn't.

@@ -16,8 +16,10 @@ import (
 // the kernel 0.5 ms to make and an IPC namespace 0.1 ms, most of the time that the clone of a container's process would take: the
 // thread enters new ones itself, and the process inherits them. The thread ends with its work, so that nothing else ever runs there.
 type forker struct {
-	flags uintptr // the namespaces (CLONE_NEW*) that it enters
-	jobs  chan job
+	flags    uintptr // the namespaces (CLONE_NEW*) that it enters
+	affinity affinity
+	jobs     [jobsMost]job
+	given    count // jobs that are there
 }
 
 // A job is something that a forker does.
@@ -26,35 +28,89 @@ type job struct {
 	done chan<- error
 }
 
+// jobsMost is how many jobs a forker gets: namespaces or processors, the cgroup, the process, and the end.
+const jobsMost = 4
+
+// startForker starts a thread, which keeps away from a processor until the job that ends its affinity; -1 is none. It must be ended.
+func startForker(cpu int) *forker {
+	f := new(forker)
+	go f.loop(cpu)
+	return f
+}
+
+// loop does the work on a thread of its own. The main thread cannot end, so a goroutine that finds itself there has another one do it.
+func (f *forker) loop(cpu int) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			f.loop(cpu)
+		}()
+		<-ended
+		runtime.UnlockOSThread()
+		return
+	}
+	f.affinity = keepApart(cpu)
+	var err error
+	for i := range f.jobs {
+		f.given.wait(uint32(i))
+		j := &f.jobs[i]
+		if j.do == nil {
+			return
+		}
+		if err == nil {
+			err = j.do()
+		}
+		j.done <- err
+	}
+}
+
+// begin has the thread do something after what it does now, and returns what takes the outcome. When one thing has failed, the next ones
+// fail likewise and are not done.
+func (f *forker) begin(do func() error) <-chan error {
+	done := make(chan error, 1)
+	f.give(job{do, done})
+	return done
+}
+
+// end ends the thread when it has done its work.
+func (f *forker) end() { f.give(job{}) }
+
+func (f *forker) give(j job) {
+	f.jobs[f.given.n.Load()] = j
+	f.given.add()
+}
+
 // inherited are the types of namespaces that the process inherits when they are new and the runtime's own user namespace owns them.
 var inherited = [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace}
 
-// newForker starts the thread for a bundle's process, which enters namespaces at once. It must be ended.
-func newForker(b *specconv.Bundle) *forker {
-	flags := uintptr(0)
-	if _, ok := b.Namespace(specs.UserNamespace); !ok {
-		for _, t := range inherited {
-			if n, ok := b.Namespace(t); ok && n.Path == "" {
-				flag, _ := specconv.NamespaceFlag(t)
-				flags |= flag
-			}
+// enter has the thread begin to enter new namespaces for a bundle's process.
+func (f *forker) enter(b *specconv.Bundle) {
+	if _, ok := b.Namespace(specs.UserNamespace); ok {
+		return
+	}
+	for _, t := range inherited {
+		if n, ok := b.Namespace(t); ok && n.Path == "" {
+			flag, _ := specconv.NamespaceFlag(t)
+			f.flags |= flag
 		}
 	}
-	return startForker(flags, func() error {
-		if flags == 0 {
-			return nil
-		}
-		if err := unix.Unshare(int(flags)); err != nil {
+	if f.flags == 0 {
+		return
+	}
+	f.begin(func() error {
+		if err := unix.Unshare(int(f.flags)); err != nil {
 			return fmt.Errorf("make the container's namespaces: unshare: %w", err)
 		}
 		return nil
 	})
 }
 
-// newAffineForker starts a thread for a process that is to be started on some processors (process.execCPUAffinity.initial): the thread is
-// on them, and so is the process before it joins the container's cgroup, which may have others.
-func newAffineForker(cpus string) *forker {
-	return startForker(0, func() error {
+// settle moves the thread to some processors, where a process is to be started (process.execCPUAffinity.initial). It is there before it joins the
+// container's cgroup, which may have others.
+func (f *forker) settle(cpus string) {
+	f.begin(func() error {
 		mask := specconv.RangeMask(cpus)
 		set := unix.NewCPUSet(64 * len(mask))
 		for i, word := range mask {
@@ -72,43 +128,3 @@ func newAffineForker(cpus string) *forker {
 		return nil
 	})
 }
-
-// startForker starts a thread that begins with first. When that fails, it does nothing else.
-func startForker(flags uintptr, first func() error) *forker {
-	f := &forker{flags: flags, jobs: make(chan job, 1)}
-	go f.loop(first)
-	return f
-}
-
-// loop does the work on a thread of its own. The main thread cannot end, so a goroutine that finds itself there has another one do it.
-func (f *forker) loop(first func() error) {
-	runtime.LockOSThread()
-	if unix.Gettid() == unix.Getpid() {
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			f.loop(first)
-		}()
-		<-ended
-		runtime.UnlockOSThread()
-		return
-	}
-	err := first()
-	for j := range f.jobs {
-		if err == nil {
-			j.done <- j.do()
-		} else {
-			j.done <- err
-		}
-	}
-}
-
-// begin has the thread do something after what it does now, and returns what takes the outcome.
-func (f *forker) begin(do func() error) <-chan error {
-	done := make(chan error, 1)
-	f.jobs <- job{do, done}
-	return done
-}
-
-// end ends the thread when it has done its work.
-func (f *forker) end() { close(f.jobs) }

@@ -40,27 +40,6 @@ type unit struct {
 	start  *outcome // nil until it has begun
 }
 
-// An outcome is that of something which is done beside other work.
-type outcome struct {
-	done chan struct{}
-	err  error
-}
-
-// beside does something on another goroutine.
-func beside(do func() error) *outcome {
-	o := &outcome{done: make(chan struct{})}
-	go func() {
-		defer close(o.done)
-		o.err = do()
-	}()
-	return o
-}
-
-func (o *outcome) wait() error {
-	<-o.done
-	return o.err
-}
-
 // newUnit works out the unit for a container, and with dry nothing else: otherwise it begins to connect to systemd.
 func newUnit(cgroupsPath, id string, annotations map[string]string, dry bool) (*unit, error) {
 	u := &unit{bus: systemd.Mine()}

@@ -69,6 +69,8 @@ func syscallNames() []syscallName {
 		{unix.SYS_FSTAT, "fstat"},
 		{unix.SYS_FSTATFS, "fstatfs"},
 		{unix.SYS_FTRUNCATE, "ftruncate"},
+		{unix.SYS_FUTEX, "futex"},
+		{unix.SYS_GETCPU, "getcpu"},
 		{unix.SYS_GETDENTS64, "getdents64"},
 		{unix.SYS_GETPID, "getpid"},
 		{unix.SYS_IOCTL, "ioctl"},

@@ -9,6 +9,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CreateBirthplace makes the folder that a process is born in, cgroup2's, if there is one. Create makes the others then, while SpawnEarly starts
+// the process. On failure it removes what it made.
+//
+// errors.Is(err, ErrFrozen): the folder was there, and is frozen.
+func (m *Manager) CreateBirthplace() (err error) {
+	m.birthplace = true
+	if m.unified.dir == "" {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			m.unmake()
+		}
+	}()
+	if err := m.makeFolder(&m.unified); err != nil || !m.reused {
+		return err
+	}
+	frozen, err := frozenV2(m.unified.dir)
+	if err == nil && frozen {
+		err = existsFrozen()
+	}
+	return err
+}
+
+// existsFrozen is the error for a cgroup that is to be made.
+func existsFrozen() error { return fmt.Errorf("create cgroup: it exists and is frozen: %w", ErrFrozen) }
+
 // Create makes the cgroup's folders and writes the limits. On failure it removes the folders that it made; ones that were there before
 // stay, with what was written into them.
 //
@@ -16,7 +43,9 @@ import (
 // permission lacks, errors.Is(err, fs.ErrPermission) or EROFS.
 func (m *Manager) Create(r *specs.LinuxResources) error {
 	return m.create(r, func(l *limits) error {
-		m.splitLate(l.list)
+		if !m.birthplace { // otherwise nothing is forked inside
+			m.splitLate(l.list)
+		}
 		return m.apply(r, l, m.write)
 	})
 }
@@ -46,15 +75,18 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 	if err != nil {
 		return err
 	}
-	var made []string
 	defer func() {
 		if err != nil {
-			for i := len(made) - 1; i >= 0; i-- {
-				unix.Rmdir(made[i])
-			}
+			m.unmake()
 		}
 	}()
-	if err := m.all(func(f *folder) error { return m.makeFolder(f, &made) }); err != nil {
+	err = m.all(func(f *folder) error {
+		if f == &m.unified && m.birthplace {
+			return nil
+		}
+		return m.makeFolder(f)
+	})
+	if err != nil {
 		return err
 	}
 	if m.reused {
@@ -62,15 +94,23 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 		if frozen, err := m.Frozen(); err != nil {
 			return err
 		} else if frozen {
-			return fmt.Errorf("create cgroup: it exists and is frozen: %w", ErrFrozen)
+			return existsFrozen()
 		}
 	}
 	return apply(l)
 }
 
+// unmake removes what makeFolder has made, as far as nothing is in there.
+func (m *Manager) unmake() {
+	for i := len(m.made) - 1; i >= 0; i-- {
+		unix.Rmdir(m.made[i])
+	}
+	m.made = nil
+}
+
 // makeFolder makes one folder, and its parents where they are missing.
-func (m *Manager) makeFolder(f *folder, made *[]string) error {
-	existed, err := mkdirs(f.dir, f.mount, made)
+func (m *Manager) makeFolder(f *folder) error {
+	existed, err := mkdirs(f.dir, f.mount, &m.made)
 	if err != nil {
 		return err
 	}

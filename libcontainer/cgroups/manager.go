@@ -24,6 +24,8 @@ type Manager struct {
 	memoryLater  bool      // see JoinMemoryLater
 	devicesLeft  bool      // see LeaveDevices
 	late         []setting // limits to be written at the end of Spawn
+	birthplace   bool      // CreateBirthplace was called
+	made         []string  // folders that were made, the parents first
 }
 
 // folder is a cgroup's folder in one hierarchy.

@@ -68,8 +68,7 @@ func (m *Manager) Enter(pid int) error {
 		if now[f.keys[0]] == f.dir || m.memoryLater && f.has("memory") {
 			continue
 		}
-		var made []string
-		if err := m.makeFolder(f, &made); err != nil {
+		if err := m.makeFolder(f); err != nil {
 			return err
 		}
 		if err := writeFile(f.dir+"/cgroup.procs", itoa(int64(pid))); err != nil {

@@ -50,26 +50,34 @@ func (m *Manager) SpawnFrozen(fork func(unifiedFD int) error) error {
 	return m.spawn(dir, fork)
 }
 
+// SpawnEarly calls fork as Spawn does, between CreateBirthplace and the end of Create, which may run on another thread. The process has to wait
+// for that end before it joins v1 hierarchies.
+func (m *Manager) SpawnEarly(fork func(unifiedFD int) error) error {
+	return bornIn(m.unified.dir, fork)
+}
+
 // spawn calls fork for a process that is born in a cgroup2 folder, "" for the caller's.
 func (m *Manager) spawn(dir string, fork func(unifiedFD int) error) error {
-	unifiedFD := -1
-	if dir != "" {
-		fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
-		if err != nil {
-			return fmt.Errorf("open cgroup %s: %w", dir, err)
-		}
-		defer unix.Close(fd)
-		unifiedFD = fd
-	}
-	do := func() error { return fork(unifiedFD) }
-	err := do()
+	err := bornIn(dir, fork)
 	if errors.Is(err, unix.EAGAIN) {
-		err = m.withRoom(do, err)
+		err = m.withRoom(func() error { return bornIn(dir, fork) }, err)
 	}
 	if err != nil {
 		return err
 	}
 	return m.tighten()
+}
+
+func bornIn(dir string, fork func(unifiedFD int) error) error {
+	if dir == "" {
+		return fork(-1)
+	}
+	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return fmt.Errorf("open cgroup %s: %w", dir, err)
+	}
+	defer unix.Close(fd)
+	return fork(fd)
 }
 
 // Joins names the v1 hierarchies that a process has to join by itself: by their controllers, as "cpu,cpuacct", or as "name=systemd". The
@@ -95,11 +103,28 @@ func (m *Manager) JoinsUnfrozen() []string {
 
 // Tasks opens the file by which a process joins a hierarchy that Joins names.
 func (m *Manager) Tasks(name string) (*os.File, error) {
-	i := slices.IndexFunc(m.folders, func(f folder) bool { return f.name() == name })
-	if i < 0 {
+	path := m.TasksPath(name)
+	if path == "" {
 		return nil, fmt.Errorf("cgroup: no hierarchy %q", name)
 	}
-	return rawfile.Open(m.folders[i].dir+"/tasks", unix.O_WRONLY)
+	return rawfile.Open(path, unix.O_WRONLY)
+}
+
+// TasksPath gives the path of what Tasks opens, "" if there is no such hierarchy.
+func (m *Manager) TasksPath(name string) string {
+	i := slices.IndexFunc(m.folders, func(f folder) bool { return f.name() == name })
+	if i < 0 {
+		return ""
+	}
+	return m.folders[i].dir + "/tasks"
+}
+
+// MemoryTasksPath gives the path of what MemoryTasks opens, "" if there is no memory hierarchy.
+func (m *Manager) MemoryTasksPath() string {
+	if f := m.v1("memory"); f != nil {
+		return f.dir + "/tasks"
+	}
+	return ""
 }
 
 // FreezerTasks opens the file by which a process joins the cgroup that Freeze freezes.

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -114,4 +116,84 @@ func TestSpawnWithoutLayout(t *testing.T) {
 		t.Error(err)
 	}
 	exitStatus(t, pid)
+}
+
+// TestSpawnEarly: a process that began before its v1 cgroups were made is in all of them in the end, under the limits that are
+// configured, with no room left in them.
+func TestSpawnEarly(t *testing.T) {
+	needRoot(t)
+	m, err := New(hostLayout(t), "", testID(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(m.Kill(unix.SIGKILL), m.Delete()); err != nil {
+			t.Error(err)
+		}
+	})
+	if len(m.Joins()) == 0 {
+		t.Skip("no v1 hierarchy")
+	}
+	if err := m.CreateBirthplace(); err != nil {
+		t.Fatal(err)
+	}
+	// It waits for the end of its input, that the cgroup is made.
+	gate, made, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gate.Close()
+	var pid int
+	err = m.SpawnEarly(func(unifiedFD int) (err error) {
+		script := "read x; "
+		for _, h := range m.Joins() {
+			script += "echo 0 >" + m.TasksPath(h) + " || exit 1; "
+		}
+		pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", script + "exec sleep 60"}, &syscall.ProcAttr{
+			Env: []string{"PATH=/bin:/usr/bin"}, Files: []uintptr{gate.Fd()}, Sys: &syscall.SysProcAttr{UseCgroupFD: unifiedFD >= 0, CgroupFD: unifiedFD}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Create(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}}); err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := m.place("pids"); f != nil {
+		if got := read(t, f.dir+"/pids.max"); got != "7" {
+			t.Errorf("pids.max %s", got)
+		}
+	}
+	made.Close()
+	waitTest(t, "the process to join", func() bool {
+		return strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) == len(m.places())
+	})
+	if err := m.Kill(unix.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if got := exitStatus(t, pid); got != 128+int(unix.SIGKILL) {
+		t.Errorf("status %d", got)
+	}
+	if m.Reused() {
+		t.Error("what CreateBirthplace has made counts as found")
+	}
+}
+
+// TestCreateAfterBirthplace: when Create fails, what CreateBirthplace has made goes, too.
+func TestCreateAfterBirthplace(t *testing.T) {
+	needRoot(t)
+	m, err := New(hostLayout(t), "", testID(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.CreateBirthplace(); err != nil {
+		t.Fatal(err)
+	}
+	bad := "nonsense"
+	if err := m.Create(&specs.LinuxResources{Unified: map[string]string{bad: "1"}}); err == nil {
+		t.Error("no error")
+	}
+	if err := m.Delete(); err != nil || m.Exists() {
+		t.Errorf("it is there: %v", err)
+	}
 }

@@ -74,7 +74,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	b.pidStep(o.PidVariable)
 	b.identitySteps(spec, o)
 	final := b.rootSteps(linux)
-	if err := b.mountSteps(bundle); err != nil {
+	if err := b.mountSteps(bundle, o); err != nil {
 		return nil, err
 	}
 	b.shareStep(o.Share)
@@ -293,7 +293,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
 	}
 	if o.JoinMemory {
-		b.add("", joinMemory{})
+		b.add("", joinMemory{Late: o.MemoryPath != ""})
 	}
 	b.add("", hold{o.StartSocket})
 	b.execSteps(p)

@@ -20,6 +20,8 @@ type Facts struct {
 	Home string
 	// Streams tells which of the standard streams do not belong to process.user.uid, and are no null device.
 	Streams [3]bool
+	// TimerSlack is what the process is to have, in nanoseconds, 0 for that of the thread which starts it.
+	TimerSlack int
 	// RootParent is the mount point on the host that holds the root file system. It matters for rootfsPropagation "shared".
 	RootParent string
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:

@@ -38,8 +38,7 @@ func (h hold) Needs() []Descriptor {
 func (h hold) lower(l *lowering) {
 	if !h.Socket {
 		l.send(MessageReady, nil)
-		l.record(0, wayAwait, "", 0)
-		l.prog.AwaitOn(Gate)
+		l.gate()
 		return
 	}
 	l.rendezvous(MessageReady)

@@ -16,7 +16,12 @@ import (
 // Dumpable leaves out the first: the kernel keeps an ordinary user from what belongs to a process that is not dumpable, even to its own,
 // and so the runtime from joining the container for hooks and exec. It is only for a process that joins nothing that others are in:
 // nobody can reach it then.
-type isolate struct{ Dumpable bool }
+//
+// Slack is the timer slack that the process gets, in nanoseconds, 0 for that of the thread which starts it.
+type isolate struct {
+	Dumpable bool
+	Slack    int
+}
 
 func (isolate) Verb() string        { return "isolate" }
 func (isolate) Needs() []Descriptor { return nil }
@@ -35,6 +40,9 @@ func (i isolate) lower(l *lowering) {
 	}
 	l.closeOnExec()
 	l.call(unix.SYS_UMASK, nsenter.Int(0))
+	if i.Slack > 0 {
+		l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_TIMERSLACK), nsenter.Int(i.Slack), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+	}
 }
 
 // dumpable appends what makes the process dumpable or not. A change of its ids may have made it either, depending on the sysctl
@@ -85,5 +93,5 @@ func (b *builder) oomScoreStep(value *int) {
 // isolateSteps appends what comes before all else.
 func (b *builder) isolateSteps(oomScore *int) {
 	b.oomScoreStep(oomScore)
-	b.add("", isolate{b.dumpable})
+	b.add("", isolate{b.dumpable, b.facts.TimerSlack})
 }

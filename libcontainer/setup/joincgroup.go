@@ -23,19 +23,74 @@ func (j joinCgroup) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
 }
 
+// A LateCgroup is a v1 cgroup of the container's that is made while the process sets itself up.
+type LateCgroup struct {
+	Hierarchy string // one of cgroups.Manager.Joins
+	Tasks     string // the path of its file of tasks
+}
+
+// joinLate waits at the Gate until the container's cgroups are made, and joins them, by paths of the host. The memory cgroup, if there is
+// one, is only opened, for joinMemory.
+type joinLate struct {
+	Cgroups []LateCgroup
+	Memory  string // the path of its file of tasks; "" for none
+}
+
+func (joinLate) Verb() string        { return "join" }
+func (joinLate) Needs() []Descriptor { return []Descriptor{{Name: Gate}} }
+func (joinLate) phase() phase        { return phaseMounts }
+
+func (j joinLate) String() string {
+	text := "wait for the cgroup, and join it:"
+	for _, c := range j.Cgroups {
+		text += " " + c.Hierarchy
+	}
+	return text
+}
+
+func (j joinLate) lower(l *lowering) {
+	if j.Memory != "" {
+		l.memory = l.keep()
+	}
+	fd := l.prog.Reg() // closed here: their number is the host's affair
+	l.gate()
+	for _, c := range j.Cgroups {
+		l.openTasks(c.Tasks).Result(fd)
+		l.call(unix.SYS_WRITE, fd, l.str("0"), nsenter.Int(1))
+		l.call(unix.SYS_CLOSE, fd)
+	}
+	if j.Memory != "" {
+		l.openTasks(j.Memory).Result(l.memory)
+	}
+}
+
+func (l *lowering) openTasks(path string) *nsenter.Op {
+	return l.host(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0))
+}
+
 // MemoryTasks is the file by which a process joins the container's v1 memory cgroup, opened for writing.
 const MemoryTasks nsenter.FD = "tasks of the memory cgroup"
 
 // joinMemory moves the process into the container's memory cgroup, when nothing of its set-up will be charged to it any more.
-type joinMemory struct{}
+type joinMemory struct{ Late bool }
 
-func (joinMemory) Verb() string        { return "join" }
-func (joinMemory) String() string      { return "join the memory cgroup" }
-func (joinMemory) Needs() []Descriptor { return []Descriptor{{Name: MemoryTasks}} }
-func (joinMemory) phase() phase        { return phaseReady }
+func (joinMemory) Verb() string   { return "join" }
+func (joinMemory) String() string { return "join the memory cgroup" }
+func (joinMemory) phase() phase   { return phaseReady }
 
-func (joinMemory) lower(l *lowering) {
-	l.call(unix.SYS_WRITE, MemoryTasks, l.str("0"), nsenter.Int(1))
+func (j joinMemory) Needs() []Descriptor {
+	if j.Late { // joinLate opens it
+		return nil
+	}
+	return []Descriptor{{Name: MemoryTasks}}
+}
+
+func (j joinMemory) lower(l *lowering) {
+	tasks := nsenter.Arg(MemoryTasks)
+	if j.Late {
+		tasks = l.memory
+	}
+	l.call(unix.SYS_WRITE, tasks, l.str("0"), nsenter.Int(1))
 }
 
 // FreezerTasks is the file by which a process joins the container's frozen cgroup, opened for writing.

@@ -31,6 +31,7 @@ type lowering struct {
 	hasProc bool
 	devpts  nsenter.Reg
 	hasPts  bool
+	memory  nsenter.Reg // the tasks of the memory cgroup, opened by joinLate
 	empty   nsenter.Reg // the tmpfs of masked folders
 	first   nsenter.Reg // the same once it is attached; before that no descriptor
 	hasMask bool
@@ -93,6 +94,7 @@ const (
 	wayOwn
 	waySend // resolve is the message's number
 	wayAwait
+	wayGate
 )
 
 type knownHow struct {
@@ -281,6 +283,12 @@ func (l *lowering) sendFile(id int, fd, value nsenter.Arg) {
 func (l *lowering) await() {
 	l.record(0, wayAwait, "", 0)
 	l.prog.Await()
+}
+
+// gate appends the wait for a byte at the Gate.
+func (l *lowering) gate() {
+	l.record(0, wayGate, "", 0)
+	l.prog.AwaitOn(Gate)
 }
 
 // ask appends a message and the wait for an answer of at most size bytes.

@@ -182,9 +182,14 @@ const maxKept = 64
 const maxParameter = 255
 
 // mountSteps appends the mounts, in the configured order.
-func (b *builder) mountSteps(bundle *specconv.Bundle) error {
+func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
+	late := len(o.LateCgroups) > 0
 	for i := range bundle.Mounts {
 		m := b.withMap(b.mountable(&bundle.Mounts[i]))
+		if late && meetsCgroup(m) {
+			b.add("", joinLate{o.LateCgroups, o.MemoryPath})
+			late = false
+		}
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
 		switch {
@@ -211,7 +216,23 @@ func (b *builder) mountSteps(bundle *specconv.Bundle) error {
 			b.readOnly = append(b.readOnly, Step{field, readOnlyLater{m.Destination}})
 		}
 	}
+	if late {
+		b.add("", joinLate{o.LateCgroups, o.MemoryPath})
+	}
 	return nil
+}
+
+// meetsCgroup reports whether a mount depends on the cgroup that the process is in: it shows cgroups, or may open a device, which the cgroup can
+// forbid.
+func meetsCgroup(m *specconv.Mount) bool {
+	if m.Bind || m.Remount {
+		return false
+	}
+	switch m.Type {
+	case "proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue":
+		return false
+	}
+	return true
 }
 
 // shows returns what a file system shows of a namespace: the type of that, and where the host has it mounted.

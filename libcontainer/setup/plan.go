@@ -95,8 +95,9 @@ type Descriptor struct {
 const (
 	PidfdOfContainer nsenter.FD = "pidfd of the container" // of the process whose namespaces are joined
 	StartSocket      nsenter.FD = "start socket"           // the listening socket that `start` connects to
-	// Gate is the reading end of a pipe, from which a process without StartSocket takes the answer to MessageReady: one byte, which may be there
-	// before, as no other wait could take it for its own. The end of file ends the process.
+	// Gate is the reading end of a pipe. The process takes a byte from it for each thing that it waits for there: that the LateCgroups are made, and
+	// without StartSocket the answer to MessageReady. It may be there before the process is, as no other wait could take it for its
+	// own. The end of file ends the process.
 	Gate nsenter.FD = "gate"
 )
 
@@ -149,6 +150,11 @@ type Options struct {
 	NoNewKeyring bool
 	// JoinCgroups are the files by which the process joins its v1 cgroups, before all else: see TasksOf.
 	JoinCgroups []nsenter.FD
+	// LateCgroups are joined by their paths when they are there, for which the process waits at the Gate before it mounts anything of them. Then
+	// there are no JoinCgroups, and MemoryPath is what JoinMemory joins by. It takes a mount namespace that begins as a copy of the
+	// runtime's, and no new user or cgroup namespace.
+	LateCgroups []LateCgroup
+	MemoryPath  string
 	JoinMemory  bool // join the v1 memory cgroup by MemoryTasks, after all that it would be charged for
 	JoinFreezer bool // Exec: join the frozen cgroup by FreezerTasks, last of all
 	AwaitCgroup bool // wait to be put into the cgroup; otherwise the process is born in that of cgroup2

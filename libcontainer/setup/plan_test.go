@@ -70,6 +70,47 @@ func readConfig(t testing.TB, name string) []byte {
 	return config
 }
 
+func lateCgroups() []LateCgroup {
+	return []LateCgroup{{"cpu,cpuacct", "/sys/fs/cgroup/cpu/web/tasks"}, {"freezer", "/sys/fs/cgroup/freezer/web/tasks"}}
+}
+
+// TestLateCgroup: the process joins its cgroup once, before what depends on it, and otherwise at the end of the mounts.
+func TestLateCgroup(t *testing.T) {
+	proc, device := specs.Mount{Destination: "/proc", Type: "proc"}, specs.Mount{Destination: "/data", Type: "ext4", Source: "/dev/vdb"}
+	cgroup, bind := specs.Mount{Destination: "/cgroup", Type: "cgroup"}, specs.Mount{Destination: "/b", Type: "bind", Source: "/", Options: []string{"bind"}}
+	for name, tc := range map[string]struct {
+		mounts []specs.Mount
+		before int // mounts
+	}{
+		"cgroup": {[]specs.Mount{proc, bind, cgroup, device}, 2},
+		"device": {[]specs.Mount{proc, device, cgroup}, 1},
+		"none":   {[]specs.Mount{proc, bind}, 2},
+	} {
+		spec := specconv.Example()
+		spec.Mounts = tc.mounts
+		p, err := Container(parse(t, marshal(t, spec)), Options{LateCgroups: lateCgroups()}, v1Facts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := index[joinLate](t, p)
+		before := 0
+		for i, s := range p.Steps {
+			if is[joinLate](s) && i != at {
+				t.Errorf("%s: joins twice", name)
+			}
+			if i < at && s.phase() == phaseMounts {
+				before++
+			}
+		}
+		if before != tc.before {
+			t.Errorf("%s: joins after %d mounts, want %d", name, before, tc.before)
+		}
+		if err := p.Verify(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestPlans(t *testing.T) {
 	unified := Facts{Cgroup: CgroupFacts{Unified: true, UnifiedPath: "/sys/fs/cgroup/orlop"}}
 	cases := []struct {
@@ -79,6 +120,8 @@ func TestPlans(t *testing.T) {
 		f      Facts
 	}{
 		{"example", marshal(t, specconv.Example()), Options{StartSocket: true, ID: "web"}, v1Facts()},
+		{"example-late", marshal(t, specconv.Example()), Options{ID: "web", JoinMemory: true, LateCgroups: lateCgroups(), MemoryPath: "/sys/fs/cgroup/memory/web/tasks"},
+			v1Facts()},
 		{"example-unified", marshal(t, specconv.Example()), Options{}, unified},
 		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web", JoinCgroups: []nsenter.FD{TasksOf("pids"), TasksOf("freezer")}, JoinMemory: true},
 			v1Facts()},

@@ -179,6 +179,12 @@ func TestRules(t *testing.T) {
 		{"wait for nothing", "rendezvous paired", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.await() })
 		}},
+		{"gate in place of an answer", "rendezvous paired", func(t *testing.T, p *Plan) {
+			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageHooks, nil); l.gate() }})
+		}},
+		{"late cgroup from inside", "no host after pivot", func(t *testing.T, p *Plan) {
+			insert(p, index[hold](t, p), does{phaseReady, func(l *lowering) { l.openTasks("/tasks") }})
+		}},
 		{"half a copy", "rendezvous paired", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.sendFile(MessageCopyFrom, l.root, nil) })
 		}},

@@ -180,6 +180,11 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 				answer = id
 			}
 			said |= 1 << id
+		case wayGate: // which MessageReady is answered at, if the process does not wait for start
+			if answer != 0 && answer != MessageReady || from != 0 {
+				return i, fmt.Sprintf("waits at the gate where the answer to message %d is waited for", answer)
+			}
+			answer = 0
 		case wayAwait:
 			if answer == 0 && calls[max(i-1, 0)].way != waySend {
 				return i, "waits for an answer to nothing"
