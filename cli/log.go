@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // level is how important a line of the log is.
@@ -153,16 +155,16 @@ func (l *logger) write(w io.Writer, kind, message string, more []detail) error {
 	var line []byte
 	if l.json {
 		line = append(line, `{"level":`...)
-		line = appendJSON(line, kind)
+		line = specconv.AppendJSON(line, kind)
 		line = append(line, `,"msg":`...)
-		line = appendJSON(line, message)
+		line = specconv.AppendJSON(line, message)
 		line = append(line, `,"time":`...)
-		line = appendJSON(line, now)
+		line = specconv.AppendJSON(line, now)
 		for _, d := range more {
 			line = append(line, ',')
-			line = appendJSON(line, d.key)
+			line = specconv.AppendJSON(line, d.key)
 			line = append(line, ':')
-			line = appendJSON(line, d.value)
+			line = specconv.AppendJSON(line, d.value)
 		}
 		line = append(line, '}', '\n')
 	} else {

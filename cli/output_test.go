@@ -44,21 +44,6 @@ func TestState(t *testing.T) {
 	}
 }
 
-func FuzzAppendJSON(f *testing.F) {
-	for _, s := range []string{"", "a", "\"\\/\n\t\r\b\x00\x1f\x7f", "é \u2028 \U0001f6a2", "\xff\xc3", "<&>"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		var got string
-		if err := json.Unmarshal(appendJSON(nil, s), &got); err != nil {
-			t.Fatalf("%q: %v", s, err)
-		}
-		if want := strings.ToValidUTF8(s, "\ufffd"); got != want && got != string([]rune(s)) {
-			t.Errorf("%q: got %q, want %q", s, got, want)
-		}
-	})
-}
-
 func TestListTable(t *testing.T) {
 	stopped := exampleStatus()
 	stopped.ID, stopped.Pid, stopped.Status = "a-container-of-a-longer-name", 0, specs.StateStopped

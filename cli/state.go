@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/specconv"
 )
 
 func (p *program) stateCommand() *command {
@@ -28,8 +29,8 @@ func (p *program) stateCommand() *command {
 // engines ask often.
 func appendStatus(b []byte, s *libcontainer.Status) []byte {
 	field := func(key, value string) {
-		b = appendJSON(append(b, "\n  "...), key)
-		b = append(appendJSON(append(b, ": "...), value), ',')
+		b = specconv.AppendJSON(append(b, "\n  "...), key)
+		b = append(specconv.AppendJSON(append(b, ": "...), value), ',')
 	}
 	b = append(b, '{')
 	field("ociVersion", s.OCIVersion)
@@ -50,11 +51,11 @@ func appendStatus(b []byte, s *libcontainer.Status) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendJSON(append(b, "\n    "...), key)
-			b = appendJSON(append(b, ": "...), s.Annotations[key])
+			b = specconv.AppendJSON(append(b, "\n    "...), key)
+			b = specconv.AppendJSON(append(b, ": "...), s.Annotations[key])
 		}
 		b = append(b, "\n  },"...)
 	}
-	b = appendJSON(append(b, "\n  \"owner\": "...), s.Owner)
+	b = specconv.AppendJSON(append(b, "\n  \"owner\": "...), s.Owner)
 	return append(b, "\n}"...)
 }

@@ -343,9 +343,7 @@ func (c *creation) register() error {
 	if err := c.rec.SetProcess(c.bundle.Spec.Process); err != nil {
 		return err
 	}
-	if err := c.rec.SetSeccomp(c.seccompRecord()); err != nil {
-		return err
-	}
+	c.rec.SetSeccomp(c.seccompRecord())
 	if l := c.bundle.Spec.Linux; l != nil && (l.Personality != nil || l.MemoryPolicy != nil) {
 		if err := c.rec.SetLinux(&state.Linux{Personality: l.Personality, MemoryPolicy: l.MemoryPolicy}); err != nil {
 			return err

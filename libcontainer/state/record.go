@@ -1,11 +1,15 @@
 package state
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // Record is what is known of a container. Later edits of config.json have no effect on a container, so what start, exec
@@ -89,16 +93,46 @@ type Linux struct {
 
 // Process decodes the configuration of the container's first process, which exec takes its defaults from; nil when
 // there is none.
-func (r *Record) Process() (*specs.Process, error) { return decode[specs.Process](r, processSection) }
+func (r *Record) Process() (*specs.Process, error) {
+	data, ok := r.section(processSection)
+	if !ok {
+		return nil, nil
+	}
+	p, err := specconv.DecodeProcess([]byte(data))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, processSection, err)
+	}
+	return p, nil
+}
 
 // SetProcess sets what Process returns.
-func (r *Record) SetProcess(p *specs.Process) error { return encode(r, processSection, p) }
+func (r *Record) SetProcess(p *specs.Process) error {
+	if p == nil {
+		r.setSection(processSection, nil)
+		return nil
+	}
+	data, err := specconv.EncodeProcess(p)
+	r.setSection(processSection, data)
+	return err
+}
 
 // Seccomp decodes the container's filter; nil, at no cost, when it has none.
 func (r *Record) Seccomp() (*Seccomp, error) { return decode[Seccomp](r, seccompSection) }
 
-// SetSeccomp sets what Seccomp returns.
-func (r *Record) SetSeccomp(s *Seccomp) error { return encode(r, seccompSection, s) }
+// SetSeccomp sets what Seccomp returns. It writes by itself what encoding/json would: the first use of that takes 0.1 ms.
+func (r *Record) SetSeccomp(s *Seccomp) {
+	if s == nil {
+		r.setSection(seccompSection, nil)
+		return
+	}
+	b := make([]byte, 0, 256+base64.StdEncoding.EncodedLen(len(s.Program)))
+	b = append(base64.StdEncoding.AppendEncode(append(b, `{"program":"`...), s.Program), `","flags":`...)
+	b = strconv.AppendUint(b, uint64(s.Flags), 10)
+	b = strconv.AppendBool(append(b, `,"notify":`...), s.Notify)
+	b = specconv.AppendJSON(append(b, `,"listenerPath":`...), s.ListenerPath)
+	b = specconv.AppendJSON(append(b, `,"listenerMetadata":`...), s.ListenerMetadata)
+	r.setSection(seccompSection, append(b, '}'))
+}
 
 // Hooks decodes the container's hooks; nil, at no cost, when there are none.
 func (r *Record) Hooks() (*specs.Hooks, error) { return decode[specs.Hooks](r, hooksSection) }
@@ -128,32 +162,49 @@ type Loans struct {
 }
 
 func decode[T any](r *Record, name string) (*T, error) {
-	for _, s := range r.sections {
-		if s.name == name {
-			v := new(T)
-			if err := json.Unmarshal([]byte(s.data), v); err != nil {
-				return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
-			}
-			return v, nil
-		}
+	data, ok := r.section(name)
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	v := new(T)
+	if err := json.Unmarshal([]byte(data), v); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+	}
+	return v, nil
 }
 
 func encode[T any](r *Record, name string, v *T) error {
+	if v == nil {
+		r.setSection(name, nil)
+		return nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	r.setSection(name, data)
+	return nil
+}
+
+func (r *Record) section(name string) (data string, ok bool) {
+	for _, s := range r.sections {
+		if s.name == name {
+			return s.data, true
+		}
+	}
+	return "", false
+}
+
+// setSection sets a section; nil removes it.
+func (r *Record) setSection(name string, data []byte) {
 	kept := make([]section, 0, len(r.sections)+1)
 	for _, s := range r.sections {
 		if s.name != name {
 			kept = append(kept, s)
 		}
 	}
-	if v != nil {
-		data, err := json.Marshal(v)
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", name, err)
-		}
+	if data != nil {
 		kept = append(kept, section{name, string(data)})
 	}
 	r.sections = kept
-	return nil
 }

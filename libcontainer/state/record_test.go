@@ -278,3 +278,25 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	}
 }
+
+// TestSeccompSection: what SetSeccomp writes is what Seccomp reads, for each of its members.
+func TestSeccompSection(t *testing.T) {
+	for _, want := range []*Seccomp{
+		nil,
+		{Program: []byte{1, 2, 3}},
+		{Program: []byte("\x00\xff?>~ with = at the end"), Flags: 1 << 31, Notify: true, ListenerPath: "/run/\"agent\"\n", ListenerMetadata: "é\\"},
+	} {
+		var r Record
+		r.SetSeccomp(&Seccomp{Program: []byte("another")})
+		r.SetSeccomp(want)
+		got, err := r.Seccomp()
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+		for _, s := range r.sections {
+			if strings.ContainsRune(s.data, '\n') {
+				t.Errorf("more than one line: %q", s.data)
+			}
+		}
+	}
+}
