@@ -42,6 +42,12 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
+	if err := os.Mkdir(s.path("run"), 0o755); err != nil {
+		return nil, err
+	}
+	if err := syscall.Mount("tmpfs", s.path("run"), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=755"); err != nil {
+		return nil, fmt.Errorf("mount a tmpfs for the state folders: %w", err)
+	}
 	if err := makeRootfs(filepath.Join(dir, "rootfs"), busybox); err != nil {
 		return nil, err
 	}
@@ -66,9 +72,12 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
+// state is a runtime's folder of states. It lies in a tmpfs, as /run does.
+func (s *stage) state(r runtime) string { return s.path("run/" + r.Name) }
+
 // command is a runtime's command line as words.
 func (s *stage) command(r runtime, args ...string) []string {
-	return append([]string{r.Path, "--root", s.path("state-" + r.Name)}, args...)
+	return append([]string{r.Path, "--root", s.state(r)}, args...)
 }
 
 // do runs a runtime's command; an error has what it said. Output goes to a file: a container that is
@@ -107,7 +116,7 @@ func (s *stage) close() error {
 	defer cancel()
 	var errs []error
 	for _, r := range s.runtimes {
-		entries, err := os.ReadDir(s.path("state-" + r.Name))
+		entries, err := os.ReadDir(s.state(r))
 		if err != nil {
 			continue // never made
 		}
@@ -131,6 +140,10 @@ func (s *stage) close() error {
 				}
 			}
 		}
+	}
+	// EINVAL, ENOENT: it was never mounted.
+	if err := syscall.Unmount(s.path("run"), 0); err != nil && err != syscall.EINVAL && err != syscall.ENOENT {
+		errs = append(errs, fmt.Errorf("unmount %s: %w", s.path("run"), err))
 	}
 	if mounts, err := os.ReadFile(mountinfoPath); err != nil || strings.Contains(string(mounts), " "+s.dir+"/") {
 		// Nothing may be removed through a mount.
