@@ -7,7 +7,6 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
@@ -173,12 +172,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	switch {
 	case o.AwaitCgroup:
 	case c.late:
-		for _, h := range c.cgroup.Joins() {
-			o.LateCgroups = append(o.LateCgroups, setup.LateCgroup{Hierarchy: h, Tasks: c.cgroup.TasksPath(h)})
-		}
-		if c.joinMemory {
-			o.MemoryPath = c.cgroup.MemoryTasksPath()
-		}
+		c.joinLate(&o)
 	default:
 		c.tasks = joinCgroups(c.cgroup, c.cgroup.Joins(), &o)
 	}
@@ -186,8 +180,8 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	return err
 }
 
-// makeProcess makes all that the process needs, and the process. The forker makes namespaces and the cgroup meanwhile, which takes about as long as the
-// plan and the image: a third thread was tried, and is no gain.
+// makeProcess makes all that the process needs, and the process. The forker makes namespaces meanwhile, and the cgroup if the process is not to join that
+// late, which takes about as long as the plan and the image: a third thread was tried, and is no gain.
 func (c *creation) makeProcess(layout cgroups.Layout) error {
 	if err := c.reserve(); err != nil {
 		return err
@@ -289,15 +283,6 @@ func (c *creation) makeBirth() (err error) {
 	return c.birth.prepare(extra...)
 }
 
-// pipe makes a pipe without Go's poller, for which both ends block: reader, writer.
-func pipe() (ends [2]*os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return ends, fmt.Errorf("pipe: %w", err)
-	}
-	return [2]*os.File{os.NewFile(uintptr(fds[0]), "gate"), os.NewFile(uintptr(fds[1]), "gate")}, nil
-}
-
 // complete records the container, whose process has nothing left to do but its exec, and with direct lets it do that.
 func (c *creation) complete() (*Container, error) {
 	process, err := c.birth.finish()
@@ -361,48 +346,6 @@ func (c *creation) register() error {
 		}
 	}
 	return c.dir.Write(c.rec)
-}
-
-// goAhead opens the gate before the process stands there, if nothing is to be done at that point: so it does not wait for the runtime, which
-// takes 0.15 ms where a processor has to wake up for it.
-func (c *creation) goAhead() error {
-	hooks, s := c.bundle.Spec.Hooks, &c.options.Streams
-	c.ahead = c.direct && c.unit == nil && !c.cgroup.None() && c.ready == nil && len(c.bundle.NetDevices) == 0 &&
-		(hooks == nil || len(hooks.StartContainer) == 0) && s.PidFile == "" && s.PidfdSocket == ""
-	if !c.ahead {
-		return nil
-	}
-	return c.openGate()
-}
-
-func (c *creation) openGate() error {
-	if _, err := c.gate[1].Write([]byte{1}); err != nil {
-		return fmt.Errorf("let the process go on: %w", err)
-	}
-	return nil
-}
-
-// letGo lets the process go on: to wait for start, or with direct to its program.
-func (c *creation) letGo() error {
-	if err := c.lent(); err != nil {
-		return err
-	}
-	if !c.direct {
-		return c.birth.proc.Conn.Resume()
-	}
-	if err := runStartHooks(c.rec, c.birth.proc.Pidfd); err != nil {
-		return err
-	}
-	if !c.ahead {
-		if err := c.openGate(); err != nil {
-			return err
-		}
-	}
-	if err := c.birth.converse(0); err != nil {
-		return err
-	}
-	c.lending.done()
-	return runHostHooks(hooks.Poststart, c.rec, specs.StateRunning)
 }
 
 // createHooks runs the hooks that belong between the mounts and the change of the root.

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
@@ -75,44 +74,4 @@ func (b *birth) origin(d setup.Descriptor) string {
 		}
 	}
 	return ""
-}
-
-// A tasksFile is a file by which the process joins a cgroup. It need not be there yet when the process is prepared.
-type tasksFile struct {
-	name nsenter.FD
-	open func() (*os.File, error)
-	file *os.File // once it was opened
-}
-
-// joinCgroups sets in the options how the process gets into the cgroup, and returns the files that it takes.
-func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []tasksFile {
-	files := make([]tasksFile, 0, len(hierarchies)+2)
-	for _, h := range hierarchies {
-		o.JoinCgroups = append(o.JoinCgroups, setup.TasksOf(h))
-		files = append(files, tasksFile{name: setup.TasksOf(h), open: func() (*os.File, error) { return cgroup.Tasks(h) }})
-	}
-	if o.JoinMemory {
-		files = append(files, tasksFile{name: setup.MemoryTasks, open: cgroup.MemoryTasks})
-	}
-	if o.JoinFreezer {
-		files = append(files, tasksFile{name: setup.FreezerTasks, open: cgroup.FreezerTasks})
-	}
-	return files
-}
-
-// openTasks opens the files by which the process joins its cgroup, which is there by now.
-func (b *birth) openTasks() error {
-	for i := range b.tasks {
-		t := &b.tasks[i]
-		f, err := t.open()
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
-		}
-		b.owned = append(b.owned, f)
-		t.file = f
-		if err := b.launch.Give(string(t.name), f); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -75,23 +74,6 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 
 // awaitsCgroup reports whether the process is put into its cgroup by another: by systemd, where the runtime may not move it.
 func (c *creation) awaitsCgroup() bool { return c.unit != nil && c.unit.moves() }
-
-// mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
-// has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
-func (c *creation) mayJoinLate() bool {
-	if c.unit != nil || len(c.cgroup.Joins()) == 0 {
-		return false
-	}
-	mount, ok := c.bundle.Namespace(specs.MountNamespace)
-	if !ok || mount.Path != "" {
-		return false
-	}
-	if _, ok := c.bundle.Namespace(specs.UserNamespace); ok {
-		return false
-	}
-	n, ok := c.bundle.Namespace(specs.CgroupNamespace)
-	return !ok || n.Path != ""
-}
 
 // doWithout leaves out what a caller without root's rights cannot have: the cgroup, or the rules for devices.
 func (c *creation) doWithout() error {
@@ -173,55 +155,6 @@ func (c *creation) takeCgroup() error {
 	}
 	c.runtime.warn("linux.cgroupsPath: the cgroup is not empty: other processes share the container's limits")
 	return nil
-}
-
-// spawnEarly starts the process on the forker, and makes the cgroup meanwhile.
-func (c *creation) spawnEarly() error {
-	if err := c.cgroup.CreateBirthplace(); err != nil {
-		return err
-	}
-	process := c.forker.begin(func() error {
-		if err := c.forker.affinity.end(); err != nil {
-			return err
-		}
-		return c.cgroup.SpawnEarly(c.birth.start)
-	})
-	err := c.makeCgroup()
-	if err == nil {
-		err = c.takeCgroup()
-	}
-	if err := cmp.Or(<-process, err); err != nil {
-		return err
-	}
-	return c.openGate()
-}
-
-// spawn starts the process in its cgroup, on the forker. Where that is a unit it becomes one from here on, while the process sets itself up.
-func (c *creation) spawn() error {
-	if err := c.forker.affinity.end(); err != nil {
-		return err
-	}
-	if err := c.takeCgroup(); err != nil {
-		return err
-	}
-	if err := c.birth.openTasks(); err != nil {
-		return err
-	}
-	if c.awaitsCgroup() {
-		c.birth.enterCgroup = func(pid int) error {
-			if err := c.beginUnit(pid); err != nil {
-				return err
-			}
-			return c.unit.started()
-		}
-		nowhere := cgroups.Manager{}
-		return nowhere.Spawn(c.birth.start)
-	}
-	err := c.cgroup.Spawn(c.birth.start)
-	if err == nil && c.unit != nil {
-		err = c.beginUnit(c.birth.proc.Pid)
-	}
-	return err
 }
 
 func (c *creation) beginUnit(pid int) error {

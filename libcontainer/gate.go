@@ -1,0 +1,64 @@
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/hooks"
+)
+
+// The gate is a pipe, at which the process waits for a byte for each thing that has to be done before it goes on: see setup.Gate.
+
+// pipe makes a pipe without Go's poller, for which both ends block: reader, writer.
+func pipe() (ends [2]*os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return ends, fmt.Errorf("pipe: %w", err)
+	}
+	return [2]*os.File{os.NewFile(uintptr(fds[0]), "gate"), os.NewFile(uintptr(fds[1]), "gate")}, nil
+}
+
+// goAhead opens the gate before the process stands there, if nothing is to be done at that point: so it does not wait for the runtime, which
+// takes 0.15 ms where a processor has to wake up for it.
+func (c *creation) goAhead() error {
+	hooks, s := c.bundle.Spec.Hooks, &c.options.Streams
+	c.ahead = c.direct && c.unit == nil && !c.cgroup.None() && c.ready == nil && len(c.bundle.NetDevices) == 0 &&
+		(hooks == nil || len(hooks.StartContainer) == 0) && s.PidFile == "" && s.PidfdSocket == ""
+	if !c.ahead {
+		return nil
+	}
+	return c.openGate()
+}
+
+func (c *creation) openGate() error {
+	if _, err := c.gate[1].Write([]byte{1}); err != nil {
+		return fmt.Errorf("let the process go on: %w", err)
+	}
+	return nil
+}
+
+// letGo lets the process go on: to wait for start, or with direct to its program.
+func (c *creation) letGo() error {
+	if err := c.lent(); err != nil {
+		return err
+	}
+	if !c.direct {
+		return c.birth.proc.Conn.Resume()
+	}
+	if err := runStartHooks(c.rec, c.birth.proc.Pidfd); err != nil {
+		return err
+	}
+	if !c.ahead {
+		if err := c.openGate(); err != nil {
+			return err
+		}
+	}
+	if err := c.birth.converse(0); err != nil {
+		return err
+	}
+	c.lending.done()
+	return runHostHooks(hooks.Poststart, c.rec, specs.StateRunning)
+}

@@ -1,0 +1,135 @@
+package libcontainer
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/nsenter"
+)
+
+// A process comes into the cgroup in one of three ways:
+//
+//	joinCgroups  the cgroup is there when the process starts: it is born in cgroup2, and joins v1 hierarchies by descriptors, first of all
+//	joinLate     v1 hierarchies are made while the process sets itself up: it joins them by their paths when the gate opens
+//	awaits       systemd moves it into a unit, which the runtime may not do (place.go)
+
+// mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
+// has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
+func (c *creation) mayJoinLate() bool {
+	if c.unit != nil || len(c.cgroup.Joins()) == 0 {
+		return false
+	}
+	mount, ok := c.bundle.Namespace(specs.MountNamespace)
+	if !ok || mount.Path != "" {
+		return false
+	}
+	if _, ok := c.bundle.Namespace(specs.UserNamespace); ok {
+		return false
+	}
+	n, ok := c.bundle.Namespace(specs.CgroupNamespace)
+	return !ok || n.Path != ""
+}
+
+// joinLate sets in the options how the process gets into the cgroup when that is made.
+func (c *creation) joinLate(o *setup.Options) {
+	for _, h := range c.cgroup.Joins() {
+		o.LateCgroups = append(o.LateCgroups, setup.LateCgroup{Hierarchy: h, Tasks: c.cgroup.TasksPath(h)})
+	}
+	if o.JoinMemory {
+		o.MemoryPath = c.cgroup.MemoryTasksPath()
+	}
+}
+
+// spawnEarly starts the process on the forker, and makes the cgroup meanwhile.
+func (c *creation) spawnEarly() error {
+	if err := c.cgroup.CreateBirthplace(); err != nil {
+		return err
+	}
+	process := c.forker.begin(func() error {
+		if err := c.forker.affinity.end(); err != nil {
+			return err
+		}
+		return c.cgroup.SpawnEarly(c.birth.start)
+	})
+	err := c.makeCgroup()
+	if err == nil {
+		err = c.takeCgroup()
+	}
+	if err := cmp.Or(<-process, err); err != nil {
+		return err
+	}
+	return c.openGate()
+}
+
+// spawn starts the process in its cgroup, on the forker. Where that is a unit it becomes one from here on, while the process sets itself up.
+func (c *creation) spawn() error {
+	if err := c.forker.affinity.end(); err != nil {
+		return err
+	}
+	if err := c.takeCgroup(); err != nil {
+		return err
+	}
+	if err := c.birth.openTasks(); err != nil {
+		return err
+	}
+	if c.awaitsCgroup() {
+		c.birth.enterCgroup = func(pid int) error {
+			if err := c.beginUnit(pid); err != nil {
+				return err
+			}
+			return c.unit.started()
+		}
+		nowhere := cgroups.Manager{}
+		return nowhere.Spawn(c.birth.start)
+	}
+	err := c.cgroup.Spawn(c.birth.start)
+	if err == nil && c.unit != nil {
+		err = c.beginUnit(c.birth.proc.Pid)
+	}
+	return err
+}
+
+// A tasksFile is a file by which the process joins a cgroup. It need not be there yet when the process is prepared.
+type tasksFile struct {
+	name nsenter.FD
+	open func() (*os.File, error)
+	file *os.File // once it was opened
+}
+
+// joinCgroups sets in the options how the process gets into the cgroup, and returns the files that it takes.
+func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []tasksFile {
+	files := make([]tasksFile, 0, len(hierarchies)+2)
+	for _, h := range hierarchies {
+		o.JoinCgroups = append(o.JoinCgroups, setup.TasksOf(h))
+		files = append(files, tasksFile{name: setup.TasksOf(h), open: func() (*os.File, error) { return cgroup.Tasks(h) }})
+	}
+	if o.JoinMemory {
+		files = append(files, tasksFile{name: setup.MemoryTasks, open: cgroup.MemoryTasks})
+	}
+	if o.JoinFreezer {
+		files = append(files, tasksFile{name: setup.FreezerTasks, open: cgroup.FreezerTasks})
+	}
+	return files
+}
+
+// openTasks opens the files by which the process joins its cgroup, which is there by now.
+func (b *birth) openTasks() error {
+	for i := range b.tasks {
+		t := &b.tasks[i]
+		f, err := t.open()
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		b.owned = append(b.owned, f)
+		t.file = f
+		if err := b.launch.Give(string(t.name), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
