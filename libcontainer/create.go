@@ -64,23 +64,23 @@ type creation struct {
 	// joinMemory says that the process joins the memory cgroup last of all.
 	joinMemory bool
 	tasks      []tasksFile
-	// late says that the cgroup is made while the process sets itself up.
-	late    bool
-	steps   *setup.Plan
-	dir     *state.Dir
-	rec     *state.Record
-	birth   *birth
-	socket  *os.File        // the start socket, until the process has it
-	gate    [2]*os.File     // the pipe by which the process is let go (setup.Gate): its end, the runtime's
-	rdt     *intelrdt.Group // nil without linux.intelRdt
-	lending *lending        // network devices that are on their way into the container
-	filter  *seccompFilter
-	lacks   []string // warnings of what the caller has no right to
-	shares  bool     // it gets a socket by which it can say that it is ready
-	ready   *readiness
-	lived   bool     // the environment was complete enough for hooks to have run in it
-	started *outcome // of BeforeStart; nil before that is called
-	ahead   bool     // the process has been let go already
+	found      bool // the cgroup, or a part of it, was there
+	late       bool // the cgroup is made while the process sets itself up
+	steps      *setup.Plan
+	dir        *state.Dir
+	rec        *state.Record
+	birth      *birth
+	socket     *os.File        // the start socket, until the process has it
+	gate       [2]*os.File     // the pipe by which the process is let go (setup.Gate): its end, the runtime's
+	rdt        *intelrdt.Group // nil without linux.intelRdt
+	lending    *lending        // network devices that are on their way into the container
+	filter     *seccompFilter
+	lacks      []string // warnings of what the caller has no right to
+	shares     bool     // it gets a socket by which it can say that it is ready
+	ready      *readiness
+	lived      bool     // the environment was complete enough for hooks to have run in it
+	started    *outcome // of BeforeStart; nil before that is called
+	ahead      bool     // the process has been let go already
 }
 
 // run does the work, and undoes it when it fails.
@@ -239,8 +239,8 @@ func (c *creation) reserve() (err error) {
 		Terminal:    spec.Process != nil && spec.Process.Terminal,
 		Annotations: spec.Annotations,
 		CgroupPaths: c.cgroup.Paths(),
-		// Before there can be processes of the container's in it: a delete after a killed create must not end those of others.
-		SharedCgroup: c.cgroup.Exists(),
+		// A delete after a killed create must not end processes of others.
+		SharedCgroup: c.found,
 	}
 	if c.unit != nil {
 		c.rec.Unit, c.rec.UnitBus = c.unit.Name, string(c.unit.bus)

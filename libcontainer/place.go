@@ -68,7 +68,8 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	if !c.awaitsCgroup() && (!ok || n.Path != "") {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
-	c.late = layout.Mode != cgroups.Unified && c.mayJoinLate()
+	c.found = c.cgroup.Exists()
+	c.late = c.mayJoinLate()
 	return layout, nil
 }
 
@@ -262,6 +263,7 @@ func (c *creation) warnOfResources() {
 func (c *creation) removeCgroup() error {
 	shared := c.cgroup.Reused()
 	if c.unit == nil {
+		defer c.cgroup.Undo()
 		return removeCgroup(c.cgroup, shared, nil)
 	}
 	stop, foreign := c.unit.undo()

@@ -20,8 +20,9 @@ import (
 
 // mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
 // has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
+// And where the cgroup was there, whether others are in it is to be known before the process is.
 func (c *creation) mayJoinLate() bool {
-	if c.unit != nil || len(c.cgroup.Joins()) == 0 {
+	if c.unit != nil || c.found || len(c.cgroup.Joins()) == 0 {
 		return false
 	}
 	mount, ok := c.bundle.Namespace(specs.MountNamespace)
@@ -60,7 +61,8 @@ func (c *creation) spawnEarly() error {
 	if err == nil {
 		err = c.takeCgroup()
 	}
-	if err := cmp.Or(<-process, err); err != nil {
+	// It is to be over in any case. Without the cgroup there may be no place for it to be born in, which says less than why.
+	if err := cmp.Or(err, <-process); err != nil {
 		return err
 	}
 	return c.openGate()

@@ -10,7 +10,7 @@ import (
 )
 
 // CreateBirthplace makes the folder that a process is born in, cgroup2's, if there is one. Create makes the others then, while SpawnEarly starts
-// the process. On failure it removes what it made.
+// the process, and Undo is the caller's then if one of them fails. On failure it removes what it made.
 //
 // errors.Is(err, ErrFrozen): the folder was there, and is frozen.
 func (m *Manager) CreateBirthplace() (err error) {
@@ -20,7 +20,7 @@ func (m *Manager) CreateBirthplace() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			m.unmake()
+			m.Undo()
 		}
 	}()
 	if err := m.makeFolder(&m.unified); err != nil || !m.reused {
@@ -36,8 +36,8 @@ func (m *Manager) CreateBirthplace() (err error) {
 // existsFrozen is the error for a cgroup that is to be made.
 func existsFrozen() error { return fmt.Errorf("create cgroup: it exists and is frozen: %w", ErrFrozen) }
 
-// Create makes the cgroup's folders and writes the limits. On failure it removes the folders that it made; ones that were there before
-// stay, with what was written into them.
+// Create makes the cgroup's folders and writes the limits. On failure it removes the folders that it made, unless CreateBirthplace has made
+// the first; ones that were there before stay, with what was written into them.
 //
 // errors.Is(err, ErrFrozen): the cgroup was there, and is frozen. A limit that cannot be set is a *ResourceError. Where
 // permission lacks, errors.Is(err, fs.ErrPermission) or EROFS.
@@ -69,15 +69,15 @@ func (m *Manager) Limit(r *specs.LinuxResources) error {
 	})
 }
 
-// create makes the folders, then does apply, and removes the folders again when that fails.
+// create makes the folders, then does apply, and removes the folders again when that fails and no process is born in them meanwhile.
 func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (err error) {
 	l, err := m.limits(r, false) // before anything is made
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil {
-			m.unmake()
+		if err != nil && !m.birthplace {
+			m.Undo()
 		}
 	}()
 	err = m.all(func(f *folder) error {
@@ -100,8 +100,8 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 	return apply(l)
 }
 
-// unmake removes what makeFolder has made, as far as nothing is in there.
-func (m *Manager) unmake() {
+// Undo removes the folders that were made for this Manager, the parents too, as far as nothing is in there.
+func (m *Manager) Undo() {
 	for i := len(m.made) - 1; i >= 0; i-- {
 		unix.Rmdir(m.made[i])
 	}

@@ -2,7 +2,9 @@ package cgroups
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,10 +181,12 @@ func TestSpawnEarly(t *testing.T) {
 	}
 }
 
-// TestCreateAfterBirthplace: when Create fails, what CreateBirthplace has made goes, too.
+// TestCreateAfterBirthplace: when Create fails, the birthplace stays for a process that is on its way there, and Undo removes all, the parents
+// too.
 func TestCreateAfterBirthplace(t *testing.T) {
 	needRoot(t)
-	m, err := New(hostLayout(t), "", testID(t))
+	parent := testID(t)
+	m, err := New(hostLayout(t), "/"+parent+"/below", "box")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +197,16 @@ func TestCreateAfterBirthplace(t *testing.T) {
 	if err := m.Create(&specs.LinuxResources{Unified: map[string]string{bad: "1"}}); err == nil {
 		t.Error("no error")
 	}
-	if err := m.Delete(); err != nil || m.Exists() {
-		t.Errorf("it is there: %v", err)
+	if m.unified.dir != "" && !m.Exists() {
+		t.Error("the birthplace has gone before the process can be born")
+	}
+	m.Undo()
+	for _, f := range append(m.folders, m.unified) {
+		if f.dir == "" {
+			continue
+		}
+		if _, err := os.Stat(path.Dir(f.dir)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", path.Dir(f.dir), err)
+		}
 	}
 }

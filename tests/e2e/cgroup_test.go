@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
@@ -300,5 +302,40 @@ func TestEmptyCgroupIsKept(t *testing.T) {
 	}
 	for _, path := range made {
 		os.Remove(path)
+	}
+}
+
+// TestFailedCreateLeavesNoParents: the folders that were missing on the way to the cgroup go with it when the container cannot be made, and the
+// error is that of what was wrong, though the process is on its way into the cgroup by then.
+func TestFailedCreateLeavesNoParents(t *testing.T) {
+	harness.OrlopOnly(t, "runc leaves the parents")
+	for name, c := range map[string]struct {
+		change func(*specs.Spec)
+		want   string
+	}{
+		"a limit": {func(s *specs.Spec) {
+			s.Linux.Resources = &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{LeafWeight: new(uint16)}}
+			*s.Linux.Resources.BlockIO.LeafWeight = 100
+		}, "linux.resources.blockIO.leafWeight"},
+		"a mount": {func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/nowhere", Type: "nosuchfs", Source: "none"})
+		}, "nosuchfs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t, c.change)
+			parent := b.Cgroup
+			b.Spec.Linux.CgroupsPath = filepath.Join(parent, "below", "box")
+			b.Write()
+			for range 10 {
+				b.Fails(c.want, "create", "--bundle", b.Bundle, b.ID)
+			}
+			for controllers := range cgroupFolders(t, os.Getpid()) {
+				left := filepath.Join(harness.CgroupMount(controllers), parent)
+				if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: %v", left, err)
+				}
+			}
+			b.CheckClean()
+		})
 	}
 }
