@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -357,6 +359,32 @@ func TestSchedulingOrdinary(t *testing.T) {
 			tc.change(b.Spec.Process)
 			b.Run().Fails(b, tc.want)
 			b.CheckClean()
+		})
+	}
+}
+
+// TestCallersScheduling: the runtime's threads change their processors and timers for a while, but the container's processes have those that
+// the runtime was called with.
+func TestCallersScheduling(t *testing.T) {
+	const slack = 123456
+	const script = "cat /proc/self/timerslack_ns; " + allowedCPUs
+	for name, wrap := range map[string][]string{
+		strings.TrimSpace(hostStatus(t, "Cpus_allowed_list")): nil,
+		strconv.Itoa(firstCPU(t)):                             {"taskset", "--cpu-list", strconv.Itoa(firstCPU(t))},
+	} {
+		t.Run("processors "+name, func(t *testing.T) {
+			runtime.LockOSThread() // and no unlocking: the thread ends with the test
+			must(t, unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0))
+			want := fmt.Sprintf("%d\n%s\n", slack, name)
+			b := harness.New(t)
+			b.Wrap = wrap
+			if got := b.Sh(script); got != want {
+				t.Errorf("run: got %q, want %q", got, want)
+			}
+			b.Up()
+			if got := b.OK("exec", b.ID, "sh", "-c", script); got != want {
+				t.Errorf("exec: got %q, want %q", got, want)
+			}
 		})
 	}
 }
