@@ -180,18 +180,26 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	return string(out), serr
 }
 
+// serve converses with the process. A child in its place may say that it failed before that tells of the child, who is to be reaped, too.
 func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process) error {
+	var failed error
+	awaitsChild := plan.Clones()
 	for {
 		m, err := proc.Conn.Next()
 		var f *nsenter.Failure
 		switch {
 		case err == io.EOF:
-			return nil
+			return failed
 		case errors.As(err, &f):
-			return plan.Explain(prog, f)
+			failed = plan.Explain(prog, f)
+			if awaitsChild {
+				continue
+			}
+			return failed
 		case err != nil:
 			return err
 		}
+		awaitsChild = awaitsChild && m.ID != MessageChild
 		resume := m.ID == MessageReady || m.ID == MessageHooks || m.ID == MessageStart || m.ID == MessageCopyTo || m.ID == MessageDestination
 		if m.ID == MessageDestination {
 			tr.destinations++
@@ -206,6 +214,9 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 		}
 		if m.File != nil {
 			m.File.Close()
+		}
+		if failed != nil && !awaitsChild {
+			return failed
 		}
 		switch {
 		case resume && m.ID == MessageReady && tr.gate != nil:
