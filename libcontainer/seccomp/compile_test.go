@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run executes a program on a system call, as the kernel would, and returns its answer.
-func run(t *testing.T, program []byte, arch uint32, number int, args ...uint64) uint32 {
+// machine is what executes a program.
+func machine(t *testing.T, program []byte) *bpf.VM {
 	t.Helper()
 	raw := make([]bpf.RawInstruction, len(program)/8)
 	for i := range raw {
@@ -27,8 +27,19 @@ func run(t *testing.T, program []byte, arch uint32, number int, args ...uint64) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return vm
+}
+
+// run executes a program on a system call, as the kernel would, and returns its answer.
+func run(t *testing.T, program []byte, arch uint32, number int, args ...uint64) uint32 {
+	t.Helper()
+	return answer(t, machine(t, program), arch, uint32(number), args...)
+}
+
+func answer(t *testing.T, vm *bpf.VM, arch, number uint32, args ...uint64) uint32 {
+	t.Helper()
 	// struct seccomp_data; the VM reads big endian.
-	data := binary.BigEndian.AppendUint32(nil, uint32(number))
+	data := binary.BigEndian.AppendUint32(make([]byte, 0, 64), number)
 	data = binary.BigEndian.AppendUint32(data, arch)
 	data = append(data, make([]byte, 8)...)
 	for i := range 6 {

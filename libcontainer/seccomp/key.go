@@ -9,8 +9,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// format changes when the same profile is to give another program: what newSyscalls appends, say.
-const format = "1"
+// format changes when the same profile is to give another program: by newSyscalls or shorten, say.
+const format = "2"
 
 // A key is all that a profile's program hangs on.
 type key []byte

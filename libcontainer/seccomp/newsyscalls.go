@@ -3,7 +3,6 @@
 package seccomp
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,34 +20,20 @@ import (
 //	if number > newest of A and number is not one of x32: return ENOSYS
 //	go to the program
 func newSyscalls(program []byte, newest map[uint32]int) ([]byte, error) {
-	const (
-		load   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		equal  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		above  = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
-		jump   = unix.BPF_JMP | unix.BPF_JA
-		result = unix.BPF_RET | unix.BPF_K
-
-		numberOffset, archOffset = 0, 4 // in struct seccomp_data
-
-		x32 = 1<<30 - 1 // numbers above it are those of x32, or nothing
-	)
+	const x32 = 1<<30 - 1 // numbers above it are those of x32, or nothing
 	archs := slices.Sorted(maps.Keys(newest))
 	const perArch = 6
 	var code []byte
-	add := func(op uint16, yes, no uint8, k uint32) {
-		code = binary.NativeEndian.AppendUint16(code, op)
-		code = append(code, yes, no)
-		code = binary.NativeEndian.AppendUint32(code, k)
-	}
-	add(load, 0, 0, archOffset)
+	add := func(op uint16, yes, no uint8, k uint32) { code = appendInstruction(code, op, yes, no, k) }
+	add(opLoad, 0, 0, archOffset)
 	for i, a := range archs {
 		left := uint32(len(archs)-i-1) * perArch // instructions of the architectures that follow
-		add(equal, 0, perArch-1, a)
-		add(load, 0, 0, numberOffset)
-		add(above, 2, 0, x32)
-		add(above, 0, 1, uint32(newest[a]))
-		add(result, 0, 0, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS))
-		add(jump, 0, 0, left)
+		add(opEqual, 0, perArch-1, a)
+		add(opLoad, 0, 0, numberOffset)
+		add(opAbove, 2, 0, x32)
+		add(opAbove, 0, 1, uint32(newest[a]))
+		add(opResult, 0, 0, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS))
+		add(opJump, 0, 0, left)
 	}
 	if len(code)+len(program) > maxProgram {
 		return nil, fmt.Errorf("linux.seccomp: the filter has %d instructions, the kernel takes %d", (len(code)+len(program))/8, maxProgram/8)

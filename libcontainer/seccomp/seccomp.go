@@ -47,6 +47,7 @@ func Get(profile *specs.LinuxSeccomp, dir string) (*Filter, error) {
 	if f.Program, err = compile(profile); err != nil {
 		return nil, err
 	}
+	f.Program = shorten(f.Program)
 	cache.put(key, f.Program)
 	return f, nil
 }
