@@ -48,6 +48,7 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, error) {
 	var f setup.Facts
 	f.LastCap = lastCap()
+	f.Ignored = ignored()
 	var err error
 	if f.Grantable, err = permitted(); err != nil {
 		return f, err

@@ -107,6 +107,7 @@ func syscallNames() []syscallName {
 		{unix.SYS_READLINKAT, "readlinkat"},
 		{unix.SYS_RECVMSG, "recvmsg"},
 		{unix.SYS_RENAMEAT2, "renameat2"},
+		{unix.SYS_RT_SIGACTION, "rt_sigaction"},
 		{unix.SYS_SCHED_SETAFFINITY, "sched_setaffinity"},
 		{unix.SYS_SCHED_SETATTR, "sched_setattr"},
 		{unix.SYS_SCHED_SETSCHEDULER, "sched_setscheduler"},

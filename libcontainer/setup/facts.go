@@ -22,6 +22,9 @@ type Facts struct {
 	Streams [3]bool
 	// TimerSlack is what the process is to have, in nanoseconds, 0 for that of the thread which starts it.
 	TimerSlack int
+	// Ignored are the signals that the runtime ignores, SIGHUP under nohup say: bit 0 is signal 1. A program inherits that, but those of a
+	// container begin with all signals as they are by default.
+	Ignored uint64
 	// RootParent is the mount point on the host that holds the root file system. It matters for rootfsPropagation "shared".
 	RootParent string
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"math"
+	"math/bits"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +18,11 @@ import (
 // and so the runtime from joining the container for hooks and exec. It is only for a process that joins nothing that others are in:
 // nobody can reach it then.
 //
-// Slack is the timer slack that the process gets, in nanoseconds, 0 for that of the thread which starts it.
+// Slack is the timer slack that the process gets, in nanoseconds, 0 for that of the thread which starts it. Ignored is Facts.Ignored.
 type isolate struct {
 	Dumpable bool
 	Slack    int
+	Ignored  uint64
 }
 
 func (isolate) Verb() string        { return "isolate" }
@@ -42,6 +44,11 @@ func (i isolate) lower(l *lowering) {
 	l.call(unix.SYS_UMASK, nsenter.Int(0))
 	if i.Slack > 0 {
 		l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_TIMERSLACK), nsenter.Int(i.Slack), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+	}
+	for left := i.Ignored; left != 0; left &= left - 1 {
+		signal := bits.TrailingZeros64(left) + 1
+		// struct sigaction: SIG_DFL, no flags, an empty mask of eight bytes.
+		l.call(unix.SYS_RT_SIGACTION, nsenter.Int(signal), l.prog.Words(0, 0, 0, 0), nsenter.Int(0), nsenter.Int(8))
 	}
 }
 
@@ -93,5 +100,5 @@ func (b *builder) oomScoreStep(value *int) {
 // isolateSteps appends what comes before all else.
 func (b *builder) isolateSteps(oomScore *int) {
 	b.oomScoreStep(oomScore)
-	b.add("", isolate{b.dumpable, b.facts.TimerSlack})
+	b.add("", isolate{b.dumpable, b.facts.TimerSlack, b.facts.Ignored})
 }

@@ -70,6 +70,28 @@ func TestRunForwardsSignals(t *testing.T) {
 	}
 }
 
+// TestIgnoredSignals: what the runtime was started with as ignored, as nohup and shells have it, is no matter of the container's.
+func TestIgnoredSignals(t *testing.T) {
+	grep := []string{"grep", "SigIgn", "/proc/self/status"}
+	check := func(t *testing.T, got string) {
+		t.Helper()
+		if got != "SigIgn:\t0000000000000000\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	for range 10 { // which of two threads was first once mattered
+		b := harness.New(t, harness.Args(grep...))
+		b.Wrap = []string{"sh", "-c", `trap '' HUP INT QUIT TERM TSTP TTIN TTOU PIPE USR1; exec "$@"`, "sh"}
+		check(t, b.Do("run", "--bundle", b.Bundle, b.ID).OK(b))
+		lines := b.Create()
+		b.OK("start", b.ID)
+		check(t, lines.Next()+"\n")
+		b.OK("delete", "--force", b.ID)
+		b.Up()
+		check(t, b.OK(append([]string{"exec", b.ID}, grep...)...))
+	}
+}
+
 func TestRunStdio(t *testing.T) {
 	t.Run("stdin", func(t *testing.T) {
 		b := harness.New(t, harness.Args("cat"))
