@@ -20,8 +20,15 @@ import (
 // cgroupFolders returns the folders of the process's cgroups, by the controllers' names as /proc/PID/cgroup has them.
 func cgroupFolders(t *testing.T, pid int) map[string]string {
 	t.Helper()
+	return foldersIn(t, read(t, "/proc/"+strconv.Itoa(pid)+"/cgroup"))
+}
+
+// foldersIn takes the folders from such a file's text. What no hierarchy is mounted for is not among them: the kernel keeps one for a while that
+// another test had mounted.
+func foldersIn(t *testing.T, text string) map[string]string {
+	t.Helper()
 	found := map[string]string{}
-	for line := range strings.Lines(read(t, "/proc/"+strconv.Itoa(pid)+"/cgroup")) {
+	for line := range strings.Lines(text) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if mount := harness.CgroupMount(fields[1]); mount != "" {
 			found[fields[1]] = filepath.Join(mount, fields[2])

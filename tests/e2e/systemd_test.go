@@ -144,9 +144,9 @@ func TestSystemdLifecycle(t *testing.T) {
 	if line := lines.Next(); line != "up" {
 		t.Fatal(line)
 	}
-	for line := range strings.Lines(b.OK("exec", b.ID, "cat", "/proc/self/cgroup")) {
-		if !strings.HasSuffix(strings.TrimSpace(line), b.Cgroup) {
-			t.Errorf("exec: in %s", line)
+	for controllers, folder := range foldersIn(t, b.OK("exec", b.ID, "cat", "/proc/self/cgroup")) {
+		if !strings.HasSuffix(folder, b.Cgroup) {
+			t.Errorf("exec: in %s of %q", folder, controllers)
 		}
 	}
 	b.OK("update", "--memory", "64m", "--pids-limit", "30", b.ID)
