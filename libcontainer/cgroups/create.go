@@ -10,19 +10,14 @@ import (
 )
 
 // CreateBirthplace makes the folder that a process is born in, cgroup2's, if there is one. Create makes the others then, while SpawnEarly starts
-// the process, and Undo is the caller's then if one of them fails. On failure it removes what it made.
+// the process. What has been made is the caller's to remove then if one of them fails, by Undo.
 //
 // errors.Is(err, ErrFrozen): the folder was there, and is frozen.
-func (m *Manager) CreateBirthplace() (err error) {
+func (m *Manager) CreateBirthplace() error {
 	m.birthplace = true
 	if m.unified.dir == "" {
 		return nil
 	}
-	defer func() {
-		if err != nil {
-			m.Undo()
-		}
-	}()
 	if err := m.makeFolder(&m.unified); err != nil || !m.reused {
 		return err
 	}
