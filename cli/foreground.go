@@ -3,18 +3,14 @@ package cli
 import (
 	"fmt"
 	"os"
-	"os/signal"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/cli/signals"
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/console"
 )
-
-// signalRoom is how many signals are kept while the process is not there yet.
-const signalRoom = 256
 
 func subreaperFlag() flag {
 	return flag{kind: kindBool, name: "no-subreaper", usage: "do not adopt the processes that lose their parent"}
@@ -24,16 +20,17 @@ func subreaperFlag() flag {
 type foreground struct {
 	program *program
 	reaper  bool
-	signals chan os.Signal
 }
 
 func newForeground(p *program, reaper bool) *foreground {
-	return &foreground{program: p, reaper: reaper, signals: make(chan os.Signal, signalRoom)}
+	return &foreground{program: p, reaper: reaper}
 }
 
-// ready is called before the process is started: no signal is lost from then on that usually ends a program.
+// ready is called before the process is started: no signal is lost from then on.
 func (f *foreground) ready() error {
-	signal.Notify(f.signals, ending()...)
+	if err := signals.Hold(forwarded()...); err != nil {
+		return err
+	}
 	if !f.reaper {
 		return nil
 	}
@@ -56,49 +53,23 @@ func (p *program) sizeTerminal(process *specs.Process) {
 	}
 }
 
-// Go takes 0.03 ms and four switches between threads to catch a signal, so all of them would take longer than a short program runs.
-// They are caught in two parts.
-
-// ending returns the signals whose default is to end a program and that people send: caught before the process is started.
-func ending() []os.Signal {
-	return []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
-}
-
-// settled is how long the process runs before all other signals are caught.
-const settled = 10 * time.Millisecond
-
-// forwarded returns the signals that are passed on to the process in the end: all that there are, but for
+// forwarded returns the signals that are passed on to the process: all that there are, but for
 //   - SIGCHLD, which tells of it;
 //   - SIGURG, by which Go's scheduler interrupts threads, and SIGPIPE, which is for who writes;
 //   - SIGWINCH, SIGTTIN and SIGTTOU, which are about our terminal: see console.Relay;
 //   - those that cannot be caught, or that mean a fault of our own.
-func forwarded() []os.Signal {
-	list := make([]os.Signal, 0, 64)
+func forwarded() []unix.Signal {
+	list := make([]unix.Signal, 0, 64)
 	for s := unix.Signal(1); s <= 64; s++ {
 		switch s {
-		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU,
-			unix.SIGKILL, unix.SIGSTOP, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGPROF,
+		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTTIN, unix.SIGTTOU, unix.SIGKILL, unix.SIGSTOP,
+			unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
 			32, 33: // the C library's own
 		default:
 			list = append(list, s)
 		}
 	}
 	return list
-}
-
-// forward passes signals on to the process, for as long as the program runs.
-func (f *foreground) forward(process *libcontainer.Process) {
-	rest := time.After(settled)
-	for {
-		select {
-		case s := <-f.signals:
-			if s, ok := s.(unix.Signal); ok {
-				_ = process.Signal(s) // it may have ended
-			}
-		case <-rest:
-			signal.Notify(f.signals, forwarded()...)
-		}
-	}
 }
 
 // wait relays signals and the terminal until the process has ended, and returns its status. The process stays open for
@@ -121,8 +92,8 @@ func (f *foreground) wait(process *libcontainer.Process) (status int, err error)
 			}
 		}()
 	}
-	go f.forward(process)
 	// The signals stay caught until the program ends: one that came while the container is deleted would leave half of it.
+	signals.PassTo(process.Pidfd())
 	return f.reap(process)
 }
 

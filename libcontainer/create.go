@@ -78,9 +78,8 @@ type creation struct {
 	lacks      []string // warnings of what the caller has no right to
 	shares     bool     // it gets a socket by which it can say that it is ready
 	ready      *readiness
-	lived      bool     // the environment was complete enough for hooks to have run in it
-	started    *outcome // of BeforeStart; nil before that is called
-	ahead      bool     // the process has been let go already
+	lived      bool // the environment was complete enough for hooks to have run in it
+	ahead      bool // the process has been let go already
 }
 
 // run does the work, and undoes it when it fails.
@@ -101,7 +100,6 @@ func (c *creation) run() (*Container, error) {
 	if c.ready != nil {
 		c.ready.close()
 	}
-	_ = c.started.wait() // it is to be over; if it is what failed, err says so
 	return nil, errors.Join(fmt.Errorf("container %q: %w", c.id, err), c.undo())
 }
 
@@ -123,11 +121,10 @@ func (c *creation) create() (*Container, error) {
 	if err := c.makeProcess(layout); err != nil {
 		return nil, err
 	}
-	c.started = c.options.beforeStart()
-	if err := c.register(); err != nil {
+	if err := c.options.beforeStart(); err != nil {
 		return nil, err
 	}
-	if err := c.started.wait(); err != nil {
+	if err := c.register(); err != nil {
 		return nil, err
 	}
 	if err := c.goAhead(); err != nil {

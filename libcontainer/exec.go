@@ -42,7 +42,6 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
-	started := o.beforeStart()
 	container, err := v.pidfd()
 	if err != nil {
 		return nil, err
@@ -100,7 +99,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
 		cgroup = &cgroups.Manager{}
 	}
-	process, err := b.join(cgroup, o, options, named, v, started)
+	process, err := b.join(cgroup, o, options, named, v)
 	if err != nil {
 		b.abort()
 		return nil, err
@@ -147,15 +146,15 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 	return v.cgroup().Sub(o.Cgroups...)
 }
 
-// join starts the process in the cgroup, after the outcome of started, and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view, started *outcome) (*Process, error) {
+// join starts the process in the cgroup, and sees it through to its program.
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view) (*Process, error) {
 	if err := b.prepare(named...); err != nil {
 		return nil, err
 	}
 	if err := b.openTasks(); err != nil {
 		return nil, err
 	}
-	if err := started.wait(); err != nil {
+	if err := o.beforeStart(); err != nil {
 		return nil, err
 	}
 	err := b.spawn(cgroup, how.JoinFreezer)

@@ -18,6 +18,9 @@ type Process struct {
 // Pid returns the process's number in the caller's PID namespace.
 func (p *Process) Pid() int { return p.pid }
 
+// Pidfd returns the descriptor that stands for the process (pidfd_open(2)). It stays the Process's, until Close.
+func (p *Process) Pidfd() *os.File { return p.pidfd }
+
 // Console returns the master of the process's terminal, which is the caller's to close. It is nil when the process has no terminal, or
 // when its master went to a console socket.
 func (p *Process) Console() *os.File { return p.console }

@@ -97,17 +97,16 @@ type Streams struct {
 	PidFile string
 	// TimerSlack is the process's, in nanoseconds (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the thread which happens to start it.
 	TimerSlack int
-	// BeforeStart, if it is not nil, is called beside the preparations, on another thread, and has returned before the process
-	// executes its program, which an error prevents. It is for what must be so by then: that signals are caught, say.
+	// BeforeStart, if it is not nil, is called before the process executes its program, which an error prevents. It is for what must be so by
+	// then, and not before: that signals are caught, say.
 	BeforeStart func() error
 }
 
-// beforeStart calls BeforeStart beside other work.
-func (s *Streams) beforeStart() *outcome {
+func (s *Streams) beforeStart() error {
 	if s.BeforeStart == nil {
 		return nil
 	}
-	return beside(s.BeforeStart)
+	return s.BeforeStart()
 }
 
 // CreateOptions say how a container is made, as far as its configuration doesn't.

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/emulated"
 )
 
 // The arm64 interpreter is compared with the reference interpreter under qemu's emulation of arm64 processes: the test binary,
@@ -49,19 +51,8 @@ func TestARM64(t *testing.T) {
 	if runtime.GOARCH == "arm64" {
 		t.Skip("TestInterpreters does this on arm64 itself")
 	}
-	qemu := findQEMU(t)
-	gocmd, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip("no go command to build for arm64 with: ", err)
-	}
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "nsenter.test")
-	build := exec.Command(gocmd, "test", "-c", "-o", binary, ".")
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build for arm64: %v\n%s", err, out)
-	}
-	write := exec.Command(qemu, binary)
+	write, qemu := emulated.TestBinary(t, "arm64")
 	write.Env = append(os.Environ(), imagesEnv+"="+dir)
 	if out, err := write.CombinedOutput(); err != nil {
 		t.Fatalf("write images under qemu: %v\n%s", err, out)
@@ -85,17 +76,6 @@ func TestARM64(t *testing.T) {
 			t.Fatalf("program %d: reference and arm64 image differ: %s\n%s", n, d, listing(randomProgram(&c)))
 		}
 	}
-}
-
-func findQEMU(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"qemu-aarch64-static", "qemu-aarch64"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Skip("no qemu-aarch64-static (Debian's package qemu-user-static) to run arm64 images with")
-	return ""
 }
 
 // runEmulated runs an image file for arm64 with the descriptors that Prepare would give it.

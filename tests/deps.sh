@@ -22,7 +22,7 @@ package() {
 		if ! path=$(command -v busybox) || grep -aq '/ld-linux\|/ld-musl' "$path"; then
 			echo busybox-static
 		fi ;;
-	qemu-aarch64 | qemu-x86_64) # runs the arm64 interpreter's tests
+	qemu-aarch64 | qemu-x86_64) # run the tests of what is written in assembler
 		command -v "$1-static" "$1" >/dev/null || echo qemu-user-static ;;
 	aarch64-linux-gnu-gcc | x86_64-linux-gnu-gcc) # compile for another architecture, and link
 		if ! command -v "$1" >/dev/null; then

@@ -54,7 +54,7 @@ func TestRunSignalled(t *testing.T) {
 }
 
 func TestRunForwardsSignals(t *testing.T) {
-	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2} {
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGTSTP} {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
 			name := strings.TrimPrefix(unix.SignalName(sig), "SIG")
 			b := harness.New(t, harness.Sh("trap 'exit 33' "+name+"; echo up; while :; do sleep 1000 & wait; done"))

@@ -1,0 +1,70 @@
+// Package signals passes the signals that come to this program on to another process.
+//
+// It has a handler of its own for them, of a few instructions (handler_amd64.s, handler_arm64.s). Package os/signal wakes four threads for each
+// signal that it is to catch, and another two for each that comes; all that is needed here is one system call.
+package signals
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the handler reads and writes.
+var (
+	target  int32  = -1 // the pidfd of the process that signals go to; below 0: they are kept
+	pending uint64      // those that were kept: bit 0 is signal 1
+)
+
+// action is struct sigaction of the kernel (rt_sigaction(2)) on amd64 and arm64.
+type action struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+func handlerAddress() uintptr
+
+// Hold has signals kept from now on, each of them once, also those that were ignored. What they did before is over for as long as the program
+// runs; os/signal gets none of them any more. Those by which the kernel tells of a fault of the program cannot be held.
+func Hold(list ...unix.Signal) error {
+	// Go catches faults in any case, by the alternate stack of each thread, and on the way back resumes system calls.
+	var ours action
+	if err := sigaction(unix.SIGSEGV, nil, &ours); err != nil {
+		return err
+	}
+	ours.handler = handlerAddress()
+	for _, s := range list {
+		if err := sigaction(s, &ours, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PassTo sends the process of a pidfd the signals that were kept, and all that come from now on. The descriptor must stay open for as long as
+// the program runs. Signals for a process that has ended are dropped.
+func PassTo(pidfd *os.File) {
+	fd := int(pidfd.Fd())
+	atomic.StoreInt32(&target, int32(fd))
+	// The handler takes back what it kept when it sees the target only then, so each is sent once.
+	for s := unix.Signal(1); s <= 64; s++ {
+		bit := uint64(1) << (s - 1)
+		if atomic.LoadUint64(&pending)&bit != 0 && atomic.AndUint64(&pending, ^bit)&bit != 0 {
+			_ = unix.PidfdSendSignal(fd, s, nil, 0)
+		}
+	}
+}
+
+func sigaction(s unix.Signal, set, old *action) error {
+	const maskSize = unsafe.Sizeof(action{}.mask)
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), maskSize, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("catch %s: rt_sigaction: %w", unix.SignalName(s), errno)
+	}
+	return nil
+}
