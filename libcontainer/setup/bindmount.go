@@ -27,8 +27,7 @@ func (m bindMount) Needs() []Descriptor {
 	}
 	return []Descriptor{{Name: m.tree(), Path: m.Source, Tree: true, Recursive: m.Recursive, Part: "source"}}
 }
-func (bindMount) phase() phase     { return phaseMounts }
-func (bindMount) descriptors() int { return 2 }
+func (bindMount) phase() phase { return phaseMounts }
 
 func (m bindMount) String() string {
 	return "bind " + m.Source + " on " + m.Destination + optionList(m.Options)
@@ -113,7 +112,6 @@ func (m remount) Verb() string      { return "remount" }
 func (m remount) String() string    { return "remount " + m.Destination + optionList(m.Options) }
 func (remount) Needs() []Descriptor { return nil }
 func (remount) phase() phase        { return phaseMounts }
-func (remount) descriptors() int    { return 2 }
 
 func (m remount) lower(l *lowering) {
 	mount := l.mountPoint(m.Destination, anything)

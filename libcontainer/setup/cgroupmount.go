@@ -25,7 +25,6 @@ type mountCgroups struct {
 func (m mountCgroups) Verb() string      { return "mount" }
 func (mountCgroups) Needs() []Descriptor { return nil }
 func (mountCgroups) phase() phase        { return phaseMounts }
-func (m mountCgroups) descriptors() int  { return 3 + 3*len(m.Hierarchies) }
 
 func (m mountCgroups) String() string {
 	dirs := make([]string, len(m.Hierarchies))

@@ -49,7 +49,6 @@ func (m makeDevice) Verb() string      { return "make device" }
 func (m makeDevice) String() string    { return "make device " + m.Device.String() }
 func (makeDevice) Needs() []Descriptor { return nil }
 func (makeDevice) phase() phase        { return phaseDevices }
-func (makeDevice) descriptors() int    { return 3 }
 
 func (m makeDevice) lower(l *lowering) {
 	dir, _ := l.folder(path.Dir(m.Device.Path))

@@ -13,7 +13,6 @@ func (r readOnlyPath) Verb() string      { return "make" }
 func (r readOnlyPath) String() string    { return "make " + r.Path + " read-only" }
 func (readOnlyPath) Needs() []Descriptor { return nil }
 func (readOnlyPath) phase() phase        { return phaseHide }
-func (readOnlyPath) descriptors() int    { return 2 }
 
 func (r readOnlyPath) lower(l *lowering) {
 	missing := l.prog.NewLabel()
@@ -63,7 +62,6 @@ func (m maskPath) Verb() string      { return "mask" }
 func (m maskPath) String() string    { return "mask " + m.Path }
 func (maskPath) Needs() []Descriptor { return nil }
 func (maskPath) phase() phase        { return phaseHide }
-func (maskPath) descriptors() int    { return 3 }
 
 func (m maskPath) lower(l *lowering) {
 	done, file, first := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()

@@ -119,13 +119,26 @@ const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 // close them all. The limit of open files is 1024 nearly everywhere.
 const manyDescriptors = 200
 
+// descriptorsOf returns how many descriptors an action of those that a plan can have many of opens.
+func descriptorsOf(a Action) int {
+	switch a := a.(type) {
+	case setSysctl:
+		return 1
+	case bindMount, remount, readOnlyPath:
+		return 2
+	case mountNew, makeDevice, maskPath:
+		return 3
+	case mountCgroups:
+		return 3 + 3*len(a.Hierarchies)
+	}
+	return 0
+}
+
 func newLowering(p *Plan) *lowering {
 	l := &lowering{prog: nsenter.NewProgram(), calls: make([]callRecord, 0, 400)}
 	descriptors := 0
 	for i := range p.Steps {
-		if d, ok := p.Steps[i].Action.(interface{ descriptors() int }); ok {
-			descriptors += d.descriptors()
-		}
+		descriptors += descriptorsOf(p.Steps[i].Action)
 	}
 	if descriptors > manyDescriptors {
 		l.pool = make([]nsenter.Reg, 24)

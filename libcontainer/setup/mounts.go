@@ -25,7 +25,6 @@ type mountNew struct {
 func (m mountNew) Verb() string      { return "mount" }
 func (mountNew) Needs() []Descriptor { return nil }
 func (mountNew) phase() phase        { return phaseMounts }
-func (mountNew) descriptors() int    { return 3 }
 
 func (m mountNew) String() string {
 	return "mount " + m.Type + " on " + m.Destination + optionList(m.Options)

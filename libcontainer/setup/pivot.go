@@ -13,7 +13,6 @@ func (pivot) Verb() string        { return "pivot root" }
 func (pivot) String() string      { return "pivot root" }
 func (pivot) Needs() []Descriptor { return nil }
 func (pivot) phase() phase        { return phasePivot }
-func (pivot) changesRoot()        {}
 
 func (pivot) lower(l *lowering) {
 	old := l.fd()
@@ -41,7 +40,6 @@ func (moveRoot) Verb() string        { return "move root" }
 func (moveRoot) String() string      { return "move the root file system to / (no pivot)" }
 func (moveRoot) Needs() []Descriptor { return nil }
 func (moveRoot) phase() phase        { return phasePivot }
-func (moveRoot) changesRoot()        {}
 
 func (m moveRoot) lower(l *lowering) {
 	slave := l.prog.Words(0, 0, unix.MS_SLAVE, 0)
@@ -64,7 +62,6 @@ func (changeRoot) Verb() string        { return "change root" }
 func (changeRoot) String() string      { return "change root" }
 func (changeRoot) Needs() []Descriptor { return nil }
 func (changeRoot) phase() phase        { return phasePivot }
-func (changeRoot) changesRoot()        {}
 
 func (changeRoot) lower(l *lowering) {
 	l.call(unix.SYS_FCHDIR, l.root)

@@ -58,7 +58,6 @@ const RootTree nsenter.FD = "root file system"
 func (b bindRoot) Verb() string   { return "bind" }
 func (b bindRoot) String() string { return "bind the root file system " + b.Path }
 func (bindRoot) phase() phase     { return phaseRoot }
-func (bindRoot) setsRoot()        {}
 
 func (b bindRoot) Needs() []Descriptor {
 	if !b.Passed {
@@ -112,7 +111,6 @@ func (o openRoot) Verb() string      { return "open" }
 func (o openRoot) String() string    { return "open the root file system " + o.Path }
 func (openRoot) Needs() []Descriptor { return nil }
 func (openRoot) phase() phase        { return phaseRoot }
-func (openRoot) setsRoot()           {}
 
 func (o openRoot) lower(l *lowering) {
 	l.root, l.hasRoot = l.keep(), true
@@ -127,7 +125,6 @@ func (openOwnRoot) Verb() string        { return "open" }
 func (openOwnRoot) String() string      { return "open the container's root" }
 func (openOwnRoot) Needs() []Descriptor { return nil }
 func (openOwnRoot) phase() phase        { return phaseRoot }
-func (openOwnRoot) setsRoot()           {}
 
 func (openOwnRoot) lower(l *lowering) {
 	l.root, l.hasRoot = l.keep(), true

@@ -31,7 +31,6 @@ func (s setSysctl) Verb() string      { return "set sysctl" }
 func (s setSysctl) String() string    { return "set sysctl " + s.Name + " = " + strconv.Quote(s.Value) }
 func (setSysctl) Needs() []Descriptor { return nil }
 func (setSysctl) phase() phase        { return phaseHide }
-func (setSysctl) descriptors() int    { return 1 }
 
 // lower lets nothing that is mounted on the procfs take the file's place.
 func (s setSysctl) lower(l *lowering) {

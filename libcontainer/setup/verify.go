@@ -187,13 +187,13 @@ func oneRoot(steps []Step) (int, string) {
 	opened, changed, own := false, false, false
 	for i, s := range steps {
 		switch ph := s.phase(); {
-		case is[interface{ setsRoot() }](s):
+		case opensRoot(s):
 			if opened {
 				return i, "the root is opened twice"
 			}
 			opened = true
 			_, own = s.Action.(openOwnRoot)
-		case is[interface{ changesRoot() }](s):
+		case changesRoot(s):
 			if changed || own {
 				return i, "the root is changed twice"
 			}
@@ -209,8 +209,12 @@ func oneRoot(steps []Step) (int, string) {
 	return 0, ""
 }
 
-// is reports whether a step's action is, or implements, T.
-func is[T any](s Step) bool {
+func opensRoot(s Step) bool { return is[bindRoot](s) || is[openRoot](s) || is[openOwnRoot](s) }
+
+func changesRoot(s Step) bool { return is[pivot](s) || is[moveRoot](s) || is[changeRoot](s) }
+
+// is reports whether a step's action is a T.
+func is[T Action](s Step) bool {
 	_, ok := s.Action.(T)
 	return ok
 }

@@ -37,7 +37,7 @@ func examplePlan(t *testing.T) *Plan {
 }
 
 // index returns the place of the first step whose action is of type T.
-func index[T any](t *testing.T, p *Plan) int {
+func index[T Action](t *testing.T, p *Plan) int {
 	t.Helper()
 	i := slices.IndexFunc(p.Steps, func(s Step) bool { return is[T](s) })
 	if i < 0 {

@@ -67,11 +67,11 @@ func noHostAfterPivot(_ []Step, calls []callRecord) (int, string) {
 func noPathBefore(steps []Step, calls []callRecord) (int, string) {
 	inside := true // a process that joins a container is inside from the start
 	for _, s := range steps {
-		inside = inside && !is[interface{ changesRoot() }](s)
+		inside = inside && !changesRoot(s)
 	}
 	for i := range calls {
 		c := &calls[i]
-		if c.step < len(steps) && is[interface{ changesRoot() }](steps[c.step]) {
+		if c.step < len(steps) && changesRoot(steps[c.step]) {
 			inside = true
 		}
 		if c.way == wayOwn && !inside {
