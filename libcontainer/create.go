@@ -112,13 +112,10 @@ func (c *creation) create() (*Container, error) {
 	}
 	c.compileSeccomp()
 	c.forker = startForker(processor())
-	defer c.forker.end()
 	c.forker.enter(c.bundle)
-	layout, err := c.place(false)
+	err := c.makeProcess()
+	c.forker.end()
 	if err != nil {
-		return nil, err
-	}
-	if err := c.makeProcess(layout); err != nil {
 		return nil, err
 	}
 	if err := c.options.beforeStart(); err != nil {
@@ -179,7 +176,11 @@ func (c *creation) plan(layout cgroups.Layout) error {
 
 // makeProcess makes all that the process needs, and the process. The forker makes namespaces meanwhile, and the cgroup if the process is not to join that
 // late, which takes about as long as the plan and the image: a third thread was tried, and is no gain.
-func (c *creation) makeProcess(layout cgroups.Layout) error {
+func (c *creation) makeProcess() error {
+	layout, err := c.place(false)
+	if err != nil {
+		return err
+	}
 	if err := c.reserve(); err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (c *creation) makeProcess(layout cgroups.Layout) error {
 	if !c.late {
 		cgroup = c.forker.begin(c.makeCgroup)
 	}
-	err := c.conceive(layout)
+	err = c.conceive(layout)
 	if err == nil {
 		err = c.makeRDT()
 	}

@@ -83,7 +83,7 @@ func (f *forker) give(j job) {
 }
 
 // inherited are the types of namespaces that the process inherits when they are new and the runtime's own user namespace owns them.
-var inherited = [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace}
+var inherited = [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.MountNamespace}
 
 // enter has the thread begin to enter new namespaces for a bundle's process.
 func (f *forker) enter(b *specconv.Bundle) {
