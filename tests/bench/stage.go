@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,7 +35,7 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &stage{dir: dir, busybox: filepath.Join(dir, "rootfs/bin/busybox"), cgroup: "/orlop-bench-" + strconv.Itoa(os.Getpid()), runtimes: runtimes}
+	s = &stage{dir: dir, busybox: filepath.Join(dir, "rootfs/bin/busybox"), cgroup: "/orlop-bench-" + strconv.Itoa(os.Getpid())}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -48,6 +50,9 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	if err := syscall.Mount("tmpfs", s.path("run"), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=755"); err != nil {
 		return nil, fmt.Errorf("mount a tmpfs for the state folders: %w", err)
 	}
+	if s.runtimes, err = install(s.path("bin"), runtimes); err != nil {
+		return nil, err
+	}
 	if err := makeRootfs(filepath.Join(dir, "rootfs"), busybox); err != nil {
 		return nil, err
 	}
@@ -56,7 +61,7 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 			return nil, err
 		}
 	}
-	for _, r := range runtimes {
+	for _, r := range s.runtimes {
 		name := "live-" + r.Name
 		if err := s.bundle(name, []string{"/bin/sleep", "1000000"}, 0, nil); err != nil {
 			return nil, err
@@ -68,6 +73,38 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 		}
 	}
 	return s, nil
+}
+
+// install copies the runtimes' programs into a folder, and returns them as they are there. A linker writes through a mapping, which leaves the
+// program in the page cache such that each start of it takes 0.15 to 0.3 ms longer than one of a program that was installed.
+func install(dir string, runtimes []runtime) ([]runtime, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	installed := slices.Clone(runtimes)
+	for i := range installed {
+		r := &installed[i]
+		program, err := os.Open(r.Path)
+		if err != nil {
+			return nil, err
+		}
+		r.Path = filepath.Join(dir, r.Name)
+		err = copyTo(r.Path, program)
+		program.Close()
+		if err != nil {
+			return nil, fmt.Errorf("install %s: %w", r.Name, err)
+		}
+	}
+	return installed, nil
+}
+
+func copyTo(path string, from io.Reader) error {
+	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
