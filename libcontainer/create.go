@@ -110,9 +110,9 @@ func (c *creation) create() (*Container, error) {
 	if err := mayHaveNamespaces(c.bundle); err != nil {
 		return nil, err
 	}
-	c.compileSeccomp()
-	c.forker = startForker(processor())
+	c.forker = startForker(processor()) // before all else that takes a thread: what it does takes longest
 	c.forker.enter(c.bundle)
+	c.compileSeccomp()
 	err := c.makeProcess()
 	c.forker.end()
 	if err != nil {
