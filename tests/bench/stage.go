@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,8 +74,9 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	return s, nil
 }
 
-// install copies the runtimes' programs into a folder, and returns them as they are there. A linker writes through a mapping, which leaves the
-// program in the page cache such that each start of it takes 0.15 to 0.3 ms longer than one of a program that was installed.
+// install writes copies of the runtimes' programs to a folder, all in the same way, and returns the runtimes as they are there. How a file came into
+// the page cache matters for the start of a program: a linker writes through a mapping, page by page, and what it has written takes 0.15 to 0.3 ms longer
+// to start than what a package manager installs.
 func install(dir string, runtimes []runtime) ([]runtime, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
@@ -84,27 +84,16 @@ func install(dir string, runtimes []runtime) ([]runtime, error) {
 	installed := slices.Clone(runtimes)
 	for i := range installed {
 		r := &installed[i]
-		program, err := os.Open(r.Path)
+		program, err := os.ReadFile(r.Path)
 		if err != nil {
 			return nil, err
 		}
 		r.Path = filepath.Join(dir, r.Name)
-		err = copyTo(r.Path, program)
-		program.Close()
-		if err != nil {
-			return nil, fmt.Errorf("install %s: %w", r.Name, err)
+		if err := os.WriteFile(r.Path, program, 0o755); err != nil {
+			return nil, err
 		}
 	}
 	return installed, nil
-}
-
-func copyTo(path string, from io.Reader) error {
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
