@@ -74,9 +74,9 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	return s, nil
 }
 
-// install writes copies of the runtimes' programs to a folder, all in the same way, and returns the runtimes as they are there. How a file came into
-// the page cache matters for the start of a program: a linker writes through a mapping, page by page, and what it has written takes 0.15 to 0.3 ms longer
-// to start than what a package manager installs.
+// install copies the runtimes' programs to a folder, and returns the runtimes as they are there. How a file came into the page cache matters for the
+// start of a program: what a linker has written, through a mapping and page by page, takes 0.15 to 0.3 ms longer to start than a copy, or what a
+// package manager has installed.
 func install(dir string, runtimes []runtime) ([]runtime, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
@@ -84,13 +84,10 @@ func install(dir string, runtimes []runtime) ([]runtime, error) {
 	installed := slices.Clone(runtimes)
 	for i := range installed {
 		r := &installed[i]
-		program, err := os.ReadFile(r.Path)
-		if err != nil {
-			return nil, err
-		}
+		from := r.Path
 		r.Path = filepath.Join(dir, r.Name)
-		if err := os.WriteFile(r.Path, program, 0o755); err != nil {
-			return nil, err
+		if out, err := exec.Command("cp", "--dereference", from, r.Path).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("install %s: %w: %s", r.Name, err, out)
 		}
 	}
 	return installed, nil
