@@ -39,11 +39,11 @@ func TestKeepApart(t *testing.T) {
 		if now := processor(); now == here {
 			t.Errorf("still on processor %d", now)
 		}
-		if err := a.giveBack(0); err != nil || affine() != all {
+		if err := a.end(); err != nil || affine() != all {
 			t.Errorf("%v of %v afterwards, %v", affine(), all, err)
 		}
-		if err := a.giveBack(0); err != nil {
-			t.Errorf("given back twice: %v", err)
+		if err := a.end(); err != nil {
+			t.Errorf("ended twice: %v", err)
 		}
 	})
 	on(func() {
@@ -53,7 +53,7 @@ func TestKeepApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := keepApart(processor())
-		if affine() != one || a.giveBack(0) != nil || affine() != one {
+		if affine() != one || a.end() != nil || affine() != one {
 			t.Errorf("of one processor came %v", affine())
 		}
 	})
@@ -68,12 +68,12 @@ func TestKeepApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := keepApart(processor())
-		if err := a.giveBack(0); err != nil || affine() != some {
+		if err := a.end(); err != nil || affine() != some {
 			t.Errorf("%v of %v, %v", affine(), some, err)
 		}
 	})
 	a := keepApart(-1)
-	if a.apart || a.giveBack(0) != nil {
+	if a.apart || a.end() != nil {
 		t.Error("apart from no processor")
 	}
 }

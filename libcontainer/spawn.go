@@ -52,11 +52,10 @@ func (c *creation) spawnEarly() error {
 		return err
 	}
 	process := c.forker.begin(func() error {
-		if err := c.cgroup.SpawnEarly(c.birth.start); err != nil {
+		if err := c.forker.affinity.end(); err != nil {
 			return err
 		}
-		// It began where the forker is, and not on the processor that makes the cgroup. It is still before the gate.
-		return c.forker.affinity.giveBack(c.birth.proc.Pid)
+		return c.cgroup.SpawnEarly(c.birth.start)
 	})
 	err := c.makeCgroup()
 	if err == nil {
@@ -71,7 +70,7 @@ func (c *creation) spawnEarly() error {
 
 // spawn starts the process in its cgroup, on the forker. Where that is a unit it becomes one from here on, while the process sets itself up.
 func (c *creation) spawn() error {
-	if err := c.forker.affinity.giveBack(0); err != nil {
+	if err := c.forker.affinity.end(); err != nil {
 		return err
 	}
 	if err := c.takeCgroup(); err != nil {

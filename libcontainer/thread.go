@@ -31,7 +31,7 @@ type job struct {
 // jobsMost is how many jobs a forker gets: namespaces or processors, the cgroup, the process, and the end.
 const jobsMost = 4
 
-// startForker starts a thread, which keeps away from a processor until a job gives its affinity back; -1 is none. It must be ended.
+// startForker starts a thread, which keeps away from a processor until the job that ends its affinity; -1 is none. It must be ended.
 func startForker(cpu int) *forker {
 	f := new(forker)
 	go f.loop(cpu)
