@@ -1,7 +1,7 @@
 // Package signals passes the signals that come to this program on to another process.
 //
-// It has a handler of its own for them, of a few instructions (handler_amd64.s, handler_arm64.s). Package os/signal wakes four threads for each
-// signal that it is to catch, and another two for each that comes; all that is needed here is one system call.
+// It has a handler of its own for them, of a few instructions (handler_amd64.s, handler_arm64.s). Package os/signal has threads switch four times for
+// each signal that it is to catch, which takes longer than all that is needed here: one system call.
 package signals
 
 import (
@@ -30,7 +30,8 @@ type action struct {
 func handlerAddress() uintptr
 
 // Hold has signals kept from now on, each of them once, also those that were ignored. What they did before is over for as long as the program
-// runs; os/signal gets none of them any more. Those by which the kernel tells of a fault of the program cannot be held.
+// runs; os/signal gets none of them any more. The list must not have those by which the kernel tells of a fault of the program: it would tell of it
+// without end.
 func Hold(list ...unix.Signal) error {
 	// Go catches faults in any case, by the alternate stack of each thread, and on the way back resumes system calls.
 	var ours action
