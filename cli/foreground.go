@@ -7,9 +7,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/cli/signals"
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/signals"
 )
 
 func subreaperFlag() flag {

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/mountinfo"
 	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/signals"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -48,7 +49,7 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, error) {
 	var f setup.Facts
 	f.LastCap = lastCap()
-	f.Ignored = ignored()
+	f.Ignored = signals.Ignored()
 	var err error
 	if f.Grantable, err = permitted(); err != nil {
 		return f, err

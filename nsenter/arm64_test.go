@@ -52,7 +52,8 @@ func TestARM64(t *testing.T) {
 		t.Skip("TestInterpreters does this on arm64 itself")
 	}
 	dir := t.TempDir()
-	write, qemu := emulated.TestBinary(t, "arm64")
+	binary, qemu := emulated.TestBinary(t, "arm64")
+	write := exec.Command(qemu, binary)
 	write.Env = append(os.Environ(), imagesEnv+"="+dir)
 	if out, err := write.CombinedOutput(); err != nil {
 		t.Fatalf("write images under qemu: %v\n%s", err, out)

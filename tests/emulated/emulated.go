@@ -11,22 +11,22 @@ import (
 
 var names = map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}
 
-// TestBinary builds the test binary of the caller's package for an architecture, and returns the command that runs it with these arguments, and
-// the path of the emulator. The test is skipped where there is none.
-func TestBinary(t *testing.T, arch string, args ...string) (cmd *exec.Cmd, qemu string) {
+// TestBinary builds the test binary of the caller's package for an architecture, and returns the paths of it and of the emulator that runs it. The
+// test is skipped where there is none.
+func TestBinary(t *testing.T, arch string) (binary, qemu string) {
 	t.Helper()
 	qemu = emulator(t, names[arch])
 	gocmd, err := exec.LookPath("go")
 	if err != nil {
 		t.Skipf("no go command to build for %s with: %v", arch, err)
 	}
-	binary := filepath.Join(t.TempDir(), arch+".test")
+	binary = filepath.Join(t.TempDir(), arch+".test")
 	build := exec.Command(gocmd, "test", "-c", "-o", binary, ".")
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build for %s: %v\n%s", arch, err, out)
 	}
-	return exec.Command(qemu, append([]string{binary}, args...)...), qemu
+	return binary, qemu
 }
 
 func emulator(t *testing.T, name string) string {

@@ -31,9 +31,9 @@ func arrows() []arrow {
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
-		{"cli", []string{"cli/signals", "libcontainer", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, user}},
-		{"cli/signals", nil, []string{sys}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/rawfile", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"cli", []string{"libcontainer", "libcontainer/signals", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, user}},
+		{"libcontainer/signals", nil, []string{sys}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/rawfile", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/needs", []string{"libcontainer/setup", "specconv"}, []string{sys, spec}},
 		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "specconv"}, []string{sys, spec}},
 		{"libcontainer/seccomp", nil, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},

@@ -59,9 +59,9 @@ func TestEmulated(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
+			binary, qemu := emulated.TestBinary(t, arch)
 			for role := range roles {
-				cmd, _ := emulated.TestBinary(t, arch)
-				play(t, cmd, role)
+				play(t, exec.Command(qemu, binary), role)
 			}
 		})
 	}

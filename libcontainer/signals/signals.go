@@ -1,6 +1,6 @@
-// Package signals passes the signals that come to this program on to another process.
+// Package signals passes the signals that come to this program on to another process, and tells which ones it ignores.
 //
-// It has a handler of its own for them, of a few instructions (handler_amd64.s, handler_arm64.s). Package os/signal has threads switch four times for
+// What it passes on goes by a handler of its own, of a few instructions (handler_amd64.s, handler_arm64.s). Package os/signal has threads switch four times for
 // each signal that it is to catch, which takes longer than all that is needed here: one system call.
 package signals
 
@@ -29,6 +29,19 @@ type action struct {
 
 func handlerAddress() uintptr
 
+const sigIgn = 1 // SIG_IGN of <signal.h>
+
+// Ignored returns the signals that this program ignores: bit 0 is signal 1.
+func Ignored() (set uint64) {
+	var now action
+	for s := unix.Signal(1); s <= 64; s++ {
+		if sigaction(s, nil, &now) == nil && now.handler == sigIgn {
+			set |= 1 << (s - 1)
+		}
+	}
+	return set
+}
+
 // Hold has signals kept from now on, each of them once, also those that were ignored. What they did before is over for as long as the program
 // runs; os/signal gets none of them any more. The list must not have those by which the kernel tells of a fault of the program: it would tell of it
 // without end.
@@ -36,12 +49,12 @@ func Hold(list ...unix.Signal) error {
 	// Go catches faults in any case, by the alternate stack of each thread, and on the way back resumes system calls.
 	var ours action
 	if err := sigaction(unix.SIGSEGV, nil, &ours); err != nil {
-		return err
+		return fmt.Errorf("catch %w", err)
 	}
 	ours.handler = handlerAddress()
 	for _, s := range list {
 		if err := sigaction(s, &ours, nil); err != nil {
-			return err
+			return fmt.Errorf("catch %w", err)
 		}
 	}
 	return nil
@@ -65,7 +78,7 @@ func sigaction(s unix.Signal, set, old *action) error {
 	const maskSize = unsafe.Sizeof(action{}.mask)
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), maskSize, 0, 0)
 	if errno != 0 {
-		return fmt.Errorf("catch %s: rt_sigaction: %w", unix.SignalName(s), errno)
+		return fmt.Errorf("%s: rt_sigaction: %w", unix.SignalName(s), errno)
 	}
 	return nil
 }
