@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func copyUp(from, to *os.File) error {
 }
 
 func openAt(dir *os.File, name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
@@ -61,10 +62,17 @@ func copyFolder(src, dst *os.File, displayPath string) error {
 	return copyAttributes(src, dst, &st, displayPath)
 }
 
+// copyEntry copies one entry. It opens the entry once, without following or activating it, and looks at
+// and reads only what it has opened: a neighbor that shares the volume may exchange the name meanwhile.
 func copyEntry(src, dst *os.File, name, displayPath string) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: displayPath, Err: err} }
+	entry, err := openAt(src, name, unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer entry.Close()
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(src.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstat(int(entry.Fd()), &st); err != nil {
 		return fail("stat", err)
 	}
 	switch st.Mode & unix.S_IFMT {
@@ -72,21 +80,34 @@ func copyEntry(src, dst *os.File, name, displayPath string) error {
 		if err := unix.Mkdirat(int(dst.Fd()), name, 0o700); err != nil {
 			return fail("mkdir", err)
 		}
-		return copyBetween(src, dst, name, unix.O_RDONLY|unix.O_DIRECTORY, func(a, b *os.File) error { return copyFolder(a, b, displayPath) })
-	case unix.S_IFREG:
-		fd, err := unix.Openat(int(dst.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+		from, err := openAt(entry, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
-			return fail("create", err)
+			return err
 		}
-		unix.Close(fd)
-		return copyBetween(src, dst, name, unix.O_RDWR, func(a, b *os.File) error {
-			if _, err := io.Copy(b, a); err != nil {
-				return fail("copy", err)
-			}
-			return copyAttributes(a, b, &st, displayPath)
-		})
+		defer from.Close()
+		to, err := openAt(dst, name, unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return err
+		}
+		defer to.Close()
+		return copyFolder(from, to, displayPath)
+	case unix.S_IFREG:
+		from, err := reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
+		if err != nil {
+			return fail("open", err)
+		}
+		defer from.Close()
+		to, err := openAt(dst, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR)
+		if err != nil {
+			return err
+		}
+		defer to.Close()
+		if err := copyData(from, to, st.Size); err != nil {
+			return fail("copy", err)
+		}
+		return copyAttributes(from, to, &st, displayPath)
 	case unix.S_IFLNK:
-		return copyLink(src, dst, name, &st, fail)
+		return copyLink(entry, dst, name, &st, fail)
 	default:
 		if err := unix.Mknodat(int(dst.Fd()), name, st.Mode, int(st.Rdev)); err != nil {
 			return fail("mknod", err)
@@ -102,24 +123,45 @@ func copyEntry(src, dst *os.File, name, displayPath string) error {
 	}
 }
 
-// copyBetween opens name in both folders and calls do. flags are the target's; the source is read only.
-func copyBetween(src, dst *os.File, name string, flags int, do func(a, b *os.File) error) error {
-	a, err := openAt(src, name, unix.O_RDONLY|unix.O_NONBLOCK|flags&unix.O_DIRECTORY)
+// reopen opens the file that an O_PATH descriptor stands for.
+func reopen(f *os.File, flags int) (*os.File, error) {
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), flags|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer a.Close()
-	b, err := openAt(dst, name, flags)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	return do(a, b)
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-func copyLink(src, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
+// copyData copies a file of this size. Its holes stay holes: they cost the target no memory.
+func copyData(from, to *os.File, size int64) error {
+	if err := to.Truncate(size); err != nil {
+		return err
+	}
+	for at := int64(0); at < size; {
+		data, err := from.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) || err == nil && data >= size { // only a hole is left
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		end, err := from.Seek(data, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		part := io.NewSectionReader(from, data, min(end, size)-data)
+		if _, err := io.Copy(io.NewOffsetWriter(to, data), part); err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// copyLink copies a symbolic link, of which entry is an O_PATH descriptor.
+func copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
 	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(int(src.Fd()), name, buf)
+	n, err := unix.Readlinkat(int(entry.Fd()), "", buf)
 	if err != nil {
 		return fail("readlink", err)
 	}

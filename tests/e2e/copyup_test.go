@@ -99,3 +99,23 @@ func TestCopyUpFull(t *testing.T) {
 	b.Fails("no space left on device", "run", "--bundle", b.Bundle, b.ID)
 	b.CheckClean()
 }
+
+// TestCopyUpSparse: the holes of a file stay holes. The copy fits where its data does.
+func TestCopyUpSparse(t *testing.T) {
+	harness.OrlopOnly(t, "runc fills the holes")
+	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup", "size=1m"))
+	f, err := os.Create(filepath.Join(b.Rootfs, "var/sparse"))
+	must(t, err)
+	defer f.Close()
+	const size = 1 << 30
+	must(t, f.Truncate(size))
+	_, err = f.WriteAt([]byte("middle"), size/2)
+	must(t, err)
+	_, err = f.WriteAt([]byte("end"), size-3)
+	must(t, err)
+	got := b.Sh(`cd /var; stat -c %s sparse; tail -c 3 sparse; echo; dd if=sparse bs=1 skip=536870912 count=6 2>/dev/null; echo
+[ $(stat -c %b sparse) -le 64 ] && echo holes`)
+	if want := "1073741824\nend\nmiddle\nholes\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
