@@ -109,3 +109,13 @@ func (a *arguments) Tail() []string {
 	}
 	return a.operands[1:]
 }
+
+// Others returns the operands behind the first one for a program that they are passed to, without a "--" that sets them apart:
+// "exec box -- ls -l".
+func (a *arguments) Others() []string {
+	others := a.Tail()
+	if len(others) > 0 && others[0] == "--" {
+		return others[1:]
+	}
+	return others
+}

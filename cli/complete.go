@@ -50,18 +50,25 @@ func scan(c *command, words []string) typed {
 				return t
 			}
 		default:
-			given, value, hasValue := cutFlag(word)
-			f := c.flag(given)
-			switch {
-			case f == nil: // one that will be refused
-			case hasValue || !f.takesValue():
-				t.given[f.name] = value
-			default:
-				t.pending = f
-			}
+			t.scanFlag(word)
 		}
 	}
 	return t
+}
+
+func (t *typed) scanFlag(word string) {
+	given, value, hasValue := cutFlag(word)
+	f := t.command.flag(given)
+	switch {
+	case f == nil: // a group, or one that will be refused
+		for _, letter := range t.command.ungroup(word) {
+			t.scanFlag(letter)
+		}
+	case hasValue || !f.takesValue():
+		t.given[f.name] = value
+	default:
+		t.pending = f
+	}
 }
 
 // complete returns what the last of the words, which stand behind the program's name, can be completed to.

@@ -17,7 +17,7 @@ import (
 func (p *program) execCommand() *command {
 	return &command{
 		usage:     "start a process in a container",
-		argsUsage: idUsage + " COMMAND [ARG...]  |  --process FILE " + idUsage,
+		argsUsage: idUsage + " [--] COMMAND [ARG...]  |  --process FILE " + idUsage,
 		description: "The process is as the container's own in config.json, but for its arguments and what the flags say; or as FILE describes it.\n" +
 			"The exit status is the process's; 255 when it could not be started.",
 		flags: append(streamFlags(),
@@ -25,6 +25,7 @@ func (p *program) execCommand() *command {
 			flag{kind: kindBool, name: "detach", short: "d", usage: "return when the process runs"},
 			flag{kind: kindString, name: "process", short: "p", usage: "JSON `FILE` with the process, as process in config.json"},
 			flag{kind: kindBool, name: "tty", short: "t", usage: "give it a terminal"},
+			flag{kind: kindBool, name: "interactive", short: "i", usage: "no effect: standard input is passed in any case (for those who type -it)"},
 			flag{kind: kindString, name: "cwd", usage: "`PATH` of the folder in the container that it starts in"},
 			flag{kind: kindStrings, name: "env", short: "e", usage: "set an environment variable, `NAME=VALUE`", keepSpace: true},
 			flag{kind: kindString, name: "user", short: "u", usage: "`UID[:GID]` that it has"},
@@ -46,8 +47,8 @@ func (p *program) exec(args *arguments) error {
 	var err error
 	if args.IsSet("process") {
 		err = argsFor(args, 1, 1, "the id of a container and nothing else with --process")
-	} else {
-		err = argsFor(args, 2, -1, "the id of a container and a command")
+	} else if err = argsFor(args, 2, -1, "the id of a container and a command"); err == nil && len(args.Others()) == 0 {
+		err = usagef("exec: there is no command after --")
 	}
 	if err != nil {
 		return err
@@ -119,7 +120,7 @@ func execSpec(args *arguments, container *libcontainer.Container) (*specs.Proces
 
 // amendProcess changes the container's own process into the one that the flags describe.
 func amendProcess(process *specs.Process, args *arguments) error {
-	process.Args = args.Tail()
+	process.Args = args.Others()
 	process.Terminal = args.Bool("tty")
 	// The sockets that the first process was given are not this one's.
 	process.Env = withoutListen(process.Env)

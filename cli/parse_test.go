@@ -66,6 +66,15 @@ func lines() []struct{ line, want string } {
 		{"exec -e A=1 --env B=-2 a env -e", "exec --env=A=1 --env=B=-2 -- a env -e"},
 		{"exec -- a ls -- -l", "exec -- a ls -- -l"},
 		{"exec a -- ls", "exec -- a -- ls"},
+		// Short names in one word: switches, and at the end a flag with a value.
+		{"exec -td a sh", "exec --tty --detach -- a sh"},
+		{"exec -it a sh", "exec --interactive --tty -- a sh"},
+		{"exec -tde A=1 a sh -td", "exec --tty --detach --env=A=1 -- a sh -td"},
+		{"run -db B a", "run --detach --bundle=B -- a"},
+		{"run a -bd", "!run: flag provided but not defined: -bd"},
+		{"exec -tx a", "!exec: flag provided but not defined: -tx"},
+		{"exec --td a", "!exec: flag provided but not defined: -td"},
+		{"exec -td=true a", "!exec: flag provided but not defined: -td"},
 		{"exec -g 1 -additional-gids=2 -u 0:0 a id", "exec --additional-gids=1 --additional-gids=2 --user=0:0 -- a id"},
 		// And what follows a ps's is for ps(1).
 		{"ps -f json a", "ps --format=json -- a"},

@@ -47,7 +47,7 @@ func (p *program) ps(args *arguments) error {
 		}
 		return json.NewEncoder(p.stdout).Encode(pids)
 	}
-	options := args.Tail()
+	options := args.Others()
 	if len(options) == 0 {
 		options = []string{"-ef"}
 	}

@@ -222,6 +222,7 @@ func initial(f *flag) *arguments {
 //
 //	delete box -f             ->  orlop -- delete --force -- box
 //	exec -e A=1 --env B=2 box sh -c id  ->  orlop -- exec --env=A=1 --env=B=2 -- box sh -c id
+//	exec -td box sh  ->  orlop -- exec --tty --detach -- box sh
 func arrange(app *urfave.App, line []string) ([]string, error) {
 	flags, rest, err := splitFlags(app.Flags, line, true)
 	if err != nil {
@@ -261,6 +262,11 @@ func splitFlags(known []urfave.Flag, line []string, stop bool) (flags, rest []st
 		}
 		given, value, hasValue := strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
 		j := slices.IndexFunc(known, func(f urfave.Flag) bool { return slices.Contains(f.Names(), given) })
+		if letters := lettersOf(known, word); j < 0 && letters != nil {
+			line = append(letters, line[i+1:]...)
+			i = -1
+			continue
+		}
 		if j < 0 {
 			flags = append(flags, word) // which urfave/cli will refuse
 			continue
@@ -280,4 +286,22 @@ func splitFlags(known []urfave.Flag, line []string, stop bool) (flags, rest []st
 		}
 	}
 	return flags, rest, nil
+}
+
+// lettersOf splits a group of short names, nil if the word is none. urfave/cli itself takes the rest of a group for a flag's value.
+func lettersOf(known []urfave.Flag, word string) (letters []string) {
+	if len(word) < 3 || word[1] == '-' {
+		return nil
+	}
+	for i, letter := range []byte(word[1:]) {
+		j := slices.IndexFunc(known, func(f urfave.Flag) bool { return slices.Contains(f.Names(), string([]byte{letter})) })
+		if j < 0 {
+			return nil
+		}
+		if _, isBool := known[j].(*urfave.BoolFlag); !isBool && i+2 < len(word) {
+			return nil
+		}
+		letters = append(letters, string([]byte{'-', letter}))
+	}
+	return letters
 }

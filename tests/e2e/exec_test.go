@@ -108,6 +108,39 @@ func TestExecUser(t *testing.T) {
 	}
 }
 
+// TestExecCommandLine: "--" may set the command apart, before and after the container, and is no part of it; short flags may be one word.
+func TestExecCommandLine(t *testing.T) {
+	harness.OrlopOnly(t, "others differ in what they take")
+	b := harness.New(t)
+	b.Up()
+	for _, tc := range []struct{ line, want string }{
+		{"exec ID -- echo x", "x\n"},
+		{"exec -- ID echo x", "x\n"},
+		{"exec -- ID -- echo x", "x\n"},
+		{"exec ID echo -- x", "-- x\n"},
+		{"exec ID -- echo -- x", "-- x\n"},
+		{"exec --env A=1 ID -- sh -c echo\t$A", "1\n"},
+		{"exec -ie A=1 ID sh -c echo\t$A", "1\n"},
+		{"exec -i ID echo x", "x\n"},
+		{"ps -- ID", ""},
+		{"ps ID -- -o pid", ""},
+	} {
+		words := strings.Split(strings.ReplaceAll(tc.line, "ID", b.ID), " ")
+		for i := range words {
+			words[i] = strings.ReplaceAll(words[i], "\t", " ")
+		}
+		got := b.OK(words...)
+		if tc.want != "" && got != tc.want {
+			t.Errorf("%s: got %q, want %q", tc.line, got, tc.want)
+		}
+	}
+	b.Fails("there is no command after --", "exec", b.ID, "--")
+	run := harness.New(t, harness.Args("echo", "x"))
+	if got := run.OK("run", "--bundle", run.Bundle, "--", run.ID); got != "x\n" {
+		t.Errorf("run --: got %q", got)
+	}
+}
+
 func TestExecDetach(t *testing.T) {
 	b := harness.New(t)
 	b.Up()
