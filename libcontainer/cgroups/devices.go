@@ -100,8 +100,10 @@ type defaultDevice struct {
 	access access
 }
 
-// defaultDevices is the list of current runc and crun: making any node, and using the nodes that every container has.
-func defaultDevices() [10]defaultDevice {
+// defaultDevices is the list of current runc and crun: any node may be made, and the nodes that every container has may be used. tun is
+// one of them, although no container gets its node: VPN programs make that themselves, and its use takes CAP_NET_ADMIN in the network
+// namespace anyway.
+func defaultDevices() [11]defaultDevice {
 	return [...]defaultDevice{
 		{device{'c', anyNumber, anyNumber}, mayMknod},
 		{device{'b', anyNumber, anyNumber}, mayMknod},
@@ -113,6 +115,7 @@ func defaultDevices() [10]defaultDevice {
 		{device{'c', 5, 0}, mayAll},           // tty
 		{device{'c', 5, 2}, mayAll},           // ptmx
 		{device{'c', 136, anyNumber}, mayAll}, // pts/*
+		{device{'c', 10, 200}, mayAll},        // net/tun
 	}
 }
 

@@ -44,7 +44,7 @@ func parseDevices(t testing.TB, text string) *specs.LinuxResources {
 }
 
 const defaultsV1 = "allow c *:* m, allow b *:* m, allow c 1:3 rwm, allow c 1:5 rwm, allow c 1:7 rwm, allow c 1:8 rwm, " +
-	"allow c 1:9 rwm, allow c 5:0 rwm, allow c 5:2 rwm, allow c 136:* rwm"
+	"allow c 1:9 rwm, allow c 5:0 rwm, allow c 5:2 rwm, allow c 136:* rwm, allow c 10:200 rwm"
 
 const docker = "deny a; allow c 1:5 rwm; allow c 1:3 rwm; allow c 1:9 rwm; allow c 1:8 rwm; allow c 5:0 rwm; allow c 5:1 rwm; deny c 10:229 rwm"
 
@@ -62,7 +62,7 @@ func TestDevicesV1(t *testing.T) {
 		{"", "deny a, " + defaultsV1},
 		{"deny a", "deny a, " + defaultsV1},
 		{docker, "deny a, allow c 1:5 rwm, allow c 1:3 rwm, allow c 1:9 rwm, allow c 1:8 rwm, allow c 5:0 rwm, allow c 5:1 rwm, " +
-			"allow c *:* m, allow b *:* m, allow c 1:7 rwm, allow c 5:2 rwm, allow c 136:* rwm"},
+			"allow c *:* m, allow b *:* m, allow c 1:7 rwm, allow c 5:2 rwm, allow c 136:* rwm, allow c 10:200 rwm"},
 		{"allow a", "allow a"},
 		{"allow b 8:0 r; allow a", "allow a"},
 		{"allow a; deny b 8:0 rw", "allow a, deny b 8:0 rw"},

@@ -22,7 +22,7 @@ func TestDockerResources(t *testing.T) {
 	for file, want := range map[string]string{
 		"memory/memory.limit_in_bytes": "536870912", "memory/memory.memsw.limit_in_bytes": "1073741824",
 		"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000", "cpu/cpu.shares": "1024", "pids/pids.max": "100",
-		"devices/devices.list": "c 1:5 rwm\nc 1:3 rwm\nc 1:9 rwm\nc 1:8 rwm\nc 5:0 rwm\nc 5:1 rwm\nc *:* m\nb *:* m\nc 1:7 rwm\nc 5:2 rwm\nc 136:* rwm",
+		"devices/devices.list": "c 1:5 rwm\nc 1:3 rwm\nc 1:9 rwm\nc 1:8 rwm\nc 5:0 rwm\nc 5:1 rwm\nc *:* m\nb *:* m\nc 1:7 rwm\nc 5:2 rwm\nc 136:* rwm\nc 10:200 rwm",
 	} {
 		controller, name := filepath.Split(file)
 		if got := read(t, filepath.Join(m.v1(filepath.Clean(controller)).dir, name)); got != want {

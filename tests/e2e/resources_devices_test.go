@@ -94,6 +94,23 @@ func TestDeviceAccess(t *testing.T) {
 	checkAccess(t, "after other updates", updated.OK("exec", updated.ID, "sh", "-c", accessScript), "c120:3 r")
 }
 
+// TestTunIsADefaultDevice: who denies all devices leaves tun, whose node VPN programs make themselves.
+func TestTunIsADefaultDevice(t *testing.T) {
+	harness.OrlopOnly(t, "runc 1.1.5 has it, those from 1.2.0 to 1.2.3 do not")
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		t.Skip("needs /dev/net/tun, a device to open")
+	}
+	for _, rules := range []string{"", "deny a", "deny c 10:200 rwm"} {
+		t.Run(rules, func(t *testing.T) {
+			b := harness.New(t, harness.Caps("CAP_MKNOD"))
+			b.Spec.Linux.Resources.Devices = parseRules(t, rules)
+			if got := b.Sh("mknod /dev/tun c 10 200 && : <>/dev/tun && echo open"); got != "open\n" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
 // accessBox is a container with the nodes and these rules.
 func accessBox(t *testing.T, rules string) *harness.Box {
 	t.Helper()
