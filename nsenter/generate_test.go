@@ -122,9 +122,13 @@ func (g *generator) fork(depth int) {
 
 // pseudo appends an operation that is no system call.
 func (g *generator) pseudo() {
-	switch g.below(5) {
+	switch g.below(6) {
 	case 0:
 		g.p.Jump(g.forward())
+	case 4:
+		from := g.address()
+		mask := [...]int{0, 0xff, 0xffff, 0xf0000000, -1}[g.below(5)]
+		g.outcome(g.p.append(opLoad, []Arg{from, g.inReg(Int(mask)), g.value()}))
 	case 3:
 		wide := Int(1<<(31+g.below(32)) + g.below(2))
 		g.outcome(g.p.append(opSet, []Arg{g.inReg(wide)}))

@@ -74,8 +74,16 @@ set:
 	JMP  result
 
 store:
+	CMPL AX, $0xf001
+	JNE  load
 	MOVL SI, (DI)
 	MOVL SI, AX
+	JMP  result
+
+load:
+	MOVL (DI), AX
+	ANDL SI, AX
+	XORL DX, AX
 	JMP  result
 
 error:

@@ -53,8 +53,17 @@ jump:
 	B    operation
 
 store:
+	MOVD  $0xf001, R9
+	CMP   R9, R8
+	BNE   load
 	MOVW  R1, (R0)
 	MOVWU R1, R0
+	B     result
+
+load:
+	MOVWU (R0), R0
+	ANDW  R1, R0
+	EORW  R2, R0
 	B     result
 
 error:

@@ -17,6 +17,8 @@ func opName(code uint16) string {
 		return "set"
 	case opStore:
 		return "store"
+	case opLoad:
+		return "load"
 	}
 	if int(code) < firstPseudo {
 		for _, n := range syscallNames() {

@@ -8,7 +8,8 @@ import (
 
 // An Op is one operation. Its meaning, which the reference interpreter in the tests spells out in Go:
 //
-//	result := the system call's result, or for Set its first argument, or for Store the value that was written
+//	result := the system call's result, or for Set its first argument, or for Store the value that was written, or for Load
+//	          the 32 bits at the address, masked and XORed
 //	if result is an error (-4095 to -1):
 //	    if it is one of the errors that the operation names: go on at its label
 //	    otherwise: report the operation and the error on Channel, and exit
@@ -38,6 +39,7 @@ const (
 	firstPseudo = 0xf000
 	opSet       = 0xf000
 	opStore     = 0xf001
+	opLoad      = 0xf002
 
 	noRegister = 0xff
 	noLabel    = Label(0)

@@ -242,6 +242,12 @@ func (p *Program) Set(r Reg, value Arg) { p.append(opSet, []Arg{value}).Result(r
 // descriptor gets into a message.
 func (p *Program) Store(to Addr, value Arg) { p.append(opStore, []Arg{to, value}) }
 
+// Load appends an operation whose result is the 32 bits at an address, masked by mask and XORed with xor. With [Op.OnZero] it
+// compares what a system call has written with a value.
+func (p *Program) Load(from Addr, mask, xor uint32) *Op {
+	return p.append(opLoad, []Arg{from, Int(mask), Int(xor)})
+}
+
 // Jump appends an operation that goes on at the label.
 func (p *Program) Jump(l Label) { p.append(opSet, nil).OnZero(l) }
 

@@ -131,6 +131,11 @@ func (m *machine) run(ops []refOp) outcome {
 			}
 			*(*uint32)(unsafe.Add(m.base, a[0]-dataBase)) = uint32(a[1])
 			result = uint64(uint32(a[1]))
+		case op.code == opLoad:
+			if a[0] < dataBase || a[0] > dataBase+m.size-4 {
+				return outcome{fault: "loads from outside of the data"}
+			}
+			result = uint64(*(*uint32)(unsafe.Add(m.base, a[0]-dataBase))&uint32(a[1]) ^ uint32(a[2]))
 		case op.code == unix.SYS_EXIT_GROUP:
 			return leave(forked, int(a[0]&0xff))
 		default:
