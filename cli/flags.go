@@ -109,6 +109,7 @@ func (p *program) streams(args *arguments, terminal, detach bool) (libcontainer.
 	case (!detach || !terminal) && s.ConsoleSocket != "":
 		return s, usagef("%s: cannot use console socket if %s will not detach or allocate tty", args.command.name, name)
 	}
+	s.Shared = !detach
 	if !terminal {
 		s.Stdin, s.Stdout, s.Stderr = p.stdin, p.stdout, p.stderr
 	}

@@ -145,7 +145,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	if err != nil {
 		return err
 	}
-	facts.Streams = foreignStreams(c.bundle.Spec.Process, &c.options.Streams)
+	facts.Streams = streamFacts(c.bundle.Spec.Process, &c.options.Streams, setup.UserNamespace(c.bundle, &facts))
 	facts.TimerSlack = c.options.TimerSlack
 	if facts.Seccomp, err = c.seccompFacts(); err != nil {
 		return err

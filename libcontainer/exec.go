@@ -60,11 +60,15 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts.Streams = foreignStreams(p, &o.Streams)
 	facts.TimerSlack = o.TimerSlack
 	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
+	var users *setup.IDMap
+	if join.Namespaces&unix.CLONE_NEWUSER != 0 {
+		users = facts.Users
+	}
+	facts.Streams = streamFacts(p, &o.Streams, users)
 	if facts.Seccomp, err = recordedFilter(v.rec); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/mountinfo"
 	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
@@ -79,20 +80,35 @@ func lastCap() uint {
 	return last
 }
 
-// foreignStreams tells which standard streams do not belong to the user of a process, for whom they are opened by the caller.
-func foreignStreams(p *specs.Process, s *Streams) (foreign [3]bool) {
+// streamFacts looks at the standard streams of a process, in a user namespace with this map or, with nil, the runtime's.
+func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.StreamFacts) {
 	if p == nil || p.Terminal {
-		return foreign
+		return facts
+	}
+	facts.Owner = p.User.UID
+	if users != nil {
+		facts.Owner, _ = idmap.Host(users.UIDs, p.User.UID) // the planner refuses a user that is not mapped
 	}
 	for i, f := range [...]*os.File{s.Stdin, s.Stdout, s.Stderr} {
-		var st unix.Stat_t
-		if f == nil || unix.Fstat(int(f.Fd()), &st) != nil {
+		if f == nil {
+			facts.Null[i] = true // see nsenter.Start
 			continue
 		}
-		null := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
-		foreign[i] = !null && st.Uid != p.User.UID
+		var st unix.Stat_t
+		if unix.Fstat(int(f.Fd()), &st) != nil {
+			continue // it cannot be passed on, which says what is wrong
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFCHR:
+			// Another device than the null device, such as the caller's terminal, is the host's and stays its owner's.
+			facts.Null[i] = st.Rdev == unix.Mkdev(1, 3)
+		case unix.S_IFIFO, unix.S_IFSOCK:
+			facts.Given[i] = st.Uid != facts.Owner
+		case unix.S_IFREG:
+			facts.Given[i] = st.Uid != facts.Owner && !s.Shared
+		}
 	}
-	return foreign
+	return facts
 }
 
 // permitted returns the capabilities of the calling process: it cannot grant others.

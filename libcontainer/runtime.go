@@ -85,6 +85,9 @@ var (
 type Streams struct {
 	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a terminal has that instead.
 	Stdin, Stdout, Stderr *os.File
+	// Shared is set when the caller goes on with the files that the streams are, as one does that waits for the process. Regular files then
+	// keep their owner. Pipes and sockets belong to the process's user in any case.
+	Shared bool
 	// Files become its descriptors 3, 4, ...; a nil one stays closed.
 	Files []*os.File
 	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal, with its name as the data. If it is

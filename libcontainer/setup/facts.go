@@ -17,9 +17,8 @@ type Facts struct {
 	// Cgroup is the cgroup of the container as its hierarchies are mounted on the host.
 	Cgroup CgroupFacts
 	// Home is the home folder of process.user.uid in the root file system's /etc/passwd, "" if there is none.
-	Home string
-	// Streams tells which of the standard streams do not belong to process.user.uid, and are no null device.
-	Streams [3]bool
+	Home    string
+	Streams StreamFacts
 	// TimerSlack is what the process is to have, in nanoseconds, 0 for that of the thread which starts it.
 	TimerSlack int
 	// Ignored are the signals that the runtime ignores, SIGHUP under nohup say: bit 0 is signal 1. A program inherits that, but those of a

@@ -127,6 +127,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 		if b.passed() {
 			b.add("root.path", enterRootfs{bundle.Rootfs})
 		}
+		b.outsideStreamsStep()
 		b.add(element("linux.namespaces", user.Index), joinUser{user.Path, UserNamespace(bundle, b.facts)})
 		b.becomeStep(UserNamespace(bundle, b.facts), bundle.Spec.Process)
 		clone = b.joinThose(bundle, func(flag uintptr) bool { return b.facts.Foreign&flag == 0 }) || clone
@@ -187,6 +188,7 @@ func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) b
 
 // joinContainerSteps appends the steps that get the process into a container, with p's ids where that has no root.
 func (b *builder) joinContainerSteps(j Join, p *specs.Process) {
+	b.outsideStreamsStep()
 	if j.Namespaces != 0 {
 		b.add("", joinContainer{j.Namespaces})
 	}

@@ -84,7 +84,7 @@ func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	case changeRoot, finalPropagation, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
 		remount, rootReadOnly, setPropagation, openProc, openConsole, enterCwd, findProgram:
 		return nil // it takes the root with all mounts
-	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, ownStreams, runHooks, setDomainname, setHostname, takeNetDevices:
+	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, takeNetDevices:
 		return nil // it changes what is others', or what its end is for
 	}
 	return nil // the process joins a container

@@ -10,39 +10,150 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// ownStreams gives standard streams to the process's user, who could otherwise not open them again as /dev/stdout or /proc/self/fd/1. The group
-// stays as it is.
-type ownStreams struct {
-	Streams [3]bool
-	UID     uint32
+// StreamFacts is what the planner must know of the standard streams.
+type StreamFacts struct {
+	// Given tells which of them the process's user is to own: those that do not belong to it and are its to have. The caller's other files
+	// keep their owner.
+	Given [3]bool
+	// Owner is that user's number on the runtime's side of the container's user namespace.
+	Owner uint32
+	// Null tells which of them are the host's null device.
+	Null [3]bool
 }
 
-func (ownStreams) Verb() string        { return "give" }
-func (ownStreams) Needs() []Descriptor { return nil }
-func (ownStreams) phase() phase        { return phaseInside }
-
-func (o ownStreams) String() string {
+// streamNames names the streams of a set, for people.
+func streamNames(set [3]bool) string {
 	var names []string
 	for fd, name := range [...]string{"stdin", "stdout", "stderr"} {
-		if o.Streams[fd] {
+		if set[fd] {
 			names = append(names, name)
 		}
 	}
-	return "give " + strings.Join(names, ", ") + " to user " + strconv.FormatUint(uint64(o.UID), 10)
+	return strings.Join(names, ", ")
 }
 
-// lower asks for what cannot always be had, for one by a user that the namespace does not map, on a read-only file system, or of a file of
+// giveStreams gives standard streams to the process's user, who could otherwise not open them again as /dev/stdout or /proc/self/fd/1. The
+// group stays as it is.
+type giveStreams struct {
+	Streams [3]bool
+	UID     uint32
+	// Outside is set when that is done before the process joins the container's user namespace, in which it has no right to what belongs
+	// to the host's users. UID is then the host's number.
+	Outside bool
+}
+
+func (giveStreams) Verb() string        { return "give" }
+func (giveStreams) Needs() []Descriptor { return nil }
+
+func (g giveStreams) phase() phase {
+	if g.Outside {
+		return phaseJoin
+	}
+	return phaseInside
+}
+
+func (g giveStreams) String() string {
+	text := "give " + streamNames(g.Streams) + " to user " + strconv.FormatUint(uint64(g.UID), 10)
+	if g.Outside {
+		text += " of the host"
+	}
+	return text
+}
+
+// lower asks for what cannot always be had, for one by an ordinary user, on a read-only file system, or of a file of
 // somebody else's: the process may well do without.
-func (o ownStreams) lower(l *lowering) {
-	for fd, other := range o.Streams {
-		if other {
-			l.call(unix.SYS_FCHOWN, nsenter.Int(fd), nsenter.Int(o.UID), nsenter.Int(-1)).Ignore()
+func (g giveStreams) lower(l *lowering) {
+	for fd, given := range g.Streams {
+		if given {
+			l.call(unix.SYS_FCHOWN, nsenter.Int(fd), nsenter.Int(g.UID), nsenter.Int(-1)).Ignore()
 		}
 	}
 }
 
+// outsideStreamsStep gives streams before the user namespace is joined, by a runtime that has rights on the host.
+func (b *builder) outsideStreamsStep() {
+	if s := &b.facts.Streams; b.givesOutside() && s.Given != [3]bool{} {
+		b.add("process.user", giveStreams{s.Given, s.Owner, true})
+	}
+}
+
+func (b *builder) givesOutside() bool { return b.inUser && !b.facts.Unprivileged }
+
 func (b *builder) streamSteps(p *specs.Process) {
-	if b.facts.Streams != [3]bool{} && !p.Terminal {
-		b.add("process.user", ownStreams{b.facts.Streams, p.User.UID})
+	if null := b.facts.Streams.Null; null != [3]bool{} {
+		b.add("", replaceNull{null, !b.inUser && !b.facts.Nested})
+	}
+	if given := b.facts.Streams.Given; given != [3]bool{} && !b.givesOutside() {
+		b.add("process.user", giveStreams{given, p.User.UID, false})
+	}
+}
+
+// replaceNull puts the container's own null device in the place of the host's. The container could change the mode and
+// the owner of the host's device for everybody: fchmod(2) takes the descriptor.
+//
+// What the container has at /dev/null is looked at first, since the image may have put anything there. If it is no null device, and the process
+// may make one, it gets one that nobody else has, on a file system of its own. In a user namespace it may not, and the host's
+// device stays: it belongs to nobody in there.
+type replaceNull struct {
+	Streams [3]bool
+	Make    bool
+}
+
+func (replaceNull) Verb() string        { return "replace" }
+func (replaceNull) Needs() []Descriptor { return nil }
+func (replaceNull) phase() phase        { return phaseInside }
+
+func (r replaceNull) String() string {
+	return "replace the host's null device by the container's: " + streamNames(r.Streams)
+}
+
+// Where struct statx has what is asked for, and its size.
+const (
+	statxMode  = 28 // with two bytes of padding behind it
+	statxMajor = 128
+	statxMinor = 132
+	statxSize  = 256
+)
+
+func (r replaceNull) lower(l *lowering) {
+	null, ready, other := l.fd(), l.prog.NewLabel(), l.prog.NewLabel()
+	last, opened := l.tryOpen(null, "/dev/null", unix.O_RDWR|unix.O_NOCTTY)
+	last.OnError(other)
+	l.prog.Place(opened)
+	l.nullOr(null, other)
+	l.prog.Jump(ready)
+
+	l.prog.Place(other)
+	done := l.prog.NewLabel()
+	if r.Make {
+		dir := l.fd()
+		l.newMount(dir, "tmpfs", "tmpfs", []string{"mode=755", "nr_blocks=1", "nr_inodes=2"}, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+		l.at(unix.SYS_MKNODAT, in(dir), "null", nsenter.Int(unix.S_IFCHR|0o666), nsenter.Int(unix.Mkdev(1, 3)))
+		l.open(null, dir, "null", unix.O_RDWR|unix.O_NOCTTY, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
+	} else {
+		l.prog.Jump(done)
+	}
+
+	l.prog.Place(ready)
+	for fd, replaced := range r.Streams {
+		if replaced {
+			l.call(unix.SYS_DUP3, null, nsenter.Int(fd), nsenter.Int(0))
+		}
+	}
+	l.prog.Place(done)
+}
+
+// nullOr appends a look at an open file, and goes on at the label if it is no null device.
+func (l *lowering) nullOr(fd nsenter.Reg, other nsenter.Label) {
+	stat := l.prog.Bytes(make([]byte, statxSize))
+	l.at(unix.SYS_STATX, in(fd), "", nsenter.Int(unix.AT_EMPTY_PATH), nsenter.Int(unix.STATX_TYPE), stat)
+	for _, want := range [...]struct {
+		at          nsenter.Addr
+		mask, value uint32
+	}{{statxMode, unix.S_IFMT, unix.S_IFCHR}, {statxMajor, ^uint32(0), 1}, {statxMinor, ^uint32(0), 3}} {
+		same := l.prog.NewLabel()
+		l.prog.Load(stat+want.at, want.mask, want.value).OnZero(same)
+		l.prog.Jump(other)
+		l.prog.Place(same)
 	}
 }

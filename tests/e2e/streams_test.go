@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/console"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// ways are all in which a process gets the caller's standard streams.
+func ways() []string { return []string{"create", "run", "run --detach", "exec", "exec --detach"} }
+
+// launch has the container execute a script in one of these ways, with these standard streams, and waits for its end.
+func launch(b *harness.Box, way, script string, stdin, stdout, stderr *os.File) {
+	b.T.Helper()
+	harness.Sh(script)(b.Spec)
+	b.Write()
+	pidFile := filepath.Join(b.Dir, "streams.pid")
+	var c *harness.Command
+	switch way {
+	case "exec", "exec --detach":
+		b.Up()
+		args := append(strings.Fields(way), "--pid-file", pidFile, b.ID, "sh", "-c", script)
+		c = b.Cmd(args...)
+	default:
+		c = b.Cmd(append(strings.Fields(way), "--bundle", b.Bundle, "--pid-file", pidFile, b.ID)...)
+	}
+	c.Stdin, c.Stdout, c.Stderr = stdin, stdout, stderr
+	if r := c.Run(); r.Status != 0 {
+		b.T.Fatalf("%s: status %d", way, r.Status)
+	}
+	if way == "create" {
+		b.OK("start", b.ID)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(read(b.T.(*testing.T), pidFile)))
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	b.WaitGone(pid)
+}
+
+func openNull(t *testing.T) *os.File {
+	t.Helper()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	must(t, err)
+	t.Cleanup(func() { null.Close() })
+	return null
+}
+
+// reportStreams writes for each of its standard streams to a file: the number of the device, what it lies on, and whether that is mounted in the
+// container.
+const reportStreams = `exec 9>/tmp/report
+	for fd in 0 1 2; do
+		id=$(sed -n 's/^mnt_id:[[:space:]]*//p' /proc/$$/fdinfo/$fd)
+		grep -q "^$id " /proc/self/mountinfo && where=inside || where=outside
+		echo $(stat -L -c '%t,%T %d' /proc/$$/fd/$fd) $where >&9
+	done`
+
+// hostDevices is the device that the host's /dev/null lies on, as stat prints it.
+func hostDevices(t *testing.T) string {
+	t.Helper()
+	var st syscall.Stat_t
+	must(t, syscall.Stat(os.DevNull, &st))
+	return strconv.FormatUint(st.Dev, 10)
+}
+
+// TestNullStreams: a standard stream that is the host's null device is the container's own, however the process gets it.
+func TestNullStreams(t *testing.T) {
+	harness.OrlopOnly(t, "runc leaves the host's to what is executed in a container")
+	null := openNull(t)
+	kinds := map[string]func(*testing.T, *harness.Box){
+		"":               func(*testing.T, *harness.Box) {},
+		"user namespace": func(t *testing.T, b *harness.Box) { withUser(shifted())(b.Spec); own(t, b, 100000) },
+		"ordinary user":  func(t *testing.T, b *harness.Box) { asOrdinary(t, b) },
+	}
+	for kind, change := range kinds {
+		for _, way := range ways() {
+			t.Run(strings.TrimSpace(way+" "+kind), func(t *testing.T) {
+				b := harness.New(t, harness.Writable)
+				change(t, b)
+				launch(b, way, reportStreams, null, null, null)
+				lines := strings.Split(strings.TrimSpace(read(t, b.Rootfs+"/tmp/report")), "\n")
+				for fd, line := range lines {
+					f := strings.Fields(line)
+					if len(f) != 3 || f[0] != "1,3" || f[2] != "inside" || kind == "" && f[1] == hostDevices(t) {
+						t.Errorf("descriptor %d is %q", fd, line)
+					}
+				}
+				if len(lines) != 3 {
+					t.Errorf("report %q", lines)
+				}
+			})
+		}
+	}
+}
+
+// TestNullOfImage: what the image has at /dev/null is not taken for a null device unless it is one, and the host's is not what the
+// container gets in its place.
+func TestNullOfImage(t *testing.T) {
+	harness.OrlopOnly(t, "runc refuses most of these")
+	null := openNull(t)
+	cases := map[string]func(dev string) error{
+		"link to a file":      func(dev string) error { return os.Symlink("/etc/passwd", dev+"/null") },
+		"link that climbs":    func(dev string) error { return os.Symlink("../../../../../../../../dev/null", dev+"/null") },
+		"link to a stream":    func(dev string) error { return os.Symlink("/proc/self/fd/0", dev+"/null") },
+		"file":                func(dev string) error { return os.WriteFile(dev+"/null", nil, 0o666) },
+		"folder":              func(dev string) error { return os.Mkdir(dev+"/null", 0o777) },
+		"pipe":                func(dev string) error { return unix.Mkfifo(dev+"/null", 0o666) },
+		"another device":      func(dev string) error { return unix.Mknod(dev+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) },
+		"block device 1:3":    func(dev string) error { return unix.Mknod(dev+"/null", unix.S_IFBLK|0o666, int(unix.Mkdev(1, 3))) },
+		"none: /dev is empty": func(dev string) error { return nil },
+	}
+	for name, put := range cases {
+		for _, way := range []string{"run", "exec"} {
+			t.Run(way+", "+name, func(t *testing.T) {
+				b := harness.New(t, harness.Writable)
+				dev := filepath.Join(b.Dir, "dev")
+				must(t, os.Mkdir(dev, 0o755))
+				must(t, put(dev))
+				// Over what the runtime makes.
+				b.Spec.Mounts = append(b.Spec.Mounts[:1:1], specs.Mount{Destination: "/dev", Type: "bind", Source: dev, Options: []string{"bind"}})
+				launch(b, way, reportStreams, null, null, null)
+				for line := range strings.Lines(read(t, b.Rootfs+"/tmp/report")) {
+					if f := strings.Fields(line); len(f) != 3 || f[0] != "1,3" || f[1] == hostDevices(t) {
+						t.Errorf("a stream is %q", line)
+					}
+				}
+			})
+		}
+	}
+}
+
+// streamOf makes a file of a kind, owned by the host's root and for nobody else; other is its other end, or nil.
+func streamOf(t *testing.T, b *harness.Box, kind string) (file, other *os.File) {
+	t.Helper()
+	path := filepath.Join(b.Dir, "stream")
+	switch kind {
+	case "pipe":
+		r, w, err := os.Pipe()
+		must(t, err)
+		file, other = w, r
+	case "named pipe":
+		must(t, unix.Mkfifo(path, 0o600))
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		must(t, err)
+		file = f
+	case "socket":
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		must(t, err)
+		file, other = os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "socket")
+	case "file":
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		must(t, err)
+		file = f
+	case "terminal":
+		c, slave, err := console.NewPty()
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		f, err := os.OpenFile(slave, os.O_RDWR|unix.O_NOCTTY, 0)
+		must(t, err)
+		file = f
+	}
+	t.Cleanup(func() {
+		file.Close()
+		if other != nil {
+			other.Close()
+		}
+	})
+	return file, other
+}
+
+// TestStreamOwner: pipes and sockets belong to the process's user, so that it can open them again; a regular file only where it is the
+// container's for good; the caller's terminal never.
+func TestStreamOwner(t *testing.T) {
+	harness.OrlopOnly(t, "runc puts pipes of its own between in the foreground, and gives nothing outside a user namespace")
+	users := []struct {
+		name string
+		host uint32
+		set  func(*testing.T, *harness.Box)
+	}{
+		{"user 1000", 1000, func(t *testing.T, b *harness.Box) { b.Spec.Process.User = specs.User{UID: 1000, GID: 1001} }},
+		{"root of a user namespace", 100000, func(t *testing.T, b *harness.Box) { withUser(shifted())(b.Spec); own(t, b, 100000) }},
+		{"user 1000 of a user namespace", 101000, func(t *testing.T, b *harness.Box) {
+			withUser(shifted())(b.Spec)
+			own(t, b, 100000)
+			b.Spec.Process.User = specs.User{UID: 1000, GID: 1001}
+		}},
+	}
+	for _, user := range users {
+		for _, way := range ways() {
+			for _, kind := range []string{"pipe", "named pipe", "socket", "file", "terminal"} {
+				t.Run(fmt.Sprintf("%s, %s, %s", user.name, way, kind), func(t *testing.T) {
+					b := harness.New(t, harness.Writable)
+					user.set(t, b)
+					file, _ := streamOf(t, b, kind)
+					null := openNull(t)
+					given := kind == "pipe" || kind == "named pipe" || kind == "socket" || kind == "file" && (way == "create" || strings.Contains(way, "detach"))
+					launch(b, way, "(: >> /dev/stdout) 2>/dev/null && echo opened > /tmp/report; true", null, file, null)
+					var st unix.Stat_t
+					must(t, unix.Fstat(int(file.Fd()), &st))
+					want := uint32(0)
+					if given {
+						want = user.host
+					}
+					if st.Uid != want {
+						t.Errorf("belongs to %d, want %d", st.Uid, want)
+					}
+					_, err := os.Stat(b.Rootfs + "/tmp/report")
+					if opened := err == nil; opened != (given && kind != "socket") { // nobody can open a socket
+						t.Errorf("opened again: %v", opened)
+					}
+				})
+			}
+		}
+	}
+}
