@@ -166,12 +166,13 @@ func cgroupFacts(layout cgroups.Layout, paths map[string]string) setup.CgroupFac
 func bundleHome(b *specconv.Bundle) (string, error) {
 	for _, m := range b.Mounts {
 		if m.Bind && m.Destination == "/etc/passwd" {
-			f, err := os.Open(m.Source)
+			f, err := rawfile.Open(m.Source, unix.O_PATH)
 			if err != nil {
 				return "", fmt.Errorf("mounts[%d].source: %w", m.Index, err)
 			}
 			defer f.Close()
-			return homeOf(f, b.Spec.Process.User.UID)
+			passwd, err := openPlain(f)
+			return homeOf(passwd, err, b.Spec.Process.User.UID)
 		}
 	}
 	root, err := rawfile.Open(b.Rootfs, unix.O_PATH)
@@ -182,36 +183,30 @@ func bundleHome(b *specconv.Bundle) (string, error) {
 	return homeIn(root, b.Spec.Process.User.UID)
 }
 
-// homeIn returns a user's home folder by /etc/passwd below root, "" when there is none. What root holds is hostile: the file
-// is looked at before it is opened.
+// homeIn returns a user's home folder by /etc/passwd below root, whose content is hostile; "" when there is none.
 func homeIn(root *os.File, uid uint32) (string, error) {
-	f, err := openInRoot(root, "etc/passwd", unix.O_PATH)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("root file system: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return "", err
-	}
-	passwd, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	if err != nil {
-		return "", err
-	}
-	defer passwd.Close()
-	return homeOf(passwd, uid)
+	passwd, err := openPlainInRoot(root, "etc/passwd")
+	return homeOf(passwd, err, uid)
 }
 
 // passwdLimit bounds what is read of a passwd file.
 const passwdLimit = 8 << 20
 
-func homeOf(f *os.File, uid uint32) (string, error) {
-	users, err := user.ParsePasswdFilter(io.LimitReader(f, passwdLimit), func(u user.User) bool { return u.Uid == int(uid) })
+// homeOf looks a user up in a passwd file, which it closes, and takes the error of its opening. A file that is missing, broken, or no plain
+// file is the image's own affair.
+func homeOf(passwd *os.File, err error, uid uint32) (string, error) {
+	for _, e := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, errNotPlain} {
+		if errors.Is(err, e) {
+			return "", nil
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("root file system: %w", err)
+	}
+	defer passwd.Close()
+	users, err := user.ParsePasswdFilter(io.LimitReader(passwd, passwdLimit), func(u user.User) bool { return u.Uid == int(uid) })
 	if err != nil || len(users) == 0 {
-		return "", nil // a broken passwd is the image's own affair
+		return "", nil
 	}
 	return users[0].Home, nil
 }

@@ -1,7 +1,10 @@
 package libcontainer
 
 import (
+	"errors"
+	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"testing"
 	"time"
@@ -54,4 +57,67 @@ func TestOpenInRootWhileThingsMove(t *testing.T) {
 		f.Close()
 	}
 	t.Logf("opened %d times, the kernel said EAGAIN to %d of as many single tries", opened, again)
+}
+
+// TestOpenPlain: what an image has in place of a file neither holds up who reads it nor has an effect.
+func TestOpenPlain(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for name, do := range map[string]func(path string) error{
+		"file":   func(path string) error { return os.WriteFile(path, []byte("content"), 0o600) },
+		"leased": func(path string) error { return os.WriteFile(path, []byte("content"), 0o600) },
+		"link":   func(path string) error { return os.Symlink("/file", path) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"fifo":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"socket": func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
+	} {
+		if err := do(at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leased, err := os.OpenFile(at("leased"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leased.Close()
+	signal.Ignore(unix.SIGIO) // tells the holder of the lease
+	defer signal.Reset(unix.SIGIO)
+	if _, err := unix.FcntlInt(leased.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		root, name string
+		want       error
+	}{
+		{dir, "file", nil},
+		{dir, "link", nil},
+		{dir, "missing", unix.ENOENT},
+		{dir, "leased", errNotPlain},
+		{dir, "folder", errNotPlain},
+		{dir, "fifo", errNotPlain},
+		{dir, "socket", errNotPlain},
+		{"/dev", "null", errNotPlain},
+		{"/proc", "kmsg", errNotPlain},
+		{"/proc", "self/status", errNotPlain},
+		{"/sys", "kernel/uevent_seqnum", errNotPlain},
+	} {
+		t.Run(test.root+"/"+test.name, func(t *testing.T) {
+			root, err := os.Open(test.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			f, err := openPlainInRoot(root, test.name)
+			if !errors.Is(err, test.want) {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			if err != nil {
+				return
+			}
+			defer f.Close()
+			if data, err := io.ReadAll(f); err != nil || string(data) != "content" {
+				t.Errorf("read %q, %v", data, err)
+			}
+		})
+	}
 }
