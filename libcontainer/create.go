@@ -36,7 +36,7 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
 func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
-	c := &creation{runtime: r, id: id, bundle: b, options: o}
+	c := &creation{runtime: r, id: id, bundle: b, options: o, keyring: "_ses." + id}
 	c.compileSeccomp()
 	layout, err := c.place(true)
 	if err != nil {
@@ -64,8 +64,9 @@ type creation struct {
 	// joinMemory says that the process joins the memory cgroup last of all.
 	joinMemory bool
 	tasks      []tasksFile
-	found      bool // the cgroup, or a part of it, was there
-	late       bool // the cgroup is made while the process sets itself up
+	found      bool   // the cgroup, or a part of it, was there
+	late       bool   // the cgroup is made while the process sets itself up
+	keyring    string // name of the container's session keyring
 	steps      *setup.Plan
 	dir        *state.Dir
 	rec        *state.Record
@@ -153,7 +154,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	share := c.share()
 	c.shares = share != nil
 	o := setup.Options{
-		ID:           c.id,
+		Keyring:      c.keyring,
 		StartSocket:  !c.direct,
 		NoPivot:      c.options.NoPivot,
 		NoNewKeyring: c.options.NoNewKeyring,
@@ -225,6 +226,11 @@ func (c *creation) reserve() (err error) {
 	if c.dir, err = state.Open(c.runtime.Root).Create(c.id); err != nil {
 		return err
 	}
+	if !c.options.NoNewKeyring {
+		if c.keyring, err = newKeyringName(c.id); err != nil {
+			return err
+		}
+	}
 	spec := c.bundle.Spec
 	c.rec = &state.Record{
 		ID:          c.id,
@@ -236,6 +242,7 @@ func (c *creation) reserve() (err error) {
 		Owner:       os.Geteuid(),
 		Terminal:    spec.Process != nil && spec.Process.Terminal,
 		Annotations: spec.Annotations,
+		Keyring:     c.keyring,
 		CgroupPaths: c.cgroup.Paths(),
 		// A delete after a killed create must not end processes of others.
 		SharedCgroup: c.found,

@@ -114,7 +114,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 
 // execSetup says how a process gets into the container's groups, and by which files.
 func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, []tasksFile, error) {
-	how := setup.Options{ID: v.rec.ID, Inherit: len(o.Files), AwaitCgroup: v.moves()}
+	how := setup.Options{Keyring: v.rec.Keyring, Inherit: len(o.Files), AwaitCgroup: v.moves()}
 	for _, g := range rdt {
 		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
 	}

@@ -59,7 +59,9 @@ func (newSession) Needs() []Descriptor { return nil }
 func (newSession) phase() phase        { return phaseIdentity }
 func (newSession) lower(l *lowering)   { l.call(unix.SYS_SETSID) }
 
-// joinKeyring gives the container a session keyring of its own, in place of the runtime's.
+// joinKeyring gives the container a session keyring of its own, in place of the runtime's. A process that
+// joins the container later joins the keyring by its name. Any process of the same user could do that, so
+// the name is a secret (see libcontainer), and the keyring's permissions do not show it.
 type joinKeyring struct{ Name string }
 
 func (joinKeyring) Verb() string        { return "join" }
@@ -81,9 +83,9 @@ func (k joinKeyring) lower(l *lowering) {
 	none, ring := l.prog.NewLabel(), l.prog.Reg()
 	// A kernel without keyrings has nothing to be kept apart.
 	l.call(unix.SYS_KEYCTL, nsenter.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), name).Result(ring).OnError(none, unix.ENOSYS)
-	// All for the possessor but to change this, and view, read, search and link for the user: without search, the keyring would be of no
-	// use after a change of the user.
-	const permissions = 0x3f1b0000
+	// Everything for the possessor, and search for the user, by which the keyring is joined. Without view,
+	// /proc/keys shows its name to its possessors alone.
+	const permissions = 0x3f080000
 	l.call(unix.SYS_KEYCTL, nsenter.Int(unix.KEYCTL_SETPERM), ring, nsenter.Int(permissions)).Ignore(unix.EACCES)
 	l.prog.Place(none)
 }
@@ -92,10 +94,6 @@ func (k joinKeyring) lower(l *lowering) {
 func (b *builder) sessionSteps(o Options) {
 	b.add("", newSession{})
 	if !o.NoNewKeyring {
-		name := ""
-		if o.ID != "" {
-			name = "_ses." + o.ID
-		}
-		b.add("", joinKeyring{name})
+		b.add("", joinKeyring{o.Keyring})
 	}
 }

@@ -97,7 +97,7 @@ func TestExec(t *testing.T) {
 			process.Args = []string{"sh", "-c", `echo $$ $A; readlink /proc/self/ns/mnt; ls /; id; cat /proc/self/oom_score_adj; pwd; grep -E 'CapPrm|CapInh|CapAmb' /proc/self/status`}
 			process.Env = []string{"PATH=/bin", "A=joined"}
 			change(&process)
-			plan, err := Exec(&process, Join{Namespaces: all}, Options{ID: "web"}, Facts{})
+			plan, err := Exec(&process, Join{Namespaces: all}, Options{Keyring: "_ses.web"}, Facts{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,7 +305,7 @@ func TestDocker(t *testing.T) {
 	}
 	tr.facts.Cgroup = hostCgroups(t)
 	b.Spec.Process.Args = []string{"sh", "-c", "hostname; cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range; ls /sys/firmware; mount | wc -l"}
-	p, err := Container(b, Options{ID: "docker"}, tr.facts)
+	p, err := Container(b, Options{Keyring: "_ses.docker"}, tr.facts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ type Options struct {
 	// RDTMonitorTasks, in this order, or fewer.
 	JoinRDT     []nsenter.FD
 	Inherit     int    // descriptors from 3 on that the program is to have
-	ID          string // names the session keyring; "" leaves it nameless
+	Keyring     string // name of the session keyring; "" leaves it nameless
 	Share       *Share // Container: nil for none
 	PidVariable string // Container: name of a variable of the program's environment that gets its number, "" for none
 }

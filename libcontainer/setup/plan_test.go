@@ -119,11 +119,11 @@ func TestPlans(t *testing.T) {
 		o      Options
 		f      Facts
 	}{
-		{"example", marshal(t, specconv.Example()), Options{StartSocket: true, ID: "web"}, v1Facts()},
-		{"example-late", marshal(t, specconv.Example()), Options{ID: "web", JoinMemory: true, LateCgroups: lateCgroups(), MemoryPath: "/sys/fs/cgroup/memory/web/tasks"},
+		{"example", marshal(t, specconv.Example()), Options{StartSocket: true, Keyring: "_ses.web"}, v1Facts()},
+		{"example-late", marshal(t, specconv.Example()), Options{Keyring: "_ses.web", JoinMemory: true, LateCgroups: lateCgroups(), MemoryPath: "/sys/fs/cgroup/memory/web/tasks"},
 			v1Facts()},
 		{"example-unified", marshal(t, specconv.Example()), Options{}, unified},
-		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, ID: "web", JoinCgroups: []nsenter.FD{TasksOf("pids"), TasksOf("freezer")}, JoinMemory: true},
+		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, Keyring: "_ses.web", JoinCgroups: []nsenter.FD{TasksOf("pids"), TasksOf("freezer")}, JoinMemory: true},
 			v1Facts()},
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2,
 			Share: &Share{"/run/orlop/web/notify", "/run/notify", "NOTIFY_SOCKET=/run/notify/notify.sock"}, PidVariable: "LISTEN_PID"},
@@ -154,7 +154,7 @@ func TestPlans(t *testing.T) {
 }
 
 func TestPlanJSON(t *testing.T) {
-	p, err := Container(parse(t, marshal(t, specconv.Example())), Options{StartSocket: true, ID: "web"}, v1Facts())
+	p, err := Container(parse(t, marshal(t, specconv.Example())), Options{StartSocket: true, Keyring: "_ses.web"}, v1Facts())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func BenchmarkPlan(b *testing.B) {
 	f := v1Facts()
 	b.ReportAllocs()
 	for b.Loop() {
-		p, err := Container(bundle, Options{StartSocket: true, ID: "web"}, f)
+		p, err := Container(bundle, Options{StartSocket: true, Keyring: "_ses.web"}, f)
 		if err != nil {
 			b.Fatal(err)
 		}

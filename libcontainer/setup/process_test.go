@@ -173,9 +173,9 @@ func TestKeyring(t *testing.T) {
 	}
 	tr := newTrial(t, "cat /proc/keys")
 	tr.spec.Linux.MaskedPaths = nil
-	tr.options.ID = "keyringtest"
-	contains(t, tr.out(), "3f1b0000", "_ses.keyringtest")
-	tr.options.NoNewKeyring, tr.options.ID = true, "keyringtest2"
+	tr.options.Keyring = "_ses.keyringtest"
+	contains(t, tr.out(), "3f080000", "_ses.keyringtest")
+	tr.options.NoNewKeyring, tr.options.Keyring = true, "_ses.keyringtest2"
 	if out := tr.out(); strings.Contains(out, "_ses.keyringtest2") {
 		t.Errorf("output:\n%s", out)
 	}

@@ -59,6 +59,9 @@ func (r *Record) format() []byte {
 	for _, key := range slices.Sorted(maps.Keys(r.CgroupPaths)) {
 		w.text("cgroup", key, r.CgroupPaths[key])
 	}
+	if r.Keyring != "" {
+		w.text("keyring", r.Keyring)
+	}
 	if r.Unit != "" {
 		w.text("unit", r.UnitBus, r.Unit)
 	}
@@ -180,6 +183,8 @@ func (r *Record) parseLine(line string) (err error) {
 		put(&r.Annotations, v.text(), v.text())
 	case "cgroup":
 		put(&r.CgroupPaths, v.text(), v.text())
+	case "keyring":
+		r.Keyring = v.text()
 	case "unit":
 		r.UnitBus, r.Unit = v.text(), v.text()
 	case "rootMount":

@@ -42,6 +42,8 @@ type Record struct {
 	// RootMount is the number of the mount that holds those of a container without a mount namespace: it lies on Rootfs in the runtime's.
 	// 0 is for none.
 	RootMount uint64
+	// Keyring is the name of the container's session keyring; "" when it has none, or none that can be joined.
+	Keyring string
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
 	Namespaces []Namespace
 

@@ -14,5 +14,9 @@ func TestMain(m *testing.M) {
 		trace()
 		return
 	}
+	if role := os.Getenv(keyringEnv); role != "" { // likewise
+		keyringRole(role)
+		return
+	}
 	os.Exit(harness.Main(m))
 }
