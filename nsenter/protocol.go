@@ -40,10 +40,13 @@ func (p *Program) Rendezvous(id int) {
 	p.Await()
 }
 
-// RendezvousOr is Rendezvous for a process that can have another starter: when this one has gone before it answered, the process
-// goes on at the label.
-func (p *Program) RendezvousOr(id int, gone Label) {
+// SendOr and AwaitOr are Send and Await for a process that can have another starter: when this one has gone, the process goes on at the label.
+func (p *Program) SendOr(id int, gone Label) {
 	p.Call(unix.SYS_SENDTO, Channel, p.message(id), Int(reportSize), Int(unix.MSG_NOSIGNAL)).OnError(gone, unix.EPIPE, unix.ECONNRESET)
+}
+
+// AwaitOr is to Await what SendOr is to Send.
+func (p *Program) AwaitOr(gone Label) {
 	p.Call(unix.SYS_READ, Channel, p.Bytes(make([]byte, 8)), Int(1)).OnError(gone, unix.ECONNRESET).OnZero(gone)
 }
 

@@ -267,6 +267,12 @@ func (b *builder) insideSteps(spec *specs.Spec, linux *specs.Linux, final uint64
 	}
 }
 
+// makesPIDNamespace reports whether the process is the first one of a PID namespace.
+func (b *builder) makesPIDNamespace() bool {
+	n, ok := b.bundle.Namespace(specs.PIDNamespace)
+	return ok && n.Path == ""
+}
+
 func (b *builder) umaskStep(p *specs.Process) {
 	if p.User.Umask != nil {
 		b.add("process.user.umask", setUmask{*p.User.Umask})
@@ -295,7 +301,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 	if o.JoinMemory {
 		b.add("", joinMemory{Late: o.MemoryPath != ""})
 	}
-	b.add("", hold{o.StartSocket})
+	b.add("", hold{o.StartSocket, b.makesPIDNamespace()})
 	b.execSteps(p)
 }
 

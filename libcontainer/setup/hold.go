@@ -16,7 +16,12 @@ func (runHooks) phase() phase        { return phaseHooks }
 func (runHooks) lower(l *lowering)   { l.rendezvous(MessageHooks) }
 
 // hold is where a container is created but not started. With the socket the process waits on its own, for any `start`.
-type hold struct{ Socket bool }
+type hold struct {
+	Socket bool
+	// Init is set when the process is the first one of a PID namespace. Such a process gets no signal that it has no handler for (pid_namespaces(7)), and
+	// so it looks out for those that end other processes.
+	Init bool
+}
 
 func (hold) Verb() string { return "hold" }
 func (hold) phase() phase { return phaseReady }
@@ -41,13 +46,89 @@ func (h hold) lower(l *lowering) {
 		l.gate()
 		return
 	}
+	var s signalWatch
+	if h.Init {
+		s.begin(l) // before anybody can take the container for a created one
+	}
 	l.rendezvous(MessageReady)
 	// A `start` that is killed before it lets the process go on must not end the container.
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
+	if h.Init {
+		s.wait(l, StartSocket)
+	}
 	l.call(unix.SYS_ACCEPT4, StartSocket, nsenter.Int(0), nsenter.Int(0), nsenter.Int(unix.SOCK_CLOEXEC)).Result(nsenter.Channel)
-	l.rendezvousOr(MessageStart, again)
+	l.sendOr(MessageStart, again)
+	if h.Init {
+		s.wait(l, nsenter.Channel)
+	}
+	l.awaitOr(again)
 	// That somebody listens is what tells created from running. The exec would close the socket, too, but perhaps after the channel,
 	// whose end is what `start` waits for.
 	l.call(unix.SYS_CLOSE, StartSocket)
+	if h.Init {
+		s.end(l)
+	}
+}
+
+// signalWatch is how the first process of a PID namespace is ended by a signal: it blocks those that end a process, so that the kernel keeps
+// them for it, and reads them from a descriptor.
+type signalWatch struct {
+	fd     nsenter.Reg
+	before nsenter.Addr // the signals that were blocked
+	polled nsenter.Addr // two of struct pollfd
+	ended  nsenter.Label
+}
+
+// Sizes of the kernel's sigset_t and struct signalfd_siginfo.
+const (
+	sizeofSigset  = 8
+	sizeofSiginfo = 128
+)
+
+// begin appends the begin of the watch.
+func (s *signalWatch) begin(l *lowering) {
+	s.fd, s.ended = l.fd(), l.prog.NewLabel()
+	s.before = l.prog.Words(0)
+	s.polled = l.prog.Bytes(words(0, unix.POLLIN, 0, unix.POLLIN))
+	set := l.prog.Words(endingSignals())
+	l.call(unix.SYS_RT_SIGPROCMASK, nsenter.Int(unix.SIG_BLOCK), set, s.before, nsenter.Int(sizeofSigset))
+	l.call(unix.SYS_SIGNALFD4, nsenter.Int(-1), set, nsenter.Int(sizeofSigset), nsenter.Int(unix.SFD_CLOEXEC)).Result(s.fd)
+}
+
+// wait appends the wait until a descriptor can be read, or a signal has come.
+func (s *signalWatch) wait(l *lowering, fd nsenter.Arg) {
+	again, ready := l.prog.NewLabel(), l.prog.NewLabel()
+	l.prog.Store(s.polled, fd)
+	l.prog.Store(s.polled+8, s.fd)
+	l.prog.Place(again)
+	l.call(unix.SYS_PPOLL, s.polled, nsenter.Int(2), nsenter.Int(0), nsenter.Int(0), nsenter.Int(sizeofSigset)).OnError(again, unix.EINTR)
+	const revents = 0xffff0000 // behind the two bytes of what is asked for
+	l.prog.Load(s.polled+12, revents, 0).OnZero(ready)
+	l.prog.Jump(s.ended)
+	l.prog.Place(ready)
+}
+
+// end appends the end of the watch, and that of a process to which a signal has come. The status is the one by which a shell tells of
+// a signal: a first process cannot be ended by it.
+func (s *signalWatch) end(l *lowering) {
+	on := l.prog.NewLabel()
+	l.call(unix.SYS_RT_SIGPROCMASK, nsenter.Int(unix.SIG_SETMASK), s.before, nsenter.Int(0), nsenter.Int(sizeofSigset))
+	l.prog.Jump(on)
+	l.prog.Place(s.ended)
+	status := l.prog.Reg()
+	info := l.prog.Bytes(make([]byte, sizeofSiginfo)) // it begins with the signal's number
+	l.call(unix.SYS_READ, s.fd, info, nsenter.Int(sizeofSiginfo))
+	l.prog.Load(info, 0x7f, 0x80).Result(status)
+	l.call(unix.SYS_EXIT_GROUP, status)
+	l.prog.Place(on)
+}
+
+// endingSignals returns the signals whose default action ends a process (signal(7)): bit 0 is signal 1.
+func endingSignals() uint64 {
+	set := ^uint64(0)
+	for _, other := range [...]unix.Signal{unix.SIGCHLD, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGWINCH} {
+		set &^= 1 << (other - 1)
+	}
+	return set
 }

@@ -317,11 +317,15 @@ func (l *lowering) rendezvous(id int) {
 	l.await()
 }
 
-// rendezvousOr is rendezvous for when another starter may come.
-func (l *lowering) rendezvousOr(id int, gone nsenter.Label) {
+// sendOr and awaitOr are send and await for when another starter may come.
+func (l *lowering) sendOr(id int, gone nsenter.Label) {
 	l.record(0, waySend, "", uint64(id))
+	l.prog.SendOr(id, gone)
+}
+
+func (l *lowering) awaitOr(gone nsenter.Label) {
 	l.record(0, wayAwait, "", 0)
-	l.prog.RendezvousOr(id, gone)
+	l.prog.AwaitOr(gone)
 }
 
 // words returns the bytes of 32-bit words.

@@ -125,9 +125,10 @@ func takesNoPath(nr uintptr) bool {
 	switch nr {
 	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_EXIT_GROUP,
 		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_IOCTL,
-		unix.SYS_IOPRIO_SET, unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_RT_SIGACTION, unix.SYS_SCHED_SETAFFINITY,
+		unix.SYS_IOPRIO_SET, unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PPOLL, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_READ, unix.SYS_RT_SIGACTION,
+		unix.SYS_RT_SIGPROCMASK, unix.SYS_SCHED_SETAFFINITY,
 		unix.SYS_SCHED_SETATTR, unix.SYS_SECCOMP, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS, unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETPRIORITY,
-		unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_SETSID, unix.SYS_SET_MEMPOLICY, unix.SYS_SOCKET,
+		unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_SETSID, unix.SYS_SIGNALFD4, unix.SYS_SET_MEMPOLICY, unix.SYS_SOCKET,
 		unix.SYS_UMASK, unix.SYS_UNSHARE, unix.SYS_WRITE:
 		return true
 	}
@@ -191,7 +192,8 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			}
 			answer = 0
 		default:
-			if answer != 0 || from != 0 {
+			waits := c.nr == unix.SYS_PPOLL && c.way == wayNone
+			if !waits && (answer != 0 || from != 0) {
 				return i, "goes on between a message and the wait for its answer"
 			}
 		}
