@@ -188,8 +188,9 @@ func parseUserID(s string) (uint32, bool) {
 	return uint32(n), err == nil && n != 1<<32-1
 }
 
-// addCapabilities adds capabilities to those that the process may have and has. They do not become inheritable, and so
-// not ambient either: a program that it executes must not get them by the file system's grace (CVE-2022-29162).
+// addCapabilities adds capabilities to those that the process may have and has. They do not become inheritable: a program that it executes must
+// not get them by the file system's grace (CVE-2022-29162). Those that the configuration makes inheritable become ambient, so that another
+// user than root has them, too.
 func addCapabilities(process *specs.Process, names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -202,7 +203,11 @@ func addCapabilities(process *specs.Process, names []string) error {
 		if _, ok := specconv.CapabilityNumber(name); !ok {
 			return usagef("exec: --cap %q: unknown capability", name)
 		}
-		for _, set := range []*[]string{&sets.Bounding, &sets.Effective, &sets.Permitted} {
+		add := []*[]string{&sets.Bounding, &sets.Effective, &sets.Permitted}
+		if slices.Contains(sets.Inheritable, name) {
+			add = append(add, &sets.Ambient)
+		}
+		for _, set := range add {
 			if !slices.Contains(*set, name) {
 				*set = append(*set, name)
 			}

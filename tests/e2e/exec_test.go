@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,6 +41,46 @@ func TestExecNotFound(t *testing.T) {
 		}
 	}
 	b.Status("running")
+}
+
+// TestExecCap: a capability of --cap becomes ambient if it is inheritable by the configuration, and never inheritable.
+func TestExecCap(t *testing.T) {
+	const kill, chown, netRaw = 1 << 5, 1 << 0, 1 << 13
+	cases := []struct {
+		name        string
+		inheritable []string
+		flags       []string
+		// inheritable, permitted, effective, bounding, ambient
+		want [5]uint64
+	}{
+		{"none inheritable, root", nil, []string{"--cap", "CAP_NET_RAW"}, [5]uint64{0, kill | netRaw, kill | netRaw, kill | netRaw, 0}},
+		{"none inheritable, a user", nil, []string{"--cap", "CAP_KILL", "--user", "1000"}, [5]uint64{0, 0, 0, kill, 0}},
+		{"an empty list, a user", []string{}, []string{"--cap", "CAP_KILL", "--user", "1000"}, [5]uint64{0, 0, 0, kill, 0}},
+		{"inheritable, root", []string{"CAP_KILL"}, []string{"--cap", "CAP_KILL"}, [5]uint64{kill, kill, kill, kill, kill}},
+		{"inheritable, a user", []string{"CAP_KILL"}, []string{"--cap", "CAP_KILL", "--user", "1000"}, [5]uint64{kill, kill, kill, kill, kill}},
+		{"inheritable and not had, a user", []string{"CAP_CHOWN"}, []string{"--cap", "CAP_CHOWN", "--user", "1000"},
+			[5]uint64{chown, chown, chown, kill | chown, chown}},
+		{"another inheritable, a user", []string{"CAP_KILL"}, []string{"--cap", "CAP_NET_RAW", "--user", "1000"}, [5]uint64{kill, 0, 0, kill | netRaw, 0}},
+		{"inheritable without --cap", []string{"CAP_KILL"}, []string{"--user", "1000"}, [5]uint64{kill, 0, 0, kill, 0}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			b := harness.New(t, harness.Caps("CAP_KILL"))
+			b.Spec.Process.NoNewPrivileges = false
+			caps := b.Spec.Process.Capabilities
+			caps.Inheritable = tc.inheritable
+			caps.Bounding = append(caps.Bounding[:1:1], tc.inheritable...) // the kernel wants it there
+			b.Up()
+			want := ""
+			for _, set := range tc.want {
+				want += fmt.Sprintf("%016x\n", set)
+			}
+			args := append(append([]string{"exec"}, tc.flags...), b.ID, "sh", "-c", "grep ^Cap /proc/self/status | cut -f2")
+			if got := b.OK(args...); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
 }
 
 func TestExecFlags(t *testing.T) {
