@@ -167,6 +167,11 @@ func TestNamespaceFaults(t *testing.T) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 	},
 		"linux.uidMappings: is required for a new user namespace", "linux.gidMappings: is required for a new user namespace")
+	expect(t, func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
+		s.Linux.UIDMappings, s.Linux.GIDMappings = ids[1:2], ids[:1]
+	},
+		"linux.uidMappings: must map containerID 0: the root of the namespace sets the container up")
 	expect(t, func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"cpu": {Nanosecs: 1e9}} },
 		"linux.timeOffsets: needs a new time namespace",
 		`linux.timeOffsets.cpu: unknown value "cpu", must be one of boottime, monotonic`,

@@ -99,6 +99,8 @@ func (c *checker) userNamespace(b *Bundle) {
 			c.needs(specs.UserNamespace, m.path)
 		case len(m.list) == 0 && ok && n.Path == "":
 			c.fault(m.path, "is required for a new user namespace")
+		case ok && n.Path == "" && !slices.ContainsFunc(m.list, func(l specs.LinuxIDMapping) bool { return l.ContainerID == 0 && l.Size > 0 }):
+			c.fault(m.path, "must map containerID 0: the root of the namespace sets the container up")
 		}
 		c.idMap(m.path, m.list)
 	}

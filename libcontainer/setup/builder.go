@@ -53,8 +53,12 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if err := checkPaths(linux, process); err != nil {
 		return nil, err
 	}
+	users := UserNamespace(bundle, &f)
+	if err := checkRoot(bundle, users); err != nil {
+		return nil, err
+	}
 	if spec.Process != nil {
-		if err := checkUser(UserNamespace(bundle, &f), &process.User); err != nil {
+		if err := checkUser(users, &process.User); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +122,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 		}
 		b.raiseSteps(p.Rlimits)
 	}
-	b.joinContainerSteps(j, p)
+	b.joinContainerSteps(j)
 	b.sessionSteps(o)
 	b.add("", openOwnRoot{})
 	if p.Terminal {
@@ -145,7 +149,7 @@ func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
 	b := newBuilder(Options{}, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(nil)
-	b.joinContainerSteps(j, p)
+	b.joinContainerSteps(j)
 	b.add("", newSession{})
 	if p != nil {
 		b.add("", openOwnRoot{})

@@ -129,7 +129,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 		}
 		b.outsideStreamsStep()
 		b.add(element("linux.namespaces", user.Index), joinUser{user.Path, UserNamespace(bundle, b.facts)})
-		b.becomeStep(UserNamespace(bundle, b.facts), bundle.Spec.Process)
+		b.add("", becomeRoot{b.dumpable})
 		clone = b.joinThose(bundle, func(flag uintptr) bool { return b.facts.Foreign&flag == 0 }) || clone
 	} else {
 		later := uintptr(unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
@@ -186,14 +186,14 @@ func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) b
 	return clone
 }
 
-// joinContainerSteps appends the steps that get the process into a container, with p's ids where that has no root.
-func (b *builder) joinContainerSteps(j Join, p *specs.Process) {
+// joinContainerSteps appends the steps that get the process into a container.
+func (b *builder) joinContainerSteps(j Join) {
 	b.outsideStreamsStep()
 	if j.Namespaces != 0 {
 		b.add("", joinContainer{j.Namespaces})
 	}
 	if b.inUser {
-		b.becomeStep(b.facts.Users, p)
+		b.add("", becomeRoot{b.dumpable})
 	}
 	if j.Namespaces&unix.CLONE_NEWPID != 0 {
 		b.add("", cloneChild{})

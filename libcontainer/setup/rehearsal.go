@@ -58,7 +58,7 @@ func partOf(path, of string) bool {
 // rehearsed returns what is tried of a step.
 func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	switch a := s.Action.(type) {
-	case isolate, setOOMScore, raiseLimit, joinNamespace, joinUser, becomeUser, newNamespaces, newCgroupNamespace, cloneChild, openClocks,
+	case isolate, setOOMScore, raiseLimit, joinNamespace, joinUser, becomeRoot, newNamespaces, newCgroupNamespace, cloneChild, openClocks,
 		setClocks, setLabel, setMemoryPolicy, setScheduler, setIOPriority, mountEarly, enterRootfs, loopbackUp, newSession, setPersonality,
 		setUmask, setRlimit, dropBounding, setUser, setCapabilities, setAmbient, noNewPrivileges:
 		return []Step{s} // what they change goes with the process, or with namespaces that are its own

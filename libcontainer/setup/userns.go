@@ -16,8 +16,6 @@ const UserNamespaceFile nsenter.FD = "user namespace"
 // An IDMap says which ids of a user namespace stand for which ones of the runtime's.
 type IDMap struct{ UIDs, GIDs []specs.LinuxIDMapping }
 
-func (m *IDMap) hasRoot() bool { return maps(m.UIDs, 0) && maps(m.GIDs, 0) }
-
 func maps(list []specs.LinuxIDMapping, id uint32) bool {
 	for _, m := range list {
 		if id >= m.ContainerID && id-m.ContainerID < m.Size {
@@ -85,37 +83,30 @@ func idRange(first, size uint32) string {
 	return n(uint64(first)) + "-" + n(uint64(first)+uint64(size)-1)
 }
 
-// becomeUser takes ids of the user namespace that was just joined, so that what the process makes belongs to its root. Capabilities stay.
-type becomeUser struct {
-	UID, GID uint32
+// becomeRoot takes the ids of the root of the user namespace that was just joined, so that what the process makes belongs to that. Capabilities stay.
+type becomeRoot struct {
 	Dumpable bool // see isolate
 }
 
-func (becomeUser) Verb() string        { return "become" }
-func (becomeUser) Needs() []Descriptor { return nil }
-func (becomeUser) phase() phase        { return phaseJoin }
+func (becomeRoot) Verb() string        { return "become" }
+func (becomeRoot) Needs() []Descriptor { return nil }
+func (becomeRoot) phase() phase        { return phaseJoin }
+func (becomeRoot) String() string      { return "become user 0, group 0 of the user namespace" }
 
-func (s becomeUser) String() string {
-	return "become user " + strconv.FormatUint(uint64(s.UID), 10) + ", group " + strconv.FormatUint(uint64(s.GID), 10) + " of the user namespace"
-}
-
-func (s becomeUser) lower(l *lowering) {
-	gid, uid := nsenter.Int(s.GID), nsenter.Int(s.UID)
-	l.call(unix.SYS_SETRESGID, gid, gid, gid)
-	l.call(unix.SYS_SETRESUID, uid, uid, uid)
+func (s becomeRoot) lower(l *lowering) {
+	root := nsenter.Int(0)
+	l.call(unix.SYS_SETRESGID, root, root, root)
+	l.call(unix.SYS_SETRESUID, root, root, root)
 	l.dumpable(s.Dumpable)
 }
 
-// becomeStep appends the change to the root of a user namespace, or where it maps none, to the user of p.
-func (b *builder) becomeStep(m *IDMap, p *specs.Process) {
-	become := becomeUser{Dumpable: b.dumpable}
-	if m != nil && !m.hasRoot() {
-		if p == nil {
-			return // a hook: it stays who it is
-		}
-		become.UID, become.GID = p.User.UID, p.User.GID
+// checkRoot finds that the user namespace that a container joins has no root. specconv checks new ones.
+func checkRoot(bundle *specconv.Bundle, m *IDMap) error {
+	n, ok := bundle.Namespace(specs.UserNamespace)
+	if !ok || n.Path == "" || m == nil || maps(m.UIDs, 0) && maps(m.GIDs, 0) {
+		return nil
 	}
-	b.add("", become)
+	return specconv.Fault{Path: element("linux.namespaces", n.Index) + ".path", Problem: "the user namespace must map user 0 and group 0"}
 }
 
 // checkUser finds ids of a process that its user namespace does not map.

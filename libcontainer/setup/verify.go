@@ -158,14 +158,14 @@ func namespacesInOrder(steps []Step) (int, string) {
 			user = true
 		case newNamespaces, newCgroupNamespace:
 			made = true
-		case becomeUser:
+		case becomeRoot:
 			if !is[joinUser](steps[max(i-1, 0)]) && !is[joinContainer](steps[max(i-1, 0)]) {
 				return i, "the process has joined no user namespace right before"
 			}
 		case cloneChild:
 			cloned = true
 		}
-		if is[joinUser](s) && (i+1 == len(steps) || !is[becomeUser](steps[i+1])) {
+		if is[joinUser](s) && (i+1 == len(steps) || !is[becomeRoot](steps[i+1])) {
 			return i, "the process stays nobody in it"
 		}
 	}

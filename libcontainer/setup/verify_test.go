@@ -68,20 +68,20 @@ func TestRules(t *testing.T) {
 		{"root read-only before mounts", "phases in order", func(t *testing.T, p *Plan) { insert(p, index[mountNew](t, p), rootReadOnly{}) }},
 		{"born before the user namespace", "namespaces in order", func(_ *testing.T, p *Plan) {
 			insert(p, 1, joinUser{Path: "/u"})
-			insert(p, 2, becomeUser{})
+			insert(p, 2, becomeRoot{})
 		}},
 		{"user namespace after others", "namespaces in order", func(_ *testing.T, p *Plan) {
 			p.Cloneflags = 0
 			insert(p, 1, newNamespaces{unix.CLONE_NEWNET})
 			insert(p, 2, joinUser{Path: "/u"})
-			insert(p, 3, becomeUser{})
+			insert(p, 3, becomeRoot{})
 		}},
 		{"nobody in the user namespace", "namespaces in order", func(_ *testing.T, p *Plan) {
 			p.Cloneflags = 0
 			insert(p, 1, joinUser{Path: "/u"})
 			insert(p, 2, newNamespaces{unix.CLONE_NEWNET})
 		}},
-		{"another user without a namespace", "namespaces in order", func(_ *testing.T, p *Plan) { insert(p, 1, becomeUser{}) }},
+		{"another user without a namespace", "namespaces in order", func(_ *testing.T, p *Plan) { insert(p, 1, becomeRoot{}) }},
 		{"join after clone", "namespaces in order", func(_ *testing.T, p *Plan) {
 			insert(p, 1, cloneChild{})
 			insert(p, 2, joinNamespace{"network", "/n", unix.CLONE_NEWNET})

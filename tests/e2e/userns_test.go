@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -235,21 +236,55 @@ func TestUserNamespaceParts(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestNoRootInNamespace: a map without id 0 is enough.
-func TestNoRootInNamespace(t *testing.T) {
-	harness.OrlopOnly(t, "runc needs a root in the namespace")
-	list := []specs.LinuxIDMapping{{ContainerID: 1000, HostID: 100000, Size: 10}}
-	b := harness.New(t, withUser(list))
-	own(t, b, 100000)
-	b.Spec.Mounts = nil
-	harness.WithMount("/proc", "proc", "proc")(b.Spec)
-	harness.WithMount("/dev", "tmpfs", "tmpfs")(b.Spec)
-	b.Spec.Process.User = specs.User{UID: 1003, GID: 1004}
-	if got := b.Sh("id -u; id -g"); got != "1003\n1004\n" {
-		t.Errorf("got %q", got)
+// TestRootOfNamespace: container ID 0 must be mapped, of users and of groups, in a new user namespace and in one that is joined.
+func TestRootOfNamespace(t *testing.T) {
+	without := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 100001, Size: 10}}
+	cases := []struct {
+		name       string
+		uids, gids []specs.LinuxIDMapping
+		fault      string
+	}{
+		{"no user", without, shifted(), "linux.uidMappings: must map containerID 0"},
+		{"no group", shifted(), without, "linux.gidMappings: must map containerID 0"},
 	}
-	b.Spec.Process.User.UID = 5
-	b.Run().Fails(b, "process.user.uid: the user namespace does not map 5")
+	for _, tc := range cases {
+		for _, joined := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, joined %v", tc.name, joined), func(t *testing.T) {
+				b := harness.New(t)
+				b.Spec.Process.User = specs.User{UID: 1, GID: 1}
+				if joined {
+					ns := exec.Command("sleep", "1000")
+					ns.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: sysMap(tc.uids), GidMappings: sysMap(tc.gids),
+						GidMappingsEnableSetgroups: true}
+					must(t, harness.StartOther(ns))
+					t.Cleanup(func() {
+						must(t, ns.Process.Kill())
+						_ = harness.WaitOther(ns) // it was killed
+					})
+					harness.WithNamespace("user", nsFile(ns.Process.Pid, "user"))(b.Spec)
+					tc.fault = ".path: the user namespace must map user 0 and group 0"
+				} else {
+					harness.WithNamespace("user", "")(b.Spec)
+					b.Spec.Linux.UIDMappings, b.Spec.Linux.GIDMappings = tc.uids, tc.gids
+				}
+				if harness.Name() != "orlop" {
+					tc.fault = "id 0"
+				}
+				b.Run().Fails(b, tc.fault)
+				if !joined {
+					b.CheckClean()
+				}
+			})
+		}
+	}
+}
+
+// sysMap is a map as package syscall has it.
+func sysMap(list []specs.LinuxIDMapping) (out []syscall.SysProcIDMap) {
+	for _, m := range list {
+		out = append(out, syscall.SysProcIDMap{ContainerID: int(m.ContainerID), HostID: int(m.HostID), Size: int(m.Size)})
+	}
+	return out
 }
 
 // TestUserNamespaceTold: a configuration may repeat the maps of a user namespace that it joins, if they are true.
