@@ -67,6 +67,7 @@ func TestExecFlags(t *testing.T) {
 		{"cap", []string{"-c", "CAP_KILL", "--cap", "CAP_CHOWN"}, func(p *specs.Process) {
 			both := []string{"CAP_KILL", "CAP_CHOWN"}
 			p.Capabilities.Bounding, p.Capabilities.Effective, p.Capabilities.Permitted = both, both, both
+			p.Capabilities.Ambient = []string{"CAP_KILL"} // which can be inherited
 		}},
 	}
 	for _, tc := range cases {
