@@ -226,6 +226,8 @@ func (b *birth) serve(m nsenter.Message) error {
 		return b.proc.Conn.Resume()
 	case setup.MessagePid:
 		return b.tellPid()
+	case setup.MessageHome:
+		return b.tellHome(m)
 	case setup.MessageScheduler:
 		if err := b.schedule(); err != nil {
 			return err

@@ -56,7 +56,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	defer release()
-	facts, err := processFacts(p, func() (string, error) { return containerHome(v.rec.Pid, p.User.UID) })
+	facts, err := processFacts(p)
 	if err != nil {
 		return nil, err
 	}
@@ -236,14 +236,4 @@ func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.Named
 // rootOf opens the root folder of a process.
 func rootOf(pid int) (*os.File, error) {
 	return rawfile.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
-}
-
-// containerHome returns the home folder of a user by the container's /etc/passwd.
-func containerHome(pid int, uid uint32) (string, error) {
-	root, err := rootOf(pid)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	return homeIn(root, uid)
 }

@@ -1,14 +1,11 @@
 package libcontainer
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/moby/sys/user"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -23,7 +20,7 @@ import (
 
 // hostFacts gathers what the planner must know of the host for this bundle.
 func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]string) (setup.Facts, error) {
-	f, err := processFacts(b.Spec.Process, func() (string, error) { return bundleHome(b) })
+	f, err := processFacts(b.Spec.Process)
 	if err != nil {
 		return f, err
 	}
@@ -47,18 +44,13 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 }
 
 // processFacts gathers what the planner must know for any process.
-func processFacts(p *specs.Process, home func() (string, error)) (setup.Facts, error) {
+func processFacts(p *specs.Process) (setup.Facts, error) {
 	var f setup.Facts
 	f.LastCap = lastCap()
 	f.Ignored = signals.Ignored()
 	var err error
 	if f.Grantable, err = permitted(); err != nil {
 		return f, err
-	}
-	if p != nil && !hasHome(p.Env) {
-		if f.Home, err = home(); err != nil {
-			return f, err
-		}
 	}
 	return f, labelFacts(&f, p)
 }
@@ -121,15 +113,6 @@ func permitted() (uint64, error) {
 	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
 }
 
-func hasHome(env []string) bool {
-	for _, e := range env {
-		if strings.HasPrefix(e, "HOME=") {
-			return true
-		}
-	}
-	return false
-}
-
 // sourceTypes tells which bind mounts have a source that is no folder.
 func sourceTypes(b *specconv.Bundle) ([]bool, error) {
 	files := make([]bool, len(b.Mounts))
@@ -159,56 +142,6 @@ func cgroupFacts(layout cgroups.Layout, paths map[string]string) setup.CgroupFac
 		})
 	}
 	return f
-}
-
-// bundleHome returns the home folder of process.user in the bundle's root file system, or in the file that is mounted over
-// its /etc/passwd.
-func bundleHome(b *specconv.Bundle) (string, error) {
-	for _, m := range b.Mounts {
-		if m.Bind && m.Destination == "/etc/passwd" {
-			f, err := rawfile.Open(m.Source, unix.O_PATH)
-			if err != nil {
-				return "", fmt.Errorf("mounts[%d].source: %w", m.Index, err)
-			}
-			defer f.Close()
-			passwd, err := openPlain(f)
-			return homeOf(passwd, err, b.Spec.Process.User.UID)
-		}
-	}
-	root, err := rawfile.Open(b.Rootfs, unix.O_PATH)
-	if err != nil {
-		return "", fmt.Errorf("root.path: %w", err)
-	}
-	defer root.Close()
-	return homeIn(root, b.Spec.Process.User.UID)
-}
-
-// homeIn returns a user's home folder by /etc/passwd below root, whose content is hostile; "" when there is none.
-func homeIn(root *os.File, uid uint32) (string, error) {
-	passwd, err := openPlainInRoot(root, "etc/passwd")
-	return homeOf(passwd, err, uid)
-}
-
-// passwdLimit bounds what is read of a passwd file.
-const passwdLimit = 8 << 20
-
-// homeOf looks a user up in a passwd file, which it closes, and takes the error of its opening. A file that is missing, broken, or no plain
-// file is the image's own affair.
-func homeOf(passwd *os.File, err error, uid uint32) (string, error) {
-	for _, e := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, errNotPlain} {
-		if errors.Is(err, e) {
-			return "", nil
-		}
-	}
-	if err != nil {
-		return "", fmt.Errorf("root file system: %w", err)
-	}
-	defer passwd.Close()
-	users, err := user.ParsePasswdFilter(io.LimitReader(passwd, passwdLimit), func(u user.User) bool { return u.Uid == int(uid) })
-	if err != nil || len(users) == 0 {
-		return "", nil
-	}
-	return users[0].Home, nil
 }
 
 // mountOf returns the mount point that holds path, and the type of its file system.

@@ -98,7 +98,7 @@ func runContainerHooks(kind string, rec *state.Record, status specs.ContainerSta
 	if err != nil {
 		return err
 	}
-	facts, err := processFacts(nil, nil)
+	facts, err := processFacts(nil)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,19 @@ func (b *birth) tellPid() error {
 	return b.proc.Conn.Answer([]byte(strconv.Itoa(pid)))
 }
 
+// tellHome tells the process the home of its user.
+func (b *birth) tellHome(m nsenter.Message) error {
+	if m.File == nil {
+		return errors.New("HOME: the process sent no descriptor")
+	}
+	defer m.File.Close()
+	home, err := homeOf(m.File, m.Value)
+	if err != nil {
+		return err
+	}
+	return b.proc.Conn.Answer([]byte(home))
+}
+
 // schedule gives the process its scheduling attributes, which it may not set itself in a user namespace.
 func (b *birth) schedule() error {
 	s := b.plan.Scheduler()

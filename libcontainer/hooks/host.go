@@ -7,6 +7,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // Host returns the Starter for hooks that run in the runtime's namespaces: a plain fork and exec. The specification names no
@@ -28,7 +30,7 @@ func Host(dir string) Starter {
 		// environment is an empty one, not the runtime's.
 		pid, _, err := syscall.StartProcess(h.Path, args, &syscall.ProcAttr{
 			Dir:   cwd,
-			Env:   h.Env,
+			Env:   specconv.Environment(h.Env),
 			Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
 			Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 		})

@@ -23,8 +23,9 @@ type builder struct {
 	inUser   bool             // the process joins a user namespace
 	taken    *setCapabilities // what it is to have in the end: see lendAdmin
 	env      []string         // added to the program's environment
-	// learnsPid is set when that gets the process's number.
-	learnsPid bool
+	// learnsPid names the variable of that which gets the process's number, "" for none; learnsHome is set when HOME is to be found.
+	learnsPid  string
+	learnsHome bool
 }
 
 func newBuilder(o Options, f *Facts) *builder {
@@ -130,13 +131,12 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	}
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)
+	b.homeStep(p)
 	b.personalityStep(j.Personality)
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
-	if a := p.ExecCPUAffinity; a != nil && a.Final != "" {
-		b.add("process.execCPUAffinity.final", setAffinity{a.Final})
-	}
+	b.affinityStep(p.ExecCPUAffinity)
 	b.schedulingSteps(p, j.MemoryPolicy)
 	b.credentialSteps(p)
 	b.programSteps(p, o)
@@ -162,7 +162,7 @@ func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
-	b.add("hooks", execHook{h.Path, args, h.Env})
+	b.add("hooks", execHook{h.Path, args, specconv.Environment(h.Env)})
 	return b.plan, nil
 }
 
@@ -293,10 +293,12 @@ func (b *builder) personalityStep(p *specs.LinuxPersonality) {
 
 // processSteps appends what makes the process the configured one, and its wait for start.
 func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) {
+	b.homeStep(p)
 	b.personalityStep(linux.Personality)
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
+	b.affinityStep(nil) // process.execCPUAffinity is for those that join
 	b.schedulingSteps(p, linux.MemoryPolicy)
 	b.credentialSteps(p)
 	if len(p.Args) > 0 {
@@ -333,9 +335,7 @@ func (b *builder) execSteps(p *specs.Process) {
 		return
 	}
 	b.seccompSteps()
-	env := environment(p.Env, b.facts.Home)
-	env = append(env[:len(env):len(env)], b.env...)
-	b.add("process.args", execProgram{p.Args[0], p.Args, env, b.learnsPid, b.plan.Inherit})
+	b.add("process.args", execProgram{p.Args[0], p.Args, b.environment(p.Env), b.learned(), b.plan.Inherit})
 }
 
 // checkPaths finds what no file can be made at.

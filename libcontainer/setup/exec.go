@@ -13,9 +13,28 @@ type execProgram struct {
 	Name string
 	Args []string
 	Env  []string
-	// Pid is set when the variable of learnPid belongs to the environment.
-	Pid     bool
+	learned
 	Inherit int
+}
+
+// learned says which variables belong to an environment whose values the process learns: see learnHome and learnPid.
+type learned struct{ Home, Pid bool }
+
+func (b *builder) learned() learned { return learned{b.learnsHome, b.learnsPid != ""} }
+
+// environment returns the address of an envp.
+func (l *lowering) environment(list []string, and learned) nsenter.Addr {
+	words := make([]uint64, 0, len(list)+3)
+	for _, e := range list {
+		words = append(words, uint64(l.str(e)))
+	}
+	if and.Home {
+		words = append(words, uint64(l.home))
+	}
+	if and.Pid {
+		words = append(words, uint64(l.pid))
+	}
+	return l.prog.Words(append(words, 0)...)
 }
 
 func (execProgram) Verb() string        { return "exec" }
@@ -24,12 +43,7 @@ func (execProgram) phase() phase        { return phaseExec }
 func (e execProgram) String() string    { return "exec " + displayArgs(e.Args) }
 
 func (e execProgram) lower(l *lowering) {
-	argv, env := l.prog.Strings(e.Args), nsenter.Addr(0)
-	if e.Pid {
-		env = l.environment(e.Env, l.pid)
-	} else {
-		env = l.prog.Strings(e.Env)
-	}
+	argv, env := l.prog.Strings(e.Args), l.environment(e.Env, e.learned)
 	if !l.closed {
 		l.closeOnExec()
 	}

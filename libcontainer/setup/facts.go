@@ -15,9 +15,7 @@ type Facts struct {
 	// destination, 0 for none. A tmpfs that is configured without a mode gets these.
 	FolderMode []uint32
 	// Cgroup is the cgroup of the container as its hierarchies are mounted on the host.
-	Cgroup CgroupFacts
-	// Home is the home folder of process.user.uid in the root file system's /etc/passwd, "" if there is none.
-	Home    string
+	Cgroup  CgroupFacts
 	Streams StreamFacts
 	// TimerSlack is what the process is to have, in nanoseconds, 0 for that of the thread which starts it.
 	TimerSlack int

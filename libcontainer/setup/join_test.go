@@ -95,7 +95,7 @@ func TestExec(t *testing.T) {
 		run := func(change func(p *specs.Process)) (string, error) {
 			process := *tr.spec.Process
 			process.Args = []string{"sh", "-c", `echo $$ $A; readlink /proc/self/ns/mnt; ls /; id; cat /proc/self/oom_score_adj; pwd; grep -E 'CapPrm|CapInh|CapAmb' /proc/self/status`}
-			process.Env = []string{"PATH=/bin", "A=joined"}
+			process.Env = []string{"PATH=/bin", "A=joined", "HOME=/"}
 			change(&process)
 			plan, err := Exec(&process, Join{Namespaces: all}, Options{Keyring: "_ses.web"}, Facts{})
 			if err != nil {

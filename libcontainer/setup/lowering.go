@@ -39,6 +39,7 @@ type lowering struct {
 	early   []earlyMount
 	closed  bool         // descriptors are closed on exec for good
 	pid     nsenter.Addr // of the variable with the process's number
+	home    nsenter.Addr // of the variable HOME, where the process learns it
 	clocks  nsenter.Reg  // the file of a time namespace's offsets
 	found   nsenter.Reg  // the address of the path of the program that is to be executed
 
@@ -307,6 +308,16 @@ func (l *lowering) gate() {
 // ask appends a message and the wait for an answer of at most size bytes.
 func (l *lowering) ask(id int, to nsenter.Addr, size int) {
 	l.send(id, nil)
+	l.awaitData(to, size)
+}
+
+// askWithFile is ask by a message with a descriptor and a value.
+func (l *lowering) askWithFile(id int, fd, value nsenter.Arg, to nsenter.Addr, size int) {
+	l.sendFile(id, fd, value)
+	l.awaitData(to, size)
+}
+
+func (l *lowering) awaitData(to nsenter.Addr, size int) {
 	l.record(0, wayAwait, "", 0)
 	l.prog.AwaitData(to, size)
 }

@@ -22,15 +22,6 @@ func (a learnPid) lower(l *lowering) {
 	l.ask(MessagePid, l.pid+nsenter.Addr(len(name)), digits)
 }
 
-// environment returns the address of an envp whose last entry is at an address of its own.
-func (l *lowering) environment(list []string, last nsenter.Addr) nsenter.Addr {
-	words := make([]uint64, 0, len(list)+2)
-	for _, e := range list {
-		words = append(words, uint64(l.str(e)))
-	}
-	return l.prog.Words(append(words, uint64(last), 0)...)
-}
-
 // pidStep appends what makes the process's number known to its program. The first process of a PID namespace is number 1.
 func (b *builder) pidStep(variable string) {
 	if variable == "" {
@@ -40,6 +31,6 @@ func (b *builder) pidStep(variable string) {
 		b.env = append(b.env, variable+"=1")
 		return
 	}
-	b.learnsPid = true
+	b.learnsPid = variable
 	b.add("", learnPid{variable})
 }

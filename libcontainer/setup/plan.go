@@ -141,6 +141,9 @@ const (
 	MessagePid
 	// MessageCgroup is a rendezvous: the process has done nothing yet but to isolate itself, and is to be put into its cgroup.
 	MessageCgroup
+	// MessageHome comes with the process's root directory, and the uid of its user as the value, and is a rendezvous whose answer is the
+	// home of that user, 1 to MaxHome bytes.
+	MessageHome
 )
 
 // Options are the caller's wishes that do not stand in config.json.

@@ -127,7 +127,7 @@ func TestPlans(t *testing.T) {
 			v1Facts()},
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2,
 			Share: &Share{"/run/orlop/web/notify", "/run/notify", "NOTIFY_SOCKET=/run/notify/notify.sock"}, PidVariable: "LISTEN_PID"},
-			Facts{LastCap: 30, Grantable: 1<<29 - 1, Home: "/home/web", RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
+			Facts{LastCap: 30, Grantable: 1<<29 - 1, RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
 		{"user", inUser(t, 100000), Options{StartSocket: true},
 			Facts{AppArmor: true, SELinux: true, Streams: StreamFacts{Given: [3]bool{true, true}, Owner: 101000, Null: [3]bool{2: true}}, Seccomp: &SeccompFilter{Program: make([]byte, 80), Notify: true}, Cgroup: v1Facts().Cgroup, UserFacts: UserFacts{HardLimits: make([]uint64, 16), Foreign: unix.CLONE_NEWIPC}}},
 		{"ordinary-user", inUser(t, 1000), Options{},

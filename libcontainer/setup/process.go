@@ -194,20 +194,3 @@ func variable(env []string, name string) string {
 	}
 	return ""
 }
-
-// environment returns the process's environment: the configured one, with HOME if that lacks it.
-func environment(env []string, home string) []string {
-	if variable(env, "HOME") != "" {
-		return env
-	}
-	if home == "" {
-		home = "/"
-	}
-	list := make([]string, 0, len(env)+1)
-	for _, e := range env {
-		if e != "HOME=" {
-			list = append(list, e)
-		}
-	}
-	return append(list, "HOME="+home)
-}

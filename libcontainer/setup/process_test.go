@@ -146,17 +146,17 @@ func TestFind(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	tr := newTrial(t, "env")
 	tr.spec.Process.Args = []string{"/bin/env"}
-	tr.spec.Process.Env = []string{"A=b", "HOME=", "A=c"}
-	if out := tr.out(); out != "A=b\nA=c\nHOME=/\n" {
-		t.Errorf("output %q", out)
-	}
-	tr.facts.Home = "/home/web"
-	if out := tr.out(); out != "A=b\nA=c\nHOME=/home/web\n" {
-		t.Errorf("output %q", out)
-	}
-	tr.spec.Process.Env = []string{"HOME=/set"}
-	if out := tr.out(); out != "HOME=/set\n" {
-		t.Errorf("output %q", out)
+	for _, tc := range []struct{ env, home, variable, want string }{
+		{"A=b HOME= A=c", "", "", "A=c HOME=/"},
+		{"A=b HOME=/x HOME= A=c", "/home/web", "", "A=c HOME=/home/web"},
+		{"HOME= HOME=/set", "/home/web", "", "HOME=/set"},
+		{"B=1", strings.Repeat("/x", MaxHome/2), "", "B=1 HOME=" + strings.Repeat("/x", MaxHome/2)},
+		{"LISTEN_PID=9 B=1", "/home/web", "LISTEN_PID", "B=1 LISTEN_PID=1 HOME=/home/web"},
+	} {
+		tr.spec.Process.Env, tr.home, tr.options.PidVariable = strings.Fields(tc.env), tc.home, tc.variable
+		if out := tr.out(); strings.Join(strings.Fields(out), " ") != tc.want {
+			t.Errorf("%q, home %q: output %q", tc.env, tc.home, out)
+		}
 	}
 }
 

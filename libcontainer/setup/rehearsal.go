@@ -59,7 +59,7 @@ func partOf(path, of string) bool {
 func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	switch a := s.Action.(type) {
 	case isolate, setOOMScore, raiseLimit, joinNamespace, joinUser, becomeRoot, newNamespaces, newCgroupNamespace, cloneChild, openClocks,
-		setClocks, setLabel, setMemoryPolicy, setScheduler, setIOPriority, mountEarly, enterRootfs, loopbackUp, newSession, setPersonality,
+		setClocks, setLabel, resetAffinity, setMemoryPolicy, setScheduler, setIOPriority, mountEarly, enterRootfs, loopbackUp, newSession, setPersonality,
 		setUmask, setRlimit, dropBounding, setUser, setCapabilities, setAmbient, noNewPrivileges:
 		return []Step{s} // what they change goes with the process, or with namespaces that are its own
 	case joinKeyring:
@@ -84,7 +84,7 @@ func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	case changeRoot, finalPropagation, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
 		remount, rootReadOnly, setPropagation, openProc, openConsole, enterCwd, findProgram:
 		return nil // it takes the root with all mounts
-	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, takeNetDevices:
+	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnHome, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, takeNetDevices:
 		return nil // it changes what is others', or what its end is for
 	}
 	return nil // the process joins a container

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type trial struct {
 	destinations int
 	named        []nsenter.NamedFile
 	gate         *os.File // the runtime's end of the last plan's Gate
+	home         string   // the answer to MessageHome, "" for "/"
 }
 
 const busybox = "/bin/busybox"
@@ -49,6 +51,7 @@ func newTrial(t *testing.T, script string) *trial {
 	spec := specconv.Example()
 	spec.Process.Terminal = false
 	spec.Process.Args = []string{"/bin/busybox", "sh", "-c", script}
+	spec.Process.Env = append(spec.Process.Env, "HOME=/")
 	tr := &trial{t: t, dir: t.TempDir(), spec: spec}
 	if err := os.MkdirAll(tr.path("bin"), 0o755); err != nil {
 		t.Fatal(err)
@@ -221,6 +224,10 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 		switch {
 		case resume && m.ID == MessageReady && tr.gate != nil:
 			if _, err := tr.gate.Write([]byte{1}); err != nil {
+				return err
+			}
+		case m.ID == MessageHome:
+			if err := proc.Conn.Answer([]byte(cmp.Or(tr.home, "/"))); err != nil {
 				return err
 			}
 		case resume:

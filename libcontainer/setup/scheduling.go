@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 // How the process is scheduled is set when it is in its cgroups, whose processors and real-time runtime it is held to, and before it
 // drops the capability that this takes (CAP_SYS_NICE):
 //
-//	affinity       first: SCHED_DEADLINE is refused to who may not run everywhere in its cpuset, and afterwards stays as wide
+//	affinity       that of the caller goes; first: SCHED_DEADLINE is refused to who may not run everywhere in its cpuset, and afterwards stays as wide
 //	scheduler      after the limits: RLIMIT_NICE and RLIMIT_RTPRIO allow some of it to an ordinary user
 //	I/O priority
 //	memory policy
@@ -41,6 +42,34 @@ func (setAffinity) hint(errno unix.Errno) string {
 		return "none of these processors is online and in the cpuset"
 	}
 	return ""
+}
+
+// resetAffinity gives the process all processors of its cpuset. The caller may have been kept to some of them (taskset(1), CPUAffinity= of
+// systemd): since Linux 6.2 the kernel remembers that also for a process that moves to another cpuset.
+type resetAffinity struct{}
+
+func (resetAffinity) Verb() string        { return "set affinity" }
+func (resetAffinity) String() string      { return "set affinity to all processors of the cpuset" }
+func (resetAffinity) Needs() []Descriptor { return nil }
+func (resetAffinity) phase() phase        { return phaseLimits }
+
+// lower asks for all processors that a kernel can have, of which it takes those that are there (NR_CPUS is at most 8192). A filter that the
+// runtime itself is under may forbid it.
+func (resetAffinity) lower(l *lowering) {
+	const most = 8192
+	mask := bytes.Repeat([]byte{0xff}, most/8)
+	l.call(unix.SYS_SCHED_SETAFFINITY, nsenter.Int(0), nsenter.Int(len(mask)), l.prog.Bytes(mask)).Ignore(unix.EPERM)
+}
+
+// affinityStep appends the process's affinity. The one that it was started with on purpose stays as the kernel has it
+// (config.md, execCPUAffinity).
+func (b *builder) affinityStep(a *specs.CPUAffinity) {
+	switch {
+	case a != nil && a.Final != "":
+		b.add("process.execCPUAffinity.final", setAffinity{a.Final})
+	case a == nil || a.Initial == "":
+		b.add("", resetAffinity{})
+	}
 }
 
 // setScheduler sets the scheduling policy and what belongs to it.

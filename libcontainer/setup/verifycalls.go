@@ -177,7 +177,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			case MessageCopyFrom:
 				from = 1
 			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices,
-				MessageSeccomp, MessagePid, MessageCgroup:
+				MessageSeccomp, MessagePid, MessageCgroup, MessageHome:
 				answer = id
 			}
 			said |= 1 << id

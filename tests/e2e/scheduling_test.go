@@ -363,28 +363,60 @@ func TestSchedulingOrdinary(t *testing.T) {
 	}
 }
 
-// TestCallersScheduling: the runtime's threads change their processors and timers for a while, but the container's processes have those that
-// the runtime was called with.
+// TestCallersScheduling: the container's processes have the timers that the runtime was called with, whose threads change theirs for a while. The
+// processors that the runtime is kept to hold for none of them: theirs are those of the cpuset.
 func TestCallersScheduling(t *testing.T) {
+	harness.OrlopOnly(t, "runc leaves the caller's processors alone since 1.2.8")
 	const slack = 123456
 	const script = "cat /proc/self/timerslack_ns; " + allowedCPUs
-	for name, wrap := range map[string][]string{
-		strings.TrimSpace(hostStatus(t, "Cpus_allowed_list")): nil,
-		strconv.Itoa(firstCPU(t)):                             {"taskset", "--cpu-list", strconv.Itoa(firstCPU(t))},
+	all := strings.TrimSpace(hostStatus(t, "Cpus_allowed_list"))
+	first := strconv.Itoa(firstCPU(t))
+	taskset := []string{"taskset", "--cpu-list", first}
+	cpuset := func(cpus string) func(*testing.T, *harness.Box) {
+		return func(_ *testing.T, b *harness.Box) { b.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: cpus} }
+	}
+	for _, tc := range []struct {
+		name   string
+		wrap   []string
+		change func(*testing.T, *harness.Box)
+		want   string
+	}{
+		{"free", nil, func(*testing.T, *harness.Box) {}, all},
+		{"kept", taskset, func(*testing.T, *harness.Box) {}, all},
+		{"kept, a cpuset", taskset, cpuset(first), first},
+		{"kept, a wide cpuset", taskset, cpuset(all), all},
+		{"kept, a user namespace", taskset, func(t *testing.T, b *harness.Box) {
+			withUser(shifted())(b.Spec)
+			own(t, b, 100000)
+		}, all},
+		{"kept, an ordinary user", taskset, asOrdinaryIn, all},
 	} {
-		t.Run("processors "+name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			runtime.LockOSThread() // and no unlocking: the thread ends with the test
 			must(t, unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0))
-			want := fmt.Sprintf("%d\n%s\n", slack, name)
+			want := fmt.Sprintf("%d\n%s\n", slack, tc.want)
 			b := harness.New(t)
-			b.Wrap = wrap
+			tc.change(t, b)
+			b.Wrap = append(tc.wrap, b.Wrap...)
 			if got := b.Sh(script); got != want {
 				t.Errorf("run: got %q, want %q", got, want)
 			}
-			b.Up()
+			pid := b.Up()
+			if got := statusOf(t, pid, "Cpus_allowed_list"); got != tc.want {
+				t.Errorf("create: got %q, want %q", got, tc.want)
+			}
 			if got := b.OK("exec", b.ID, "sh", "-c", script); got != want {
 				t.Errorf("exec: got %q, want %q", got, want)
+			}
+			file := execFile(t, b, func(p *specs.Process) {
+				p.Args, p.ExecCPUAffinity = []string{"sh", "-c", allowedCPUs}, &specs.CPUAffinity{Initial: first}
+			})
+			if got := b.OK("exec", "--process", file, b.ID); got != first+"\n" {
+				t.Errorf("exec with an initial affinity: got %q, want %q", got, first)
 			}
 		})
 	}
 }
+
+// asOrdinaryIn is asOrdinary for a table.
+func asOrdinaryIn(t *testing.T, b *harness.Box) { asOrdinary(t, b) }

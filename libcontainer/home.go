@@ -1,0 +1,53 @@
+package libcontainer
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/user"
+
+	"github.com/orlop/orlop/libcontainer/setup"
+)
+
+// homeTimeout bounds the wait for a file system of a container's own making, such as one of FUSE.
+const homeTimeout = 10 * time.Second
+
+// passwdLimit bounds what is read of a passwd file.
+const passwdLimit = 8 << 20
+
+// noHome is the home of a user without one.
+const noHome = "/"
+
+// homeOf returns a user's home directory by /etc/passwd below root. What root holds is hostile, and a file that is broken, missing
+// or unreadable is the image's own affair: the home is then "/", as with other runtimes.
+func homeOf(root *os.File, uid uint32) (string, error) {
+	home := make(chan string, 1)
+	go func() { home <- homeIn(root, uid) }()
+	select {
+	case h := <-home:
+		return h, nil
+	case <-time.After(homeTimeout):
+		return "", fmt.Errorf("read /etc/passwd of the container for HOME: no answer within %v (HOME in process.env makes it unnecessary)", homeTimeout)
+	}
+}
+
+// homeIn is homeOf without a limit of time.
+func homeIn(root *os.File, uid uint32) string {
+	passwd, err := openPlainInRoot(root, "etc/passwd")
+	if err != nil {
+		return noHome
+	}
+	defer passwd.Close()
+	users, err := user.ParsePasswdFilter(io.LimitReader(passwd, passwdLimit), func(u user.User) bool { return u.Uid == int(uid) })
+	if err != nil || len(users) == 0 {
+		return noHome
+	}
+	home := users[0].Home
+	if home == "" || len(home) > setup.MaxHome || strings.ContainsAny(home, "\x00\n") {
+		return noHome
+	}
+	return home
+}

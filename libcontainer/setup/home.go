@@ -1,0 +1,50 @@
+package setup
+
+import (
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// learnHome asks the runtime for the home directory of the process's user, and puts it into $HOME. The process sends its root when
+// everything is mounted, and the runtime reads /etc/passwd in it: the image's, or what a mount has put in its place.
+type learnHome struct{ UID uint32 }
+
+func (learnHome) Verb() string        { return "learn" }
+func (learnHome) String() string      { return "learn the home of the user for $HOME" }
+func (learnHome) Needs() []Descriptor { return nil }
+func (learnHome) phase() phase        { return phaseInside }
+
+// MaxHome is the longest answer to MessageHome: no longer path can be used.
+const MaxHome = unix.PathMax - 1
+
+const homeName = "HOME="
+
+func (h learnHome) lower(l *lowering) {
+	root := l.fd()
+	l.own(unix.SYS_OPENAT, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
+		nsenter.Int(0)).Result(root)
+	l.home = l.prog.Bytes(append([]byte(homeName), make([]byte, MaxHome+1)...))
+	l.askWithFile(MessageHome, root, nsenter.Int(h.UID), l.home+nsenter.Addr(len(homeName)), MaxHome)
+}
+
+// homeStep appends what finds HOME, where the environment has none or an empty one.
+func (b *builder) homeStep(p *specs.Process) {
+	if b.learnsHome = len(p.Args) > 0 && variable(p.Env, "HOME") == ""; b.learnsHome {
+		b.add("process.user", learnHome{p.User.UID})
+	}
+}
+
+// environment returns the environment of the process, but for what it learns: see learnHome and learnPid. Of several entries of one name
+// the last one counts.
+func (b *builder) environment(env []string) []string {
+	list := specconv.Environment(slices.Concat(env, b.env))
+	return slices.DeleteFunc(list, func(entry string) bool {
+		return b.learnsHome && strings.HasPrefix(entry, homeName) || b.learnsPid != "" && strings.HasPrefix(entry, b.learnsPid+"=")
+	})
+}
