@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 )
@@ -37,6 +38,9 @@ type birth struct {
 	master  *os.File         // of its terminal
 	copy    *os.File         // the folder of the image that is to be copied next
 	initial string           // the processors that it is started from, "" for the runtime's
+	// patient says that the process may take any time to go on, and stops what is not to be waited for any longer: see awaitAnswer.
+	patient bool
+	stops   []hooks.Stop
 	// pidfdName is what the receiver of a pidfd is told of it.
 	pidfdName string
 	// runHooks is called at setup.MessageHooks, and agent with the listener of setup.MessageSeccomp, which it closes.
@@ -113,7 +117,7 @@ func (b *birth) again() error {
 	p := b.proc
 	b.proc, b.early = nil, nil // it said nothing: that it failed came first
 	if p.Pid != 0 {
-		if err := p.Kill(); err != nil {
+		if err := endChild(p); err != nil {
 			return err
 		}
 	}
@@ -125,7 +129,7 @@ func (b *birth) again() error {
 // child waits for the number of the process that takes the place of the first one. What that says itself may come before.
 func (b *birth) child() (int, error) {
 	for {
-		m, err := b.proc.Conn.Next()
+		m, err := b.receive()
 		var failed *nsenter.Failure
 		switch {
 		case err != nil && !errors.As(err, &failed):
@@ -154,6 +158,18 @@ func (b *birth) next() (nsenter.Message, error) {
 		h := b.early[0]
 		b.early = b.early[1:]
 		return h.Message, h.err
+	}
+	return b.receive()
+}
+
+// receive waits for what the process says.
+func (b *birth) receive() (nsenter.Message, error) {
+	limit := answerLimit
+	if b.patient {
+		limit = -1
+	}
+	if err := awaitAnswer(b.proc.Conn, b.proc.Pid, limit, b.stops); err != nil {
+		return nsenter.Message{}, err
 	}
 	return b.proc.Conn.Next()
 }
@@ -249,7 +265,7 @@ func (b *birth) explain(err error) error {
 	if err != io.EOF {
 		return err
 	}
-	status, werr := b.proc.Wait()
+	status, werr := waitChild(b.proc)
 	b.proc.Pid = 0
 	switch {
 	case werr != nil:
@@ -283,7 +299,7 @@ func (b *birth) reapFirst() error {
 	first := b.first
 	b.first = nil
 	defer first.Pidfd.Close()
-	_, err := first.Wait()
+	_, err := waitChild(first)
 	return err
 }
 
@@ -291,7 +307,7 @@ func (b *birth) reapFirst() error {
 func (b *birth) abort() error {
 	var errs []error
 	if b.proc != nil && b.proc.Pid != 0 {
-		errs = append(errs, b.proc.Kill())
+		errs = append(errs, endChild(b.proc))
 	}
 	errs = append(errs, b.reapFirst())
 	if b.proc != nil {

@@ -56,12 +56,18 @@ func (r *Runtime) List() ([]*Container, error) {
 // Config returns the process section of the configuration that the container was created with; later edits of its config.json do not
 // show. It is nil when the container was created without one.
 func (c *Container) Config() (*specs.Process, error) {
-	v, err := c.view(shared)
+	v, err := c.view(unlocked)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
-	if v.incomplete {
+	creating, err := v.dir.Creating()
+	switch {
+	case err != nil:
+		return nil, c.wrap(err)
+	case creating:
+		return nil, c.wrap(errCreating)
+	case v.incomplete:
 		return nil, c.wrap(ErrIncomplete)
 	}
 	p, err := v.rec.Process()
@@ -109,12 +115,14 @@ func (c *Container) wrap(err error) error {
 	return fmt.Errorf("container %q: %w", c.id, err)
 }
 
+// errCreating refuses what is not for a container that is still being created.
+var errCreating = fmt.Errorf("%w: it is still being created", ErrNotRunning)
+
 // lockMode says what a view of a container is for.
 type lockMode int
 
 const (
 	unlocked  lockMode = iota // to look at what may have changed in the next moment
-	shared                    // to use what must not be deleted meanwhile
 	exclusive                 // to change it
 )
 
@@ -122,11 +130,10 @@ const (
 type view struct {
 	dir        *state.Dir
 	rec        *state.Record
-	locked     bool // exclusively
 	incomplete bool // the record is missing: create was killed before it made anything else
 }
 
-// with calls do with the container's state and how the container is.
+// with calls do with the container's state and how the container is. A container that is being created, nobody else locks.
 func (c *Container) with(mode lockMode, do func(*view, specs.ContainerState) error) error {
 	v, err := c.view(mode)
 	if err != nil {
@@ -151,23 +158,40 @@ func (c *Container) view(mode lockMode) (_ *view, err error) {
 			d.Close()
 		}
 	}()
-	switch mode {
-	case shared:
-		err = d.RLock()
-	case exclusive:
-		err = d.Lock()
+	if mode == exclusive {
+		if err := lockUnlessCreating(d); err != nil {
+			return nil, c.wrap(err)
+		}
 	}
-	if err != nil {
+	v := &view{dir: d}
+	if err := v.read(); err != nil {
 		return nil, c.wrap(err)
 	}
-	rec, err := d.Read()
-	if errors.Is(err, state.ErrNoRecord) {
-		return &view{dir: d, rec: &state.Record{ID: c.id}, locked: mode == exclusive, incomplete: true}, nil
+	return v, nil
+}
+
+// read reads the container's record.
+func (v *view) read() error {
+	rec, err := v.dir.Read()
+	v.incomplete = errors.Is(err, state.ErrNoRecord)
+	if v.incomplete {
+		rec, err = &state.Record{ID: v.dir.ID()}, nil
 	}
-	if err != nil {
-		return nil, c.wrap(err)
+	v.rec = rec
+	return err
+}
+
+// lockUnlessCreating waits for the container's lock, but not for its creator's.
+func lockUnlessCreating(d *state.Dir) error {
+	locked, err := d.TryLock()
+	if err != nil || locked {
+		return err
 	}
-	return &view{dir: d, rec: rec, locked: mode == exclusive}, nil
+	creating, err := d.Creating()
+	if err != nil || creating {
+		return err
+	}
+	return d.Lock(lockLimit)
 }
 
 func (v *view) close() { v.dir.Close() }
@@ -219,16 +243,4 @@ func signalPidfd(f *os.File, sig unix.Signal) error {
 		return fmt.Errorf("send %s: %w", unix.SignalName(sig), err)
 	}
 	return nil
-}
-
-// waitPidfd waits until a process has ended; it need not be a child.
-func waitPidfd(f *os.File) error {
-	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
-	for {
-		_, err := unix.Poll(fds, -1)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		return err
-	}
 }

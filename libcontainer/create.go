@@ -101,6 +101,9 @@ func (c *creation) run() (*Container, error) {
 	if c.ready != nil {
 		c.ready.close()
 	}
+	if c.dir != nil && c.dir.Doomed() {
+		err = fmt.Errorf("%w: %w", ErrDeleted, err)
+	}
 	return nil, errors.Join(fmt.Errorf("container %q: %w", c.id, err), c.undo())
 }
 
@@ -311,13 +314,10 @@ func (c *creation) complete() (*Container, error) {
 	}
 	c.birth.release()
 	c.warnings()
-	if err := c.dir.Unlock(); err != nil {
-		return nil, err
-	}
 	return container, c.dir.Close()
 }
 
-// register completes the record, while the process does its part. Should this program be killed, the process ends at its next
+// register completes the record, while the process does its part. Who wants to delete the container knows from then on what to kill. Should this program be killed, the process ends at its next
 // rendezvous, and the container has stopped.
 func (c *creation) register() error {
 	proc, err := state.Stat(c.birth.proc.Pid)
@@ -350,7 +350,10 @@ func (c *creation) register() error {
 			return err
 		}
 	}
-	return c.dir.Write(c.rec)
+	if err := c.dir.Write(c.rec); err != nil {
+		return err
+	}
+	return c.dir.Unlock()
 }
 
 // createHooks runs the hooks that belong between the mounts and the change of the root.
@@ -361,13 +364,14 @@ func (c *creation) createHooks() error {
 	c.lived = true
 	// The specification's text fits both states: the environment has been made (created is "after step 2 in the lifecycle"), and the create
 	// operation has not finished. Prestart hooks were written for a time when they came with start, and so for a created container.
-	if err := runHostHooks(hooks.Prestart, c.rec, specs.StateCreated); err != nil {
+	stops := stopsAtEnd(c.birth.proc.Pidfd)
+	if err := runHostHooks(hooks.Prestart, c.rec, specs.StateCreated, stops); err != nil {
 		return err
 	}
-	if err := runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating); err != nil {
+	if err := runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating, stops); err != nil {
 		return err
 	}
-	return runContainerHooks(hooks.CreateContainer, c.rec, specs.StateCreating, c.birth.proc.Pidfd, nil)
+	return runContainerHooks(hooks.CreateContainer, c.rec, specs.StateCreating, c.birth.proc.Pidfd, nil, stops)
 }
 
 func (c *creation) warnings() {
@@ -394,9 +398,18 @@ func (c *creation) undo() error {
 	if c.dir == nil { // the id is taken by another, or was never asked for: then nothing else was made
 		return errors.Join(errs...)
 	}
-	errs = append(errs, c.removeCgroup(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount))
+	defer c.dir.Close()
+	// A container whose program runs can have been deleted by others, and all that is left is another one of its id.
+	err := c.dir.LockSame(lockLimit)
+	if errors.Is(err, ErrNotExist) {
+		return errors.Join(append(errs, ErrDeleted)...)
+	}
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, c.removeCgroup(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount), c.dir.Remove())
 	if c.lived {
 		poststop(c.runtime, c.rec)
 	}
-	return errors.Join(append(errs, c.dir.Remove())...)
+	return errors.Join(errs...)
 }

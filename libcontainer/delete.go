@@ -29,15 +29,58 @@ func (r *Runtime) Remove(id string) error {
 	}
 	// A create or a delete that was killed at the wrong moment leaves a folder that has no id.
 	defer state.Open(r.Root).Sweep()
-	v, err := c.view(exclusive)
+	err := c.remove()
 	if errors.Is(err, ErrNotExist) {
 		return nil
 	}
+	return err
+}
+
+// remove is Remove for a container that is there.
+func (c *Container) remove() error {
+	v, err := c.view(exclusive)
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	return c.wrap(v.destroy(r))
+	creating, err := v.dir.Creating()
+	if err != nil {
+		return c.wrap(err)
+	}
+	if creating {
+		err = v.endCreator()
+	}
+	if err == nil {
+		err = v.destroy(c.runtime)
+	}
+	return c.wrap(err)
+}
+
+// endCreator has the creator of a container remove it, and returns with the lock if something is left: the creator was killed meanwhile, or had
+// finished before it knew. It ends the container's process, and the creator waits for nothing else without a limit.
+func (v *view) endCreator() error {
+	if err := v.dir.LockSame(lockLimit); err != nil { // the creator has it until the process is recorded
+		return err
+	}
+	if err := v.read(); err != nil {
+		return err
+	}
+	if err := v.dir.Doom(); err != nil {
+		return err
+	}
+	if err := v.end(); err != nil {
+		return err
+	}
+	if err := v.dir.Unlock(); err != nil {
+		return err
+	}
+	if err := v.dir.AwaitCreator(creatorLimit); err != nil {
+		return err
+	}
+	if err := v.dir.LockSame(lockLimit); err != nil {
+		return err
+	}
+	return v.read()
 }
 
 // removeCgroup removes the container's cgroup, and the unit that it is. The container's own processes have been killed or have ended.

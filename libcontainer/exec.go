@@ -26,11 +26,19 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err := specconv.ValidateProcess(p); err != nil {
 		return nil, err
 	}
-	v, err := c.view(shared)
+	// Without the lock: an exec that comes too late finds the container's process or its cgroup gone, and fails.
+	v, err := c.view(unlocked)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
+	creating, err := v.dir.Creating()
+	if err == nil && creating {
+		err = errCreating
+	}
+	if err != nil {
+		return nil, c.wrap(err)
+	}
 	process, err := v.exec(p, o)
 	if err != nil {
 		return nil, c.wrap(err)
@@ -103,13 +111,21 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
 		cgroup = &cgroups.Manager{}
 	}
+	b.stops, b.patient = stopsAtEnd(container), options.JoinFreezer
 	process, err := b.join(cgroup, o, options, named, v)
 	if err != nil {
-		b.abort()
-		return nil, err
+		return nil, errors.Join(v.whyNot(err), b.abort())
 	}
 	b.release()
 	return process, nil
+}
+
+// whyNot says why a process could not join, if it is for something that has happened to the container meanwhile.
+func (v *view) whyNot(err error) error {
+	if errors.Is(err, errEnded) {
+		return fmt.Errorf("%w: its process has ended meanwhile", ErrNotRunning)
+	}
+	return err
 }
 
 // execSetup says how a process gets into the container's groups, and by which files.
@@ -171,12 +187,6 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 	}
 	if err != nil {
 		return nil, err
-	}
-	if how.JoinFreezer {
-		// It will stand still until resume or delete, both of which want the lock. By now it has joined the namespaces, and ends with them.
-		if err := v.dir.Unlock(); err != nil {
-			return nil, err
-		}
 	}
 	if err := b.converse(0); err != nil {
 		return nil, err

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/libcontainer/hooks"
 )
 
 // The gate is a pipe, at which the process waits for a byte for each thing that has to be done before it goes on: see setup.Gate.
@@ -48,7 +45,7 @@ func (c *creation) letGo() error {
 	if !c.direct {
 		return c.birth.proc.Conn.Resume()
 	}
-	if err := runStartHooks(c.rec, c.birth.proc.Pidfd); err != nil {
+	if err := runStartHooks(c.rec, c.birth.proc.Pidfd, stopsAtEnd(c.birth.proc.Pidfd)); err != nil {
 		return err
 	}
 	if !c.ahead {
@@ -60,5 +57,9 @@ func (c *creation) letGo() error {
 		return err
 	}
 	c.lending.done()
-	return runHostHooks(hooks.Poststart, c.rec, specs.StateRunning)
+	// The container runs, and can be used and deleted by others.
+	if err := c.dir.Created(); err != nil {
+		return err
+	}
+	return runPoststartHooks(c.dir, c.rec)
 }

@@ -2,12 +2,14 @@ package libcontainer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/setup"
@@ -61,8 +63,8 @@ func stateForHooks(rec *state.Record, status specs.ContainerState, pid int) ([]b
 	return json.Marshal(s)
 }
 
-// runHostHooks runs hooks in the runtime's namespaces.
-func runHostHooks(kind string, rec *state.Record, status specs.ContainerState) error {
+// runHostHooks runs hooks in the runtime's namespaces, until something stops them.
+func runHostHooks(kind string, rec *state.Record, status specs.ContainerState, stops []hooks.Stop) error {
 	list, err := hooksOf(rec, kind)
 	if err != nil || len(list) == 0 {
 		return err
@@ -71,21 +73,21 @@ func runHostHooks(kind string, rec *state.Record, status specs.ContainerState) e
 	if err != nil {
 		return err
 	}
-	return hooks.Run(kind, list, s, hooks.Host(rec.Bundle))
+	return hooks.Run(kind, list, s, hooks.Host(rec.Bundle), stops...)
 }
 
 // runStartHooks runs the startContainer hooks, with the credentials of the container's process.
-func runStartHooks(rec *state.Record, container *os.File) error {
+func runStartHooks(rec *state.Record, container *os.File, stops []hooks.Stop) error {
 	p, err := rec.Process()
 	if err != nil {
 		return err
 	}
-	return runContainerHooks(hooks.StartContainer, rec, specs.StateCreated, container, p)
+	return runContainerHooks(hooks.StartContainer, rec, specs.StateCreated, container, p, stops)
 }
 
 // runContainerHooks runs hooks in the namespaces of the container whose first process is given. as lends them its credentials; nil leaves
 // them the runtime's.
-func runContainerHooks(kind string, rec *state.Record, status specs.ContainerState, container *os.File, as *specs.Process) error {
+func runContainerHooks(kind string, rec *state.Record, status specs.ContainerState, container *os.File, as *specs.Process, stops []hooks.Stop) error {
 	list, err := hooksOf(rec, kind)
 	if err != nil || len(list) == 0 {
 		return err
@@ -119,16 +121,37 @@ func runContainerHooks(kind string, rec *state.Record, status specs.ContainerSta
 			return hooks.Process{}, err
 		}
 		defer release()
-		return startHook(plan, Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, named)
-	})
+		return startHook(plan, Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, named, stops)
+	}, stops...)
+}
+
+// runPoststartHooks runs the poststart hooks, until the container is deleted. That its program has ended is no reason to stop them.
+func runPoststartHooks(dir *state.Dir, rec *state.Record) error {
+	list, err := hooksOf(rec, hooks.Poststart)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	var stops []hooks.Stop
+	removed, err := dir.WatchRemoval()
+	switch {
+	case err == nil:
+		defer removed.Close()
+		stops = append(stops, hooks.Stop{File: removed, Err: ErrDeleted})
+	case errors.Is(err, ErrNotExist):
+		return ErrDeleted
+	case !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENOSPC): // limits of inotify, which are no reason to fail
+		return err
+	}
+	return runHostHooks(hooks.Poststart, rec, specs.StateRunning, stops)
 }
 
 // startHook starts a hook's process and returns when it has executed the hook.
-func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile) (hooks.Process, error) {
+func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile, stops []hooks.Stop) (hooks.Process, error) {
 	b, err := conceive(plan, s)
 	if err != nil {
 		return hooks.Process{}, err
 	}
+	b.stops = stops
 	err = b.prepare(named...)
 	if err == nil {
 		err = b.start(-1)
@@ -140,8 +163,7 @@ func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile) (hooks.Pr
 		err = b.reapFirst()
 	}
 	if err != nil {
-		b.abort()
-		return hooks.Process{}, err
+		return hooks.Process{}, errors.Join(err, b.abort())
 	}
 	b.release()
 	return hooks.Process{Pid: b.proc.Pid, Pidfd: b.proc.Pidfd}, nil

@@ -2,7 +2,7 @@ package libcontainer
 
 import (
 	"errors"
-	"fmt"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -15,7 +15,11 @@ func (c *Container) Kill(sig unix.Signal) error {
 	return c.with(unlocked, func(v *view, status specs.ContainerState) error {
 		switch status {
 		case specs.StateCreating:
-			return ErrNotRunning
+			// Nothing runs yet that could take another signal, but the process can be ended, and the creation with it.
+			if sig != unix.SIGKILL || v.rec.Pid == 0 {
+				return errCreating
+			}
+			return v.kill(sig)
 		case specs.StateStopped:
 			return v.killRest(sig)
 		}
@@ -53,12 +57,7 @@ func (v *view) kill(sig unix.Signal) error {
 	if sig != unix.SIGKILL {
 		return nil
 	}
-	// In a frozen cgroup of v1 not even SIGKILL ends a process.
-	frozen, err := v.cgroup().Frozen()
-	if err != nil || !frozen {
-		return err
-	}
-	return v.cgroup().Thaw()
+	return v.cgroup().ThawKilled()
 }
 
 // KillAll sends a signal to all processes of the container. That it has none left is no error.
@@ -97,13 +96,8 @@ func (v *view) end() error {
 	if err := signalPidfd(f, unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if cgroup := v.cgroup(); !cgroup.None() {
-		if err := cgroup.Thaw(); err != nil { // in a frozen cgroup of v1 it would not die
-			return err
-		}
+	if err := v.cgroup().ThawKilled(); err != nil {
+		return err
 	}
-	if err := waitPidfd(f); err != nil {
-		return fmt.Errorf("wait for process %d: %w", v.rec.Pid, err)
-	}
-	return nil
+	return waitPidfd(f, v.rec.Pid, time.Now().Add(endLimit))
 }

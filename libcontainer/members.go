@@ -77,20 +77,21 @@ func (v *view) endMembers() error {
 	if err != nil {
 		return err
 	}
-	var held []*os.File
+	held := make(map[int]*os.File, len(pids))
 	for _, pid := range pids {
 		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			held = append(held, os.NewFile(uintptr(fd), "pidfd"))
+			held[pid] = os.NewFile(uintptr(fd), "pidfd")
 		}
 	}
-	err = v.signalAll(unix.SIGKILL)
-	for _, f := range held {
-		if err == nil {
-			err = waitPidfd(f)
+	errs := []error{v.signalAll(unix.SIGKILL)}
+	deadline := time.Now().Add(endLimit)
+	for pid, f := range held {
+		if errs[0] == nil {
+			errs = append(errs, waitPidfd(f, pid, deadline))
 		}
 		f.Close()
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // signalMembers signals processes that are still the container's when they are held by pidfds: their numbers are a moment old.

@@ -27,6 +27,8 @@ func (c *Container) UpdateRDT(l3CacheSchema, memBwSchema string) error {
 		switch {
 		case status == specs.StateStopped:
 			return ErrNotRunning
+		case status == specs.StateCreating:
+			return errCreating
 		case v.rec.RDTGroup == "":
 			return ErrNoRDT
 		}

@@ -79,6 +79,7 @@ var (
 	ErrNoResctrl  = intelrdt.ErrNoResctrl                     // linux.intelRdt on a host that cannot do it
 	ErrForeign    = state.ErrForeign                          // of another runtime, with the same root
 	ErrIncomplete = errors.New("container was never created") // what a create left that was killed
+	ErrDeleted    = errors.New("container was deleted meanwhile")
 )
 
 // Streams are a process's descriptors.

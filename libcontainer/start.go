@@ -28,19 +28,43 @@ func (c *Container) start(before func(*view) error) error {
 			return ErrStopped
 		case StatusPaused:
 			return ErrPaused
+		case specs.StateCreating:
+			return errCreating
 		default:
 			return ErrStarted
+		}
+		first, err := v.dir.Start()
+		if err != nil {
+			return err
+		}
+		if !first {
+			return fmt.Errorf("%w: another start is at work", ErrStarted)
+		}
+		if err := v.dir.Unlock(); err != nil {
+			return err
 		}
 		if err := before(v); err != nil {
 			return err
 		}
-		err := v.start()
+		err = v.start()
 		var hook *hooks.Error
 		if errors.As(err, &hook) {
-			err = errors.Join(err, v.destroy(c.runtime))
+			err = errors.Join(err, v.destroySame(c.runtime))
 		}
 		return err
 	})
+}
+
+// destroySame is destroy for a container that was in use without the lock, and so may have been deleted meanwhile.
+func (v *view) destroySame(r *Runtime) error {
+	err := v.dir.LockSame(lockLimit)
+	if errors.Is(err, ErrNotExist) {
+		return ErrDeleted
+	}
+	if err != nil {
+		return err
+	}
+	return v.destroy(r)
 }
 
 // start connects to the waiting process and sees it through to its program.
@@ -59,16 +83,23 @@ func (v *view) start() error {
 	}
 	conn := nsenter.NewConn(file)
 	defer conn.Close()
-	m, err := conn.Next()
+	stops := stopsAtEnd(container)
+	next := func() (nsenter.Message, error) {
+		if err := awaitAnswer(conn, v.rec.Pid, answerLimit, stops); err != nil {
+			return nsenter.Message{}, err
+		}
+		return conn.Next()
+	}
+	m, err := next()
 	switch {
-	case err == io.EOF:
+	case err == io.EOF, errors.Is(err, errEnded):
 		return v.gone()
 	case err != nil:
 		return v.explain(err)
 	case m.ID != setup.MessageStart:
 		return fmt.Errorf("the container's process sent message %d at its start", m.ID)
 	}
-	if err := runStartHooks(v.rec, container); err != nil {
+	if err := runStartHooks(v.rec, container, stops); err != nil {
 		return err
 	}
 	if err := conn.Resume(); err != nil {
@@ -77,14 +108,14 @@ func (v *view) start() error {
 		}
 		return err
 	}
-	if m, err = conn.Next(); err == nil && m.ID == setup.MessageSeccomp {
+	if m, err = next(); err == nil && m.ID == setup.MessageSeccomp {
 		if err := handListener(v.rec, specs.StateCreated, v.rec.Pid, m.File); err != nil {
 			return err
 		}
 		if err := conn.Resume(); err != nil {
 			return err
 		}
-		m, err = conn.Next()
+		m, err = next()
 	}
 	if err == nil {
 		return fmt.Errorf("the container's process sent message %d in place of its exec", m.ID)
@@ -92,7 +123,7 @@ func (v *view) start() error {
 	if err != io.EOF {
 		return v.explain(err)
 	}
-	return runHostHooks(hooks.Poststart, v.rec, specs.StateRunning)
+	return runPoststartHooks(v.dir, v.rec)
 }
 
 // gone says why a process does not wait any more that did a moment ago: it has ended, or a `start` that was killed had let it go on.

@@ -58,14 +58,12 @@ func statusOf(rec *state.Record, s specs.ContainerState) *Status {
 // status finds out how the container is now. That it runs, waits for its start or has ended is not recorded, since that changes
 // without the runtime; the kernel is asked.
 func (v *view) status() (specs.ContainerState, error) {
-	if !v.locked { // otherwise the creator has gone
-		creating, err := v.dir.Creating()
-		if err != nil {
-			return "", err
-		}
-		if creating {
-			return specs.StateCreating, nil
-		}
+	creating, err := v.dir.Creating()
+	if err != nil {
+		return "", err
+	}
+	if creating {
+		return specs.StateCreating, nil
 	}
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return specs.StateStopped, nil // create was killed

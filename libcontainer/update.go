@@ -19,10 +19,12 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 	if err := specconv.ValidateResources(r); err != nil {
 		return err
 	}
-	// Exclusive: an exec raises a limit on processes while it enters a full container, and then puts it back.
 	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
-		if status == specs.StateStopped {
+		switch status {
+		case specs.StateStopped:
 			return ErrNotRunning
+		case specs.StateCreating:
+			return errCreating
 		}
 		if v.cgroup().None() {
 			return ErrNoCgroup

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,6 +113,40 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("operation %d: %v", f.Op, f.Errno) }
 
 func (f *Failure) Unwrap() error { return f.Errno }
+
+// TimeUp is what [Conn.Wait] returns when nothing has happened in time.
+const TimeUp = -1
+
+// Wait waits until Next has something to return, and then returns 0; or until one of the files is readable, and returns its place, from 1
+// on; or until limit is over. A limit below 0 is none.
+func (c *Conn) Wait(limit time.Duration, files ...*os.File) (int, error) {
+	fds := make([]unix.PollFd, 1, 1+len(files))
+	fds[0] = unix.PollFd{Fd: int32(c.file.Fd()), Events: unix.POLLIN}
+	for _, f := range files {
+		fds = append(fds, unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN})
+	}
+	deadline := time.Now().Add(limit)
+	for {
+		timeout := -1
+		if limit >= 0 {
+			timeout = int(max(time.Until(deadline), 0).Milliseconds())
+		}
+		n, err := unix.Poll(fds, timeout)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("wait for the process: %w", err)
+		case n == 0:
+			return TimeUp, nil
+		}
+		for i := range fds {
+			if fds[i].Revents != 0 {
+				return i, nil
+			}
+		}
+	}
+}
 
 // Next returns the next message. It returns a *[Failure] when the program failed, and [io.EOF] when the process holds the channel
 // no longer: it executed its program, or it died.

@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -68,10 +69,11 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 		if m.Source != "" {
 			m.Source = inBundle(dir, m.Source)
 		}
-		// These belong to the file system, which a bind mount only shows in another place.
+		// These belong to the file system, which a bind mount only shows in another place. The specification has unknown options
+		// passed on in mount(2)'s data, which the kernel does not look at for a bind mount.
 		m.SuperFlags, m.Data = nil, nil
 		for _, i := range unknown {
-			c.bindOption(at(here(".options"), i), in.Options[i])
+			c.warn(at(here(".options"), i), "unknown option "+strconv.Quote(in.Options[i])+" has no effect on a bind mount")
 		}
 	}
 	if m.TmpCopyUp && m.Type != "tmpfs" {

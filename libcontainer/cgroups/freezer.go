@@ -110,6 +110,28 @@ func freezeV2(dir string, deadline time.Time) error {
 	return err
 }
 
+// ThawKilled lets processes end that were killed while they were frozen, also by a cgroup below that the container has made and frozen itself. A
+// frozen cgroup2 does not keep them from that, one of v1 does.
+func (m *Manager) ThawKilled() error {
+	if f := m.v1("freezer"); f != nil {
+		return thawTree(f.dir)
+	}
+	return nil
+}
+
+func thawTree(dir string) error {
+	frozen, err := frozenV1(dir)
+	if err != nil {
+		return err
+	}
+	if frozen {
+		if err := writeFile(dir+"/freezer.state", "THAWED"); err != nil && err != unix.ENOENT && err != unix.ENODEV {
+			return fmt.Errorf("write THAWED to %s/freezer.state: %w", dir, err)
+		}
+	}
+	return subfolders(dir, thawTree)
+}
+
 // Thaw lets the processes go on. A cgroup that is gone has none: systemd removes a unit's with the last process.
 func (m *Manager) Thaw() error {
 	file, value := "freezer.state", "THAWED"

@@ -180,11 +180,7 @@ func (m *Manager) Kill(sig unix.Signal) error {
 	}
 	err := m.signalAll(sig, killing)
 	if killing {
-		if f := m.v1("freezer"); f != nil {
-			if frozen, _ := frozenV1(f.dir); frozen {
-				err = errors.Join(err, m.Thaw())
-			}
-		}
+		err = errors.Join(err, m.ThawKilled())
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ const (
 
 // Starter starts the process of a hook and returns when it has executed the hook's program, or with the reason why it
 // could not. The process has the three files as its standard streams, exactly the hook's arguments (its path when it has
-// none) and environment, and leads a process group of its own. The files belong to the caller.
+// none) and environment, leads a process group of its own, and is killed when the thread ends that calls the Starter. The files belong to the caller.
 type Starter func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error)
 
 // Process is a hook that was started, a child of this process that nobody else waits for.
@@ -97,11 +98,17 @@ func outputSuffix(output string) string {
 	return ": " + strings.Join(lines, "; ")
 }
 
+// A Stop is a reason to end a hook before its time: File becomes readable then. The hook is killed, and Err is why it failed.
+type Stop struct {
+	File *os.File
+	Err  error
+}
+
 // Run runs the hooks of a list one after the other and stops at the first that fails, with an *Error. Each reads state,
 // the container's state as JSON, from its standard input.
-func Run(kind string, list []specs.Hook, state []byte, start Starter) error {
+func Run(kind string, list []specs.Hook, state []byte, start Starter, stops ...Stop) error {
 	for i := range list {
-		if err := run(list[i], state, start); err != nil {
+		if err := run(list[i], state, start, stops); err != nil {
 			return &Error{Kind: kind, Index: i, Path: list[i].Path, Err: err}
 		}
 	}
@@ -113,7 +120,7 @@ func Run(kind string, list []specs.Hook, state []byte, start Starter) error {
 func RunAll(kind string, list []specs.Hook, state []byte, start Starter) []error {
 	var warnings []error
 	for i := range list {
-		if err := run(list[i], state, start); err != nil {
+		if err := run(list[i], state, start, nil); err != nil {
 			warnings = append(warnings, &Error{Kind: kind, Index: i, Path: list[i].Path, Err: err})
 		}
 	}
@@ -121,7 +128,10 @@ func RunAll(kind string, list []specs.Hook, state []byte, start Starter) []error
 }
 
 // run runs one hook to its end.
-func run(h specs.Hook, state []byte, start Starter) error {
+func run(h specs.Hook, state []byte, start Starter, stops []Stop) error {
+	// A hook ends with the thread that has started it (PR_SET_PDEATHSIG of prctl(2)), and so with this program, however that ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	stdin, err := input(state)
 	if err != nil {
 		return err
@@ -153,13 +163,13 @@ func run(h specs.Hook, state []byte, start Starter) error {
 	_ = stdin.Close()
 	_ = outW.Close()
 	_ = errW.Close()
-	return p.wait(limit, stdout, stderr)
+	return p.wait(limit, stops, stdout, stderr)
 }
 
 // wait waits until the process ends, reaps it, and says how it went. What a hook has left in the background is not
 // waited for.
-func (p Process) wait(limit time.Duration, stdout, stderr *tail) error {
-	timedOut, err := p.watch(limit, stdout, stderr)
+func (p Process) wait(limit time.Duration, stops []Stop, stdout, stderr *tail) error {
+	timedOut, err := p.watch(limit, stops, stdout, stderr)
 	if timedOut || err != nil {
 		p.kill()
 	}
@@ -185,11 +195,14 @@ func (p Process) wait(limit time.Duration, stdout, stderr *tail) error {
 	return nil
 }
 
-// watch reads the process's output until it has ended (its pidfd is readable then) or its time is up. No limit is 0.
-func (p Process) watch(limit time.Duration, outputs ...*tail) (timedOut bool, err error) {
+// watch reads the process's output until it has ended (its pidfd is readable then), its time is up, or something stops it. No limit is 0.
+func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (timedOut bool, err error) {
 	deadline := time.Now().Add(limit)
 	for {
 		fds := []unix.PollFd{{Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
+		for _, s := range stops {
+			fds = append(fds, unix.PollFd{Fd: int32(s.File.Fd()), Events: unix.POLLIN})
+		}
 		for _, o := range outputs {
 			fds = append(fds, unix.PollFd{Fd: o.pollFd(), Events: unix.POLLIN})
 		}
@@ -206,11 +219,17 @@ func (p Process) watch(limit time.Duration, outputs ...*tail) (timedOut bool, er
 		} else if err != nil {
 			continue
 		}
+		// First of all, since what stops a hook may also end it: a hook in the container's PID namespace ends with that.
+		for i, s := range stops {
+			if fds[1+i].Revents != 0 {
+				return false, s.Err
+			}
+		}
 		if fds[0].Revents != 0 {
 			return false, nil
 		}
 		for i, o := range outputs {
-			if fds[i+1].Revents != 0 {
+			if fds[1+len(stops)+i].Revents != 0 {
 				o.drain()
 			}
 		}

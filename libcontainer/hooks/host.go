@@ -32,7 +32,7 @@ func Host(dir string) Starter {
 			Dir:   cwd,
 			Env:   specconv.Environment(h.Env),
 			Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
-			Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
+			Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd, Pdeathsig: syscall.SIGKILL},
 		})
 		if err != nil {
 			return Process{}, err

@@ -12,6 +12,7 @@ import (
 const (
 	recordName = "record"
 	newName    = "record.new"
+	doomedName = "doomed"
 )
 
 // Dir is the state folder of one container, open until Close or Remove. It is not for use by several goroutines at once: the lock is between Dirs.
@@ -45,7 +46,7 @@ func (d *Dir) ID() string { return d.id }
 // Path returns the path of the folder.
 func (d *Dir) Path() string { return filepath.Join(d.root.path, d.id) }
 
-// Close releases the folder and its lock.
+// Close releases the folder, its lock and its marks.
 func (d *Dir) Close() error {
 	if d.fd < 0 {
 		return os.ErrClosed
@@ -53,72 +54,6 @@ func (d *Dir) Close() error {
 	err := unix.Close(d.fd)
 	d.fd = -1
 	return err
-}
-
-// Lock waits until this Dir is the only one that holds the container's lock. The error is ErrNotExist when the container
-// has been removed meanwhile. When it was removed and made anew, the lock is that of the new one: what was read before
-// Lock does not count.
-func (d *Dir) Lock() error { return d.lock(unix.LOCK_EX) }
-
-// RLock is Lock for readers: several may hold it at once, and none beside a Lock.
-func (d *Dir) RLock() error { return d.lock(unix.LOCK_SH) }
-
-// TryLock is Lock without waiting: it returns false when another holds the lock.
-func (d *Dir) TryLock() (bool, error) {
-	err := d.lock(unix.LOCK_EX | unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// Creating tells whether the creator of the folder is still at work: it has not called Unlock or Close, and was not killed.
-func (d *Dir) Creating() (bool, error) {
-	lock := unix.Flock_t{Type: unix.F_WRLCK}
-	err := retry(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_GETLK, &lock) })
-	if err != nil {
-		return false, &os.PathError{Op: "query lock", Path: d.Path(), Err: err}
-	}
-	return lock.Type != unix.F_UNLCK, nil
-}
-
-// markCreating sets or removes what Creating looks for: a lock of the open folder (fcntl_locking(2), "Open file description locks"),
-// which flock's locks know nothing of. It is a read lock since a folder cannot be opened for writing.
-func (d *Dir) markCreating(kind int16) error {
-	lock := unix.Flock_t{Type: kind}
-	return retry(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_SETLK, &lock) })
-}
-
-// Unlock releases the lock.
-func (d *Dir) Unlock() error {
-	if err := d.markCreating(unix.F_UNLCK); err != nil {
-		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
-	}
-	if err := flock(d.fd, unix.LOCK_UN); err != nil {
-		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
-	}
-	return nil
-}
-
-// lock locks, and then makes sure that the folder is still the one that its path names: who waits for a lock may get
-// it on a folder that its last holder has removed, while another creates and locks a new one of the same name.
-func (d *Dir) lock(how int) error {
-	for {
-		if err := flock(d.fd, how); err != nil {
-			return &os.PathError{Op: "lock", Path: d.Path(), Err: err}
-		}
-		current, err := d.current()
-		if current {
-			return nil
-		}
-		if err == nil {
-			err = d.reopen()
-		}
-		if err != nil {
-			_ = d.Unlock()
-			return err
-		}
-	}
 }
 
 // current tells whether the folder's path still names this very folder.
@@ -197,7 +132,7 @@ func (d *Dir) foreign() error {
 	}
 	for _, name := range names {
 		switch name {
-		case recordName, newName, socketName, notifyName:
+		case recordName, newName, socketName, notifyName, doomedName:
 		default:
 			return ErrForeign
 		}
@@ -244,7 +179,7 @@ func (d *Dir) openat(name string, flags int) (int, error) {
 // compactAt is the size from which on a record's file is replaced rather than appended to.
 const compactAt = 64 << 10
 
-// Write replaces the record, whole or not at all. The caller holds the Lock.
+// Write replaces the record, whole or not at all. It is the creator's alone.
 //
 // The new record is appended to the old one, and Read takes the last that is whole. The usual way, a rename over the old file, is
 // kept for a file that has grown: on ext4 it makes the file's data be written to the disk at once (auto_da_alloc), for which
@@ -305,8 +240,8 @@ func (d *Dir) writeFile(name string, flag int, data []byte) error {
 	return nil
 }
 
-// Remove removes the folder and all that is in it, complete or not, and closes d. The caller holds the Lock. For others
-// the folder vanishes at once: its id is free again before the files are gone.
+// Remove removes the folder and all that is in it, complete or not, and closes d. The caller holds the Lock, and is the creator or has seen
+// that there is none any more. For others the folder vanishes at once: its id is free again before the files are gone.
 func (d *Dir) Remove() error {
 	defer d.Close()
 	current, err := d.current()
@@ -327,7 +262,7 @@ func (d *Dir) Remove() error {
 		return &os.LinkError{Op: "rename", Old: d.Path(), New: tmp, Err: err}
 	}
 	// The lock is held until the end, so that no sweeper works on the same folder.
-	for _, name := range [...]string{recordName, socketName, newName} {
+	for _, name := range [...]string{recordName, socketName, newName, doomedName} {
 		_ = unix.Unlinkat(d.fd, name, 0)
 	}
 	if unix.Rmdir(tmp) == nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func testRoot(t testing.TB) *Root {
@@ -95,7 +96,7 @@ func TestLife(t *testing.T) {
 	if _, err := late.Read(); !errors.Is(err, ErrNotExist) {
 		t.Errorf("read after remove: %v", err)
 	}
-	if err := late.Lock(); !errors.Is(err, ErrNotExist) {
+	if err := late.Lock(time.Minute); !errors.Is(err, ErrNotExist) {
 		t.Errorf("lock after remove: %v", err)
 	}
 	if err := late.Remove(); !errors.Is(err, ErrNotExist) {
@@ -141,7 +142,7 @@ func TestLockFollowsName(t *testing.T) {
 	first := mustCreate(t, r, "c")
 	waiter := mustOpen(t, r, "c")
 	locked := make(chan error)
-	go func() { locked <- waiter.Lock() }()
+	go func() { locked <- waiter.Lock(time.Minute) }()
 	if err := first.Remove(); err != nil {
 		t.Fatal(err)
 	}
@@ -204,21 +205,82 @@ func TestLockTakesNewFolder(t *testing.T) {
 	}
 }
 
-func TestReadersShare(t *testing.T) {
+// Who waits in vain for a lock or a creator is told who holds it up.
+func TestLimits(t *testing.T) {
 	r := testRoot(t)
+	creator := mustCreate(t, r, "c")
+	waiter := mustOpen(t, r, "c")
+	name := fmt.Sprintf("held by process %d (state.test", os.Getpid())
+	err := waiter.Lock(time.Millisecond)
+	var held *LockError
+	if !errors.As(err, &held) || !strings.Contains(err.Error(), name) {
+		t.Errorf("lock: %v, want %q", err, name)
+	}
+	if err := creator.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiter.Lock(time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiter.Doom(); err != nil {
+		t.Fatal(err)
+	}
+	if !creator.Doomed() {
+		t.Error("the creator does not see that the container is to be deleted")
+	}
+	if err := waiter.AwaitCreator(time.Millisecond); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("creator: %v, want %q", err, name)
+	}
+	_ = creator.Close()
+	if err := waiter.AwaitCreator(time.Minute); err != nil {
+		t.Error(err)
+	}
+	if err := waiter.Remove(); err != nil {
+		t.Error(err)
+	}
+	if got := entries(t, r); len(got) != 0 {
+		t.Errorf("left in the root: %v", got)
+	}
+}
+
+// One of several that start a container does it, until it has done so or has ended.
+func TestStart(t *testing.T) {
+	r := testRoot(t)
+	if err := mustCreate(t, r, "c").Close(); err != nil {
+		t.Fatal(err)
+	}
+	a, b := mustOpen(t, r, "c"), mustOpen(t, r, "c")
+	if ok, err := a.Start(); !ok || err != nil {
+		t.Fatalf("first: %v, %v", ok, err)
+	}
+	if ok, err := b.Start(); ok || err != nil {
+		t.Fatalf("second: %v, %v", ok, err)
+	}
+	if creating, err := b.Creating(); creating || err != nil {
+		t.Errorf("being started passes for being created: %v, %v", creating, err)
+	}
+	_ = a.Close()
+	if ok, err := b.Start(); !ok || err != nil {
+		t.Fatalf("after the first: %v, %v", ok, err)
+	}
+}
+
+// Who has begun something with a container does not get the lock of another one of its id.
+func TestLockSame(t *testing.T) {
+	r := testRoot(t)
+	first := mustCreate(t, r, "c")
+	starter := mustOpen(t, r, "c")
+	if err := first.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if err := starter.LockSame(time.Minute); !errors.Is(err, ErrNotExist) {
+		t.Errorf("removed: %v", err)
+	}
 	if err := mustCreate(t, r, "c").Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	a, b, c := mustOpen(t, r, "c"), mustOpen(t, r, "c"), mustOpen(t, r, "c")
-	if err := errors.Join(a.RLock(), b.RLock()); err != nil {
-		t.Fatal(err)
-	}
-	if ok, err := c.TryLock(); ok || err != nil {
-		t.Fatalf("writer beside readers: %v, %v", ok, err)
-	}
-	_, _ = a.Unlock(), b.Close()
-	if ok, err := c.TryLock(); !ok || err != nil {
-		t.Fatalf("writer after readers: %v, %v", ok, err)
+	if err := starter.LockSame(time.Minute); !errors.Is(err, ErrNotExist) {
+		t.Errorf("made anew: %v", err)
 	}
 }
 
@@ -305,7 +367,7 @@ func TestChurn(t *testing.T) {
 		d, err := r.Open(id(i))
 		if err == nil {
 			defer d.Close()
-			err = d.Lock()
+			err = d.Lock(time.Minute)
 		}
 		if errors.Is(err, ErrNotExist) {
 			return

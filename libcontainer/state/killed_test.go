@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -50,7 +51,7 @@ func TestKilled(t *testing.T) {
 			if _, err := d.Read(); !errors.Is(err, test.want) {
 				t.Errorf("read: %v", err)
 			}
-			if err := d.Lock(); err != nil {
+			if err := d.Lock(time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			// A killed writer does not hinder the next one.
@@ -87,7 +88,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer live.Close()
-	if err := live.Lock(); err != nil {
+	if err := live.Lock(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	r.Sweep()
@@ -120,11 +121,15 @@ func TestCreating(t *testing.T) {
 	if err := d.Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	check("unlocked", false)
-	if err := d.Lock(); err != nil {
+	check("unlocked", true)
+	if ok, err := other.TryLock(); !ok || err != nil {
+		t.Errorf("lock beside a creator that has released it: %v, %v", ok, err)
+	}
+	check("locked by another", true)
+	if err := d.Created(); err != nil {
 		t.Fatal(err)
 	}
-	check("locked again", false)
+	check("created", false)
 
 	d = mustCreate(t, r, "d")
 	other = mustOpen(t, r, "d")

@@ -4,17 +4,38 @@
 // A root holds one folder per container, named by the container's id:
 //
 //	/run/orlop/            Root
-//	    ID/                Dir: flock(2) on the folder itself is the container's lock
+//	    ID/                Dir
 //	        record         Record, always whole
 //	        record.new     what a killed Write left
 //	        start.sock     the socket of a created container
 //	        notify/        what a container sees that can say it is ready
+//	        doomed         tells the creator that the container is to be deleted
 //	    ~0123456789abcdef  a folder on its way in or out: what a killed Create or Remove left
 //
 // A folder comes into being under a name that is no container id, is locked there, and is then renamed to its id without
-// replacing anything: so of two creators one wins, and nobody ever sees a folder that its creator has not locked. The creator has a
-// second lock on it, fcntl(2)'s, which nobody waits for and which tells others that it is at work. The folder goes
-// the same way back, so that a reader sees all of it or nothing. A lock never outlives its holder.
+// replacing anything: so of two creators one wins, and nobody ever sees a folder that its creator has not locked. The folder goes
+// the same way back, so that a reader sees all of it or nothing.
+//
+// # Who may do what
+//
+// Three things tell commands apart that work on one container at the same time. None of them outlives its holder.
+//
+//	lock      flock(2) on the folder. It is for changes, and short: nobody holds it while a hook runs, or while a process of the container
+//	          or another program is to answer. Who wants it waits for a limited time.
+//	creating  a mark (fcntl(2)'s locks) that the creator has from Create until Created: it is at work. Nobody else changes or removes anything
+//	          of the container meanwhile. Who wants it gone calls Doom, ends what the creator may wait for, and then AwaitCreator.
+//	starting  a mark that one of those has which start the container: the others need not try.
+//
+//	method                                        needs
+//	Create                                        nothing; returns with lock and creating
+//	Read, Creating, Probe, Connect, OpenNotify    nothing
+//	Write, Listen, MakeNotify, Created            creating
+//	Start                                         lock
+//	Doom                                          lock, and the right to remove the container
+//	Remove                                        lock, and either creating or that nobody has it
+//
+// The creator keeps the lock until the record tells the container's process, so that who wants to delete the container and gets the lock
+// knows what to kill; from there on it is at work without.
 package state
 
 import (
@@ -66,8 +87,8 @@ func Open(path string) *Root { return &Root{path: path} }
 // Path returns the path that the root was opened with.
 func (r *Root) Path() string { return r.path }
 
-// Create makes the folder of a new container and returns it locked. The error is ErrExist when the id is taken.
-// The caller ends with Write and Unlock, or with Remove.
+// Create makes the folder of a new container and returns it locked and marked as being created. The error is ErrExist when the id is taken.
+// The caller ends with Created and Close, or with Remove.
 func (r *Root) Create(id string) (*Dir, error) {
 	if !validName(id) {
 		return nil, ErrInvalidID
@@ -83,6 +104,9 @@ func (r *Root) Create(id string) (*Dir, error) {
 }
 
 var errSwept = errors.New("folder swept away")
+
+// sweepLimit is how long a sweeper may take to remove an empty folder.
+const sweepLimit = 10 * time.Second
 
 // create is one attempt of Create: make, lock, rename.
 func (r *Root) create(id string) (_ *Dir, err error) {
@@ -109,11 +133,11 @@ func (r *Root) create(id string) (_ *Dir, err error) {
 		}
 	}()
 	// A sweeper may hold the lock for a moment; it is about to remove the folder, and the rename finds that out.
-	if err := flock(d.fd, unix.LOCK_EX); err != nil {
-		return nil, &os.PathError{Op: "lock", Path: tmp, Err: err}
+	if err := d.flock(sweepLimit, time.Now().Add(sweepLimit)); err != nil {
+		return nil, err
 	}
-	if err := d.markCreating(unix.F_RDLCK); err != nil {
-		return nil, &os.PathError{Op: "lock", Path: tmp, Err: err}
+	if err := d.mark(markCreating, unix.F_RDLCK); err != nil {
+		return nil, err
 	}
 	// A plain rename would replace an empty folder, which is what another creator may just have.
 	err = retry(func() error {
@@ -221,7 +245,7 @@ func (r *Root) sweep(name string) {
 		return
 	}
 	defer d.Close()
-	if flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if retry(func() error { return unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) }) != nil {
 		return
 	}
 	// Between the look at the root and the lock its creator may have renamed the folder to its id; the path is then
@@ -234,11 +258,6 @@ func (r *Root) sweep(name string) {
 func validName(id string) bool {
 	return id != "" && id != "." && id != ".." && len(id) <= unix.NAME_MAX &&
 		!strings.HasPrefix(id, transit) && !strings.ContainsAny(id, "/\x00")
-}
-
-// flock locks a descriptor. It waits in the kernel unless how has LOCK_NB.
-func flock(fd, how int) error {
-	return retry(func() error { return unix.Flock(fd, how) })
 }
 
 // retry calls f until it is not interrupted by a signal, which the Go runtime's own preemption sends often.

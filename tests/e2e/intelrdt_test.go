@@ -197,7 +197,7 @@ func TestIntelRDTKilled(t *testing.T) {
 	r.has(b.ID+"/mon_groups/"+b.ID, true)
 	p.Signal(unix.SIGKILL)
 	p.Wait()
-	must(t, unix.Kill(sleep, unix.SIGKILL))
+	b.WaitGone(sleep) // it ends with the runtime
 	b.OK("delete", "--force", b.ID)
 	r.has(b.ID, false)
 	b.CheckClean()

@@ -88,8 +88,8 @@ func TestKilledCreateIsSeen(t *testing.T) {
 	hook := childOf(t, p.Pid, "sleep")
 	p.Signal(unix.SIGKILL)
 	p.Wait()
-	must(t, unix.Kill(hook, unix.SIGKILL)) // nobody else knows of it
-	b.WaitGone(pid)                        // it sees that nobody will answer it
+	b.WaitGone(hook) // it ends with the runtime
+	b.WaitGone(pid)  // it sees that nobody will answer it
 	b.Status("stopped")
 	b.Fails("has stopped", "start", b.ID)
 	b.OK("delete", b.ID)

@@ -311,7 +311,7 @@ func TestNetDevicesKilled(t *testing.T) {
 			}
 			p.Signal(unix.SIGKILL)
 			p.Wait()
-			must(t, unix.Kill(sleep, unix.SIGKILL))
+			b.WaitGone(sleep) // it ends with the runtime
 			n.cmd(b, "delete", "--force", b.ID).Run().OK(b)
 			if joined {
 				if after := n.sh("ip address"); settled(after) != settled(before) {

@@ -1,0 +1,85 @@
+package cgroups
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// Holdup says what keeps a process from going on, or from ending: its state, where in the kernel it waits, and by which cgroup it is frozen. It is for
+// messages, and says what it can.
+func Holdup(pid int) string {
+	proc := "/proc/" + strconv.Itoa(pid)
+	name, state := stateOf(proc)
+	if state == "" {
+		return fmt.Sprintf("process %d has ended", pid)
+	}
+	// The first thread may have ended before the others.
+	thread := proc
+	entries, _ := os.ReadDir(proc + "/task")
+	for _, e := range entries {
+		if _, s := stateOf(proc + "/task/" + e.Name()); s != "" && s != "Z" && (state == "Z" || s == "D") {
+			thread, state = proc+"/task/"+e.Name(), s
+		}
+	}
+	text := fmt.Sprintf("process %d (%s) is %s", pid, name, stateName(state))
+	if wchan, err := readFile(thread + "/wchan"); err == nil && wchan != "" && wchan != "0" {
+		text += ", waits in the kernel's " + wchan
+	}
+	if dir := frozenBy(pid); dir != "" {
+		text += ", frozen by cgroup " + dir
+	}
+	return text
+}
+
+// stateOf reads the name and the state of a process or thread from its file stat; "" when it is gone.
+func stateOf(proc string) (name, state string) {
+	line, err := readFile(proc + "/stat")
+	begin, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
+	if err != nil || begin < 0 || end < begin || len(line) < end+3 {
+		return "", ""
+	}
+	return line[begin+1 : end], line[end+2 : end+3]
+}
+
+// stateName explains a letter of proc_pid_stat(5).
+func stateName(letter string) string {
+	switch letter {
+	case "R":
+		return "running (R)"
+	case "S":
+		return "sleeping (S)"
+	case "D":
+		return "in an uninterruptible sleep (D)"
+	case "T":
+		return "stopped by a signal (T)"
+	case "t":
+		return "stopped by a tracer (t)"
+	case "Z":
+		return "dead and not reaped (Z)"
+	}
+	return "in state " + letter
+}
+
+// frozenBy gives the directory of the cgroup that a process is in, or the nearest one above it, that is frozen itself; "" when there is none.
+func frozenBy(pid int) string {
+	layout, err := layoutOf(strconv.Itoa(pid))
+	if err != nil {
+		return ""
+	}
+	own := layout.OwnPaths()
+	for _, f := range []struct{ key, file string }{{"freezer", "/freezer.self_freezing"}, {"", "/cgroup.freeze"}} {
+		for dir := own[f.key]; strings.Count(dir, "/") > 1; dir = path.Dir(dir) {
+			value, err := readFile(dir + f.file)
+			if err != nil {
+				break // the root of a hierarchy has no such file
+			}
+			if strings.HasPrefix(value, "1") {
+				return dir
+			}
+		}
+	}
+	return ""
+}

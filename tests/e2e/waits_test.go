@@ -1,0 +1,203 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/harness"
+)
+
+// atOnce bounds commands that must not wait for a hook or a process which never ends. It is far above what they take on any machine, and below the
+// limits of the waits that they would otherwise be in, one after the other.
+const atOnce = time.Minute
+
+// quick runs a command that must not be held up.
+func quick(b *harness.Box, args ...string) harness.Result {
+	b.T.Helper()
+	c := b.Cmd(args...)
+	c.Limit = atOnce
+	return c.Run()
+}
+
+// hangingHooks are the places where a hook can hang, and the command that runs it.
+func hangingHooks() []struct{ kind, command string } {
+	return []struct{ kind, command string }{
+		{"prestart", "create"}, {"createRuntime", "create"}, {"createContainer", "create"},
+		{"createRuntime", "run"}, {"createRuntime", "run --detach"}, {"startContainer", "run"}, {"poststart", "run"},
+		{"startContainer", "start"}, {"poststart", "start"},
+	}
+}
+
+// startHanging starts the command whose hook hangs, and returns it and the hook's process when that is there. The hook has a child of its own.
+func startHanging(t *testing.T, b *harness.Box, kind, command string) (p *harness.Process, hook int) {
+	t.Helper()
+	addHook(b, kind, "sleep 3000 & exec sleep 2000")
+	args := append(strings.Fields(command), "--bundle", b.Bundle, b.ID)
+	if command == "start" {
+		b.OK("create", "--bundle", b.Bundle, b.ID)
+		args = []string{"start", b.ID}
+	}
+	p = b.Cmd(args...).Start()
+	return p, childOf(t, p.Pid, "sleep")
+}
+
+// TestDeleteInHook: delete --force does not wait for a hook, the command that runs the hook fails and ends it, and the id can be used at once.
+func TestDeleteInHook(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "the hooks of others live on")
+	for _, tc := range hangingHooks() {
+		t.Run(tc.command+" "+tc.kind, func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			p, hook := startHanging(t, b, tc.kind, tc.command)
+			quick(b, "delete", "--force", b.ID).OK(b)
+			b.Spec.Hooks = nil
+			b.Write()
+			b.OK("create", "--bundle", b.Bundle, b.ID)
+			p.Wait().Fails(b, "deleted meanwhile")
+			b.WaitGone(hook)
+			b.Status("created") // what failed has taken nothing of the new one away
+			b.OK("start", b.ID)
+			b.OK("exec", b.ID, "true")
+			b.OK("delete", "--force", b.ID)
+			b.CheckClean()
+		})
+	}
+}
+
+// TestOthersInHook: while a hook runs, other commands say what the container is, or do what they are for.
+func TestOthersInHook(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others differ in what they say")
+	for _, tc := range []struct {
+		kind, command string
+		status        string
+		want          map[string]string // command: what it says when it fails
+	}{
+		{"createRuntime", "create", "creating", map[string]string{
+			"start": "still being created", "pause": "not running", "resume": "not paused", "update --pids-limit 10": "still being created",
+			"exec": "still being created", "kill": "still being created", "delete": "still running (creating)", "ps": "", "events --stats": "not running",
+		}},
+		{"startContainer", "start", "created", map[string]string{
+			"start": "another start is at work", "update --pids-limit 10": "", "exec": "", "delete": "still running (created)", "ps": "",
+		}},
+		{"poststart", "start", "running", map[string]string{
+			"start": "container already started", "pause": "", "resume": "", "update --pids-limit 10": "", "exec": "", "delete": "still running", "ps": "",
+		}},
+		{"poststart", "run --detach", "running", map[string]string{
+			"start": "container already started", "update --pids-limit 10": "", "exec": "", "kill": "",
+		}},
+	} {
+		t.Run(tc.command+" "+tc.kind, func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			p, _ := startHanging(t, b, tc.kind, tc.command)
+			if got := string(b.State().Status); got != tc.status {
+				t.Errorf("status is %q, want %q", got, tc.status)
+			}
+			for _, command := range []string{"start", "pause", "resume", "update --pids-limit 10", "exec", "ps", "events --stats", "delete", "kill"} {
+				want, tried := tc.want[command]
+				if !tried {
+					continue
+				}
+				args := append(strings.Fields(command), b.ID)
+				if command == "exec" {
+					args = append(args, "true")
+				}
+				if r := quick(b, args...); want == "" {
+					r.OK(b)
+				} else {
+					r.Fails(b, want)
+				}
+			}
+			quick(b, "delete", "--force", b.ID).OK(b)
+			p.Wait().Fails(b, "deleted meanwhile")
+			b.CheckClean()
+		})
+	}
+}
+
+// TestKillInHook: SIGKILL ends a container that is being created, and the creation with it.
+func TestKillInHook(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others have no process yet, or leave the hook")
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	p, hook := startHanging(t, b, "createRuntime", "create")
+	quick(b, "kill", b.ID, "KILL").OK(b)
+	p.Wait().Fails(b, "hooks.createRuntime[0] /bin/busybox: stopped, for the container's process has ended meanwhile")
+	b.WaitGone(hook)
+	b.CheckClean()
+}
+
+// TestShortProgramInPoststart: that the program has ended is no reason to end a poststart hook.
+func TestShortProgramInPoststart(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "runc 1.1 runs poststart hooks in create")
+	b := harness.New(t, harness.Args("true"))
+	addHook(b, "poststart", "while read -r state < "+filepath.Join(b.Dir, "status")+" && [ -z \"$state\" ]; do :; done; echo done > "+b.Dir+"/said")
+	lines := b.Lines()
+	if err := passFile(b, lines); err != nil {
+		t.Fatal(err)
+	}
+	status := filepath.Join(b.Dir, "status")
+	if err := unix.Mkfifo(status, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.OK("create", "--bundle", b.Bundle, b.ID)
+	pid := b.State().Pid
+	p := b.Cmd("start", b.ID).Start()
+	b.WaitStatus(pid) // the program has ended, and the hook waits for its line
+	if err := os.WriteFile(status, []byte("go on\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait().OK(b)
+	if line := lines.Next(); line != "done" {
+		t.Errorf("the hook says %q", line)
+	}
+	b.OK("delete", b.ID)
+	b.CheckClean()
+}
+
+// TestDeleteWhileCreating: a delete --force at any moment of a creation leaves nothing, or a container that the next one removes; and what fails does not
+// harm a container of the same id that comes after it.
+func TestDeleteWhileCreating(t *testing.T) {
+	harness.OrlopOnly(t, "others leave cgroups and processes")
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	create := []string{"create", "--bundle", b.Bundle, b.ID}
+	latest := latestKill(b, func() {}, create...)
+	deleted := 0
+	for range killedRounds() / 2 {
+		p := b.Cmd(create...).Start()
+		time.Sleep(rand.N(latest)) // the moment is the test's parameter: there is no event to wait for
+		quick(b, "delete", "--force", b.ID).OK(b)
+		second := quick(b, create...)
+		r := p.Wait()
+		switch {
+		case r.Status != 0 && second.Status != 0:
+			t.Fatalf("both failed:\n%s%s", r.Stderr, second.Stderr)
+		case r.Status != 0:
+			if strings.Contains(r.Stderr, "deleted meanwhile") {
+				deleted++
+			} else {
+				r.Fails(b, "already exists")
+			}
+		case second.Status != 0:
+			second.Fails(b, "already exists") // the delete came first
+		}
+		b.Status("created")
+		b.OK("start", b.ID)
+		b.OK("exec", b.ID, "true")
+		b.OK("delete", "--force", b.ID)
+		b.CheckClean()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	if deleted == 0 {
+		t.Skip("no delete was in time")
+	}
+}
