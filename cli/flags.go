@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
+	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -110,6 +111,7 @@ func (p *program) streams(args *arguments, terminal, detach bool) (libcontainer.
 		return s, usagef("%s: cannot use console socket if %s will not detach or allocate tty", args.command.name, name)
 	}
 	s.Shared = !detach
+	s.PlainLines = terminal && !detach && !console.IsTerminal(p.stdout)
 	if !terminal {
 		s.Stdin, s.Stdout, s.Stderr = p.stdin, p.stdout, p.stderr
 	}

@@ -162,6 +162,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		NoPivot:      c.options.NoPivot,
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
+		PlainLines:   c.options.PlainLines,
 		JoinMemory:   c.joinMemory,
 		AwaitCgroup:  c.awaitsCgroup(),
 		Share:        share,

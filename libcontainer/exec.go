@@ -130,7 +130,7 @@ func (v *view) whyNot(err error) error {
 
 // execSetup says how a process gets into the container's groups, and by which files.
 func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, []tasksFile, error) {
-	how := setup.Options{Keyring: v.rec.Keyring, Inherit: len(o.Files), AwaitCgroup: v.moves()}
+	how := setup.Options{Keyring: v.rec.Keyring, Inherit: len(o.Files), PlainLines: o.PlainLines, AwaitCgroup: v.moves()}
 	for _, g := range rdt {
 		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
 	}

@@ -94,6 +94,8 @@ type Streams struct {
 	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal, with its name as the data. If it is
 	// empty, the master is Process.Console.
 	ConsoleSocket string
+	// PlainLines keeps the process's terminal from writing a carriage return before each newline. It is for output that goes to no terminal.
+	PlainLines bool
 	// PidfdSocket is the path of a unix socket that gets a pidfd of the process.
 	PidfdSocket string
 	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when

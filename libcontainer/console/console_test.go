@@ -95,22 +95,26 @@ func TestSlaveName(t *testing.T) {
 }
 
 func TestRawIsContainerds(t *testing.T) {
-	_, a := pty(t)
-	_, b := pty(t)
-	if _, err := makeRaw(int(a.Fd())); err != nil {
-		t.Fatal(err)
-	}
-	c, err := containerd.ConsoleFromFile(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.SetRaw(); err != nil {
-		t.Fatal(err)
-	}
-	x, y := termios(t, a), termios(t, b)
-	y.Oflag &^= unix.OPOST // see makeRaw
-	if x != y {
-		t.Errorf("raw mode\n%+v, not\n%+v", x, y)
+	for _, output := range []bool{true, false} {
+		_, a := pty(t)
+		_, b := pty(t)
+		if _, err := makeRaw(int(a.Fd()), output); err != nil {
+			t.Fatal(err)
+		}
+		c, err := containerd.ConsoleFromFile(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetRaw(); err != nil {
+			t.Fatal(err)
+		}
+		x, y := termios(t, a), termios(t, b)
+		if output {
+			y.Oflag &^= unix.OPOST // see makeRaw
+		}
+		if x != y {
+			t.Errorf("output %v: raw mode\n%+v, not\n%+v", output, x, y)
+		}
 	}
 }
 
@@ -282,7 +286,7 @@ func TestInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer out.Close()
-			if _, err := makeRaw(int(slave.Fd())); err != nil {
+			if _, err := makeRaw(int(slave.Fd()), true); err != nil {
 				t.Fatal(err)
 			}
 			relay, err := Attach(master, stdin, out)

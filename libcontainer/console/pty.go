@@ -79,17 +79,20 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns what it was before. Output goes
-// through as it is, since the container's terminal has put the carriage returns in. (containerd's console package keeps
-// output processing on instead, and runc turns it off in the container's terminal.)
-func makeRaw(fd int) (*unix.Termios, error) {
+// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns what it was before. With output, what the container's terminal writes goes there as
+// it is, carriage returns and all, so that programs in the container that switch their terminal to raw mode have the same here. Otherwise the terminal shows
+// what others write, who expect it to add the carriage returns. (containerd's console package always has it do that, and runc turns it off
+// in the container's terminal.)
+func makeRaw(fd int, output bool) (*unix.Termios, error) {
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, err
 	}
 	raw := *before
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	raw.Oflag &^= unix.OPOST
+	if output {
+		raw.Oflag &^= unix.OPOST
+	}
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cflag &^= unix.CSIZE | unix.PARENB
 	raw.Cflag |= unix.CS8

@@ -54,7 +54,7 @@ func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
 		return nil, fmt.Errorf("attach terminal: %w", err)
 	}
 	if stdin != nil && IsTerminal(stdin) {
-		if r.before, err = makeRaw(r.fds.stdin); err != nil {
+		if r.before, err = makeRaw(r.fds.stdin, stdout != nil && IsTerminal(stdout)); err != nil {
 			r.stop.close()
 			return nil, fmt.Errorf("set terminal to raw mode: %w", err)
 		}

@@ -88,7 +88,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	}
 	b.deviceSteps(bundle)
 	if process.Terminal {
-		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace()})
+		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines})
 	}
 	if len(bundle.NetDevices) > 0 {
 		b.add("linux.netDevices", takeNetDevices{bundle.NetDevices})
@@ -127,7 +127,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b.sessionSteps(o)
 	b.add("", openOwnRoot{})
 	if p.Terminal {
-		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false})
+		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false, o.PlainLines})
 	}
 	_, warnings := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Warnings = append(b.plan.Warnings, warnings...)

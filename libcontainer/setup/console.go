@@ -18,6 +18,8 @@ type openConsole struct {
 	UID  uint32
 	// Mount is set when the slave is to show as /dev/console.
 	Mount bool
+	// PlainLines is Options.PlainLines.
+	PlainLines bool
 }
 
 func (openConsole) Verb() string        { return "open console" }
@@ -28,6 +30,9 @@ func (c openConsole) String() string {
 	text := "open a console"
 	if c.Size != nil {
 		text += fmt.Sprintf(" of %d rows and %d columns", c.Size.Height, c.Size.Width)
+	}
+	if c.PlainLines {
+		text += ", without carriage returns"
 	}
 	return text
 }
@@ -49,6 +54,9 @@ func (c openConsole) lower(l *lowering) {
 		binary.LittleEndian.PutUint16(size[2:], uint16(c.Size.Width))
 		l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TIOCSWINSZ), l.prog.Bytes(size))
 	}
+	if c.PlainLines {
+		l.plainLines(slave)
+	}
 	if c.UID != 0 {
 		// The group stays as the devpts has it (gid=5). EINVAL: a user that the namespace does not map.
 		l.call(unix.SYS_FCHOWN, slave, nsenter.Int(c.UID), nsenter.Int(-1)).Ignore(unix.EINVAL, unix.EPERM)
@@ -61,6 +69,17 @@ func (c openConsole) lower(l *lowering) {
 	for fd := range 3 {
 		l.call(unix.SYS_DUP3, slave, nsenter.Int(fd), nsenter.Int(0))
 	}
+}
+
+// plainLines appends what clears ONLCR of a terminal.
+func (l *lowering) plainLines(slave nsenter.Reg) {
+	const oflag = 4 // its place in the kernel's struct termios
+	const size = 36 // of that
+	termios, flags := l.prog.Bytes(make([]byte, size)), l.prog.Reg()
+	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TCGETS), termios)
+	l.prog.Load(termios+oflag, ^uint32(unix.ONLCR), 0).Result(flags)
+	l.prog.Store(termios+oflag, flags)
+	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TCSETS), termios)
 }
 
 // tiocgptpeer opens the slave of a master. It is the same number on amd64 and arm64.

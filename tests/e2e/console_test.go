@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -231,5 +232,48 @@ func TestForegroundTerminal(t *testing.T) {
 				t.Errorf("status %d, want 6", got.Status)
 			}
 		})
+	}
+}
+
+// TestPlainLines: a foreground terminal writes no carriage returns where its output goes to a file, and what a terminal shows has them.
+func TestPlainLines(t *testing.T) {
+	const script = "stty -a 2>/dev/null | grep -o -e '-*onlcr'; echo end"
+	for _, kind := range []string{"run", "exec"} {
+		for _, captured := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, captured %v", kind, captured), func(t *testing.T) {
+				b := harness.New(t, harness.Sh(script), terminal)
+				args := []string{"run", "--bundle", b.Bundle, b.ID}
+				if kind == "exec" {
+					b.Up(func(s *specs.Spec) { s.Process.Terminal = false })
+					args = []string{"exec", "--tty", b.ID, "sh", "-c", script}
+				}
+				c, path, err := console.NewPty()
+				must(t, err)
+				defer c.Close()
+				slave, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
+				must(t, err)
+				defer slave.Close()
+				cmd := b.Cmd(args...)
+				cmd.Stdin, cmd.Terminal = slave, true
+				if captured {
+					if got := cmd.Run().OK(b); got != "-onlcr\nend\n" {
+						t.Errorf("got %q", got)
+					}
+					return
+				}
+				cmd.Stdout = slave
+				cmd.Run().OK(b)
+				out := bufio.NewReader(c)
+				want := []string{"onlcr\r\n", "end\r\n"}
+				if harness.Name() == "runc" {
+					want[0] = "-onlcr\r\n" // the caller's terminal adds them
+				}
+				for _, line := range want {
+					if got, err := out.ReadString('\n'); got != line || err != nil {
+						t.Errorf("got %q, %v, want %q", got, err, line)
+					}
+				}
+			})
+		}
 	}
 }
