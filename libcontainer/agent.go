@@ -53,11 +53,22 @@ func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := setup.SeccompFilter(*c.filter.Filter)
+	f := filterFacts(c.filter.Program, c.filter.Flags, c.filter.Notify)
 	if f.Notify && c.profile().ListenerPath == "" {
 		return nil, specconv.Fault{Path: "linux.seccomp.listenerPath", Problem: "is required for SCMP_ACT_NOTIFY"}
 	}
-	return &f, nil
+	return f, nil
+}
+
+// filterFacts is a filter as the planner knows it.
+func filterFacts(program []byte, flags uint, notify bool) *setup.SeccompFilter {
+	f := &setup.SeccompFilter{Program: program, Flags: flags, Notify: notify, Answers: make(map[uintptr]uint32)}
+	for _, call := range setup.FilteredCalls() {
+		if answer, ok := seccomp.Answer(program, call); ok {
+			f.Answers[call] = answer
+		}
+	}
+	return f
 }
 
 // seccompRecord is what start and exec need of the filter.
@@ -76,7 +87,7 @@ func recordedFilter(rec *state.Record) (*setup.SeccompFilter, error) {
 	if err != nil || s == nil {
 		return nil, err
 	}
-	return &setup.SeccompFilter{Program: s.Program, Flags: s.Flags, Notify: s.Notify}, nil
+	return filterFacts(s.Program, s.Flags, s.Notify), nil
 }
 
 // handListener hands the listener of a process's filter to the agent (config-linux.md, "The Container Process State"). pid is that process's number.

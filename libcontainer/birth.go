@@ -179,6 +179,9 @@ func (b *birth) converse(until int) error {
 	for {
 		m, err := b.next()
 		if err == io.EOF && until == 0 {
+			if b.plan.Mute() {
+				return executed(b.proc.Pid, b.proc.Pidfd)
+			}
 			return nil
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -123,7 +124,25 @@ func (v *view) start() error {
 	if err != io.EOF {
 		return v.explain(err)
 	}
+	if err := v.executed(container); err != nil {
+		return err
+	}
 	return runPoststartHooks(v.dir, v.rec)
+}
+
+// executed is the function of that name for the container's process. What its filter allows is only looked up if the process has ended.
+func (v *view) executed(container *os.File) error {
+	if !v.rec.HasSeccomp() {
+		return nil
+	}
+	ended := executed(v.rec.Pid, container)
+	if ended == nil {
+		return nil
+	}
+	if f, err := recordedFilter(v.rec); err != nil || !f.Mute() {
+		return err
+	}
+	return ended
 }
 
 // gone says why a process does not wait any more that did a moment ago: it has ended, or a `start` that was killed had let it go on.

@@ -73,7 +73,7 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 // interp_amd64.s.
 func (p *Program) encodeOps(out []byte, fds map[string]int) error {
 	exit := Op{code: unix.SYS_EXIT_GROUP, dst: noRegister}
-	exit.args[0] = Int(exitFailed).operand(p)
+	exit.args[0] = Int(ExitFailed).operand(p)
 	for i := range p.count + 1 {
 		op := &exit
 		if i < p.count {

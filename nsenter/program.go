@@ -45,8 +45,8 @@ const (
 // that it accepted.
 const Channel Reg = 0
 
-// exitFailed is the status with which the process ends after it has reported a failure.
-const exitFailed = 125
+// ExitFailed is the status with which the process ends after it has reported a failure, or has tried to. Where it may not even exit, a trap ends it.
+const ExitFailed = 125
 
 // Arg is an argument of an operation: an immediate value, the address of data in the image, a register, or
 // a descriptor that is passed by name. The zero value is the immediate 0.

@@ -47,7 +47,7 @@ func TestMessages(t *testing.T) {
 	}
 	wantFailure(t, proc.Conn, p.Len()-1, unix.EXDEV)
 	wantEOF(t, proc.Conn)
-	wantStatus(t, proc, exitFailed)
+	wantStatus(t, proc, ExitFailed)
 }
 
 // TestAnswer: of data that is asked for, a process takes as much as it has room for.
@@ -86,7 +86,7 @@ func TestStarterGone(t *testing.T) {
 	proc := start(t, p, Start{})
 	rendezvous(t, proc.Conn, 1)
 	proc.Conn.Close()
-	wantStatus(t, proc, exitFailed)
+	wantStatus(t, proc, ExitFailed)
 }
 
 // A failure must be seen even when it stands behind the error that an answer to nothing causes.
@@ -109,7 +109,7 @@ func TestEarlyAnswer(t *testing.T) {
 	if err := unix.Kill(proc.Pid, unix.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	wantStatus(t, proc, exitFailed)
+	wantStatus(t, proc, ExitFailed)
 	if m, err := proc.Conn.Next(); err != nil || m.ID != 2 {
 		t.Errorf("got %+v, %v", m, err)
 	}
@@ -158,7 +158,7 @@ func TestAcceptedChannel(t *testing.T) {
 			}
 			if name == "failure" {
 				wantFailure(t, conn, p.Len()-1, unix.ENOENT)
-				wantStatus(t, proc, exitFailed)
+				wantStatus(t, proc, ExitFailed)
 			} else {
 				wantEOF(t, conn)
 				wantStatus(t, proc, 0)

@@ -110,7 +110,7 @@ func (m *machine) run(ops []refOp) outcome {
 	next := 0
 	for range stepLimit {
 		if next == len(ops) {
-			return leave(forked, exitFailed)
+			return leave(forked, ExitFailed)
 		}
 		op := &ops[next]
 		next++
@@ -161,7 +161,7 @@ func (m *machine) run(ops []refOp) outcome {
 			}
 			*m.report = [...]uint32{kindFailure, uint32(next - 1), uint32(errno), 0}
 			syscall.RawSyscall6(unix.SYS_WRITE, uintptr(m.regs[Channel]), uintptr(m.base), reportSize, 0, 0, 0)
-			return leave(forked, exitFailed)
+			return leave(forked, ExitFailed)
 		}
 		if op.dst >= 0 {
 			m.regs[op.dst] = result

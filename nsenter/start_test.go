@@ -140,7 +140,7 @@ func TestFailure(t *testing.T) {
 	if step := p.Ops()[1].Step; step != 5 {
 		t.Errorf("step %d", step)
 	}
-	wantStatus(t, proc, exitFailed)
+	wantStatus(t, proc, ExitFailed)
 }
 
 func TestDescriptors(t *testing.T) {
@@ -232,7 +232,7 @@ func TestGive(t *testing.T) {
 	}
 	defer proc.Close()
 	wantEOF(t, proc.Conn)
-	wantStatus(t, proc, exitFailed) // the program ends without an exec
+	wantStatus(t, proc, ExitFailed) // the program ends without an exec
 	for f, want := range map[*os.File]string{first: "", late: "now"} {
 		if got, err := os.ReadFile(f.Name()); err != nil || string(got) != want {
 			t.Errorf("%s has %q, %v, want %q", f.Name(), got, err, want)
@@ -262,7 +262,7 @@ func TestManyDescriptors(t *testing.T) {
 	p.Call(unix.SYS_WRITE, FD("out"), buf, Int(200))
 	proc := start(t, p, s)
 	wantEOF(t, proc.Conn)
-	wantStatus(t, proc, exitFailed)
+	wantStatus(t, proc, ExitFailed)
 	got, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -404,5 +404,5 @@ func TestStartErrors(t *testing.T) {
 	if _, err := l.Start(-1); err == nil {
 		t.Error("started after Close: no error")
 	}
-	wantStatus(t, proc, exitFailed)
+	wantStatus(t, proc, ExitFailed)
 }

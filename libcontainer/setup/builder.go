@@ -101,6 +101,9 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	b.pivotSteps(o)
 	b.insideSteps(spec, linux, final)
 	b.processSteps(process, o, linux)
+	if err := b.checkFilter(); err != nil {
+		return nil, err
+	}
 	return b.plan, nil
 }
 
@@ -140,6 +143,9 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b.schedulingSteps(p, j.MemoryPolicy)
 	b.credentialSteps(p)
 	b.programSteps(p, o)
+	if err := b.checkFilter(); err != nil {
+		return nil, err
+	}
 	return b.plan, nil
 }
 

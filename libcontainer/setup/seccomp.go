@@ -1,12 +1,14 @@
 package setup
 
 import (
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // A SeccompFilter is a compiled seccomp profile.
@@ -17,6 +19,85 @@ type SeccompFilter struct {
 	Flags uint
 	// Notify is set when the filter hands calls to an agent: the process sends its listener, see [MessageSeccomp].
 	Notify bool
+	// Answers is what the filter answers to the FilteredCalls, whatever their arguments are. One that depends on these is missing.
+	Answers map[uintptr]uint32
+}
+
+// FilteredCalls are the system calls that a process may make under its own filter: it hands over the listener, takes back a capability, and executes its
+// program. If that fails, it says so by a write.
+func FilteredCalls() []uintptr {
+	return []uintptr{unix.SYS_SENDMSG, unix.SYS_READ, unix.SYS_CAPSET, unix.SYS_EXECVE, unix.SYS_WRITE}
+}
+
+// allows reports whether the filter lets a call through in any case.
+func (f *SeccompFilter) allows(call uintptr) bool {
+	answer, known := f.Answers[call]
+	action := answer & unix.SECCOMP_RET_ACTION_FULL
+	return known && (action == unix.SECCOMP_RET_ALLOW || action == unix.SECCOMP_RET_LOG)
+}
+
+// refuses says what the filter does in place of a call, "" if it may let it through.
+func (f *SeccompFilter) refuses(call uintptr) string {
+	answer, known := f.Answers[call]
+	if !known || f.allows(call) {
+		return ""
+	}
+	switch answer & unix.SECCOMP_RET_ACTION_FULL {
+	case unix.SECCOMP_RET_ERRNO:
+		return "answers it with " + unix.ErrnoName(unix.Errno(answer&unix.SECCOMP_RET_DATA))
+	case unix.SECCOMP_RET_TRACE:
+		return "leaves it to a tracer, which the process does not have"
+	case unix.SECCOMP_RET_TRAP:
+		return "answers it with SIGSYS"
+	case unix.SECCOMP_RET_USER_NOTIF:
+		// Only before the agent has the listener there is nobody to decide.
+		if call == unix.SYS_SENDMSG || call == unix.SYS_READ {
+			return "leaves it to the agent, which does not have the listener yet"
+		}
+		return ""
+	}
+	return "kills the process for it"
+}
+
+// Mute reports whether a process may end under the filter without having executed its program or said why: the filter does not allow in any case
+// what the process does under it.
+func (f *SeccompFilter) Mute() bool {
+	return !f.allows(unix.SYS_WRITE) || !f.allows(unix.SYS_EXECVE) || !f.allows(unix.SYS_CAPSET)
+}
+
+// Mute reports whether that is so for the plan's process.
+func (p *Plan) Mute() bool {
+	for _, s := range p.Steps {
+		if l, ok := s.Action.(loadSeccomp); ok {
+			return l.Filter.Mute()
+		}
+	}
+	return false
+}
+
+// checkFilter finds that the filter keeps the process from executing its program.
+func (b *builder) checkFilter() error {
+	f := b.facts.Seccomp
+	if f == nil || !slices.ContainsFunc(b.plan.Steps, is[loadSeccomp]) {
+		return nil
+	}
+	needed := []struct {
+		call      uintptr
+		name, use string
+		needed    bool
+	}{
+		{unix.SYS_SENDMSG, "sendmsg", "hand the listener of SCMP_ACT_NOTIFY over", f.Notify},
+		{unix.SYS_READ, "read", "hand the listener of SCMP_ACT_NOTIFY over", f.Notify},
+		{unix.SYS_CAPSET, "capset", "drop capabilities without process.noNewPrivileges", b.taken != nil},
+		{unix.SYS_EXECVE, "execve", "execute its program", true},
+	}
+	for _, n := range needed {
+		if does := f.refuses(n.call); n.needed && does != "" {
+			return specconv.Fault{Path: "linux.seccomp",
+				Problem: "must allow " + n.name + ", which the process needs to " + n.use + ": the filter " + does}
+		}
+	}
+	return nil
 }
 
 func (f *SeccompFilter) instructions() int { return len(f.Program) / 8 }

@@ -12,6 +12,8 @@ import (
 
 // Process is what tells one process from another that has got the same number later, and a dead one from a live one.
 type Process struct {
+	// Name is that of the program that it executed last, cut to 15 bytes, or what it calls itself.
+	Name string
 	// State is the state letter of proc_pid_stat(5).
 	State byte
 	// Parent is the number of its parent.
@@ -66,13 +68,13 @@ func readProc(path string, buf []byte) (n int, err error) {
 func parseStat(line []byte) (Process, error) {
 	// The name, field 2, is whatever the process calls itself, with blanks, parentheses and line feeds: only the last
 	// parenthesis ends it.
-	i := bytes.LastIndexByte(line, ')')
-	if i < 0 {
+	i, name := bytes.LastIndexByte(line, ')'), bytes.IndexByte(line, '(')+1
+	if name == 0 || i < name {
 		return Process{}, errors.New("no process name")
 	}
 	const state, parent, startTime = 3, 4, 22
 	rest := bytes.TrimSpace(line[i+1:])
-	var p Process
+	p := Process{Name: string(line[name:i])}
 	for field := state; ; field++ {
 		value, tail, more := bytes.Cut(rest, []byte{' '})
 		switch field {

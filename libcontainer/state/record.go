@@ -121,6 +121,12 @@ func (r *Record) SetProcess(p *specs.Process) error {
 // Seccomp decodes the container's filter; nil, at no cost, when it has none.
 func (r *Record) Seccomp() (*Seccomp, error) { return decode[Seccomp](r, seccompSection) }
 
+// HasSeccomp reports whether there is one.
+func (r *Record) HasSeccomp() bool {
+	_, has := r.section(seccompSection)
+	return has
+}
+
 // SetSeccomp sets what Seccomp returns. It writes by itself what encoding/json would: the first use of that takes 0.1 ms.
 func (r *Record) SetSeccomp(s *Seccomp) {
 	if s == nil {

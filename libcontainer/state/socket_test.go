@@ -118,9 +118,9 @@ func TestSocketGoesWithExec(t *testing.T) {
 func TestParseStat(t *testing.T) {
 	const tail = " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654321 20 21\n"
 	for line, want := range map[string]Process{
-		"7 (sh) S" + tail:            {'S', 1, 987654321},
-		"7 (a) Z 1 (b)) Z" + tail:    {'Z', 1, 987654321},
-		"7 (\n) S 1 2 3\n) R" + tail: {'R', 1, 987654321},
+		"7 (sh) S" + tail:            {"sh", 'S', 1, 987654321},
+		"7 (a) Z 1 (b)) Z" + tail:    {"a) Z 1 (b)", 'Z', 1, 987654321},
+		"7 (\n) S 1 2 3\n) R" + tail: {"\n) S 1 2 3\n", 'R', 1, 987654321},
 		"7 () X" + tail[:50]:         {},
 		"7 (a) ":                     {},
 		"7 (a":                       {},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -56,6 +58,137 @@ func TestSeccompActions(t *testing.T) {
 	}
 	b := harness.New(t, withCalls(specs.ActKillProcess, "mkdir", "mkdirat"))
 	b.Run(harness.Args("mkdir", "/dev/shm/x")).Exits(b, 128+31) // SIGSYS
+}
+
+// withOnly gives the container a profile that allows these calls and answers all others with an action.
+func withOnly(action specs.LinuxSeccompAction, names ...string) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action,
+			Syscalls: []specs.LinuxSyscall{{Names: names, Action: specs.ActAllow}}}
+	}
+}
+
+// TestSeccompRefusesExec: a filter that does not let the process execute its program is an error that names the call, before there is a container.
+func TestSeccompRefusesExec(t *testing.T) {
+	harness.OrlopOnly(t, "runc says nothing")
+	listener := func(s *specs.Spec) {
+		s.Linux.Seccomp.ListenerPath = "/no/such/socket"
+		s.Linux.Seccomp.Syscalls = append(s.Linux.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdirat"}, Action: specs.ActNotify})
+	}
+	cases := []struct {
+		name    string
+		profile func(*specs.Spec)
+		change  func(*specs.Spec)
+		fault   string
+	}{
+		{"errno", withCalls(specs.ActErrno, "execve"), nop, "must allow execve, which the process needs to execute its program: the filter answers it with EPERM"},
+		{"errno for all", withOnly(specs.ActErrno, "exit_group"), nop, "must allow execve"},
+		{"kill", withCalls(specs.ActKillProcess, "execve"), nop, "the filter kills the process for it"},
+		{"kill the thread, for all", withOnly(specs.ActKill, "write", "capset"), nop, "must allow execve"},
+		{"trap", withCalls(specs.ActTrap, "execve"), nop, "the filter answers it with SIGSYS"},
+		{"trace", withCalls(specs.ActTrace, "execve"), nop, "a tracer, which the process does not have"},
+		{"capset", withCalls(specs.ActErrno, "capset"), func(s *specs.Spec) { s.Process.NoNewPrivileges = false },
+			"must allow capset, which the process needs to drop capabilities without process.noNewPrivileges"},
+		{"sendmsg with an agent", withCalls(specs.ActErrno, "sendmsg"), listener, "must allow sendmsg, which the process needs to hand the listener"},
+		{"read by the agent", withCalls(specs.ActNotify, "read"), listener, "must allow read, which the process needs to hand the listener of " +
+			"SCMP_ACT_NOTIFY over: the filter leaves it to the agent, which does not have the listener yet"},
+	}
+	for _, tc := range cases {
+		for _, way := range []string{"create", "run", "run --detach", "plan"} {
+			t.Run(tc.name+", "+way, func(t *testing.T) {
+				b := harness.New(t, tc.profile, tc.change)
+				needSeccomp(t, b)
+				args := append(strings.Fields(way), "--bundle", b.Bundle)
+				if way != "plan" {
+					args = append(args, b.ID)
+				}
+				b.Fails("linux.seccomp: must allow ", args...).Fails(b, tc.fault)
+				b.CheckClean()
+			})
+		}
+	}
+	t.Run("exec", func(t *testing.T) { // which needs more than the container's own process does
+		b := harness.New(t, withCalls(specs.ActErrno, "capset"))
+		needSeccomp(t, b)
+		b.Up()
+		b.OK("exec", b.ID, "true")
+		b.Spec.Process.NoNewPrivileges, b.Spec.Process.Args = false, []string{"true"}
+		data, err := json.Marshal(b.Spec.Process)
+		must(t, err)
+		must(t, os.WriteFile(b.Dir+"/process.json", data, 0o644))
+		b.Fails("linux.seccomp: must allow capset", "exec", "--process", b.Dir+"/process.json", b.ID).Exits(b, 255)
+	})
+	t.Run("without an effect", func(t *testing.T) {
+		b := harness.New(t, withCalls(specs.ActErrno, "capset", "sendmsg"), harness.Args("true"))
+		needSeccomp(t, b)
+		b.OK("run", "--bundle", b.Bundle, b.ID)
+		withCalls(specs.ActErrno, "execve")(b.Spec)
+		b.Write()
+		b.OK("run", "--no-seccomp", "--bundle", b.Bundle, b.ID)
+	})
+}
+
+// linuxFrom reports whether the kernel is of this version or later.
+func linuxFrom(t *testing.T, major, minor int) bool {
+	t.Helper()
+	var u unix.Utsname
+	must(t, unix.Uname(&u))
+	var a, b int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b)
+	must(t, err)
+	return a > major || a == major && b >= minor
+}
+
+// TestSeccompMute: an exec that fails under a filter that keeps the process from saying so, or that kills it by an argument, is no success.
+func TestSeccompMute(t *testing.T) {
+	harness.OrlopOnly(t, "runc says nothing")
+	noEnvironment := []specs.LinuxSeccompArg{{Index: 2, Value: 0, Op: specs.OpEqualTo}}
+	cases := map[string]func(*specs.Spec){
+		"errno":                    withOnly(specs.ActErrno, "execve", "exit_group"),
+		"errno, not even the exit": withOnly(specs.ActErrno, "execve"),
+		"kill":                     withOnly(specs.ActKillProcess, "execve"),
+		"kill by an argument": func(s *specs.Spec) {
+			withOnly(specs.ActKillProcess, "execve")(s)
+			s.Linux.Seccomp.Syscalls[0].Args = noEnvironment
+		},
+	}
+	for name, profile := range cases {
+		for _, way := range ways() {
+			t.Run(name+", "+way, func(t *testing.T) {
+				b := harness.New(t, profile)
+				needSeccomp(t, b)
+				must(t, os.WriteFile(b.Rootfs+"/bin/broken", []byte("#!/no/such/interpreter\n"), 0o755))
+				b.Spec.Process.Args = []string{"/bin/broken"}
+				sure := !strings.Contains(name, "kill") && linuxFrom(t, 6, 15)
+				const fault = "linux.seccomp: the process ended before it executed its program"
+				switch way {
+				case "create":
+					b.Write()
+					b.OK("create", "--bundle", b.Bundle, b.ID)
+					// The test reaps the process. If it comes first, start may not know how that has ended, or whether the filter has killed the program.
+					if r := b.Do("start", b.ID); sure || r.Status != 0 {
+						r.Fails(b, fault)
+					}
+					b.Status(specs.StateStopped)
+				case "exec", "exec --detach":
+					b.Write()
+					b.OK("create", "--bundle", b.Bundle, b.ID)
+					b.Fails(fault, append(strings.Fields(way), b.ID, "/bin/broken")...).Exits(b, 255)
+				default:
+					b.Write()
+					b.Fails(fault, append(strings.Fields(way), "--bundle", b.Bundle, b.ID)...)
+					b.CheckClean()
+				}
+			})
+		}
+	}
+	t.Run("a program that ends at once", func(t *testing.T) {
+		b := harness.New(t, withCalls(specs.ActErrno, "write"), harness.Args("false"))
+		needSeccomp(t, b)
+		b.Do("run", "--bundle", b.Bundle, b.ID).Exits(b, 1)
+		b.OK("create", "--bundle", b.Bundle, b.ID)
+		b.OK("start", b.ID)
+	})
 }
 
 // TestSeccompErrno: the errno of a rule, and that of the default.

@@ -1,0 +1,57 @@
+package libcontainer
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/nsenter"
+)
+
+// errFiltered says that a process ended under its filter.
+var errFiltered = errors.New("linux.seccomp: the process ended before it executed its program, and the filter kept it from saying why")
+
+// executed finds out whether a process that holds its channel no longer has executed its program. One that its filter keeps from writing, or
+// kills, ends without a word. The error is errFiltered.
+func executed(pid int, pidfd *os.File) error {
+	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	// It is ending, or has ended, perhaps after it executed its program.
+	if err := waitPidfd(pidfd, pid, time.Now().Add(endLimit)); err != nil {
+		return err
+	}
+	p, err := state.Stat(pid)
+	if errors.Is(err, state.ErrNoProcess) {
+		return executedReaped(pidfd)
+	}
+	if err != nil {
+		return err
+	}
+	// The runtime's image was executed by a descriptor, whose number is its name.
+	if _, err := strconv.Atoi(p.Name); err == nil {
+		return errFiltered
+	}
+	return nil
+}
+
+// executedReaped is executed for a process that its parent has reaped already. It goes by the status that the image ends with when an operation has failed. One that
+// the filter has killed cannot be told from a program that it has killed.
+func executedReaped(pidfd *os.File) error {
+	status, known := reapedStatus(pidfd)
+	if known && (status.Exited() && status.ExitStatus() == nsenter.ExitFailed || status.Signaled() && status.Signal() == unix.SIGTRAP) {
+		return errFiltered
+	}
+	return nil
+}
+
+// reapedStatus returns the status of a process that was reaped while the pidfd was open. The kernel knows it since Linux 6.15.
+func reapedStatus(pidfd *os.File) (unix.WaitStatus, bool) {
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+	err := unix.IoctlPidfdInfo(int(pidfd.Fd()), &info)
+	return unix.WaitStatus(info.Exit_code), err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0
+}

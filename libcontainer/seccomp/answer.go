@@ -1,0 +1,69 @@
+package seccomp
+
+import (
+	"encoding/binary"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Answer returns what a filter answers to a system call of this architecture: SECCOMP_RET_*, with its data. It reports false where that depends on
+// the arguments, and where the program has instructions that libseccomp does not write.
+func Answer(program []byte, number uintptr) (answer uint32, ok bool) {
+	var value uint32
+	known := false
+	for at := 0; 8*at+8 <= len(program); {
+		b := program[8*at:]
+		op, k := binary.NativeEndian.Uint16(b), binary.NativeEndian.Uint32(b[4:])
+		at++
+		var holds bool
+		switch op {
+		case opLoad:
+			value, known = dataOf(k, number)
+			continue
+		case opAnd:
+			value &= k
+			continue
+		case opJump:
+			at += int(k)
+			continue
+		case opResult:
+			return k, true
+		case opEqual:
+			holds = value == k
+		case opAbove:
+			holds = value > k
+		case opFrom:
+			holds = value >= k
+		case opBits:
+			holds = value&k != 0
+		default:
+			return 0, false
+		}
+		if !known {
+			return 0, false
+		}
+		if holds {
+			at += int(b[2])
+		} else {
+			at += int(b[3])
+		}
+	}
+	return 0, false
+}
+
+// dataOf returns a word of struct seccomp_data for a call, and false for its arguments and where it comes from.
+func dataOf(offset uint32, number uintptr) (uint32, bool) {
+	switch offset {
+	case numberOffset:
+		return uint32(number), true
+	case archOffset:
+		switch runtime.GOARCH {
+		case "amd64":
+			return unix.AUDIT_ARCH_X86_64, true
+		case "arm64":
+			return unix.AUDIT_ARCH_AARCH64, true
+		}
+	}
+	return 0, false
+}
