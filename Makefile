@@ -25,12 +25,16 @@ EMULATOR   ?=
 
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 30s
-# Time limit of one package's tests in `make test`.
-TIMEOUT  ?= 10m
+# Time limit of one package's tests, and of what one guest runs (0: none. What takes long is named while it runs.)
+TIMEOUT  ?= 0
 # Which packages `make test` tests, and which of them also in the guest of tests/vm ("": none, and no guest is made). tests/conformance
 # and tests/engines are modules of their own; the engines run in the guest in `make engines` alone, for they take it half an hour.
 PKGS     ?= ./... ./tests/conformance ./tests/engines
 GUEST    ?= ./cli ./libcontainer/... ./nsenter ./tests/e2e ./tests/security
+# Packages with so many tests that the runner runs them in parts.
+SPLIT    := ./tests/e2e
+# What the tests call, by the names that tests/deps.sh knows: without these, tests are skipped.
+TOOLS    := certificates busybox strace qemu-aarch64 ip ps newuidmap zsh fish mandoc man runc
 # Which tests, by a regular expression ("": all).
 RUN      ?=
 
@@ -59,7 +63,8 @@ libcontainer/seccomp/compiler.elf: $(wildcard libcontainer/seccomp/*.go libconta
 	@tests/deps.sh certificates gcc libseccomp
 	CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -tags seccomp,osusergo,netgo \
 		-ldflags '-s -w -buildid= -linkmode external -extldflags "-static -Wl,--build-id=none"' -o $@ ./libcontainer/seccomp/compiler || \
-		{ echo 'needs a C compiler and libseccomp; make SECCOMP=0 does without seccomp' >&2; exit 1; }
+		{ echo 'This needs a C compiler, pkg-config, and libseccomp with its headers and static library' \
+			'(Debian: gcc libc6-dev pkg-config libseccomp-dev). make SECCOMP=0 builds without seccomp.' >&2; exit 1; }
 	@$(EMULATOR) $@ version > libcontainer/seccomp/compiler.version
 
 man: ## write the man pages, to build/man
@@ -90,14 +95,14 @@ demo: ## walk a busybox container through its life, with every command shown
 	@tests/demo/demo.sh ./orlop
 
 test: $(COMPILER) ## go vet, all tests, and those that need root once more in a guest with systemd
-	@tests/deps.sh certificates busybox strace qemu-aarch64 ip newuidmap zsh fish mandoc
+	@tests/deps.sh $(TOOLS)
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
-	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)' $(PKGS)
+	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -split '$(SPLIT)' -run '$(RUN)' -guest '$(GUEST)' $(PKGS)
 
 test-vm: $(COMPILER) ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaused: some of them)
 	@tests/deps.sh certificates busybox
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
-	@build/runner -tags $(TAGS) -run '$(RUN)' -guest '$(GUEST)'
+	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)'
 
 attacks: $(COMPILER) ## try each attack of docs/threat-model.md ROUNDS (1000) times, to the end
 	@tests/deps.sh certificates busybox
@@ -115,7 +120,7 @@ only_engines = $(if $(filter file,$(origin $(1))),./tests/engines,$($(1)))
 engines: $(COMPILER) ## under containerd, CRI, Docker, Podman, Buildah, here and in the guest (RUNTIME=runc, GUEST=, PKGS=)
 	@tests/deps.sh certificates busybox ip
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
-	@ORLOP_ENGINES_FULL=1 build/runner -tags $(TAGS) -timeout 30m -guest-timeout 40m -run '$(RUN)' -runtime '$(RUNTIME)' \
+	@ORLOP_ENGINES_FULL=1 build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -runtime '$(RUNTIME)' \
 		-results build/engines/$(or $(notdir $(RUNTIME)),orlop).json -guest '$(call only_engines,GUEST)' $(call only_engines,PKGS)
 
 engines-table: ## the table in docs/engines.md, of what make engines, and make engines RUNTIME=runc, found last
@@ -142,7 +147,7 @@ vulns: $(COMPILER) ## known vulnerabilities of what orlop is made of, by govulnc
 	@build/tools/govulncheck -tags $(TAGS) ./...
 
 deps: ## install the Debian packages that demo, test and bench use, where missing
-	@tests/deps.sh certificates busybox strace qemu-aarch64 ip newuidmap zsh fish mandoc hyperfine runc crun
+	@tests/deps.sh $(TOOLS) hyperfine crun
 
 clean: ## remove what was built
 	rm -rf orlop build libcontainer/seccomp/compiler.elf libcontainer/seccomp/compiler.version

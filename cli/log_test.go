@@ -19,6 +19,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // testLogger returns a logger that writes to a file, with its standard error.
@@ -122,7 +123,7 @@ func TestLogFile(t *testing.T) {
 	if err := json.Unmarshal(data, &entry); err != nil {
 		t.Fatalf("%q: %v", data, err)
 	}
-	if entry.Level != "error" || entry.Msg+"\n" != r.stderr || entry.Code != "not-exist" || time.Since(entry.Time).Abs() > time.Minute {
+	if entry.Level != "error" || entry.Msg+"\n" != r.stderr || entry.Code != "not-exist" || time.Since(entry.Time).Abs() > hang.Limit {
 		t.Errorf("%+v, stderr %q", entry, r.stderr)
 	}
 	call(t, "--log", file, "--log-format", "json", "state", "absent")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // runLimited runs a shell's script in a container with little memory, with a pipe for its standard input.
@@ -54,7 +55,7 @@ func runLimited(t *testing.T, script string) (_ *libcontainer.Container, stdin *
 // TestEvents: the sequence has the counters at each interval, the lack of memory, and an end.
 func TestEvents(t *testing.T) {
 	c, stdin := runLimited(t, "read line; x=0123456789; while :; do x=$x$x; done")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hang.Limit)
 	defer cancel()
 	var kinds []libcontainer.EventType
 	for event, err := range c.Events(ctx, 20*time.Millisecond) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 func start(t *testing.T, p *Program, s Start) *Process {
@@ -183,7 +185,7 @@ func TestDescriptors(t *testing.T) {
 	wantEOF(t, proc.Conn)
 	want := map[int]string{1: os.DevNull, 2: os.DevNull, 3: file.Name(), 6: file.Name()}
 	// The loader of the shell, and of cat, opens libraries for a moment.
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(hang.Limit); ; time.Sleep(time.Millisecond) {
 		open = descriptorsOf(t, proc.Pid)
 		delete(open, 0)
 		if fmt.Sprint(open) == fmt.Sprint(want) || time.Now().After(end) {
@@ -353,7 +355,7 @@ func TestPidfd(t *testing.T) {
 	}
 	wantEOF(t, proc.Conn)
 	poll := []unix.PollFd{{Fd: int32(proc.Pidfd.Fd()), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, 10_000); err != nil || n != 1 {
+	if n, err := unix.Poll(poll, int(hang.Limit.Milliseconds())); err != nil || n != 1 {
 		t.Errorf("poll on the pidfd: %d, %v", n, err)
 	}
 	status, err := proc.Wait()

@@ -30,12 +30,17 @@ package() {
 		fi ;;
 	gcc) # and what it links programs with
 		command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || echo gcc libc6-dev ;;
-	libseccomp) # to be linked statically
-		[ -e /usr/include/seccomp.h ] || echo libseccomp-dev ;;
+	libseccomp) # to be linked statically; its Go binding finds it by pkg-config
+		[ -e /usr/include/seccomp.h ] || echo libseccomp-dev
+		command -v pkg-config >/dev/null || echo pkg-config ;;
 	newuidmap) # gives ordinary users ranges of ids
 		command -v newuidmap >/dev/null || echo uidmap ;;
 	ip) # makes the tests' network devices
 		command -v ip >/dev/null || echo iproute2 ;;
+	ps) # orlop's ps command shows what it prints
+		command -v ps >/dev/null || echo procps ;;
+	man) # reads the man pages, as mandoc does
+		command -v man >/dev/null || echo man-db ;;
 	*) # the package has the tool's name
 		command -v "$1" >/dev/null || echo "$1" ;;
 	esac

@@ -262,7 +262,7 @@ func TestNoControllersFromOccupied(t *testing.T) {
 	if err := os.Mkdir(parent.unified.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	spawn(t, parent, "/bin/sleep", "60")
+	spawn(t, parent, "/bin/sleep", "1000")
 	m := Load(layout, map[string]string{"": parent.unified.dir + "/below"})
 	have, err := controllers(layout.Unified, "cgroup.controllers")
 	if err != nil {

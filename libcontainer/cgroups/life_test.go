@@ -13,6 +13,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 func TestCreateUndoesItself(t *testing.T) {
@@ -74,13 +76,13 @@ func TestDeleteOfAHalf(t *testing.T) {
 
 func TestDeleteWaits(t *testing.T) {
 	m := created(t, nil)
-	pid := spawn(t, m, "/bin/sleep", "60")
+	pid := spawn(t, m, "/bin/sleep", "1000")
 	start := time.Now()
 	err := m.delete(20 * time.Millisecond)
 	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), strconv.Itoa(pid)) {
 		t.Errorf("a living process: error %v", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > hang.Limit {
 		t.Errorf("took %v", took)
 	}
 	killed := make(chan error, 1)
@@ -103,7 +105,7 @@ func TestDeleteWaits(t *testing.T) {
 // TestDeleteEmpty: it gives up where there is a process, or a cgroup below, and touches nothing but empty folders.
 func TestDeleteEmpty(t *testing.T) {
 	m := created(t, nil)
-	pid := spawn(t, m, "/bin/sleep", "60")
+	pid := spawn(t, m, "/bin/sleep", "1000")
 	if m.DeleteEmpty() {
 		t.Error("a cgroup with a process counts as deleted")
 	}
@@ -133,7 +135,7 @@ func TestDeleteEmpty(t *testing.T) {
 
 func TestFreeze(t *testing.T) {
 	m := created(t, nil)
-	pid := spawn(t, m, "/bin/sleep", "60")
+	pid := spawn(t, m, "/bin/sleep", "1000")
 	if frozen, err := m.Frozen(); frozen || err != nil {
 		t.Errorf("Frozen() = %v, %v", frozen, err)
 	}
@@ -159,7 +161,7 @@ func TestFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tasks.Close()
-	if err := m.SpawnFrozen(forkExec(m, m.JoinsUnfrozen(), &late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 60")); err != nil {
+	if err := m.SpawnFrozen(forkExec(m, m.JoinsUnfrozen(), &late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 1000")); err != nil {
 		t.Fatal(err)
 	}
 	waitTest(t, "the process to join the freezer", func() bool {
@@ -172,7 +174,7 @@ func TestFreeze(t *testing.T) {
 	if err := m.Kill(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.WaitEmpty(5 * time.Second); err != nil {
+	if err := m.WaitEmpty(hang.Limit); err != nil {
 		t.Error(err)
 	}
 	for _, pid := range []int{pid, late} {
@@ -207,7 +209,7 @@ func TestKill(t *testing.T) {
 		if err := m.Kill(unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.WaitEmpty(5 * time.Second); err != nil {
+		if err := m.WaitEmpty(hang.Limit); err != nil {
 			t.Error(err)
 		}
 		for {
@@ -220,7 +222,7 @@ func TestKill(t *testing.T) {
 
 func TestSignal(t *testing.T) {
 	m := created(t, nil)
-	pid := spawn(t, m, "/bin/sleep", "60")
+	pid := spawn(t, m, "/bin/sleep", "1000")
 	if err := m.Kill(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

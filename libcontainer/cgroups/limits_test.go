@@ -18,7 +18,7 @@ func TestDockerResources(t *testing.T) {
 	if m.v1("memory") == nil || m.v1("devices") == nil || m.v1("cpu") == nil || m.v1("pids") == nil {
 		t.Skip("reads the files of v1 controllers, which this host does not have")
 	}
-	spawn(t, m, "/bin/sleep", "60")
+	spawn(t, m, "/bin/sleep", "1000")
 	for file, want := range map[string]string{
 		"memory/memory.limit_in_bytes": "536870912", "memory/memory.memsw.limit_in_bytes": "1073741824",
 		"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000", "cpu/cpu.shares": "1024", "pids/pids.max": "100",
@@ -95,10 +95,10 @@ func TestSmallLimits(t *testing.T) {
 			t.Error("a second process was allowed")
 		}
 		// One more from outside gets in, as it does by way of cgroup.procs, also by a manager from the state record.
-		spawn(t, m, "/bin/sleep", "60")
+		spawn(t, m, "/bin/sleep", "1000")
 		late := Load(hostLayout(t), m.Paths())
 		for range 3 {
-			spawn(t, late, "/bin/sleep", "60")
+			spawn(t, late, "/bin/sleep", "1000")
 		}
 		if got := read(t, f.dir+"/pids.max"); got != "1" {
 			t.Errorf("pids.max %s afterwards", got)

@@ -10,11 +10,12 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 const (
-	hogLimit  = 16 << 20
-	watchTime = 20 * time.Second // until a test gives up
+	hogLimit = 16 << 20
 )
 
 // hog uses memory until it is killed.
@@ -53,7 +54,7 @@ func watch(t *testing.T, m *Manager, pid int) *OOMWatch {
 // waits calls Wait with a time limit. More lack of memory than was asked for is no fault: v1 may tell of one kill twice.
 func waits(t *testing.T, w *OOMWatch, want error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), watchTime)
+	ctx, cancel := context.WithTimeout(t.Context(), hang.Limit)
 	defer cancel()
 	err := w.Wait(ctx)
 	for want != nil && err == nil {

@@ -12,6 +12,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // The tests that use these work on the host's real hierarchies, in cgroups of their own that are named orlop-test-*.
@@ -175,7 +177,7 @@ func cgroupsOf(t *testing.T, pid string) string {
 // waitTest is for what no event tells of, such as the end of a thread of our own.
 func waitTest(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !done(); runtime.Gosched() {
+	for deadline := time.Now().Add(hang.Limit); !done(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -18,7 +18,7 @@ import (
 func TestSpawnInEveryHierarchy(t *testing.T) {
 	m := created(t, nil)
 	for range 3 {
-		pid := spawn(t, m, "/bin/sleep", "60")
+		pid := spawn(t, m, "/bin/sleep", "1000")
 		// Everywhere where this host has a hierarchy mounted.
 		layout, err := ParseLayout([]byte(hostMounts(t)), []byte(cgroupsOf(t, strconv.Itoa(pid))))
 		if err != nil {
@@ -107,7 +107,7 @@ func TestJoins(t *testing.T) {
 func TestSpawnWithoutLayout(t *testing.T) {
 	m := created(t, nil)
 	loaded := Load(Layout{}, m.Paths())
-	pid := spawn(t, loaded, "/bin/sleep", "60")
+	pid := spawn(t, loaded, "/bin/sleep", "1000")
 	if !strings.Contains(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) {
 		t.Errorf("%d is not in the cgroup", pid)
 	}
@@ -151,7 +151,7 @@ func TestSpawnEarly(t *testing.T) {
 		for _, h := range m.Joins() {
 			script += "echo 0 >" + m.TasksPath(h) + " || exit 1; "
 		}
-		pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", script + "exec sleep 60"}, &syscall.ProcAttr{
+		pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", script + "exec sleep 1000"}, &syscall.ProcAttr{
 			Env: []string{"PATH=/bin:/usr/bin"}, Files: []uintptr{gate.Fd()}, Sys: &syscall.SysProcAttr{UseCgroupFD: unifiedFD >= 0, CgroupFD: unifiedFD}})
 		return err
 	})

@@ -88,7 +88,7 @@ func TestCheckBeforeUpdate(t *testing.T) {
 	// A file in memory counts for who writes it, and cannot be thrown away.
 	shared := "/dev/shm/" + testID(t)
 	t.Cleanup(func() { os.Remove(shared) })
-	spawn(t, m, "/bin/sh", "-c", "head -c 20000000 /dev/zero >"+shared+"; exec sleep 60")
+	spawn(t, m, "/bin/sh", "-c", "head -c 20000000 /dev/zero >"+shared+"; exec sleep 1000")
 	f, v := m.place("memory")
 	file := map[version]string{v1: "memory.usage_in_bytes", v2: "memory.current"}[v]
 	waitTest(t, "the process to use memory", func() bool {

@@ -14,6 +14,8 @@ import (
 
 	containerd "github.com/containerd/console"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // pty returns both ends of a new pseudo terminal.
@@ -72,7 +74,7 @@ func within(t *testing.T, what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(hang.Limit):
 		t.Fatalf("%s hangs", what)
 	}
 }

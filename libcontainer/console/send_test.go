@@ -14,6 +14,8 @@ import (
 
 	containerd "github.com/containerd/console"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // receive accepts one connection and takes one message, as go-runc does.
@@ -62,7 +64,7 @@ func TestSend(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.SetUnlinkOnClose(false)
-		if err := l.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := l.SetDeadline(time.Now().Add(hang.Limit)); err != nil {
 			t.Fatal(err)
 		}
 		master, slave := pty(t)

@@ -13,6 +13,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 func sh(script string) specs.Hook {
@@ -140,7 +142,7 @@ func TestFailures(t *testing.T) {
 		{"long", sh("echo " + long + " >&2; exit 2"), "exit status 2: ..." + long[len(long)-tailSize+1:]},
 		{"missing", specs.Hook{Path: "/not/there"}, "no such file or directory"},
 		{"folder", specs.Hook{Path: "/etc"}, "permission denied"},
-		{"late", limited(sh("echo waiting >&2; exec sleep 100"), 1), "timed out after 1 s: waiting"},
+		{"late", limited(sh("echo waiting >&2; exec sleep 1000"), 1), "timed out after 1 s: waiting"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -180,7 +182,7 @@ func TestErrorTypes(t *testing.T) {
 		t.Errorf("exit: %v", err)
 	}
 	var late *TimeoutError
-	if err := Run(Poststart, []specs.Hook{limited(sh("exec sleep 100"), 1)}, nil, start); !errors.As(err, &late) || late.Timeout != time.Second {
+	if err := Run(Poststart, []specs.Hook{limited(sh("exec sleep 1000"), 1)}, nil, start); !errors.As(err, &late) || late.Timeout != time.Second {
 		t.Errorf("timeout: %v", err)
 	}
 	if err := Run(Poststart, []specs.Hook{{Path: "/not/there"}}, nil, start); !errors.Is(err, unix.ENOENT) {
@@ -202,15 +204,15 @@ func TestTimeoutKillsGroup(t *testing.T) {
 	}
 	defer r.Close()
 	begin := time.Now()
-	err = Run(Prestart, []specs.Hook{limited(sh("exec 9>fifo; echo $$ >&9; trap '' TERM; sleep 100 & sleep 100 & wait"), 1)}, nil, Host(dir))
-	if took := time.Since(begin); took < time.Second || took > 20*time.Second {
+	err = Run(Prestart, []specs.Hook{limited(sh("exec 9>fifo; echo $$ >&9; trap '' TERM; sleep 1000 & sleep 1000 & wait"), 1)}, nil, Host(dir))
+	if took := time.Since(begin); took < time.Second || took > hang.Limit {
 		t.Errorf("took %v", took)
 	}
 	var late *TimeoutError
 	if !errors.As(err, &late) {
 		t.Fatal(err)
 	}
-	if err := r.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := r.SetReadDeadline(time.Now().Add(hang.Limit)); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
@@ -276,10 +278,10 @@ func TestMuchOutput(t *testing.T) {
 func TestBackground(t *testing.T) {
 	dir := t.TempDir()
 	begin := time.Now()
-	if err := Run(Prestart, []specs.Hook{sh("sleep 100 & echo $! > pid")}, nil, Host(dir)); err != nil {
+	if err := Run(Prestart, []specs.Hook{sh("sleep 1000 & echo $! > pid")}, nil, Host(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 50*time.Second {
+	if took := time.Since(begin); took > hang.Limit {
 		t.Errorf("took %v", took)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(read(t, filepath.Join(dir, "pid"))))

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/emulated"
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // Signals are a whole process's, so the tests are done by processes of their own: the test binary, told by roleEnv which of roles it is.
@@ -61,7 +62,7 @@ func TestEmulated(t *testing.T) {
 			t.Parallel()
 			binary, qemu := emulated.TestBinary(t, arch)
 			for role := range roles {
-				play(t, exec.Command(qemu, binary), role)
+				t.Run(role, func(t *testing.T) { play(t, exec.Command(qemu, binary), role) })
 			}
 		})
 	}
@@ -122,11 +123,8 @@ func (r *receiver) end() error {
 	return nil
 }
 
-// limit is how long a signal may take to arrive.
-const limit = 30 * time.Second
-
 func (r *receiver) line() (string, error) {
-	late := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
+	late := time.AfterFunc(hang.Limit, func() { _ = r.cmd.Process.Kill() })
 	defer late.Stop()
 	if !r.lines.Scan() {
 		return "", errors.New("no more signals arrive")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 func TestSocket(t *testing.T) {
@@ -190,7 +192,7 @@ func TestProcess(t *testing.T) {
 	defer fd.Close()
 	_ = in.Close()
 	poll := []unix.PollFd{{Fd: int32(fd.Fd()), Events: unix.POLLIN}}
-	if err := retry(func() error { _, err := unix.Poll(poll, 10_000); return err }); err != nil || poll[0].Revents == 0 {
+	if err := retry(func() error { _, err := unix.Poll(poll, int(hang.Limit.Milliseconds())); return err }); err != nil || poll[0].Revents == 0 {
 		t.Fatalf("poll: %v", err)
 	}
 	// A zombie now.
@@ -210,12 +212,12 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// Nothing that this package waits for is waited for by sleeping: a whole life is short.
+// Nothing that this package waits for is waited for by sleeping: of many whole lives, one is short on any machine.
 func TestQuick(t *testing.T) {
 	r := testRoot(t)
-	begin := time.Now()
-	const n = 100
-	for range n {
+	shortest := hang.Limit
+	for range 100 {
+		begin := time.Now()
 		d, err := r.Create("c")
 		if err != nil {
 			t.Fatal(err)
@@ -223,8 +225,9 @@ func TestQuick(t *testing.T) {
 		if err := errors.Join(d.Write(&Record{ID: "c"}), d.Remove()); err != nil {
 			t.Fatal(err)
 		}
+		shortest = min(shortest, time.Since(begin))
 	}
-	if each := time.Since(begin) / n; each > 20*time.Millisecond {
-		t.Errorf("%v for a folder's life", each)
+	if shortest > 20*time.Millisecond {
+		t.Errorf("%v for a directory's life", shortest)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	cpuAlias = "cpu,cpuacct"
 
 	// How long the kernel may take to let go of cgroups, and how often it is asked: it does not tell.
-	patience = 5 * time.Second
+	patience = 30 * time.Second
 	pause    = 10 * time.Millisecond
 )
 

@@ -48,7 +48,7 @@ func run() error {
 	flag.StringVar(&s.runtime, "runtime", "", "`PATH` or name of the runtime")
 	flag.StringVar(&s.name, "name", "", "`NAME` of the reports (default: that of the runtime's file)")
 	flag.StringVar(&s.out, "out", "../../build/conformance", "`FOLDER` for reports and the programs")
-	flag.DurationVar(&s.limit, "limit", 3*time.Minute, "time limit of one program")
+	flag.DurationVar(&s.limit, "limit", 10*time.Minute, "time limit of one program")
 	flag.IntVar(&s.lanes, "lanes", 4, "how many programs run at once")
 	side := flag.Bool("compare", false, "print the reports that the arguments name side by side")
 	flag.Parse()

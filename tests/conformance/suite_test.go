@@ -64,7 +64,7 @@ func buildOrlop(t *testing.T, path string) {
 
 // testSuite runs the suite's programs: each is a test, and passes if all of its assertions end as expected.
 func (b *built) testSuite(t *testing.T) {
-	r, err := b.suite.run(t.Context(), b.orlop, 3*time.Minute, 4, b.suite.tests)
+	r, err := b.suite.run(t.Context(), b.orlop, 10*time.Minute, 4, b.suite.tests)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ exit 3
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := stage{Program: program, Dir: dir, Runtime: "/bin/false", Tmp: dir, Limit: time.Minute, Cgroup: fmt.Sprintf("orlop-conformance-%d-stage", os.Getpid())}
+	s := stage{Program: program, Dir: dir, Runtime: "/bin/false", Tmp: dir, Limit: 10 * time.Minute, Cgroup: fmt.Sprintf("orlop-conformance-%d-stage", os.Getpid())}
 	stdout, stderr, status, err := s.run(t.Context())
 	if err != nil || status != 3 {
 		t.Fatalf("status %d, %v: %s", status, err, stderr)

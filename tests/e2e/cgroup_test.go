@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -89,7 +90,7 @@ func waitMembers(t *testing.T, pid, want int) {
 	if !ok {
 		folder = folders[""]
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(hang.Limit)
 	for strings.Count(read(t, filepath.Join(folder, "cgroup.procs")), "\n") != want {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not %d processes", folder, want)

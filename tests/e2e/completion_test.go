@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/console"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -142,7 +143,7 @@ func (s *session) write(text string) {
 // await reads what the shell writes up to a text, and returns what came before.
 func (s *session) await(text string) string {
 	s.t.Helper()
-	limit := time.After(60 * time.Second)
+	limit := time.After(hang.Limit)
 	for {
 		if before, after, ok := bytes.Cut(s.seen, []byte(text)); ok {
 			s.seen = after

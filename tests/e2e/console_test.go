@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -26,7 +27,7 @@ func receiver(t *testing.T, b *harness.Box) (path string, received <-chan *os.Fi
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	listener.SetDeadline(time.Now().Add(20 * time.Second))
+	listener.SetDeadline(time.Now().Add(hang.Limit))
 	files := make(chan *os.File, 1)
 	go func() {
 		defer close(files)
@@ -35,7 +36,7 @@ func receiver(t *testing.T, b *harness.Box) (path string, received <-chan *os.Fi
 			return
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(hang.Limit))
 		name, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
 		n, oobn, _, _, err := conn.ReadMsgUnix(name, oob)
 		if err != nil {
@@ -81,7 +82,7 @@ func nextLine(t *testing.T, r *bufio.Reader) string {
 	select {
 	case line := <-lines:
 		return line
-	case <-time.After(20 * time.Second):
+	case <-time.After(hang.Limit):
 		t.Fatal("the terminal prints nothing")
 		return ""
 	}

@@ -14,6 +14,7 @@ import (
 
 	runc "github.com/containerd/go-runc"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -49,7 +50,7 @@ func client(t *testing.T, b *harness.Box) (*runc.Runc, context.Context) {
 	was := runc.Monitor
 	runc.Monitor = monitor{}
 	t.Cleanup(func() { runc.Monitor = was })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hang.Limit)
 	t.Cleanup(cancel)
 	return &runc.Runc{Command: harness.Runtime(), Root: b.Root}, ctx
 }

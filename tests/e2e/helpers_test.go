@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -37,7 +38,7 @@ func passFile(b *harness.Box, lines *harness.Lines) error {
 // childOf waits until a process has a child that executes a program of this name, and returns its id.
 func childOf(t *testing.T, parent int, name string) int {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(hang.Limit)
 	for time.Now().Before(deadline) {
 		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(parent) + "/task/*/children")
 		for _, task := range tasks {

@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -28,7 +29,7 @@ func TestLifecycle(t *testing.T) {
 	case s.Version == "":
 		t.Error("no ociVersion")
 	}
-	if created, err := time.Parse(time.RFC3339Nano, s.Created); err != nil || time.Since(created).Abs() > time.Minute {
+	if created, err := time.Parse(time.RFC3339Nano, s.Created); err != nil || time.Since(created).Abs() > hang.Limit {
 		t.Errorf("created %q: %v", s.Created, err)
 	}
 	pid := s.Pid

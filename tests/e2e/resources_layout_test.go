@@ -79,7 +79,7 @@ func mountV1(t *testing.T, controller string) hierarchy {
 	dir, err := os.MkdirTemp("", "orlop-e2e-v1-")
 	must(t, err)
 	// Cgroups that were removed keep a controller for a moment.
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		err = unix.Mount("cgroup", dir, "cgroup", 0, controller)
 		if err != unix.EBUSY || time.Now().After(deadline) {
 			break

@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -32,7 +33,7 @@ func counter(t *testing.T, file, word string) int64 {
 // waitCounter waits until a counter has reached a number. v1 tells of no change.
 func waitCounter(t *testing.T, file, word string, least int64) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); counter(t, file, word) < least; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(hang.Limit); counter(t, file, word) < least; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: %s does not reach %d", file, word, least)
 		}
@@ -204,7 +205,7 @@ func TestCPUBurner(t *testing.T) {
 			if share > 0.9*want && share < 1.1*want {
 				return
 			}
-			if time.Since(begin) > 20*time.Second {
+			if time.Since(begin) > hang.Limit {
 				t.Errorf("the processes had %.1f %% of a processor, want %.1f %%", 100*share, 100*want)
 				return
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/console"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -139,7 +140,7 @@ func TestStatsStream(t *testing.T) {
 	}
 	until := func(lines *harness.Lines, want string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; {
+		for deadline := time.Now().Add(hang.Limit); ; {
 			if got := ids(lines.Next()); got == want {
 				return
 			} else if time.Now().After(deadline) {

@@ -7,12 +7,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 var names = map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}
 
 // TestBinary builds the test binary of the caller's package for an architecture, and returns the paths of it and of the emulator that runs it. The
-// test is skipped where there is none.
+// test is skipped where there is none. On a machine that has not built for that architecture yet, nearly all of the time goes
+// into compiling Go's own packages; the log says how much.
 func TestBinary(t *testing.T, arch string) (binary, qemu string) {
 	t.Helper()
 	qemu = emulator(t, names[arch])
@@ -23,9 +25,11 @@ func TestBinary(t *testing.T, arch string) (binary, qemu string) {
 	binary = filepath.Join(t.TempDir(), arch+".test")
 	build := exec.Command(gocmd, "test", "-c", "-o", binary, ".")
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0", "GOFLAGS=")
+	begin := time.Now()
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build for %s: %v\n%s", arch, err, out)
 	}
+	t.Logf("built for %s in %v", arch, time.Since(begin).Round(time.Millisecond))
 	return binary, qemu
 }
 

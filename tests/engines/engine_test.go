@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -23,9 +24,9 @@ import (
 // told to be short, all takes thirty times as long.
 func limit() time.Duration {
 	if testing.Short() {
-		return 4 * time.Minute
+		return 4 * hang.Limit
 	}
-	return time.Minute
+	return hang.Limit
 }
 
 // client is an engine's command line.

@@ -120,7 +120,7 @@ func hierarchyMount(controllers string) (kind, options string) {
 // removed. It goes round: a process may be frozen in one hierarchy until that's turn comes, and it keeps its cgroups in all.
 func clear(name string, all []*hierarchy) []string {
 	var left []string
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // no event tells that a killed process has left
+	for deadline := time.Now().Add(limit()); ; time.Sleep(10 * time.Millisecond) { // no event tells that a killed process has left
 		var stays []string
 		for _, h := range all {
 			for _, path := range foldersBelow(h.path(name)) {

@@ -14,6 +14,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/tests/hang"
 )
 
 // Box is one test's world: a folder, a --root of its own, a bundle, and a container id.
@@ -174,14 +176,14 @@ func (b *Box) WaitGone(pid int) {
 		b.T.Fatalf("pidfd_open %d: %v", pid, err)
 	}
 	defer unix.Close(fd)
-	deadline := time.Now().Add(timeLimit)
+	deadline := time.Now().Add(hang.Limit)
 	for {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Until(deadline).Milliseconds()))
 		if err == unix.EINTR {
 			continue
 		}
 		if n != 1 || err != nil {
-			b.T.Fatalf("process %d still runs after %v (%v)", pid, timeLimit, err)
+			b.T.Fatalf("process %d still runs after %v (%v)", pid, hang.Limit, err)
 		}
 		return
 	}
@@ -191,9 +193,9 @@ func (b *Box) WaitGone(pid int) {
 // ended, and returns its exit status, or 128 + signal.
 func (b *Box) WaitStatus(pid int) int {
 	b.T.Helper()
-	status, ok := shared.reaper.waitOrphan(pid, timeLimit)
+	status, ok := shared.reaper.waitOrphan(pid, hang.Limit)
 	if !ok {
-		b.T.Fatalf("process %d was not reaped within %v: it still runs or is nobody's child here", pid, timeLimit)
+		b.T.Fatalf("process %d was not reaped within %v: it still runs or is nobody's child here", pid, hang.Limit)
 	}
 	if status.Signaled() {
 		return 128 + int(status.Signal())
@@ -248,7 +250,7 @@ func (l *Lines) More() (string, bool) {
 }
 
 func (l *Lines) next() (string, error) {
-	if err := l.file.SetReadDeadline(time.Now().Add(timeLimit)); err != nil {
+	if err := l.file.SetReadDeadline(time.Now().Add(hang.Limit)); err != nil {
 		return "", err
 	}
 	line, err := l.reader.ReadString('\n')

@@ -13,10 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// timeLimit is how long a command of a runtime may take before it counts as hung: enough for an emulated guest on a busy host.
-const timeLimit = 2 * time.Minute
+	"github.com/orlop/orlop/tests/hang"
+)
 
 // Command is a command line of the runtime, to be run with Run or Start.
 type Command struct {
@@ -72,7 +71,7 @@ func (c *Command) Start() *Process {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.ExtraFiles, cmd.Dir = c.Stdin, c.Files, c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
-	cmd.WaitDelay = timeLimit
+	cmd.WaitDelay = hang.Limit
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: c.Terminal, Setctty: c.Terminal}
 	p := &Process{box: b, cmd: cmd}
 	cmd.Stdout, p.out = b.output(c.Stdout, "stdout")
@@ -82,7 +81,7 @@ func (c *Command) Start() *Process {
 	}
 	p.Pid = cmd.Process.Pid
 	if p.limit = c.Limit; p.limit == 0 {
-		p.limit = timeLimit
+		p.limit = hang.Limit
 	}
 	p.timer = time.AfterFunc(p.limit, func() { cmd.Process.Kill() })
 	b.running = append(b.running, p)

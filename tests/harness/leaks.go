@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// settleTime is how long what a command has caused may go on after it. A leak makes its test take as long.
+const settleTime = 30 * time.Second
+
 // close ends what the test left running, deletes its containers and looks for leaks.
 func (b *Box) close() {
 	b.T.Helper()
@@ -68,7 +71,7 @@ func (b *Box) CheckClean() {
 
 // leaks names what is left of the test's containers.
 func (b *Box) leaks() []string {
-	found := left(2*time.Second, b.accounted)
+	found := left(settleTime, b.accounted)
 	mounts, err := MountsBelow(b.Dir)
 	if err != nil {
 		found = append(found, err.Error())
@@ -90,7 +93,7 @@ func (b *Box) leaks() []string {
 			}
 		}
 	}
-	return append(found, settledHolders(b.Dir, 2*time.Second)...)
+	return append(found, settledHolders(b.Dir, settleTime)...)
 }
 
 // accounted tells whether a process is a command that still runs, or belongs to another box that is in use.

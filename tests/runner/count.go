@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // event is one line of `go test -json` (see `go doc test2json` and `go help buildjson`).
@@ -51,10 +52,11 @@ type counter struct {
 	builds                  map[string]*strings.Builder // compiler's output by import path
 	passed, failed, skipped int
 	ended                   []record
+	watch                   *watch
 }
 
 func newCounter(out io.Writer) *counter {
-	return &counter{out: out, suites: map[string]*suite{}, builds: map[string]*strings.Builder{}}
+	return &counter{out: out, suites: map[string]*suite{}, builds: map[string]*strings.Builder{}, watch: newWatch()}
 }
 
 // line takes one line of go test's output.
@@ -80,6 +82,7 @@ func (c *counter) add(e event) {
 	case "build-fail":
 		return // the package's own "fail" follows, with FailedBuild
 	}
+	c.watch.note(c, e, time.Now())
 	s := c.suite(e.Package)
 	if e.Test == "" {
 		c.addPackage(s, e)
@@ -101,7 +104,7 @@ func (c *counter) add(e event) {
 
 func (c *counter) suite(name string) *suite {
 	s := c.suites[name]
-	if s == nil {
+	if s == nil || s.done { // a package that is tested in parts starts again
 		s = &suite{byName: map[string]*result{}}
 		c.suites[name] = s
 		c.order = append(c.order, name)
@@ -133,6 +136,7 @@ func (c *counter) finish() {
 // close counts and reports a package that has ended.
 func (c *counter) close(name string, s *suite, o outcome, seconds float64) {
 	s.done = true
+	c.watch.closed(c, name)
 	passed, failed, skipped := c.passed, c.failed, c.skipped
 	for i, r := range s.tests {
 		if r.outcome == "" {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +17,9 @@ import (
 const (
 	// guests is how many run at once. Each has two processors, of which a test mostly uses one.
 	guests = 2
-	// testsInGuest is how many tests of a package one guest gets: a package with more is spread over several. Those of engines take
-	// minutes each.
-	testsInGuest, enginesInGuest = 40, 1
-	engines                      = "tests/engines"
+	// enginesInGuest is how many of the engines' tests one guest gets: each takes minutes. Of other packages it gets testsAtOnce.
+	enginesInGuest = 1
+	engines        = "tests/engines"
 	// cannotBuild is the status with which tests/vm/build says that there can be no guest on this host.
 	cannotBuild = 77
 )
@@ -30,7 +28,7 @@ const (
 type guest struct {
 	tags, run string
 	runtime   string        // in place of orlop, if not ""
-	timeout   time.Duration // of a job
+	timeout   time.Duration // of a job; 0: none
 	stage     string        // folder that the guest has as /mnt/share; set by test
 }
 
@@ -43,9 +41,13 @@ type job struct {
 
 // test runs the packages' tests in guests and counts them. Where there can be no guest, it counts each package as skipped.
 func (g *guest) test(c *counter, patterns []string) error {
-	packages, err := listPackages(g.tags, patterns)
-	if err != nil {
-		return err
+	var packages []pkg
+	for _, m := range byModule(patterns) {
+		more, err := listPackages(g.tags, m)
+		if err != nil {
+			return err
+		}
+		packages = append(packages, more...)
 	}
 	reason, err := machine()
 	if err != nil {
@@ -97,39 +99,24 @@ func machine() (reason string, err error) {
 
 // split makes a package's jobs.
 func (g *guest) split(p pkg) ([]job, error) {
-	pattern, _, _ := strings.Cut(g.run, "/") // which is matched with whole names of tests
-	if pattern == "" {
-		pattern = "."
-	}
-	cmd := exec.Command(p.binary(g.stage), "-test.list", pattern)
+	cmd := exec.Command(p.binary(g.stage), "-test.list", wholeNames(g.run))
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), "ORLOP="+orlop(g.stage))
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("list tests of %s: %w", p.path, err)
 	}
-	tests := slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool { return strings.HasPrefix(name, "Benchmark") })
-	most := testsInGuest
+	tests := testNames(string(out))
+	most := testsAtOnce
 	if p.rel == engines {
 		most = enginesInGuest
 	}
-	switch {
-	case len(tests) == 0:
-		return nil, nil
-	case len(tests) <= most:
-		return []job{{p, g.run, len(tests)}}, nil
-	}
-	parts := make([][]string, (len(tests)+most-1)/most)
-	for i, name := range tests {
-		parts[i%len(parts)] = append(parts[i%len(parts)], regexp.QuoteMeta(name))
-	}
-	_, subtests, ok := strings.Cut(g.run, "/")
-	if ok {
-		subtests = "/" + subtests
+	if len(tests) <= most { // and need not be named
+		return slices.Repeat([]job{{p, g.run, len(tests)}}, min(len(tests), 1)), nil
 	}
 	var jobs []job
-	for _, part := range parts {
-		jobs = append(jobs, job{p, "^(" + strings.Join(part, "|") + ")$" + subtests, len(part) * testsInGuest / most})
+	for _, part := range parts(tests, most) {
+		jobs = append(jobs, job{p, only(part, g.run), len(part) * testsAtOnce / most})
 	}
 	return jobs, nil
 }
@@ -147,6 +134,7 @@ func (g *guest) testAll(c *counter, jobs []job) {
 				var report bytes.Buffer
 				try := func() *counter {
 					own := newCounter(&report)
+					own.watch = c.watch
 					if err := g.testOne(own, j); err != nil {
 						own.fail("guest "+j.pkg.path, err.Error())
 					}
@@ -179,7 +167,10 @@ func (g *guest) testOne(c *counter, j job) error {
 	if g.runtime != "" {
 		runtime = "RUNTIME=" + g.runtime
 	}
-	limit := fmt.Sprint(int((g.timeout + time.Minute).Seconds())) // the test's own limit ends it with a trace
+	limit := "infinity"
+	if g.timeout > 0 {
+		limit = fmt.Sprint(int((g.timeout + time.Minute).Seconds())) // the test's own limit ends it with a trace
+	}
 	cmd := exec.Command("go", "tool", "test2json", "-t", "-p", "guest "+j.pkg.path,
 		"tests/vm/run", "-t", limit, g.stage, "env", "-C", j.pkg.rel, runtime,
 		j.pkg.binary(share), "-test.v=test2json", "-test.short", "-test.timeout", g.timeout.String(), "-test.run", j.tests)

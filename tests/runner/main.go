@@ -5,6 +5,7 @@
 // them. Every skip is printed with its reason and every failure with its output. A package that
 // does not build, panics or runs out of time counts as failed, as does a go vet that complains. What ran in
 // the guest has "guest" before its name; where there can be no guest, its packages count as skipped.
+// Nothing has a time limit unless one is given, since machines differ much; what runs for minutes is named on standard error.
 //
 // It is run in the module's root. Folders of other modules below it may be among the packages.
 package main
@@ -18,15 +19,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 )
 
 func main() {
 	tags := flag.String("tags", "", "build tags")
-	timeout := flag.String("timeout", "10m", "time limit of one package's tests")
+	timeout := flag.Duration("timeout", 0, "time limit of one package's tests, or a part of them, and of what one guest runs (0: none)")
+	split := flag.String("split", "", "packages to test in parts, each by a process of its own")
 	run := flag.String("run", "", "only tests that match this regular expression")
 	inGuest := flag.String("guest", "", "packages to test in the guest, too")
-	guestTimeout := flag.Duration("guest-timeout", 15*time.Minute, "time limit of what one guest runs")
 	runtime := flag.String("runtime", "", "test this runtime in place of orlop")
 	results := flag.String("results", "", "write how each test ended to this `file`, as JSON, unless -run names subtests")
 	flag.Parse()
@@ -35,17 +35,19 @@ func main() {
 	}
 
 	c := newCounter(os.Stdout)
+	go c.watch.tell(os.Stderr)
 	if packages := flag.Args(); len(packages) > 0 {
 		modules := fetched(c, byModule(packages))
 		vet(c, *tags, modules)
+		h := here{tags: *tags, run: *run, timeout: *timeout, split: strings.Fields(*split)}
 		for _, m := range modules {
-			if err := test(c, *tags, *timeout, *run, m); err != nil {
+			if err := h.test(c, m); err != nil {
 				c.fail("go test", err.Error())
 			}
 		}
 	}
 	if packages := strings.Fields(*inGuest); len(packages) > 0 {
-		g := &guest{tags: *tags, run: *run, runtime: *runtime, timeout: *guestTimeout}
+		g := &guest{tags: *tags, run: *run, runtime: *runtime, timeout: *timeout}
 		if err := g.test(c, packages); err != nil {
 			c.fail("guest", err.Error())
 		}
@@ -72,37 +74,6 @@ func vet(c *counter, tags string, modules []module) {
 		}
 	}
 	fmt.Fprintln(c.out, "ok    go vet")
-}
-
-// test runs the tests of a module and feeds their events to the counter.
-func test(c *counter, tags, timeout, run string, m module) error {
-	args := []string{"test", "-json", "-count=1", "-tags", tags, "-timeout", timeout,
-		// One package at a time: root tests share the machine's cgroups and mounts,
-		// and what is timed or raced in one package must not be disturbed by another.
-		"-p", "1"}
-	if run != "" {
-		args = append(args, "-run", run)
-	}
-	cmd := exec.Command("go", append(args, m.patterns...)...)
-	cmd.Dir = m.dir
-	cmd.Stderr = os.Stderr
-	events, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	readErr := feed(c, events)
-	waitErr := cmd.Wait()
-	if readErr != nil {
-		return readErr
-	}
-	// go test's status says nothing that the events have not said, unless they said nothing.
-	if exit := (*exec.ExitError)(nil); errors.As(waitErr, &exit) && c.failed > 0 {
-		return nil
-	}
-	return waitErr
 }
 
 // feed reads events, one JSON object in each line. A line that is none is printed as it is.

@@ -26,29 +26,27 @@ func (p pkg) binary(stage string) string { return filepath.Join(stage, p.rel, "p
 // orlop is the runtime in a stage.
 func orlop(stage string) string { return filepath.Join(stage, "orlop") }
 
-// listPackages lists those packages that have tests.
-func listPackages(tags string, patterns []string) ([]pkg, error) {
+// listPackages lists those packages of a module that have tests.
+func listPackages(tags string, m module) ([]pkg, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
+	cmd := exec.Command("go", append([]string{"list", "-tags", tags, "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}{{end}}"}, m.patterns...)...)
+	cmd.Dir = m.dir
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
 	var found []pkg
-	for _, m := range byModule(patterns) {
-		cmd := exec.Command("go", append([]string{"list", "-tags", tags, "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}{{end}}"}, m.patterns...)...)
-		cmd.Dir = m.dir
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		rel, err := filepath.Rel(root, fields[1])
 		if err != nil {
-			return nil, fmt.Errorf("go list: %w", err)
+			return nil, err
 		}
-		for line := range strings.Lines(string(out)) {
-			fields := strings.Split(strings.TrimSpace(line), "\t")
-			rel, err := filepath.Rel(root, fields[1])
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, pkg{fields[0], fields[1], rel})
-		}
+		found = append(found, pkg{fields[0], fields[1], rel})
 	}
 	return found, nil
 }

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -59,7 +60,7 @@ func TestNaiveCopyUp(t *testing.T) {
 	names := swappedNodes(t, dir)
 	neighbour := swap(t, dir, names...)
 	found := false
-	for end := time.Now().Add(timeLimit); !found && time.Now().Before(end); {
+	for end := time.Now().Add(hang.Limit); !found && time.Now().Before(end); {
 		for _, name := range names {
 			path := filepath.Join(dir, name)
 			if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/tests/hang"
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -80,7 +81,7 @@ func TestNaiveMountPoint(t *testing.T) {
 	go func() {
 		err := private()
 		found := false
-		for end := time.Now().Add(timeLimit); err == nil && !found && time.Now().Before(end); {
+		for end := time.Now().Add(hang.Limit); err == nil && !found && time.Now().Before(end); {
 			found, err = naiveMount(filepath.Join(volume, "dir"), out)
 		}
 		escaped <- found

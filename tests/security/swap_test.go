@@ -81,7 +81,7 @@ func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result
 	times, limit := bounded(t, times)
 	check := unharmed(t)
 	start, made, tried, refused := time.Now(), 0, 0, make(map[string]int)
-	for ; tried < times && time.Since(start) < limit && !t.Failed(); tried++ {
+	for ; tried < times && (made == 0 || time.Since(start) < limit) && !t.Failed(); tried++ {
 		r := run()
 		if r.Status != 0 {
 			_, cause, _ := strings.Cut(r.Stderr, `": `) // after the container's name
