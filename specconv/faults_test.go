@@ -184,23 +184,36 @@ func TestSysctlFaults(t *testing.T) {
 		s.Linux.Sysctl = map[string]string{
 			"net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.1/forwarding": "1", "kernel.msgmax": "1", "fs.mqueue.msg_max": "1",
 			"kernel.domainname": "d", "kernel.hostname": "h", "kernel.core_pattern": "|/x", "vm.swappiness": "1",
-			"net..ipv4": "1", "net.ipv4.//.//.kernel.panic": "1", "net.x": "\x00", "": "1",
+			"net..ipv4": "1", "net.ipv4.//.//.kernel.panic": "1", "net.x": "\x00", "": "1", "network.x": "1", "fs.mqueue": "1",
 		}
 	},
 		`linux.sysctl[""]: is not a name of a kernel parameter`,
+		`linux.sysctl["fs.mqueue"]`+host,
 		`linux.sysctl["kernel.core_pattern"]`+host,
-		`linux.sysctl["kernel.hostname"]: is set by hostname`,
+		`linux.sysctl["kernel.hostname"]: is set by hostname, which has another value`,
 		`linux.sysctl["net..ipv4"]: is not a name of a kernel parameter`,
 		`linux.sysctl["net.ipv4.//.//.kernel.panic"]: is not a name of a kernel parameter`,
 		`linux.sysctl["net.x"]: must not contain a NUL byte`,
+		`linux.sysctl["network.x"]`+host,
 		`linux.sysctl["vm.swappiness"]`+host,
 	)
 	expect(t, func(s *specs.Spec) {
+		s.Hostname, s.Domainname = "h", "d"
+		s.Linux.Sysctl = map[string]string{"kernel.hostname": "h", "kernel.domainname": "d"}
+	})
+	expect(t, func(s *specs.Spec) {
+		s.Hostname, s.Domainname = "h", "d"
+		s.Linux.Sysctl = map[string]string{"kernel.hostname": "d", "kernel/domainname": "h"}
+	},
+		`linux.sysctl["kernel.hostname"]: is set by hostname, which has another value`,
+		`linux.sysctl["kernel/domainname"]: conflicts with domainname, which has another value`)
+	expect(t, func(s *specs.Spec) {
 		s.Linux.Namespaces, s.Hostname = s.Linux.Namespaces[4:], ""
-		s.Linux.Sysctl = map[string]string{"net.a": "", "fs.mqueue.a": "", "kernel.domainname": "", "kernel.sem": ""}
+		s.Linux.Sysctl = map[string]string{"net.a": "", "fs.mqueue.a": "", "kernel.domainname": "", "kernel.hostname": "", "kernel.sem": "", "user.a": ""}
 	},
 		`linux.sysctl["fs.mqueue.a"]: needs an ipc namespace`, `linux.sysctl["kernel.domainname"]: needs a uts namespace`,
-		`linux.sysctl["kernel.sem"]: needs an ipc namespace`, `linux.sysctl["net.a"]: needs a network namespace`)
+		`linux.sysctl["kernel.hostname"]: needs a uts namespace`, `linux.sysctl["kernel.sem"]: needs an ipc namespace`,
+		`linux.sysctl["net.a"]: needs a network namespace`, `linux.sysctl["user.a"]: needs a user namespace`)
 }
 
 func TestLinuxFaults(t *testing.T) {

@@ -31,42 +31,51 @@ func SysctlPath(name string) (path string, ok bool) {
 	return path, true
 }
 
+// SysctlNamespace returns the type of the namespaces that have a kernel parameter of their own, by its file below /proc/sys; "" for one that is the
+// same everywhere.
+func SysctlNamespace(file string) specs.LinuxNamespaceType {
+	switch file {
+	case "kernel/hostname", "kernel/domainname":
+		return specs.UTSNamespace
+	case "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
+		"kernel/shm_rmid_forced": // ipc_namespaces(7)
+		return specs.IPCNamespace
+	}
+	switch group, _, _ := strings.Cut(file, "/"); {
+	case group == "net":
+		return specs.NetworkNamespace
+	case group == "user":
+		return specs.UserNamespace
+	case strings.HasPrefix(file, "fs/mqueue/"):
+		return specs.IPCNamespace
+	}
+	return ""
+}
+
 // sysctl checks linux.sysctl. Parameters that belong to a namespace are set in that of the container, which must not be
-// the runtime's; all others would be set for the whole host, and are refused.
+// the runtime's (the planner sees to that where it is joined by a path); all others would be set for the whole host, and are refused.
 func (c *checker) sysctl(parameters map[string]string) {
 	if len(parameters) == 0 {
 		return
 	}
 	for _, name := range sortedKeys(parameters) {
-		here := under("linux.sysctl", name)
-		c.text(here, parameters[name])
-		p, ok := SysctlPath(name)
-		switch {
-		case !ok:
+		here, value := under("linux.sysctl", name), parameters[name]
+		c.text(here, value)
+		file, ok := SysctlPath(name)
+		if !ok {
 			c.fault(here, "is not a name of a kernel parameter")
-		case strings.HasPrefix(p, "net/"):
-			c.needs(specs.NetworkNamespace, here)
-		case strings.HasPrefix(p, "fs/mqueue/") || ipcSysctl(p):
-			c.needs(specs.IPCNamespace, here)
-		case p == "kernel/domainname":
-			c.needs(specs.UTSNamespace, here)
-			if c.spec.Domainname != "" {
-				c.fault(here, "conflicts with domainname")
-			}
-		case p == "kernel/hostname":
-			c.fault(here, "is set by hostname")
-		default:
+			continue
+		}
+		kind := SysctlNamespace(file)
+		switch {
+		case kind == "":
 			c.fault(here, "belongs to no namespace: it would be set for the host")
+		case file == "kernel/hostname" && value != c.spec.Hostname:
+			c.fault(here, "is set by hostname, which has another value")
+		case file == "kernel/domainname" && c.spec.Domainname != "" && value != c.spec.Domainname:
+			c.fault(here, "conflicts with domainname, which has another value")
+		default:
+			c.needs(kind, here)
 		}
 	}
-}
-
-// ipcSysctl reports whether a parameter belongs to the IPC namespace (ipc_namespaces(7)).
-func ipcSysctl(p string) bool {
-	switch p {
-	case "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
-		"kernel/shm_rmid_forced":
-		return true
-	}
-	return false
 }

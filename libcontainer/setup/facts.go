@@ -27,6 +27,8 @@ type Facts struct {
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:
 	// /proc and /sys.
 	Pseudo []string
+	// Shared are the namespaces (CLONE_NEW*) that the container joins by a path, and that are the runtime's own. They matter for linux.sysctl.
+	Shared uintptr
 	// AppArmor and SELinux tell which security modules are there to confine the process.
 	AppArmor, SELinux bool
 	// Seccomp is the compiled filter of linux.seccomp; nil without one.

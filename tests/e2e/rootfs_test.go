@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -192,10 +193,92 @@ func TestSysctl(t *testing.T) {
 	}
 }
 
-// TestSysctlOfHost: without a network namespace of its own a container doesn't set the host's.
+// TestSysctlOfHost: what belongs to a namespace is set in the container's, and refused where that is the runtime's own: as none is asked
+// for, or the runtime's is joined, by whatever path.
 func TestSysctlOfHost(t *testing.T) {
-	b := harness.New(t, harness.WithoutNamespace("network"))
-	b.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
-	b.Write()
-	b.Fails("", "run", "--bundle", b.Bundle, b.ID)
+	harness.OrlopOnly(t, "older runtimes know fewer parameters, and set the host's")
+	pod := harness.New(t, withUser(shifted()))
+	own(t, pod, 100000)
+	podPid := pod.Up()
+	plainPid := harness.New(t).Up() // the kernel lets only the host's root write those of UTS namespaces
+	for _, p := range []struct {
+		kind        specs.LinuxNamespaceType
+		name, value string
+		fits        func(*specs.Spec)
+	}{
+		{"network", "net.ipv4.ip_default_ttl", "33", nop},
+		{"ipc", "kernel.shmmni", "77", nop},
+		{"ipc", "fs.mqueue.queues_max", "7", nop},
+		{"uts", "kernel.domainname", "deck", nop},
+		{"uts", "kernel.domainname", "deck", func(s *specs.Spec) { s.Domainname = "deck" }},
+		{"uts", "kernel.hostname", "deck", func(s *specs.Spec) { s.Hostname = "deck" }},
+		{"user", "user.max_user_namespaces", "5", nop},
+	} {
+		file := "/proc/sys/" + strings.ReplaceAll(p.name, ".", "/")
+		before := ""
+		if data, err := os.ReadFile(file); err == nil {
+			before = string(data)
+		}
+		box := func(t *testing.T, path string) *harness.Box {
+			b := harness.New(t, p.fits)
+			b.Spec.Linux.Sysctl = map[string]string{p.name: p.value}
+			harness.WithNamespace(p.kind, path)(b.Spec)
+			if p.kind == "user" {
+				own(t, b, 100000)
+			}
+			if p.kind == "user" && path == "" {
+				withUser(shifted())(b.Spec)
+			}
+			return b
+		}
+		t.Run(p.name+" of a new namespace", func(t *testing.T) {
+			if got := box(t, "").Sh("cat " + file); got != p.value+"\n" {
+				t.Errorf("got %q", got)
+			}
+		})
+		proc := fileOf(p.kind)
+		t.Run(p.name+" of a joined namespace", func(t *testing.T) {
+			pid := podPid
+			if p.kind == "uts" {
+				pid = plainPid
+			}
+			b := box(t, nsFile(pid, proc))
+			if p.kind != "user" && p.kind != "uts" { // the others belong to the pod's
+				harness.WithNamespace("user", nsFile(podPid, "user"))(b.Spec)
+				own(t, b, 100000)
+			}
+			if got := b.Sh("cat " + file); got != p.value+"\n" {
+				t.Errorf("got %q", got)
+			}
+		})
+		bound := filepath.Join(t.TempDir(), "ns")
+		must(t, os.WriteFile(bound, nil, 0o644))
+		must(t, unix.Mount("/proc/self/ns/"+proc, bound, "", unix.MS_BIND, ""))
+		t.Cleanup(func() { unix.Unmount(bound, unix.MNT_DETACH) })
+		for name, path := range map[string]string{"by a process": nsFile(os.Getpid(), proc), "by a mount": bound} {
+			if p.kind == "user" {
+				continue // nothing can join the one that it is in
+			}
+			t.Run(p.name+" of the runtime's namespace "+name, func(t *testing.T) {
+				b := box(t, path)
+				b.Write()
+				b.Fails("it would be set for the host", "create", "--bundle", b.Bundle, b.ID)
+				b.CheckClean()
+			})
+		}
+		t.Run(p.name+" without a namespace", func(t *testing.T) {
+			b := box(t, "")
+			harness.WithoutNamespace(p.kind)(b.Spec)
+			b.Spec.Linux.UIDMappings, b.Spec.Linux.GIDMappings = nil, nil
+			if p.kind == "uts" {
+				b.Spec.Hostname, b.Spec.Domainname = "", ""
+			}
+			b.Write()
+			b.Fails("sysctl", "create", "--bundle", b.Bundle, b.ID)
+			b.CheckClean()
+		})
+		if data, _ := os.ReadFile(file); string(data) != before {
+			t.Errorf("%s of the host is now %q, was %q", p.name, data, before)
+		}
+	}
 }
