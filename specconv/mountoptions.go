@@ -36,7 +36,8 @@ type mountOption struct {
 
 // mountOptions is the table of all mount options (config.md, "Linux mount options") but the propagation modes, sorted by
 // name. iversion has no place in fsconfig(2) (file systems that count changes do so on their own since Linux 6.x), and
-// silent only keeps mount(2) from writing into the kernel's log, which the descriptor-based calls do not do anyway.
+// silent only keeps mount(2) from writing into the kernel's log, which the descriptor-based calls do not do anyway. rsync and
+// its like are crun's: no kernel sets a file system's flags for all mounts below.
 var mountOptions = [...]mountOption{
 	{"acl", optData, 0, ""},
 	{"async", optSuperClear, 0, "sync"},
@@ -64,18 +65,22 @@ var mountOptions = [...]mountOption{
 	{"nostrictatime", optAttrClear, unix.MOUNT_ATTR_STRICTATIME, ""},
 	{"nosuid", optAttrSet, unix.MOUNT_ATTR_NOSUID, ""},
 	{"nosymfollow", optAttrSet, unix.MOUNT_ATTR_NOSYMFOLLOW, ""},
+	{"rasync", optIgnored, 0, ""},
 	{"ratime", optRecClear, unix.MOUNT_ATTR_NOATIME, ""},
 	{"rbind", optRbind, 0, ""},
 	{"rdev", optRecClear, unix.MOUNT_ATTR_NODEV, ""},
 	{"rdiratime", optRecClear, unix.MOUNT_ATTR_NODIRATIME, ""},
+	{"rdirsync", optIgnored, 0, ""},
 	{"relatime", optAttrSet, unix.MOUNT_ATTR_RELATIME, ""},
 	{"remount", optRemount, 0, ""},
 	{"rexec", optRecClear, unix.MOUNT_ATTR_NOEXEC, ""},
 	{"ridmap", optIDMap, 0, ""},
+	{"rmand", optIgnored, 0, ""},
 	{"rnoatime", optRecSet, unix.MOUNT_ATTR_NOATIME, ""},
 	{"rnodev", optRecSet, unix.MOUNT_ATTR_NODEV, ""},
 	{"rnodiratime", optRecSet, unix.MOUNT_ATTR_NODIRATIME, ""},
 	{"rnoexec", optRecSet, unix.MOUNT_ATTR_NOEXEC, ""},
+	{"rnomand", optIgnored, 0, ""},
 	{"rnorelatime", optRecClear, unix.MOUNT_ATTR_RELATIME, ""},
 	{"rnostrictatime", optRecClear, unix.MOUNT_ATTR_STRICTATIME, ""},
 	{"rnosuid", optRecSet, unix.MOUNT_ATTR_NOSUID, ""},
@@ -87,6 +92,7 @@ var mountOptions = [...]mountOption{
 	{"rstrictatime", optRecSet, unix.MOUNT_ATTR_STRICTATIME, ""},
 	{"rsuid", optRecClear, unix.MOUNT_ATTR_NOSUID, ""},
 	{"rsymfollow", optRecClear, unix.MOUNT_ATTR_NOSYMFOLLOW, ""},
+	{"rsync", optIgnored, 0, ""},
 	{"rw", optAttrClear, unix.MOUNT_ATTR_RDONLY, "ro"},
 	{"silent", optIgnored, 0, ""},
 	{"strictatime", optAttrSet, unix.MOUNT_ATTR_STRICTATIME, ""},

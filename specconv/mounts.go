@@ -2,7 +2,6 @@ package specconv
 
 import (
 	"path"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -69,11 +68,10 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 		if m.Source != "" {
 			m.Source = inBundle(dir, m.Source)
 		}
-		// These belong to the file system, which a bind mount only shows in another place. The specification has unknown options
-		// passed on in mount(2)'s data, which the kernel does not look at for a bind mount.
+		// These belong to the file system, which a bind mount only shows in another place.
 		m.SuperFlags, m.Data = nil, nil
 		for _, i := range unknown {
-			c.warn(at(here(".options"), i), "unknown option "+strconv.Quote(in.Options[i])+" has no effect on a bind mount")
+			c.bindOption(at(here(".options"), i), in.Options[i])
 		}
 	}
 	if m.TmpCopyUp && m.Type != "tmpfs" {

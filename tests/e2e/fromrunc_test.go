@@ -118,7 +118,7 @@ func differences() []difference {
 			harness.WithMount("/mnt", "bind", "/", "rbind", "nosuch")(s)
 			s.Process.Args = []string{"true"}
 			s.Root.Readonly = false
-		}, steps("run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, `unknown option "nosuch" has no effect on a bind mount`}},
+		}, steps("run --bundle BUNDLE ID"), outcome{0, ""}, outcome{1, `unknown option "nosuch" of a bind mount`}},
 		{"a field that orlop does not know", nop, []step{{create, ""}, {"update --resources - ID", `{"memmory":{"limit":1}}`}},
 			outcome{0, ""}, outcome{0, "memmory: unknown property, ignored"}},
 		{"an error on standard error, without `--log`", nop, steps("state nosuch"),

@@ -1,0 +1,96 @@
+package specconv
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// foreignOptions are options of a bind mount that users know from elsewhere, and what to do instead. Options without advice ask
+// for nothing that concerns a container, and are accepted: fstab(5)'s that say when to mount, and Docker's for macOS.
+var foreignOptions = [...]struct{ names, advice string }{
+	{"auto noauto nofail nouser _netdev consistent cached delegated", ""},
+	{"readonly read-only read_only nowrite", "use ro"},
+	{"readwrite read-write read_write writable write", "use rw"},
+	{"recursive bind-recursive", "use rbind"},
+	{"norecursive bind-nonrecursive", "use bind"},
+	{"user users", "in fstab it stands for noexec, nosuid and nodev"},
+	{"owner group", "in fstab it stands for nosuid and nodev"},
+	{"z Z relabel", "the engine labels the source; linux.mountLabel is for other mounts"},
+	{"U chown", "the engine changes the owner of the source; idmap shows other owners"},
+	{"O overlay", "use a mount of type overlay"},
+	{"copy nocopy", "the engine copies the image's files"},
+	{"no-dereference", "use copy-symlink"},
+}
+
+// foreignOption returns the advice for an option, and whether it is one of foreignOptions.
+func foreignOption(name string) (advice string, ok bool) {
+	for _, o := range foreignOptions {
+		if slices.Contains(strings.Fields(o.names), name) {
+			return o.advice, true
+		}
+	}
+	ok = strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") || strings.HasPrefix(name, "comment=")
+	return "", ok
+}
+
+// bindOption reports an option of a bind mount that is not recognised. To pass over it could give the container more than the
+// configuration does: "readonly" for "ro" would leave a directory of the host writable.
+func (c *checker) bindOption(path, option string) {
+	advice, foreign := foreignOption(option)
+	if foreign && advice == "" {
+		return
+	}
+	if near := nearestOption(option); !foreign && near != "" {
+		advice = "did you mean " + near + "?"
+	}
+	problem := "unknown option " + strconv.Quote(option) + " of a bind mount"
+	if advice != "" {
+		problem += ": " + advice
+	}
+	c.fault(path, problem)
+}
+
+// nearestOption returns the mount option that is spelled most like name, "" if none is close.
+func nearestOption(name string) string {
+	lower := strings.ToLower(name)
+	best, least := "", 2
+	if len(name) > 4 {
+		least = 3
+	}
+	for _, o := range MountOptionNames() {
+		if d := editDistance(lower, o); d < least {
+			best, least = o, d
+		}
+	}
+	return best
+}
+
+// editDistance returns how many letters must be inserted, removed, replaced or exchanged with their neighbor to make b of a.
+func editDistance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	var rows [3][]int
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+	}
+	for j := range rows[1] {
+		rows[1][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		older, last, row := rows[(i+2)%3], rows[i%3], rows[(i+1)%3]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], older[j-2]+1)
+			}
+		}
+	}
+	return rows[(len(a)+1)%3][len(b)]
+}
