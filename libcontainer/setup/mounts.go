@@ -52,15 +52,33 @@ func (m mountNew) lower(l *lowering) {
 		m.copyUp(l, mount)
 		return
 	}
+	to, opened := nsenter.Reg(0), m.isLong()
+	if opened {
+		to = l.mountPoint(m.Destination, kind)
+	}
 	if early, ok := l.earlyMount(m.Index); ok {
 		l.prog.Set(mount, early)
 	} else {
-		l.newMount(mount, m.Type, m.Source, m.parameters(), m.attributes())
+		m.make(l, mount, to, m.attributes())
 	}
 	l.mapIDs(mount, &m.Mount)
 	m.propagate(l, mount)
-	l.move(mount, l.mountPoint(m.Destination, kind))
+	if !opened {
+		to = l.mountPoint(m.Destination, kind)
+	}
+	l.move(mount, to)
 	m.remember(l, mount)
+}
+
+func (m mountNew) isLong() bool { return isLong(m.Source, m.parameters()) }
+
+// make appends what makes the file system and a detached mount of it. to is where that goes, if it is long.
+func (m mountNew) make(l *lowering, mount, to nsenter.Reg, attributes uint64) {
+	if m.isLong() {
+		l.longMount(mount, to, m.Type, m.Source, m.parameters(), attributes)
+		return
+	}
+	l.newMount(mount, m.Type, m.Source, m.parameters(), attributes)
 }
 
 // remember notes what later steps use.
@@ -88,7 +106,7 @@ func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
 	to, from := l.mountPoint(m.Destination, aFolder), l.fd()
 	l.open(from, to, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, inRoot)
 	attributes := m.attributes()
-	l.newMount(mount, m.Type, m.Source, m.parameters(), attributes&^unix.MOUNT_ATTR_RDONLY)
+	m.make(l, mount, to, attributes&^unix.MOUNT_ATTR_RDONLY)
 	l.sendFile(MessageCopyFrom, from, nil)
 	l.sendFile(MessageCopyTo, mount, nil)
 	l.await()
@@ -177,9 +195,6 @@ func (l *lowering) setString(fs nsenter.Reg, key, value string) {
 // saves system calls.
 const maxKept = 64
 
-// maxParameter is what fsconfig(2) takes for the value of a parameter.
-const maxParameter = 255
-
 // mountSteps appends the mounts, in the configured order.
 func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 	late := len(o.LateCgroups) > 0
@@ -190,6 +205,15 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 			late = false
 		}
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
+		if !m.Bind {
+			if split := splitLayers(m); len(split) != len(m.Data) {
+				with := *m
+				with.Data, m = split, &with
+			}
+			if err := checkParameters(field, m, b.early(m)); err != nil {
+				return err
+			}
+		}
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
 		switch {
 		case m.Remount:
@@ -201,9 +225,6 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 			b.cgroupMount(field, m, options)
 			continue
 		default:
-			if err := checkParameters(field, m); err != nil {
-				return err
-			}
 			n := mountNew{Mount: *m, Options: options, ReadOnlyLater: later, Keep: b.keep(later || b.refersTo(bundle, m))}
 			n.Data = append(n.Data[:len(n.Data):len(n.Data)], b.mountLabel(m)...)
 			if mode := b.tmpfsMode(i, m); mode != "" {
@@ -311,23 +332,6 @@ func (b *builder) keep(wanted bool) bool {
 	}
 	b.kept++
 	return true
-}
-
-// checkParameters finds what fsconfig(2) would refuse without saying why.
-func checkParameters(field string, m *specconv.Mount) error {
-	if len(m.Source) > maxParameter {
-		return fmt.Errorf("%s.source: longer than %d bytes", field, maxParameter)
-	}
-	for _, d := range m.Data {
-		key, value, _ := strings.Cut(d, "=")
-		if len(value) > maxParameter || len(key) > maxParameter {
-			return fmt.Errorf("%s.options: %.20s: longer than %d bytes", field, d, maxParameter)
-		}
-		if key == "" && d != "" {
-			return fmt.Errorf("%s.options: %q: has no name", field, d)
-		}
-	}
-	return nil
 }
 
 // refersTo reports whether later steps use the descriptor of a mount, because they make something in it.

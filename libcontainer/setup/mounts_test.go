@@ -335,7 +335,9 @@ func TestMountErrors(t *testing.T) {
 		{specs.Mount{Destination: "/x", Type: "nosuchfs"}, "mounts[7]: mount nosuchfs on /x: fsopen: no such device"},
 		{tmpfs("/x", "size=wrong"), "mounts[7]: mount tmpfs on /x, size=wrong: fsconfig: invalid argument"},
 		{tmpfs("/bin/busybox/x"), "mounts[7]: mount tmpfs on /bin/busybox/x: openat2: not a directory"},
-		{tmpfs("/x", "size="+strings.Repeat("1", 300)), "mounts[7].options: size=111"},
+		{tmpfs("/x", "size="+strings.Repeat("1", 4091)), "mounts[7].options: longer than 4095 bytes together"},
+		{tmpfs("/x", "remount", "size="+strings.Repeat("1", 300)), "mounts[7].options: one is longer than 255 bytes, which a remount cannot have"},
+		{tmpfs("/x", "=1"), `mounts[7].options: "=1": has no name`},
 	}
 	for _, tc := range cases {
 		tr := newTrial(t, "true")

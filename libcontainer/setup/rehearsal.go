@@ -127,6 +127,9 @@ func (p *Plan) tryMount(field string, m mountNew) []Step {
 	}
 	limited := slices.ContainsFunc(p.Steps, is[joinUser])
 	list := []Step{{field + ".type", tryFileSystem{m, limited && !harmless(m.Type)}}}
+	if isLong(m.Source, m.parameters()) {
+		return list // it would have to be attached: see longMount
+	}
 	for _, parameter := range m.parameters() {
 		option := field + ".options"
 		if i := slices.Index(m.Options, parameter); i >= 0 {
@@ -274,7 +277,7 @@ func (endRehearsal) lower(l *lowering)   { l.rendezvous(MessageReady) }
 func nothingStays(_ []Step, calls []callRecord) (int, string) {
 	for i := range calls {
 		switch c := &calls[i]; c.nr {
-		case unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_UMOUNT2, unix.SYS_EXECVE, unix.SYS_MKDIRAT, unix.SYS_SYMLINKAT,
+		case unix.SYS_MOUNT, unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_UMOUNT2, unix.SYS_EXECVE, unix.SYS_MKDIRAT, unix.SYS_SYMLINKAT,
 			unix.SYS_UNLINKAT, unix.SYS_FCHOWNAT, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_ACCEPT4:
 			return i, "system call " + strconv.Itoa(int(c.nr)) + " changes what outlives the process"
 		}

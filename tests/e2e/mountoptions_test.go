@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/orlop/orlop/tests/harness"
@@ -27,4 +31,81 @@ func TestBindOptions(t *testing.T) {
 			b.Run().Fails(b, c.problem)
 		})
 	}
+}
+
+// TestLongMountOptions: fsconfig(2) takes 255 bytes for a parameter, mount(2) a page for all of them, and since Linux 6.8 each layer of an
+// overlay can be a parameter.
+func TestLongMountOptions(t *testing.T) {
+	layers := func(t *testing.T, b *harness.Box, n, length int, special string) string {
+		t.Helper()
+		list := make([]string, n)
+		for i := range list {
+			dir := filepath.Join(b.Dir, "layers")
+			name := fmt.Sprintf("%03d", i)
+			layer := filepath.Join(dir, name+special+strings.Repeat("x", max(0, length-len(dir)-1-len(name)-len(special))))
+			must(t, os.MkdirAll(layer, 0o755))
+			must(t, os.WriteFile(filepath.Join(layer, name), nil, 0o644))
+			for up := layer; up != filepath.Dir(b.Dir); up = filepath.Dir(up) {
+				must(t, os.Chmod(up, 0o755))
+			}
+			list[i] = strings.NewReplacer(":", `\:`, ",", `\,`).Replace(layer)
+		}
+		return "lowerdir=" + strings.Join(list, ":")
+	}
+	const count = "ls /mnt | wc -l; grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6; ls -A / | grep -c '^m$'; pwd"
+	long := strings.Repeat("s", 300)
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, b *harness.Box)
+		script string
+		want   string
+	}{
+		{"a page", func(t *testing.T, b *harness.Box) {
+			harness.WithMount("/mnt", "overlay", "overlay", "nosuid", layers(t, b, 8, 150, ""))(b.Spec)
+		}, count, "8\nrw,nosuid,relatime\n0\n/\n"},
+		{"two pages", func(t *testing.T, b *harness.Box) {
+			harness.WithMount("/mnt", "overlay", "overlay", "noatime", layers(t, b, 40, 200, ""))(b.Spec)
+		}, count, "40\nrw,noatime\n0\n/\n"},
+		{"escapes", func(t *testing.T, b *harness.Box) {
+			harness.WithMount("/mnt", "overlay", "overlay", layers(t, b, 4, 150, ":,"))(b.Spec)
+		}, count, "4\nrw,relatime\n0\n/\n"},
+		{"escapes, two pages", func(t *testing.T, b *harness.Box) {
+			harness.WithMount("/mnt", "overlay", "overlay", layers(t, b, 40, 200, ":,"))(b.Spec)
+		}, count, "40\nrw,relatime\n0\n/\n"},
+		{"upper directory", func(t *testing.T, b *harness.Box) {
+			upper, work := filepath.Join(b.Dir, "upper,"+strings.Repeat("u", 200)), filepath.Join(b.Dir, "work,"+strings.Repeat("w", 200))
+			must(t, os.Mkdir(upper, 0o755))
+			must(t, os.Mkdir(work, 0o755))
+			harness.WithMount("/mnt", "overlay", "overlay", layers(t, b, 4, 100, ""), "upperdir="+upper, "workdir="+work)(b.Spec)
+		}, "touch /mnt/new; " + count, "5\nrw,relatime\n0\n/\n"},
+		{"user namespace", func(t *testing.T, b *harness.Box) {
+			withUser(shifted())(b.Spec)
+			own(t, b, 100000)
+			harness.WithMount("/mnt", "overlay", "overlay", layers(t, b, 8, 150, ""))(b.Spec)
+		}, count, "8\nrw,relatime\n0\n/\n"},
+		{"source", func(t *testing.T, b *harness.Box) {
+			harness.WithMount("/mnt", "tmpfs", long, "ro", "nodev", "strictatime", "mode=711")(b.Spec)
+		}, "grep -o ' /mnt .*' /proc/self/mountinfo | cut -d' ' -f3,6; stat -c %a /mnt", "ro,nodev " + long + "\n711\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := harness.New(t, harness.Sh(c.script))
+			c.change(t, b)
+			if got := b.Run().OK(b); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	t.Run("a failure leaves nothing", func(t *testing.T) {
+		b := harness.New(t, harness.Args("true"), hostMounts)
+		harness.WithMount("/mnt", "tmpfs", "tmpfs", "nosuch="+long)(b.Spec)
+		b.Run().Fails(b, "mounts[7]: mount tmpfs on /mnt, nosuch="+long+": mount: invalid argument")
+		if left, err := harness.MountsBelow(b.Dir); err != nil || len(left) > 0 {
+			t.Errorf("left on the host: %v, %v", left, err)
+		}
+	})
+	t.Run("too long", func(t *testing.T) {
+		b := harness.New(t, harness.Args("true"))
+		harness.WithMount("/mnt", "tmpfs", "tmpfs", "nosuch="+strings.Repeat("x", 5000))(b.Spec)
+		b.Run().Fails(b, "mounts[7].options: longer than 4095 bytes together")
+	})
 }

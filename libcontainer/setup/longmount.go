@@ -1,0 +1,171 @@
+package setup
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
+)
+
+// fsconfig(2) takes values of up to 255 bytes, mount(2) a page of options.
+const (
+	maxParameter = 255
+	maxOptions   = 4095
+	maxSource    = unix.PathMax - 1
+)
+
+// checkParameters finds what the kernel would refuse without saying why. early is set for a mount that is made before there is a place for
+// longMount.
+func checkParameters(field string, m *specconv.Mount, early bool) error {
+	if len(m.Source) > maxSource {
+		return specconv.Fault{Path: field + ".source", Problem: fmt.Sprintf("longer than %d bytes", maxSource)}
+	}
+	for i, d := range m.Data {
+		if key, _, _ := strings.Cut(d, "="); key == "" && d != "" {
+			return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("%q: has no name", m.Data[i])}
+		}
+	}
+	switch {
+	case m.Remount && isLong("", m.Data):
+		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("one is longer than %d bytes, which a remount cannot have", maxParameter)}
+	case early && isLong(m.Source, m.Data):
+		return specconv.Fault{Path: field, Problem: fmt.Sprintf("has a source or an option that is longer than %d bytes", maxParameter)}
+	case isLong(m.Source, m.Data) && len(mountData(m.Type, m.Data)) > maxOptions:
+		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("longer than %d bytes together", maxOptions)}
+	}
+	return nil
+}
+
+// isLong reports whether a mount's source or one of its parameters is too long for fsconfig(2).
+func isLong(source string, parameters []string) bool {
+	if len(source) > maxParameter {
+		return true
+	}
+	for _, p := range parameters {
+		key, value, _ := strings.Cut(p, "=")
+		if len(key) > maxParameter || len(value) > maxParameter {
+			return true
+		}
+	}
+	return false
+}
+
+// splitLayers returns an overlay's parameters with the list of its layers as one parameter for each, which Linux 6.8 takes, if that makes
+// all of them short enough for fsconfig(2) and mount(2) could not have them.
+func splitLayers(m *specconv.Mount) []string {
+	if m.Type != "overlay" || !isLong("", m.Data) || len(mountData(m.Type, m.Data)) <= maxOptions {
+		return m.Data
+	}
+	var list []string
+	for _, p := range m.Data {
+		layers, ok := strings.CutPrefix(p, "lowerdir=")
+		if !ok {
+			list = append(list, p)
+			continue
+		}
+		key := "lowerdir+="
+		for i, layer := range layersOf(layers) {
+			switch {
+			case layer == "" && i > 0: // "::" comes before a layer of data
+				key = "datadir+="
+			default:
+				list = append(list, key+layer)
+			}
+		}
+	}
+	if isLong("", list) {
+		return m.Data
+	}
+	return list
+}
+
+// layersOf splits the value of lowerdir at its colons, and takes away the backslashes that keep a colon from being one.
+func layersOf(value string) []string {
+	var list []string
+	var layer strings.Builder
+	for i := 0; i < len(value); i++ {
+		switch {
+		case value[i] == '\\' && i+1 < len(value):
+			i++
+			layer.WriteByte(value[i])
+		case value[i] == ':':
+			list = append(list, layer.String())
+			layer.Reset()
+		default:
+			layer.WriteByte(value[i])
+		}
+	}
+	return append(list, layer.String())
+}
+
+// mountData returns parameters as mount(2) takes them. In overlay's paths, a comma may stand for itself; see configure.
+func mountData(fstype string, parameters []string) string {
+	var data strings.Builder
+	for i, p := range parameters {
+		if i > 0 {
+			data.WriteByte(',')
+		}
+		if fstype != "overlay" {
+			data.WriteString(p)
+			continue
+		}
+		for j := 0; j < len(p); j++ {
+			switch {
+			case p[j] == '\\' && j+1 < len(p):
+				data.WriteByte(p[j])
+				j++
+			case p[j] == ',':
+				data.WriteByte('\\')
+			}
+			data.WriteByte(p[j])
+		}
+	}
+	return data.String()
+}
+
+// superFlags are mount(2)'s flags for those of a file system in fsconfig's spelling.
+var superFlags = [...]struct {
+	name string
+	flag int
+}{
+	{"ro", unix.MS_RDONLY}, {"sync", unix.MS_SYNCHRONOUS}, {"dirsync", unix.MS_DIRSYNC}, {"mand", unix.MS_MANDLOCK}, {"lazytime", unix.MS_LAZYTIME},
+}
+
+// mountFlags takes the flags of a file system out of its parameters.
+func mountFlags(parameters []string) (flags int, rest []string) {
+next:
+	for _, p := range parameters {
+		for _, f := range superFlags {
+			if p == f.name {
+				flags |= f.flag
+				continue next
+			}
+		}
+		rest = append(rest, p)
+	}
+	return flags, rest
+}
+
+// longMount appends what makes a detached mount by mount(2), which takes longer strings than fsconfig(2) but needs a place by path. The
+// place is a name in a tmpfs of the plan's own, at the destination, which is unmounted again at once. No path of the container is walked.
+func (l *lowering) longMount(mount, to nsenter.Reg, fstype, source string, parameters []string, attributes uint64) {
+	const name = "m"
+	cwd, place := l.fd(), l.fd()
+	l.host(unix.SYS_OPENAT, ".", nsenter.Int(unix.AT_FDCWD), l.str("."), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
+		nsenter.Int(0)).Result(cwd)
+	l.newMount(place, "tmpfs", "", nil, 0)
+	l.at(unix.SYS_MKDIRAT, in(place), name, nsenter.Int(0o700))
+	l.move(place, to)
+	l.call(unix.SYS_FCHDIR, place)
+	flags, data := mountFlags(parameters)
+	l.at(unix.SYS_MOUNT, in(l.str(source)), name, l.str(fstype), nsenter.Int(flags), l.str(mountData(fstype, data)))
+	l.at(unix.SYS_OPEN_TREE, in(place), name, nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	l.host(unix.SYS_UMOUNT2, ".", l.str("."), nsenter.Int(unix.MNT_DETACH))
+	l.call(unix.SYS_FCHDIR, cwd)
+	// Whether the copy is shared depends on what it was mounted on; a mount of fsmount(2)'s is private.
+	attr := unix.MountAttr{Attr_set: attributes, Attr_clr: unix.MOUNT_ATTR__ATIME, Propagation: unix.MS_PRIVATE}
+	l.setattr(mount, attr, false)
+}
