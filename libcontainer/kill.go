@@ -2,10 +2,14 @@ package libcontainer
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
 )
 
 // Kill sends a signal to the container's first process, or, with SIGKILL and when the container shares its PID namespace with others, so that
@@ -99,5 +103,15 @@ func (v *view) end() error {
 	if err := v.cgroup().ThawKilled(); err != nil {
 		return err
 	}
-	return waitPidfd(f, v.rec.Pid, time.Now().Add(endLimit))
+	err = waitPidfd(f, v.rec.Pid, time.Now().Add(endLimit))
+	if err == nil {
+		return nil
+	}
+	// The first process of a PID namespace waits for all others.
+	rest, listErr := v.processes()
+	rest = slices.DeleteFunc(rest, func(pid int) bool { return pid == v.rec.Pid })
+	if listErr == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w; in the container: %s", err, cgroups.Holdup(rest...))
+	}
+	return err
 }

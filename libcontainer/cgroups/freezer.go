@@ -3,6 +3,8 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,7 +94,7 @@ func freezeV1(dir string, deadline time.Time) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("freeze %s: not all processes stand still after %v", dir, freezeLimit)
+			return stillMoving(dir)
 		}
 		// The v1 freezer reports the end of freezing to nobody: the kernel works it out when the state is read.
 		nap(pause)
@@ -105,9 +107,20 @@ func freezeV2(dir string, deadline time.Time) error {
 	}
 	ok, err := waitEvent(dir, "frozen 1", deadline)
 	if err == nil && !ok {
-		err = fmt.Errorf("freeze %s: not all processes stand still after %v", dir, freezeLimit)
+		err = stillMoving(dir)
 	}
 	return err
+}
+
+// stillMoving is the error for processes that could not be frozen.
+func stillMoving(dir string) error {
+	var pids []int
+	members(dir, &pids)
+	pids = slices.DeleteFunc(pids, func(pid int) bool { // those that stand
+		wchan, _ := readFile("/proc/" + strconv.Itoa(pid) + "/wchan")
+		return strings.Contains(wchan, "refrigerator") || strings.Contains(wchan, "freezer_trap")
+	})
+	return fmt.Errorf("freeze %s: not all processes stand still after %v: %s", dir, freezeLimit, Holdup(pids...))
 }
 
 // ThawKilled lets processes end that were killed while they were frozen, also by a cgroup below that the container has made and frozen itself. A

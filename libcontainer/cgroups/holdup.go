@@ -8,14 +8,29 @@ import (
 	"strings"
 )
 
-// Holdup says what keeps a process from going on, or from ending: its state, where in the kernel it waits, and by which cgroup it is frozen. It is for
-// messages, and says what it can.
-func Holdup(pid int) string {
+// Holdup says what keeps processes from going on, or from ending: their states, where in the kernel they wait, and by which cgroup they are frozen. It is
+// for messages, and says what it can; of many processes it names a few.
+func Holdup(pids ...int) string {
+	const most = 5
+	var texts []string
+	for _, pid := range pids {
+		if text := holdup(pid); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	switch n := len(texts); {
+	case n == 0:
+		return "by now there is none"
+	case n > most:
+		texts = append(texts[:most], fmt.Sprintf("and %d more", n-most))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// holdup is Holdup for one process, and empty for one that has ended.
+func holdup(pid int) string {
 	proc := "/proc/" + strconv.Itoa(pid)
 	name, state := stateOf(proc)
-	if state == "" {
-		return fmt.Sprintf("process %d has ended", pid)
-	}
 	// The first thread may have ended before the others.
 	thread := proc
 	entries, _ := os.ReadDir(proc + "/task")
@@ -23,6 +38,9 @@ func Holdup(pid int) string {
 		if _, s := stateOf(proc + "/task/" + e.Name()); s != "" && s != "Z" && (state == "Z" || s == "D") {
 			thread, state = proc+"/task/"+e.Name(), s
 		}
+	}
+	if state == "" || state == "Z" {
+		return ""
 	}
 	text := fmt.Sprintf("process %d (%s) is %s", pid, name, stateName(state))
 	if wchan, err := readFile(thread + "/wchan"); err == nil && wchan != "" && wchan != "0" {
@@ -57,8 +75,6 @@ func stateName(letter string) string {
 		return "stopped by a signal (T)"
 	case "t":
 		return "stopped by a tracer (t)"
-	case "Z":
-		return "dead and not reaped (Z)"
 	}
 	return "in state " + letter
 }

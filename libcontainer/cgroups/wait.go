@@ -132,5 +132,5 @@ func earlier(a, b time.Time) time.Time {
 func stillUsed(operation, dir string, limit time.Duration) error {
 	var pids []int
 	members(dir, &pids)
-	return fmt.Errorf("%s %s: still in use after %v, by processes %v: %w", operation, dir, limit, pids, unix.EBUSY)
+	return fmt.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, Holdup(pids...), unix.EBUSY)
 }
