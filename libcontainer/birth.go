@@ -41,6 +41,12 @@ type birth struct {
 	// patient says that the process may take any time to go on, and stops what is not to be waited for any longer: see awaitAnswer.
 	patient bool
 	stops   []hooks.Stop
+	// asked is the last thing that the process asked for with setup.MessageMissing, and how often.
+	asked struct {
+		number uint32
+		answer setup.Missing
+		count  int
+	}
 	// pidfdName is what the receiver of a pidfd is told of it.
 	pidfdName string
 	// runHooks is called at setup.MessageHooks, and agent with the listener of setup.MessageSeccomp, which it closes.
@@ -233,6 +239,8 @@ func (b *birth) serve(m nsenter.Message) error {
 			return err
 		}
 		return b.proc.Conn.Resume()
+	case setup.MessageMissing:
+		return b.tellMissing(m)
 	case setup.MessageSeccomp:
 		if err := b.agent(m.File); err != nil {
 			return err

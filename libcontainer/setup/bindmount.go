@@ -1,6 +1,8 @@
 package setup
 
 import (
+	"syscall"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
@@ -54,8 +56,38 @@ func (m bindMount) lower(l *lowering) {
 	case m.Destination == "/proc":
 		kind = realFolder
 	}
-	l.move(mount, l.mountPoint(m.Destination, kind))
+	on := l.mountPoint(m.Destination, kind)
+	if m.File {
+		l.moveFile(mount, on)
+	} else {
+		l.move(mount, on)
+	}
 	l.noteMount(m.Destination, mount, m.Keep, false)
+}
+
+// hint says what the mount of a directory on a file, or the reverse, comes to.
+func (m bindMount) hint(errno syscall.Errno) string {
+	switch {
+	case errno != unix.ENOTDIR:
+		return ""
+	case m.File:
+		return "the source is a file, and the destination a directory or below a file"
+	}
+	return "the source is a directory, and the destination a file or below one"
+}
+
+// moveFile appends the attachment of a file's mount. That a directory is no place for it is an error that the kernel has for several
+// things, and mount(2) has ENOTDIR for, whose text engines look for.
+func (l *lowering) moveFile(mount, on nsenter.Reg) {
+	refused, other, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	l.move(mount, on).OnError(refused, unix.EINVAL)
+	l.prog.Jump(done)
+	l.prog.Place(refused)
+	l.openat2(on, ".", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot).OnError(other)
+	l.prog.Fail(unix.ENOTDIR)
+	l.prog.Place(other)
+	l.move(mount, on)
+	l.prog.Place(done)
 }
 
 // shareStep appends the mount of the runtime's folder, after all others: one of them may be where it goes.

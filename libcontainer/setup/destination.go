@@ -21,7 +21,7 @@ const (
 )
 
 // destination appends what opens a path of the container, making what is missing of it, and returns the register of the descriptor.
-// Links are followed, but never out of the root; a link that leads nowhere is an error.
+// Links are followed, but never out of the root, and what is missing is made where they lead.
 func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 	if p == "/" {
 		return l.root
@@ -41,12 +41,21 @@ func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 		l.open(fd, l.root, rel(p), unix.O_PATH, 0, resolve)
 		return fd
 	}
-	missing, done := l.prog.NewLabel(), l.prog.NewLabel()
-	l.openat2(l.root, rel(p), unix.O_PATH|openFlags(kind), 0, resolve).Result(fd).OnError(missing, unix.ENOENT, unix.EAGAIN)
+	flags := unix.O_PATH | openFlags(kind)
+	missing, ask, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	l.openat2(l.root, rel(p), flags, 0, resolve).Result(fd).OnError(missing, unix.ENOENT, unix.EAGAIN)
 	l.prog.Jump(done)
 	l.prog.Place(missing)
-	l.makePath(p, kind, resolve)
-	l.open(fd, l.root, rel(p), unix.O_PATH|openFlags(kind), 0, resolve)
+	if kind == realFolder {
+		l.makePath(p, kind, resolve, noLabel)
+	} else {
+		l.makePath(p, kind, resolve, ask)
+		l.openat2(l.root, rel(p), flags, 0, resolve).Result(fd).OnError(ask, unix.ENOENT, unix.EAGAIN)
+		l.prog.Jump(done)
+		l.prog.Place(ask)
+		l.makeMissing(p, kind)
+	}
+	l.open(fd, l.root, rel(p), flags, 0, resolve)
 	l.prog.Place(done)
 	return fd
 }
@@ -61,7 +70,7 @@ func (l *lowering) mountPoint(p string, kind destinationKind) nsenter.Reg {
 	}
 	const noLinks = inRoot | unix.RESOLVE_NO_SYMLINKS
 	fd, flags := l.fd(), unix.O_PATH|openFlags(kind)
-	linked, look, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	linked, ask, look, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
 	if kind != anything {
 		trouble, missing := l.prog.NewLabel(), l.prog.NewLabel()
 		l.openat2(l.root, rel(p), flags, 0, noLinks).Result(fd).OnError(trouble, unix.ENOENT, unix.ELOOP)
@@ -70,11 +79,17 @@ func (l *lowering) mountPoint(p string, kind destinationKind) nsenter.Reg {
 		l.openat2(l.root, rel(p), flags, 0, inRoot).Result(fd).OnError(missing, unix.ENOENT, unix.EAGAIN)
 		l.prog.Jump(look)
 		l.prog.Place(missing)
-		l.makePath(p, kind, inRoot)
+		l.makePath(p, kind, inRoot, ask)
 	}
 	l.openat2(l.root, rel(p), flags, 0, noLinks).Result(fd).OnError(linked, unix.ELOOP)
 	l.prog.Jump(done)
 	l.prog.Place(linked)
+	if kind != anything {
+		l.openat2(l.root, rel(p), flags, 0, inRoot).Result(fd).OnError(ask, unix.ENOENT, unix.EAGAIN)
+		l.prog.Jump(look)
+		l.prog.Place(ask)
+		l.makeMissing(p, kind)
+	}
 	l.open(fd, l.root, rel(p), flags, 0, inRoot)
 	l.prog.Place(look)
 	l.sendFile(MessageDestination, fd, nsenter.Int(l.step))
@@ -135,10 +150,13 @@ func kernelPath(p string) bool {
 	return len(p) > 6 && p[:6] == "/proc/" || len(p) > 5 && p[:5] == "/sys/"
 }
 
-// makePath appends what makes the missing parts of a path one by one. Each folder is opened from the root before something is made
-// in it, and a name is made in an open folder, where nothing is followed: whatever is moved or swapped meanwhile, what is
-// made lies inside the root.
-func (l *lowering) makePath(p string, kind destinationKind, resolve uint64) {
+// noLabel is the label for makePath when links are an error.
+const noLabel = nsenter.Label(0)
+
+// makePath appends what makes the missing parts of a path one by one. Each directory is opened from the root before something is made
+// in it, and a name is made in an open directory, where nothing is followed: whatever is moved or swapped meanwhile, what is
+// made lies inside the root. Where a part is a dangling link, it goes on at the label.
+func (l *lowering) makePath(p string, kind destinationKind, resolve uint64, dangling nsenter.Label) {
 	whole := rel(p)
 	parent := l.root
 	var parents [2]nsenter.Reg // taken in turn: a path may have more parts than there are registers
@@ -156,7 +174,10 @@ func (l *lowering) makePath(p string, kind destinationKind, resolve uint64) {
 		} else {
 			l.call(unix.SYS_CLOSE, *to)
 		}
-		l.open(*to, l.root, whole[:end], unix.O_PATH|unix.O_DIRECTORY, 0, resolve)
+		op := l.openat2(l.root, whole[:end], unix.O_PATH|unix.O_DIRECTORY, 0, resolve).Result(*to)
+		if dangling != noLabel {
+			op.OnError(dangling, unix.ENOENT, unix.EAGAIN)
+		}
 		parent, start = *to, end+1
 	}
 }

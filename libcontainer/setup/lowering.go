@@ -42,6 +42,8 @@ type lowering struct {
 	home    nsenter.Addr // of the variable HOME, where the process learns it
 	clocks  nsenter.Reg  // the file of a time namespace's offsets
 	found   nsenter.Reg  // the address of the path of the program that is to be executed
+	answer  nsenter.Addr // of a Missing, once there is room for one
+	wanted  []wantedPath
 
 	pool []nsenter.Reg // registers of descriptors that are closed at the end of a step, nil while all stay open until the exec
 	used int
@@ -208,6 +210,24 @@ func (l *lowering) open(to nsenter.Reg, dir nsenter.Arg, path string, flags, mod
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
 	l.openat2(dir, path, flags, mode, resolve).Result(to).OnError(again, unix.EAGAIN)
+}
+
+// told stands in a record for a path or a name that the runtime tells the process while it runs: see Missing.
+const told = "(told by the runtime)"
+
+// openTold appends the walk of a path that the runtime has told, to a directory in the root.
+func (l *lowering) openTold(to nsenter.Reg, path nsenter.Addr) {
+	again := l.prog.NewLabel()
+	l.prog.Place(again)
+	l.record(unix.SYS_OPENAT2, wayOpenat2, told, inRoot)
+	how := l.how(unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot})
+	l.prog.Call(unix.SYS_OPENAT2, l.root, path, how, nsenter.Int(unix.SizeofOpenHow)).Result(to).OnError(again, unix.EAGAIN)
+}
+
+// atTold appends at for a name that the runtime has told.
+func (l *lowering) atTold(nr uintptr, dir nsenter.Reg, name nsenter.Addr, after ...nsenter.Arg) *nsenter.Op {
+	l.record(nr, wayAt, told, 0)
+	return l.prog.Call(nr, append([]nsenter.Arg{dir, name}, after...)...)
 }
 
 // at appends a call whose arguments before and after a name are as given. dir is where the name is looked up; it is the last of

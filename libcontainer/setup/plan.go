@@ -21,7 +21,8 @@ type Plan struct {
 	Inherit int
 
 	verified  *lowering // left by Verify for Lower
-	rehearsal bool      // see Rehearsal
+	wanted    []wantedPath
+	rehearsal bool // see Rehearsal
 }
 
 // A Step is one entry of a plan.
@@ -144,6 +145,9 @@ const (
 	// MessageHome comes with the process's root directory, and the uid of its user as the value, and is a rendezvous whose answer is the
 	// home of that user, 1 to MaxHome bytes.
 	MessageHome
+	// MessageMissing comes with the container's root, and the number of a path as its value, and is a rendezvous whose answer is a
+	// Missing. See Plan.WantedPath.
+	MessageMissing
 )
 
 // Options are the caller's wishes that do not stand in config.json.

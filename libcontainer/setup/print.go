@@ -82,6 +82,7 @@ func (p *Plan) Lower() (*nsenter.Program, error) {
 	}
 	l := p.verified
 	p.verified = nil // a program is changed by its run
+	p.wanted = l.wanted
 	return l.prog, nil
 }
 

@@ -212,6 +212,10 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 				return errors.Join(err, plan.DestinationError(m.Value))
 			}
 		}
+		if m.ID == MessageMissing { // whose answer is the runtime's to find
+			m.File.Close()
+			return plan.WantedPathError(m.Value, unix.ENOENT)
+		}
 		if tr.onMessage != nil {
 			resume = tr.onMessage(proc, m)
 		}

@@ -166,7 +166,8 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 		switch c.way {
 		case waySend:
 			id := c.resolve
-			again := id == MessageCopyFrom || id == MessageCopyTo || id == MessageDestination || id == MessageIDMap
+			again := id == MessageCopyFrom || id == MessageCopyTo || id == MessageDestination || id == MessageIDMap ||
+				id == MessageMissing
 			switch {
 			case answer != 0 && id != MessageChild:
 				return i, fmt.Sprintf("message %d comes where the answer to message %d is waited for", id, answer)
@@ -180,7 +181,7 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			case MessageCopyFrom:
 				from = 1
 			case MessageHooks, MessageCopyTo, MessageReady, MessageStart, MessageDestination, MessageIDMap, MessageScheduler, MessageNetDevices,
-				MessageSeccomp, MessagePid, MessageCgroup, MessageHome:
+				MessageSeccomp, MessagePid, MessageCgroup, MessageHome, MessageMissing:
 				answer = id
 			}
 			said |= 1 << id
