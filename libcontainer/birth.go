@@ -27,8 +27,9 @@ type birth struct {
 	plan    *setup.Plan
 	program *nsenter.Program
 	streams Streams
-	here    uintptr    // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
-	owned   []*os.File // descriptors that were opened for the plan, closed when the process has them
+	outputs *outputRelay // nil where the process has the caller's files
+	here    uintptr      // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
+	owned   []*os.File   // descriptors that were opened for the plan, closed when the process has them
 	extra   []nsenter.NamedFile
 	tasks   []tasksFile // by which the process joins its cgroup
 	launch  *nsenter.Launch
@@ -71,6 +72,17 @@ func conceive(plan *setup.Plan, s Streams) (*birth, error) {
 	}
 	program, err := plan.Lower()
 	return &birth{plan: plan, program: program, streams: s}, err
+}
+
+// putBetween has pipes copied to the standard streams of a set.
+func (b *birth) putBetween(set [3]bool) error {
+	if set == [3]bool{} {
+		return nil
+	}
+	b.outputs = new(outputRelay)
+	theirs, err := b.outputs.putBetween(&b.streams, set)
+	b.owned = append(b.owned, theirs...)
+	return err
 }
 
 // prepare makes a process that is ready to be started. extra are the plan's descriptors that have no path; they stay the caller's.
@@ -299,7 +311,7 @@ func (b *birth) finish() (*Process, error) {
 	if err := writePidFile(b.streams.PidFile, b.proc.Pid); err != nil {
 		return nil, err
 	}
-	return &Process{pid: b.proc.Pid, pidfd: b.proc.Pidfd, console: b.master}, nil
+	return &Process{pid: b.proc.Pid, pidfd: b.proc.Pidfd, console: b.master, outputs: b.outputs}, nil
 }
 
 // reapFirst waits for the process that gave way, which has nothing left to do.

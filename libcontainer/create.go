@@ -68,6 +68,7 @@ type creation struct {
 	late       bool   // the cgroup is made while the process sets itself up
 	keyring    string // name of the container's session keyring
 	steps      *setup.Plan
+	between    [3]bool // see streamFacts
 	dir        *state.Dir
 	rec        *state.Record
 	birth      *birth
@@ -149,7 +150,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 	if err != nil {
 		return err
 	}
-	facts.Streams = streamFacts(c.bundle.Spec.Process, &c.options.Streams, setup.UserNamespace(c.bundle, &facts))
+	facts.Streams, c.between = streamFacts(c.bundle.Spec.Process, &c.options.Streams, setup.UserNamespace(c.bundle, &facts))
 	facts.TimerSlack = c.options.TimerSlack
 	if facts.Seccomp, err = c.seccompFacts(); err != nil {
 		return err
@@ -221,6 +222,7 @@ func (c *creation) conceive(layout cgroups.Layout) (err error) {
 	}
 	if c.birth, err = conceive(c.steps, c.options.Streams); err == nil {
 		c.birth.tasks = c.tasks
+		err = c.birth.putBetween(c.between)
 	}
 	return err
 }

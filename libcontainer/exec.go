@@ -76,7 +76,8 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if join.Namespaces&unix.CLONE_NEWUSER != 0 {
 		users = facts.Users
 	}
-	facts.Streams = streamFacts(p, &o.Streams, users)
+	between := [3]bool{}
+	facts.Streams, between = streamFacts(p, &o.Streams, users)
 	if facts.Seccomp, err = recordedFilter(v.rec); err != nil {
 		return nil, err
 	}
@@ -100,6 +101,10 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	}
 	b, err := conceive(plan, o.Streams)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.putBetween(between); err != nil {
+		b.abort()
 		return nil, err
 	}
 	b.pidfdName, b.tasks = console.PidfdExec, tasks

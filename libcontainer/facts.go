@@ -101,10 +101,11 @@ func lastCap() uint {
 	return last
 }
 
-// streamFacts looks at the standard streams of a process, in a user namespace with this map or, with nil, the runtime's.
-func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.StreamFacts) {
+// streamFacts looks at the standard streams of a process, in a user namespace with this map or, with nil, the runtime's. between are the outputs that are to be
+// copied from pipes: the caller goes on with the files, and the process's user could not open them again.
+func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.StreamFacts, between [3]bool) {
 	if p == nil || p.Terminal {
-		return facts
+		return facts, between
 	}
 	facts.Owner = p.User.UID
 	if users != nil {
@@ -119,17 +120,22 @@ func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.
 		if unix.Fstat(int(f.Fd()), &st) != nil {
 			continue // it cannot be passed on, which says what is wrong
 		}
+		foreign := st.Uid != facts.Owner
+		closed := s.Shared && i > 0 && foreign && st.Mode&0o002 == 0
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFCHR:
 			// Another device than the null device, such as the caller's terminal, is the host's and stays its owner's.
 			facts.Null[i] = st.Rdev == unix.Mkdev(1, 3)
+			between[i] = closed && !facts.Null[i]
 		case unix.S_IFIFO, unix.S_IFSOCK:
-			facts.Given[i] = st.Uid != facts.Owner
+			facts.Given[i] = foreign
 		case unix.S_IFREG:
-			facts.Given[i] = st.Uid != facts.Owner && !s.Shared
+			facts.Given[i] = foreign && !s.Shared
+			between[i] = closed
 		}
+		facts.Given[i] = facts.Given[i] || between[i]
 	}
-	return facts
+	return facts, between
 }
 
 // permitted returns the capabilities of the calling process: it cannot grant others.

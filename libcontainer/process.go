@@ -13,6 +13,7 @@ type Process struct {
 	pid     int
 	pidfd   *os.File
 	console *os.File
+	outputs *outputRelay // nil where the process has the caller's files
 }
 
 // Pid returns the process's number in the caller's PID namespace.
@@ -40,6 +41,7 @@ func (p *Process) Wait() (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("wait for process %d: %w", p.pid, err)
 		}
+		p.outputs.finish()
 		return exitStatus(status), nil
 	}
 }
@@ -55,6 +57,7 @@ func (p *Process) WaitReaping() (int, error) {
 		case err != nil:
 			return 0, fmt.Errorf("wait for process %d: %w", p.pid, err)
 		case pid == p.pid:
+			p.outputs.finish()
 			return exitStatus(status), nil
 		}
 	}

@@ -87,7 +87,8 @@ type Streams struct {
 	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a terminal has that instead.
 	Stdin, Stdout, Stderr *os.File
 	// Shared is set when the caller goes on with the files that the streams are, as one does that waits for the process. Regular files then
-	// keep their owner. Pipes and sockets belong to the process's user in any case.
+	// keep their owner; where the process's user could not open one again, or a terminal, as /dev/stdout, what it writes is copied from a pipe, until Process.Wait
+	// returns. Pipes and sockets belong to the process's user in any case.
 	Shared bool
 	// Files become its descriptors 3, 4, ...; a nil one stays closed.
 	Files []*os.File

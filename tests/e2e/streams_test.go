@@ -179,7 +179,7 @@ func streamOf(t *testing.T, b *harness.Box, kind string) (file, other *os.File) 
 }
 
 // TestStreamOwner: pipes and sockets belong to the process's user, so that it can open them again; a regular file only where it is the
-// container's for good; the caller's terminal never.
+// container's for good, in the foreground a pipe stands in for it and for a terminal, which keep their owner.
 func TestStreamOwner(t *testing.T) {
 	harness.OrlopOnly(t, "runc puts pipes of its own between in the foreground, and gives nothing outside a user namespace")
 	users := []struct {
@@ -204,7 +204,7 @@ func TestStreamOwner(t *testing.T) {
 					file, _ := streamOf(t, b, kind)
 					null := openNull(t)
 					given := kind == "pipe" || kind == "named pipe" || kind == "socket" || kind == "file" && (way == "create" || strings.Contains(way, "detach"))
-					launch(b, way, "(: >> /dev/stdout) 2>/dev/null && echo opened > /tmp/report; true", null, file, null)
+					launch(b, way, "echo first; (echo second >> /dev/stdout) 2>/dev/null && echo opened > /tmp/report; true", null, file, null)
 					var st unix.Stat_t
 					must(t, unix.Fstat(int(file.Fd()), &st))
 					want := uint32(0)
@@ -215,11 +215,78 @@ func TestStreamOwner(t *testing.T) {
 						t.Errorf("belongs to %d, want %d", st.Uid, want)
 					}
 					_, err := os.Stat(b.Rootfs + "/tmp/report")
-					if opened := err == nil; opened != (given && kind != "socket") { // nobody can open a socket
+					foreground := way == "run" || way == "exec"
+					can := kind != "socket" && (kind != "terminal" || foreground) // nobody can open a socket
+					if opened := err == nil; opened != can {
 						t.Errorf("opened again: %v", opened)
+					}
+					if kind == "file" {
+						if got := read(t, file.Name()); got != "first\nsecond\n" {
+							t.Errorf("the file has %q", got)
+						}
 					}
 				})
 			}
 		}
 	}
+}
+
+// TestForegroundOutput: what a process of another user than the files' owner writes in the foreground arrives whole and in its order, the process sees that nobody
+// takes it any more, and a process that stays behind is not waited for.
+func TestForegroundOutput(t *testing.T) {
+	harness.OrlopOnly(t, "runc waits for all that have its pipes")
+	another := func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1001} }
+	t.Run("order", func(t *testing.T) {
+		b := harness.New(t, another, harness.Sh("for i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done; exit 3"))
+		file, _ := streamOf(t, b, "file")
+		c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
+		c.Stdout, c.Stderr = file, file
+		if r := c.Run(); r.Status != 3 {
+			t.Errorf("status %d", r.Status)
+		}
+		want := ""
+		for i := 1; i < 10; i++ {
+			want += fmt.Sprintf("out %d\nerr %d\n", i, i)
+		}
+		if got := read(t, file.Name()); got != want {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("much", func(t *testing.T) {
+		b := harness.New(t, another, harness.Sh("head -c 3000000 /dev/zero | tr '\\0' x; echo end"))
+		if got := b.OK("run", "--bundle", b.Bundle, b.ID); len(got) != 3000004 || !strings.HasSuffix(got, "xend\n") {
+			t.Errorf("%d bytes", len(got))
+		}
+	})
+	t.Run("full", func(t *testing.T) {
+		b := harness.New(t, another, harness.Sh("trap '' PIPE; while echo more; do :; done 2>/dev/null; exit 5"))
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		must(t, err)
+		defer full.Close()
+		c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
+		c.Stdout = full // everybody may write to it, so it is the process's own
+		if r := c.Run(); r.Status != 5 {
+			t.Errorf("status %d", r.Status)
+		}
+		small := filepath.Join(b.Dir, "small")
+		must(t, os.Mkdir(small, 0o700))
+		must(t, unix.Mount("small", small, "tmpfs", 0, "size=4096"))
+		t.Cleanup(func() { must(t, unix.Unmount(small, unix.MNT_DETACH)) })
+		limited, err := os.Create(small + "/file")
+		must(t, err)
+		defer limited.Close()
+		c = b.Cmd("run", "--bundle", b.Bundle, b.ID)
+		c.Stdout = limited
+		if r := c.Run(); r.Status != 5 {
+			t.Errorf("status %d", r.Status)
+		}
+	})
+	t.Run("left behind", func(t *testing.T) {
+		b := harness.New(t, another, harness.WithoutNamespace("pid"), harness.Sh("sleep 1000 & echo said"))
+		r := b.Cmd("run", "--keep", "--bundle", b.Bundle, b.ID).Run()
+		if r.Status != 0 || r.Stdout != "said\n" {
+			t.Errorf("%+v", r)
+		}
+		b.OK("delete", "--force", b.ID)
+	})
 }

@@ -1,0 +1,109 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An outputRelay copies what a process writes to pipes on to the caller's files. The process's user can own a pipe, and so open /dev/stdout again, where the
+// files must keep their owner.
+type outputRelay struct {
+	pipes   []*os.File // the ends that are read
+	copiers sync.WaitGroup
+}
+
+// putBetween replaces the standard streams of a set by pipes, and returns the ends that the process gets. Two that are one file get one pipe.
+func (o *outputRelay) putBetween(s *Streams, set [3]bool) (theirs []*os.File, err error) {
+	one := set[1] && set[2] && oneFile(s.Stdout, s.Stderr)
+	for fd, stream := range []**os.File{1: &s.Stdout, 2: &s.Stderr} {
+		if !set[fd] {
+			continue
+		}
+		if fd == 2 && one {
+			s.Stderr = s.Stdout
+			continue
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return theirs, fmt.Errorf("pipe: %w", err)
+		}
+		theirs = append(theirs, w)
+		o.pipes = append(o.pipes, r)
+		to := *stream
+		*stream = w
+		o.copiers.Add(1)
+		go func() {
+			defer o.copiers.Done()
+			copyOutput(to, r)
+		}()
+	}
+	return theirs, nil
+}
+
+func oneFile(a, b *os.File) bool {
+	x, err := a.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := b.Stat()
+	return err == nil && os.SameFile(x, y)
+}
+
+// copyOutput copies until the pipe ends, or until its deadline and all that it holds then. Where the file takes no more, the pipe is closed: it is the
+// process that has to know.
+func copyOutput(to, pipe *os.File) {
+	defer pipe.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := pipe.Read(buf)
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			copyRest(to, pipe, buf)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// copyRest copies what a pipe holds.
+func copyRest(to, pipe *os.File, buf []byte) {
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Control(func(fd uintptr) { // it fails if the pipe is closed, and then holds nothing
+		for {
+			n, err := unix.Read(int(fd), buf)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if n <= 0 {
+				return
+			}
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// finish returns when all that the process has written is copied. Others that still have the pipe open are not waited for.
+func (o *outputRelay) finish() {
+	if o == nil {
+		return
+	}
+	for _, r := range o.pipes {
+		_ = r.SetReadDeadline(time.Now()) // it fails if the pipe has ended
+	}
+	o.copiers.Wait()
+}
