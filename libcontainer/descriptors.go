@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -40,6 +41,8 @@ func openNeed(d setup.Descriptor) (*os.File, error) {
 	switch {
 	case d.Users != nil && !d.Tree:
 		return idmap.New(idmap.Map(*d.Users))
+	case d.Nodes != nil:
+		return makeNodes(d.Nodes)
 	case d.Path == "":
 		return nil, errors.New("nobody passes this descriptor")
 	case d.Tree:
@@ -48,6 +51,42 @@ func openNeed(d setup.Descriptor) (*os.File, error) {
 		return rawfile.Open(d.Path, unix.O_PATH)
 	}
 	return rawfile.Open(d.Path, unix.O_RDONLY)
+}
+
+// makeNodes makes a file system of the runtime's user namespace, in which device nodes work, with nodes in it. A runtime that may not make
+// one leaves it out.
+func makeNodes(nodes *setup.DeviceNodes) (*os.File, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("fsopen", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, os.NewSyscallError("fsconfig", err)
+	}
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("fsmount", err)
+	}
+	f := os.NewFile(uintptr(mount), string(setup.NodesTree))
+	for i, n := range nodes.Nodes {
+		err := makeNode(mount, strconv.Itoa(i), n)
+		if err != nil && !errors.Is(err, unix.EPERM) {
+			f.Close()
+			return nil, fmt.Errorf("device %d: %w", i, err)
+		}
+	}
+	return f, nil
+}
+
+func makeNode(dir int, name string, n setup.DeviceNode) error {
+	if err := unix.Mknodat(dir, name, n.Mode, n.Device); err != nil {
+		return os.NewSyscallError("mknodat", err)
+	}
+	if err := unix.Fchownat(dir, name, int(n.UID), int(n.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return os.NewSyscallError("fchownat", err)
+	}
+	return os.NewSyscallError("fchmodat", unix.Fchmodat(dir, name, n.Mode&0o7777, 0)) // whatever the umask is
 }
 
 // openTree copies mounts.

@@ -86,7 +86,9 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	if cwd := cleanPath(process.Cwd); cwd != "/" {
 		b.add("process.cwd", makeCwd{cwd})
 	}
-	b.deviceSteps(bundle)
+	if err := b.deviceSteps(bundle); err != nil {
+		return nil, err
+	}
 	if process.Terminal {
 		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines})
 	}

@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"path"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -42,8 +43,27 @@ func (d *device) String() string {
 	return fmt.Sprintf("%s (%s %d:%d, mode %04o)", d.Path, kind, d.Major, d.Minor, d.Mode)
 }
 
+// deviceOr appends a look at an open file, and goes on at the label if it is another device.
+func (l *lowering) deviceOr(fd nsenter.Reg, d *device, other nsenter.Label) {
+	stat := l.prog.Bytes(make([]byte, statxSize))
+	l.at(unix.SYS_STATX, in(fd), "", nsenter.Int(unix.AT_EMPTY_PATH), nsenter.Int(unix.STATX_TYPE), stat)
+	for _, want := range [...]struct {
+		at          nsenter.Addr
+		mask, value uint32
+	}{{statxMode, unix.S_IFMT, d.Type}, {statxMajor, ^uint32(0), uint32(d.Major)}, {statxMinor, ^uint32(0), uint32(d.Minor)}} {
+		same := l.prog.NewLabel()
+		l.prog.Load(stat+want.at, want.mask, want.value).OnZero(same)
+		l.prog.Jump(other)
+		l.prog.Place(same)
+	}
+}
+
 // makeDevice makes one configured node.
-type makeDevice struct{ Device device }
+type makeDevice struct {
+	Device device
+	// Node is the name of a node that the runtime has made, see placeNodes; "" for none.
+	Node string
+}
 
 func (m makeDevice) Verb() string      { return "make device" }
 func (m makeDevice) String() string    { return "make device " + m.Device.String() }
@@ -52,12 +72,29 @@ func (makeDevice) phase() phase        { return phaseDevices }
 
 func (m makeDevice) lower(l *lowering) {
 	dir, _ := l.folder(path.Dir(m.Device.Path))
-	l.makeNode(dir, &m.Device, m.Device.Type != unix.S_IFIFO)
+	if m.Node == "" {
+		l.makeNode(dir, &m.Device, m.Device.Type != unix.S_IFIFO)
+		return
+	}
+	there := l.prog.NewLabel()
+	l.bindNode(dir, &m.Device, m.Node, there)
+	l.prog.Place(there)
+}
+
+// A binding is refused by the process itself when the host's node is another device.
+func (makeDevice) hint(errno unix.Errno) string {
+	switch errno {
+	case unix.ENXIO:
+		return "the node cannot be made here, and the host's of that path is another device"
+	case unix.ENOENT:
+		return "the node cannot be made here, and the host has none of that path"
+	}
+	return ""
 }
 
 // makeNode appends what makes a node in a folder, unless something of that name is there: the image's own, or one that a mount has
-// brought. With bind, the host's node of the same path takes the place of one that must not be made: the container's device rules may
-// allow to read and write a device but not to make its node, and they hold already.
+// brought. With bind, the host's node of the same path takes the place of one that must not be made, if it is the same device: the container's
+// device rules may allow to read and write a device but not to make its node, and they hold already.
 func (l *lowering) makeNode(dir nsenter.Reg, d *device, bind bool) {
 	name := path.Base(d.Path)
 	there := l.prog.NewLabel()
@@ -75,19 +112,32 @@ func (l *lowering) makeNode(dir nsenter.Reg, d *device, bind bool) {
 	if bind {
 		l.prog.Jump(there)
 		l.prog.Place(refused)
-		l.bindNode(dir, d.Path, there)
+		l.bindNode(dir, d, "", there)
 	}
 	l.prog.Place(there)
 }
 
-// bindNode appends what mounts the host's node on a new file, unless something of that name is there.
-func (l *lowering) bindNode(dir nsenter.Reg, hostPath string, there nsenter.Label) {
-	name := path.Base(hostPath)
+// bindNode appends what mounts a node on a new file, unless something of that name is there: the one that the runtime has made, or the host's
+// of that path if it is the same device.
+func (l *lowering) bindNode(dir nsenter.Reg, d *device, made string, there nsenter.Label) {
+	name := path.Base(d.Path)
 	on, mount := l.fd(), l.fd()
 	l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(unix.S_IFREG), nsenter.Int(0)).OnError(there, unix.EEXIST)
 	l.open(on, dir, name, unix.O_PATH, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
-	l.host(unix.SYS_OPEN_TREE, hostPath, nsenter.Int(unix.AT_FDCWD), l.str(hostPath),
+	absent, other, fine := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	if made != "" {
+		l.at(unix.SYS_OPEN_TREE, in(l.nodes), made, nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount).
+			OnError(absent, unix.ENOENT)
+		l.prog.Jump(fine)
+		l.prog.Place(absent)
+	}
+	l.host(unix.SYS_OPEN_TREE, d.Path, nsenter.Int(unix.AT_FDCWD), l.str(d.Path),
 		nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	l.deviceOr(mount, d, other)
+	l.prog.Jump(fine)
+	l.prog.Place(other)
+	l.prog.Fail(unix.ENXIO)
+	l.prog.Place(fine)
 	l.move(mount, on)
 }
 
@@ -166,7 +216,7 @@ func (fillDev) core(l *lowering, dev nsenter.Reg) {
 }
 
 // deviceSteps appends the making of nodes and links, unless /dev is the host's.
-func (b *builder) deviceSteps(bundle *specconv.Bundle) {
+func (b *builder) deviceSteps(bundle *specconv.Bundle) error {
 	fresh := false
 	for i := range bundle.Mounts {
 		m := &bundle.Mounts[i]
@@ -175,7 +225,7 @@ func (b *builder) deviceSteps(bundle *specconv.Bundle) {
 		}
 		if m.Destination == "/dev" {
 			if m.Bind {
-				return
+				return nil
 			}
 			fresh = m.Type == "tmpfs" && !m.TmpCopyUp
 		} else if m.Destination == "/" {
@@ -194,12 +244,38 @@ func (b *builder) deviceSteps(bundle *specconv.Bundle) {
 	}
 	fill.Fresh = fresh && !hasDevice(configured, "/dev/ptmx")
 	b.add("", fill)
+	return b.configuredDevices(configured)
+}
+
+// configuredDevices appends the making of linux.devices.
+func (b *builder) configuredDevices(configured []specs.LinuxDevice) error {
+	var steps []Step
+	var nodes DeviceNodes
+	users := UserNamespace(b.bundle, b.facts)
 	for i := range configured {
 		if path.Clean(configured[i].Path) == "/dev/ptmx" {
 			continue // replaced by a link, see fillDev
 		}
-		b.add(element("linux.devices", i), makeDevice{parseDevice(&configured[i])})
+		field := element("linux.devices", i)
+		m := makeDevice{Device: parseDevice(&configured[i])}
+		if m.Device.Type != unix.S_IFIFO && b.passed() && users != nil {
+			node, err := m.Device.outside(field, users)
+			if err != nil {
+				return err
+			}
+			m.Node = strconv.Itoa(len(nodes.Nodes))
+			nodes.Nodes = append(nodes.Nodes, node)
+		}
+		steps = append(steps, Step{field, m})
 	}
+	if len(nodes.Nodes) == 0 {
+		b.plan.Steps = append(b.plan.Steps, steps...)
+		return nil
+	}
+	b.add("linux.devices", placeNodes{&nodes})
+	b.plan.Steps = append(b.plan.Steps, steps...)
+	b.add("linux.devices", removeNodes{})
+	return nil
 }
 
 func hasDevice(list []specs.LinuxDevice, p string) bool {

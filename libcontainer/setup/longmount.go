@@ -153,9 +153,7 @@ next:
 // place is a name in a tmpfs of the plan's own, at the destination, which is unmounted again at once. No path of the container is walked.
 func (l *lowering) longMount(mount, to nsenter.Reg, fstype, source string, parameters []string, attributes uint64) {
 	const name = "m"
-	cwd, place := l.fd(), l.fd()
-	l.host(unix.SYS_OPENAT, ".", nsenter.Int(unix.AT_FDCWD), l.str("."), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
-		nsenter.Int(0)).Result(cwd)
+	cwd, place := l.openCwd(), l.fd()
 	l.newMount(place, "tmpfs", "", nil, 0)
 	l.at(unix.SYS_MKDIRAT, in(place), name, nsenter.Int(0o700))
 	l.move(place, to)

@@ -31,6 +31,7 @@ type lowering struct {
 	hasProc bool
 	devpts  nsenter.Reg
 	hasPts  bool
+	nodes   nsenter.Reg // the file system of the nodes that the runtime has made
 	memory  nsenter.Reg // the tasks of the memory cgroup, opened by joinLate
 	empty   nsenter.Reg // the tmpfs of masked folders
 	first   nsenter.Reg // the same once it is attached; before that no descriptor

@@ -88,6 +88,8 @@ type Descriptor struct {
 	Tree, Recursive bool
 	// Users asks for a new user namespace with this map, or with Tree for one that the mounts are mapped by.
 	Users *IDMap
+	// Nodes asks for a detached mount of a file system with these nodes. One that the runtime may not make is left out.
+	Nodes *DeviceNodes
 	// Part is the member of the step's field that says all this: "path", "source".
 	Part string
 }

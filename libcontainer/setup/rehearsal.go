@@ -78,10 +78,13 @@ func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	case fillDev:
 		return p.tryNodes(s.Field, a.Bind, a.Devices...)
 	case makeDevice:
+		if a.Node != "" {
+			return nil // which the runtime makes
+		}
 		return p.tryNodes(s.Field, a.Device.Type != unix.S_IFIFO, a.Device)
 	case setSysctl:
 		return []Step{{s.Field, trySysctl{a}}}
-	case changeRoot, finalPropagation, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
+	case changeRoot, finalPropagation, placeNodes, removeNodes, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
 		remount, rootReadOnly, setPropagation, openProc, openConsole, enterCwd, findProgram:
 		return nil // it takes the root with all mounts
 	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnHome, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, takeNetDevices:
@@ -235,12 +238,14 @@ func (t tryNodes) String() string {
 	return "make devices: " + strings.Join(names, " ")
 }
 
+func (tryNodes) hint(errno unix.Errno) string { return makeDevice{}.hint(errno) }
+
 func (t tryNodes) lower(l *lowering) {
 	dir := l.fd()
 	l.newMount(dir, "tmpfs", "tmpfs", nil, 0)
 	for i := range t.Devices {
 		d := &t.Devices[i]
-		refused, done := l.prog.NewLabel(), l.prog.NewLabel()
+		refused, done, other, tree := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel(), l.fd()
 		node := l.at(unix.SYS_MKNODAT, in(dir), strconv.Itoa(i), nsenter.Int(d.Type|d.Mode),
 			nsenter.Int(unix.Mkdev(uint32(d.Major), uint32(d.Minor))))
 		if t.Bind {
@@ -249,7 +254,11 @@ func (t tryNodes) lower(l *lowering) {
 		l.prog.Jump(done)
 		l.prog.Place(refused)
 		l.host(unix.SYS_OPEN_TREE, d.Path, nsenter.Int(unix.AT_FDCWD), l.str(d.Path),
-			nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(l.fd())
+			nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(tree)
+		l.deviceOr(tree, d, other)
+		l.prog.Jump(done)
+		l.prog.Place(other)
+		l.prog.Fail(unix.ENXIO)
 		l.prog.Place(done)
 	}
 }

@@ -120,7 +120,7 @@ func (r replaceNull) lower(l *lowering) {
 	last, opened := l.tryOpen(null, "/dev/null", unix.O_RDWR|unix.O_NOCTTY)
 	last.OnError(other)
 	l.prog.Place(opened)
-	l.nullOr(null, other)
+	l.deviceOr(null, &defaultDevices[0], other)
 	l.prog.Jump(ready)
 
 	l.prog.Place(other)
@@ -141,19 +141,4 @@ func (r replaceNull) lower(l *lowering) {
 		}
 	}
 	l.prog.Place(done)
-}
-
-// nullOr appends a look at an open file, and goes on at the label if it is no null device.
-func (l *lowering) nullOr(fd nsenter.Reg, other nsenter.Label) {
-	stat := l.prog.Bytes(make([]byte, statxSize))
-	l.at(unix.SYS_STATX, in(fd), "", nsenter.Int(unix.AT_EMPTY_PATH), nsenter.Int(unix.STATX_TYPE), stat)
-	for _, want := range [...]struct {
-		at          nsenter.Addr
-		mask, value uint32
-	}{{statxMode, unix.S_IFMT, unix.S_IFCHR}, {statxMajor, ^uint32(0), 1}, {statxMinor, ^uint32(0), 3}} {
-		same := l.prog.NewLabel()
-		l.prog.Load(stat+want.at, want.mask, want.value).OnZero(same)
-		l.prog.Jump(other)
-		l.prog.Place(same)
-	}
 }
