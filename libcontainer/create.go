@@ -374,7 +374,7 @@ func (c *creation) createHooks() error {
 	if err := runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating, stops); err != nil {
 		return err
 	}
-	return runContainerHooks(hooks.CreateContainer, c.rec, specs.StateCreating, c.birth.proc.Pidfd, nil, stops)
+	return runCreateHooks(c.rec, c.birth.proc.Pidfd, stops)
 }
 
 func (c *creation) warnings() {

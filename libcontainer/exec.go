@@ -108,7 +108,11 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	b.pidfdName, b.tasks = console.PidfdExec, tasks
-	b.agent = func(listener *os.File) error { return handListener(v.rec, specs.StateRunning, b.proc.Pid, listener) }
+	status := specs.ContainerState(specs.StateRunning)
+	if o.hook != nil {
+		status = specs.StateCreated
+	}
+	b.agent = func(listener *os.File) error { return handListener(v.rec, status, b.proc.Pid, listener) }
 	if a := p.ExecCPUAffinity; a != nil {
 		b.initial = a.Initial
 	}
@@ -135,7 +139,7 @@ func (v *view) whyNot(err error) error {
 
 // execSetup says how a process gets into the container's groups, and by which files.
 func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, []tasksFile, error) {
-	how := setup.Options{Keyring: v.rec.Keyring, Inherit: len(o.Files), PlainLines: o.PlainLines, AwaitCgroup: v.moves()}
+	how := setup.Options{Hook: o.hook, Keyring: v.rec.Keyring, Inherit: len(o.Files), PlainLines: o.PlainLines, AwaitCgroup: v.moves()}
 	for _, g := range rdt {
 		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
 	}

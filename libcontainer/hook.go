@@ -19,13 +19,16 @@ import (
 
 // Where hooks run (config.md#posix-platform-hooks):
 //
-//	kind             when                                namespaces  path looked up in
-//	prestart         after the mounts, before the pivot  runtime     runtime
-//	createRuntime    after prestart                      runtime     runtime
-//	createContainer  after createRuntime                 container   runtime
-//	startContainer   before the program is executed      container   container
-//	poststart        after the program was executed      runtime     runtime
-//	poststop         after the container was deleted     runtime     runtime
+//	kind             when                                namespaces  path looked up in  rights and environment of
+//	prestart         after the mounts, before the pivot  runtime     runtime            runtime
+//	createRuntime    after prestart                      runtime     runtime            runtime
+//	createContainer  after createRuntime                 container   runtime            runtime
+//	startContainer   before the program is executed      container   container          container's process
+//	poststart        after the program was executed      runtime     runtime            runtime
+//	poststop         after the container was deleted     runtime     runtime            runtime
+//
+// All but startContainer hooks begin in the bundle's directory: the specification names none, and what it says of paths makes them programs of the
+// host.
 
 // hooksOf returns the record's hooks of a kind.
 func hooksOf(rec *state.Record, kind string) ([]specs.Hook, error) {
@@ -76,32 +79,56 @@ func runHostHooks(kind string, rec *state.Record, status specs.ContainerState, s
 	return hooks.Run(kind, list, s, hooks.Host(rec.Bundle), stops...)
 }
 
-// runStartHooks runs the startContainer hooks, with the credentials of the container's process.
-func runStartHooks(rec *state.Record, container *os.File, stops []hooks.Stop) error {
+// runStartHooks runs the startContainer hooks. Their programs come from the image, so each gets all that the container's process gets: cgroup, limits,
+// credentials, labels and filter.
+func runStartHooks(rec *state.Record, stops []hooks.Stop) error {
+	list, s, err := containerHooks(hooks.StartContainer, rec, specs.StateCreated)
+	if err != nil || len(list) == 0 {
+		return err
+	}
 	p, err := rec.Process()
 	if err != nil {
 		return err
 	}
-	return runContainerHooks(hooks.StartContainer, rec, specs.StateCreated, container, p, stops)
+	if p == nil {
+		p = &specs.Process{Cwd: "/"} // the container will not start
+	}
+	v := &view{rec: rec}
+	return hooks.Run(hooks.StartContainer, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
+		o := ExecOptions{Streams: Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, hook: &h}
+		process, err := v.exec(setup.HookProcess(&h, p), o)
+		if err != nil {
+			return hooks.Process{}, err
+		}
+		return hooks.Process{Pid: process.pid, Pidfd: process.pidfd}, nil
+	}, stops...)
 }
 
-// runContainerHooks runs hooks in the namespaces of the container whose first process is given. as lends them its credentials; nil leaves
-// them the runtime's.
-func runContainerHooks(kind string, rec *state.Record, status specs.ContainerState, container *os.File, as *specs.Process, stops []hooks.Stop) error {
+// containerHooks returns the record's hooks of a kind that runs in the container, and what they read.
+func containerHooks(kind string, rec *state.Record, status specs.ContainerState) ([]specs.Hook, []byte, error) {
 	list, err := hooksOf(rec, kind)
 	if err != nil || len(list) == 0 {
-		return err
+		return nil, nil, err
 	}
 	pid, err := innerPid(rec.Pid)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	s, err := stateForHooks(rec, status, pid)
-	if err != nil {
+	return list, s, err
+}
+
+// runCreateHooks runs the createContainer hooks, in the namespaces of the container whose first process is given, with the runtime's rights.
+func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) error {
+	list, s, err := containerHooks(hooks.CreateContainer, rec, specs.StateCreating)
+	if err != nil || len(list) == 0 {
 		return err
 	}
 	facts, err := processFacts(nil)
 	if err != nil {
+		return err
+	}
+	if facts.Umask, err = ownUmask(); err != nil {
 		return err
 	}
 	join, err := joinOf(rec)
@@ -111,8 +138,8 @@ func runContainerHooks(kind string, rec *state.Record, status specs.ContainerSta
 	if facts.UserFacts, err = joinUserFacts(join, rec.Pid, nil); err != nil {
 		return err
 	}
-	return hooks.Run(kind, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
-		plan, err := setup.Hook(h, as, join, facts)
+	return hooks.Run(hooks.CreateContainer, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
+		plan, err := setup.Hook(hooks.Complete(h), rec.Bundle, join, facts)
 		if err != nil {
 			return hooks.Process{}, err
 		}
@@ -190,15 +217,35 @@ func poststop(r *Runtime, rec *state.Record) {
 
 // innerPid returns a process's number in its own PID namespace.
 func innerPid(pid int) (int, error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	numbers, err := statusField(strconv.Itoa(pid), "NSpid")
 	if err != nil {
 		return 0, err
 	}
+	fields := strings.Fields(numbers)
+	return strconv.Atoi(fields[len(fields)-1])
+}
+
+// ownUmask returns the runtime's umask. To ask umask(2) would change it for other threads.
+func ownUmask() (uint32, error) {
+	text, err := statusField("self", "Umask")
+	if err != nil {
+		return 0, err
+	}
+	mask, err := strconv.ParseUint(text, 8, 32)
+	return uint32(mask), err
+}
+
+// statusField returns a field of /proc/PID/status.
+func statusField(pid, name string) (string, error) {
+	path := "/proc/" + pid + "/status"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "NSpid:"); ok {
-			fields := strings.Fields(rest)
-			return strconv.Atoi(fields[len(fields)-1])
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value), nil
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status: no NSpid", pid)
+	return "", fmt.Errorf("%s: no %s", path, name)
 }

@@ -16,6 +16,8 @@ import (
 	"errors"
 	"os"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
@@ -139,4 +141,6 @@ type ExecOptions struct {
 	IgnorePaused bool
 	// Cgroups are the cgroups below the container's that the process is born in: see cgroups.Manager.Sub. None: the container's own.
 	Cgroups []string
+
+	hook *specs.Hook // that is executed in place of the program
 }

@@ -29,7 +29,7 @@ const (
 
 // Starter starts the process of a hook and returns when it has executed the hook's program, or with the reason why it
 // could not. The process has the three files as its standard streams, exactly the hook's arguments (its path when it has
-// none) and environment, leads a process group of its own, and is killed when the thread ends that calls the Starter. The files belong to the caller.
+// none) and environment (see Complete when it has none), leads a process group of its own, and is killed when the thread ends that calls the Starter. The files belong to the caller.
 type Starter func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error)
 
 // Process is a hook that was started, a child of this process that nobody else waits for.

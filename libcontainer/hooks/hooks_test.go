@@ -59,6 +59,7 @@ func TestRunInOrder(t *testing.T) {
 
 func TestArgumentsAndEnvironment(t *testing.T) {
 	t.Setenv("OF_THE_RUNTIME", "1")
+	own := strings.Join(os.Environ(), "\x00") + "\x00"
 	dir := t.TempDir()
 	tests := []struct {
 		name      string
@@ -68,8 +69,8 @@ func TestArgumentsAndEnvironment(t *testing.T) {
 		{"all", specs.Hook{
 			Path: "/bin/sh", Args: []string{"zero", "-c", "echo; read x", "a b", ""}, Env: []string{"A=1", "B", "A=2"},
 		}, "zero\x00-c\x00echo; read x\x00a b\x00\x00", "B\x00A=2\x00"},
-		{"none", specs.Hook{Path: "/bin/cat"}, "/bin/cat\x00", ""},
-		{"empty", specs.Hook{Path: "/bin/cat", Args: []string{}, Env: []string{}}, "/bin/cat\x00", ""},
+		{"none", specs.Hook{Path: "/bin/cat"}, "/bin/cat\x00", own},
+		{"empty", specs.Hook{Path: "/bin/cat", Args: []string{}, Env: []string{}}, "/bin/cat\x00", own},
 	}
 	// The hook waits, and what it was started with is read from outside.
 	for _, test := range tests {

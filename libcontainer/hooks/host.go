@@ -11,24 +11,31 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
+// Complete returns a hook of the host with what it leaves out: its path as its arguments, and this process's environment.
+func Complete(h specs.Hook) specs.Hook {
+	if len(h.Args) == 0 {
+		h.Args = []string{h.Path}
+	}
+	if len(h.Env) == 0 {
+		h.Env = os.Environ()
+	}
+	return h
+}
+
 // Host returns the Starter for hooks that run in the runtime's namespaces: a plain fork and exec. The specification names no
 // working folder for hooks; as with other runtimes it is the bundle's, dir, and "/" when that is gone, as it may be by
 // the time of poststop. Of other descriptors the hook inherits those that are not close-on-exec, which are none of this
 // library's.
 func Host(dir string) Starter {
 	return func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error) {
-		args := h.Args
-		if len(args) == 0 {
-			args = []string{h.Path}
-		}
+		h = Complete(h)
 		cwd := dir
 		if _, err := os.Stat(dir); dir == "" || errors.Is(err, os.ErrNotExist) {
 			cwd = "/"
 		}
 		pidfd := -1
-		// syscall.StartProcess and not os.StartProcess: the hook is waited for here, by pid and pidfd, and a nil
-		// environment is an empty one, not the runtime's.
-		pid, _, err := syscall.StartProcess(h.Path, args, &syscall.ProcAttr{
+		// syscall.StartProcess and not os.StartProcess: the hook is waited for here, by pid and pidfd.
+		pid, _, err := syscall.StartProcess(h.Path, h.Args, &syscall.ProcAttr{
 			Dir:   cwd,
 			Env:   specconv.Environment(h.Env),
 			Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},

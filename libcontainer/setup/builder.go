@@ -23,6 +23,7 @@ type builder struct {
 	inUser   bool             // the process joins a user namespace
 	taken    *setCapabilities // what it is to have in the end: see lendAdmin
 	env      []string         // added to the program's environment
+	hook     *specs.Hook      // what is executed in place of the program
 	// learnsPid names the variable of that which gets the process's number, "" for none; learnsHome is set when HOME is to be found.
 	learnsPid  string
 	learnsHome bool
@@ -131,6 +132,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	b.joinContainerSteps(j)
 	b.sessionSteps(o)
 	b.add("", openOwnRoot{})
+	b.hook = o.Hook
 	if p.Terminal {
 		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false, o.PlainLines})
 	}
@@ -151,26 +153,17 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	return b.plan, nil
 }
 
-// Hook plans a process that joins a container's namespaces and executes a hook. With p it runs with the credentials of
-// that process (startContainer), otherwise with the runtime's (createContainer): then the root is still the host's.
-func Hook(h specs.Hook, p *specs.Process, j Join, f Facts) (*Plan, error) {
+// Hook plans a process that joins a container's namespaces, in which the root is still the host's, and executes a program of the host
+// (createContainer). It has the runtime's rights and umask, and begins in dir if that is in reach. The hook has all of its environment.
+func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	b := newBuilder(Options{}, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
 	b.isolateSteps(nil)
 	b.joinContainerSteps(j)
 	b.add("", newSession{})
-	if p != nil {
-		b.add("", openOwnRoot{})
-		b.umaskStep(p)
-		b.credentialSteps(p)
-	} else {
-		b.add("", setUmask{defaultUmask})
-	}
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
-	}
-	b.add("hooks", execHook{h.Path, args, specconv.Environment(h.Env)})
+	b.add("", enterBundle{dir})
+	b.add("", setUmask{f.Umask})
+	b.add("hooks", execHook{h.Path, h.Args, specconv.Environment(h.Env), learned{}})
 	return b.plan, nil
 }
 
@@ -321,7 +314,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 
 // programSteps is processSteps' end for a process that waits for nothing.
 func (b *builder) programSteps(p *specs.Process, o Options) {
-	if len(p.Args) > 0 {
+	if len(p.Args) > 0 && o.Hook == nil {
 		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
 	}
 	if o.JoinMemory {
@@ -343,6 +336,10 @@ func (b *builder) execSteps(p *specs.Process) {
 		return
 	}
 	b.seccompSteps()
+	if b.hook != nil {
+		b.add("hooks", execHook{b.hook.Path, p.Args, b.environment(p.Env), b.learned()})
+		return
+	}
 	b.add("process.args", execProgram{p.Args[0], p.Args, b.environment(p.Env), b.learned(), b.plan.Inherit})
 }
 

@@ -50,24 +50,6 @@ func (e execProgram) lower(l *lowering) {
 	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
 }
 
-// execHook executes a hook.
-type execHook struct {
-	Path string
-	Args []string
-	Env  []string
-}
-
-func (execHook) Verb() string        { return "exec" }
-func (execHook) Needs() []Descriptor { return nil }
-func (execHook) phase() phase        { return phaseExec }
-func (e execHook) String() string    { return "exec the hook " + e.Path }
-
-func (e execHook) lower(l *lowering) {
-	argv, env := l.prog.Strings(e.Args), l.prog.Strings(e.Env)
-	l.closeOnExec()
-	l.own(unix.SYS_EXECVE, e.Path, nsenter.Arg(l.str(e.Path)), argv, env)
-}
-
 // nothingToExec ends a container that is started though its configuration has no program.
 type nothingToExec struct{}
 

@@ -29,6 +29,8 @@ type Facts struct {
 	Pseudo []string
 	// Shared are the namespaces (CLONE_NEW*) that the container joins by a path, and that are the runtime's own. They matter for linux.sysctl.
 	Shared uintptr
+	// Umask is the runtime's own. It matters for hooks that run with the runtime's rights.
+	Umask uint32
 	// AppArmor and SELinux tell which security modules are there to confine the process.
 	AppArmor, SELinux bool
 	// Seccomp is the compiled filter of linux.seccomp; nil without one.

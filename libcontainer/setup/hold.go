@@ -6,15 +6,6 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// runHooks lets the runtime run hooks while all is mounted and the host is still in reach.
-type runHooks struct{ Kinds string }
-
-func (runHooks) Verb() string        { return "wait" }
-func (h runHooks) String() string    { return "wait while the runtime runs " + h.Kinds + " hooks" }
-func (runHooks) Needs() []Descriptor { return nil }
-func (runHooks) phase() phase        { return phaseHooks }
-func (runHooks) lower(l *lowering)   { l.rendezvous(MessageHooks) }
-
 // hold is where a container is created but not started. With the socket the process waits on its own, for any `start`.
 type hold struct {
 	Socket bool

@@ -33,9 +33,10 @@ func (h learnHome) lower(l *lowering) {
 	l.askWithFile(MessageHome, root, nsenter.Int(h.UID), l.home+nsenter.Addr(len(homeName)), MaxHome)
 }
 
-// homeStep appends what finds HOME, where the environment has none or an empty one.
+// homeStep appends what finds HOME, where the environment has none or an empty one. A hook that has an environment of its own gets exactly that.
 func (b *builder) homeStep(p *specs.Process) {
-	if b.learnsHome = len(p.Args) > 0 && variable(p.Env, "HOME") == ""; b.learnsHome {
+	exact := b.hook != nil && len(b.hook.Env) > 0
+	if b.learnsHome = len(p.Args) > 0 && !exact && variable(p.Env, "HOME") == ""; b.learnsHome {
 		b.add("process.user", learnHome{p.User.UID})
 	}
 }

@@ -27,9 +27,9 @@ func TestHooks(t *testing.T) {
 			return true
 		}
 		// The hook's path and the root's are the runtime's, the namespaces the container's.
-		out := tr.hook(p, specs.Hook{Path: busybox, Args: []string{"sh", "-c", `grep -q ' ` + tr.path("dev") + ` ' /proc/self/mountinfo && echo "$A" >` + tr.path("made")},
+		out := tr.hook(p, specs.Hook{Path: busybox, Args: []string{"sh", "-c", `umask; pwd; grep -q ' ` + tr.path("dev") + ` ' /proc/self/mountinfo && echo "$A" >` + tr.path("made")},
 			Env: []string{"A=hook"}}, nil)
-		if out != "" {
+		if out != "0027\n"+tr.dir+"\n" {
 			t.Errorf("the hook says %q", out)
 		}
 		return true
@@ -48,7 +48,10 @@ const all = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLO
 // hook runs a hook in the namespaces of a process and returns its output.
 func (tr *trial) hook(p *nsenter.Process, h specs.Hook, as *specs.Process) string {
 	tr.t.Helper()
-	plan, err := Hook(h, as, Join{Namespaces: all}, Facts{})
+	plan, err := Hook(h, tr.dir, Join{Namespaces: all}, Facts{Umask: 0o27})
+	if as != nil {
+		plan, err = Exec(HookProcess(&h, as), Join{Namespaces: all}, Options{Hook: &h}, Facts{})
+	}
 	if err != nil {
 		tr.t.Fatal(err)
 	}
@@ -127,9 +130,15 @@ func TestExec(t *testing.T) {
 		if _, err = run(func(p *specs.Process) { p.Cwd = "/proc/self/fd/5" }); err == nil {
 			t.Error("a descriptor is a working folder")
 		}
-		out = tr.hook(p, specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "id -u; /bin/env"}}, &specs.Process{User: specs.User{UID: 1000}, Cwd: "/"})
-		if !strings.HasPrefix(out, "1000\n") || strings.Contains(out, "HOME") {
-			t.Errorf("the hook says %q", out)
+		as := &specs.Process{User: specs.User{UID: 1000}, Cwd: "/bin", Env: []string{"A=1", "HOME=/x"}}
+		for _, tc := range []struct {
+			env  []string
+			want string
+		}{{nil, "A=1 HOME=/x"}, {[]string{"B=2"}, "B=2"}} {
+			h := specs.Hook{Path: "/bin/busybox", Args: []string{"busybox", "sh", "-c", "PATH=/bin; " + "/bin/id -u; pwd; /bin/busybox env | grep -e ^A -e ^B -e ^HOME | sort"}, Env: tc.env}
+			if out := strings.Fields(tr.hook(p, h, as)); strings.Join(out, " ") != "1000 /bin "+tc.want {
+				t.Errorf("the hook says %q", out)
+			}
 		}
 		return true
 	}

@@ -176,6 +176,8 @@ type Options struct {
 	Keyring     string // name of the session keyring; "" leaves it nameless
 	Share       *Share // Container: nil for none
 	PidVariable string // Container: name of a variable of the program's environment that gets its number, "" for none
+	// Hook is executed by a process that joins a container in place of a program, by its path: see HookProcess.
+	Hook *specs.Hook
 }
 
 // A Share is a folder of the runtime's that the container gets to see, read-only.

@@ -286,7 +286,7 @@ func filteredLast(steps []Step) (int, string) {
 				return i, "is there twice"
 			}
 			loaded = true
-			if next := steps[min(i+1, len(steps)-1)]; !is[takeBack](next) && !is[execProgram](next) {
+			if next := steps[min(i+1, len(steps)-1)]; !is[takeBack](next) && !is[execProgram](next) && !is[execHook](next) {
 				return i, "is not right before the exec"
 			}
 		case takeBack:

@@ -134,6 +134,145 @@ func TestHookNamespaces(t *testing.T) {
 	}
 }
 
+// TestStartContainerHookConfined: the program of a startContainer hook comes from the image. It gets all that the container's process gets.
+func TestStartContainerHookConfined(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "the hooks of others are in other sessions and process groups")
+	const script = `PATH=/bin; cat > /dev/null; umask; pwd; id; mkdir /tmp/made 2>&1 || echo no mkdir
+grep -E '^(Uid|Gid|Groups|Sig...|Cap...|NoNewPrivs|Seccomp|Cpus_allowed|Mems_allowed):' /proc/self/status
+cat /proc/self/limits /proc/self/oom_score_adj /proc/self/timerslack_ns /proc/self/personality /proc/self/cgroup; cut -d' ' -f18,19,40,41 /proc/self/stat
+sed 's/.*: //' /proc/self/attr/current 2>/dev/null; for n in /proc/self/ns/*; do readlink $n; done; ls /proc/self/fd | wc -l
+env | grep -v -e ^SHLVL -e ^_ | sort; [ $(cut -d' ' -f5 /proc/$$/stat) = $$ ] || echo no group; [ $(cut -d' ' -f6 /proc/$$/stat) = $$ ] || echo no session`
+	score, umask, pids := 321, uint32(0o027), int64(50)
+	confined := func(s *specs.Spec) {
+		harness.Caps("CAP_KILL")(s)
+		withCalls(specs.ActErrno, "mkdir", "mkdirat")(s)
+		s.Process.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{2000}, Umask: &umask}
+		s.Process.Cwd, s.Process.OOMScoreAdj = "/home", &score
+		s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 99}, {Type: "RLIMIT_CORE"}}
+		s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 3}
+		s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}
+		s.Process.Env = []string{"ONE=two", "HOME="}
+		s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+		s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &pids}
+	}
+	privileged := func(s *specs.Spec) {
+		withCalls(specs.ActErrno, "mkdir", "mkdirat")(s)
+		s.Process.NoNewPrivileges = false
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*testing.T, *harness.Box)
+	}{
+		{"confined", func(_ *testing.T, b *harness.Box) { confined(b.Spec) }},
+		{"without no_new_privs", func(_ *testing.T, b *harness.Box) { privileged(b.Spec) }},
+		{"in a user namespace", func(t *testing.T, b *harness.Box) {
+			confined(b.Spec)
+			withUser(shifted())(b.Spec)
+			own(t, b, 100000)
+		}},
+		{"of an ordinary user", func(t *testing.T, b *harness.Box) {
+			withCalls(specs.ActErrno, "mkdir", "mkdirat")(b.Spec)
+			asOrdinary(t, b)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := harness.New(t, harness.Writable)
+			needSeccomp(t, b)
+			tc.change(t, b)
+			log := logged(b)
+			must(t, os.Chmod(filepath.Dir(log), 0o777))
+			addHook(b, "startContainer", "("+script+") > "+log)
+			b.Spec.Hooks.StartContainer[0].Env = nil
+			b.Spec.Process.Args = []string{"/bin/busybox", "sh", "-c", "(" + script + ") < /dev/null"}
+			b.Write()
+			for _, steps := range [][]string{{"run"}, {"create", "start"}} {
+				var out string
+				if steps[0] == "run" {
+					out = b.OK("run", "--bundle", b.Bundle, b.ID)
+				} else {
+					lines := b.Create()
+					b.OK("start", b.ID)
+					for line, ok := lines.More(); ok; line, ok = lines.More() {
+						out += line + "\n"
+					}
+				}
+				hook := read(t, log)
+				must(t, os.Remove(log))
+				if out != hook || !strings.Contains(out, "no mkdir") || strings.Contains(out, "no group") {
+					t.Errorf("%v: the process prints\n%s\nthe hook\n%s", steps, out, hook)
+				}
+			}
+		})
+	}
+}
+
+// TestStartContainerHookDevices: the rules for devices hold for it, too.
+func TestStartContainerHookDevices(t *testing.T) {
+	needBusybox(t)
+	b := harness.New(t, harness.Caps("CAP_MKNOD", "CAP_SYS_ADMIN"), harness.Writable)
+	log := logged(b)
+	b.Spec.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
+	addHook(b, "startContainer", "cat > /dev/null; mknod /dev/mem c 1 1; (: < /dev/mem) 2> "+log+"; true")
+	b.OK("run", "--bundle", b.Bundle, b.ID)
+	if got := read(t, log); !strings.Contains(got, "not permitted") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestHookWithoutEnvironment: a startContainer hook has the process's, HOME included, all others have the runtime's.
+func TestHookWithoutEnvironment(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "createContainer hooks of runc have the process's")
+	t.Setenv("OF_CALLER", "yes")
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			want := "OF_CALLER=yes\n"
+			if kind == "startContainer" {
+				want = "HOME=/root\nOF_PROCESS=yes\n"
+			}
+			for _, env := range [][]string{nil, {}} {
+				b := harness.New(t)
+				b.Spec.Process.Env = []string{"OF_PROCESS=yes"}
+				log := logged(b)
+				addHook(b, kind, "PATH=/bin:/usr/bin; cat > /dev/null; env | grep -e ^OF_ -e ^HOME=/root | sort > "+log)
+				(*hookList(b.Spec.Hooks, kind))[0].Env = env
+				b.Spec.Process.Args = []string{"/bin/true"}
+				b.Write()
+				b.OK("run", "--bundle", b.Bundle, b.ID)
+				if got := read(t, log); strings.Replace(got, "HOME=/root\n", "", 1) != strings.Replace(want, "HOME=/root\n", "", 1) ||
+					kind == "startContainer" && got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestHookBegins: hooks of the host begin in the bundle's directory, with the caller's umask and no signal ignored, and lead a process group; those
+// of the image as the process does.
+func TestHookBegins(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "runc's createContainer hooks begin in the root file system")
+	const script = "cat > /dev/null; (pwd; umask; grep -E '^Sig(Ign|Blk)' /proc/self/status | cut -f2; ls /proc/self/fd | wc -l) > "
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t)
+			log := logged(b)
+			addHook(b, kind, script+log)
+			b.Wrap = []string{"sh", "-c", `umask 077; trap '' HUP INT; exec "$@"`, "sh"}
+			want := b.Bundle + "\n0077\n"
+			if kind == "startContainer" {
+				want = "/\n0022\n"
+			}
+			b.OK("run", "--bundle", b.Bundle, b.ID)
+			if got := read(t, log); got != want+"0000000000000000\n0000000000000000\n4\n" {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 func TestHookState(t *testing.T) {
 	needBusybox(t)
 	status := map[string]specs.ContainerState{
