@@ -3,8 +3,10 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -197,7 +199,14 @@ func lockUnlessCreating(d *state.Dir) error {
 func (v *view) close() { v.dir.Close() }
 
 func (v *view) cgroup() *cgroups.Manager {
-	return cgroups.Load(cgroups.Layout{}, v.rec.CgroupPaths)
+	m := cgroups.Load(cgroups.Layout{}, v.rec.CgroupPaths)
+	m.SetOwner(ownerOf(v.rec, v.dir))
+	if found := v.rec.FoundCgroups; v.rec.SharedCgroup {
+		m.SetFound(slices.Collect(maps.Keys(v.rec.CgroupPaths)), true)
+	} else if found != nil {
+		m.SetFound(found, v.rec.Status == specs.StateCreating)
+	}
+	return m
 }
 
 // pidfd opens the container's first process. The error is ErrNotRunning when it has ended.

@@ -97,6 +97,7 @@ func (c *creation) run() (*Container, error) {
 	}
 	defer c.lending.close()
 	if err == nil {
+		c.cgroup.Before().Close()
 		return container, nil
 	}
 	if c.ready != nil {
@@ -208,7 +209,10 @@ func (c *creation) makeProcess() error {
 	case err == nil && c.late:
 		return c.spawnEarly()
 	case err == nil:
-		return <-c.forker.begin(c.spawn)
+		if err := <-c.forker.begin(c.spawn); err != nil {
+			return err
+		}
+		return c.cgroup.Tighten()
 	case cgroup != nil:
 		<-cgroup // what it has made, the caller removes
 	}
@@ -250,9 +254,11 @@ func (c *creation) reserve() (err error) {
 		Annotations: spec.Annotations,
 		Keyring:     c.keyring,
 		CgroupPaths: c.cgroup.Paths(),
-		// A delete after a killed create must not end processes of others.
-		SharedCgroup: c.found,
 	}
+	if c.unit == nil {
+		c.rec.FoundCgroups = c.cgroup.Found()
+	}
+	c.cgroup.SetOwner(ownerOf(c.rec, c.dir))
 	if c.unit != nil {
 		c.rec.Unit, c.rec.UnitBus = c.unit.Name, string(c.unit.bus)
 	}
@@ -341,6 +347,9 @@ func (c *creation) register() error {
 		if err := c.rec.SetLinux(&state.Linux{Personality: l.Personality, MemoryPolicy: l.MemoryPolicy}); err != nil {
 			return err
 		}
+	}
+	if err := c.noteCgroup(); err != nil {
+		return err
 	}
 	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
 	c.rec.Status = specs.StateCreated

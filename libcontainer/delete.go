@@ -1,11 +1,13 @@
 package libcontainer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 )
@@ -83,15 +85,42 @@ func (v *view) endCreator() error {
 	return v.read()
 }
 
-// removeCgroup removes the container's cgroup, and the unit that it is. The container's own processes have been killed or have ended.
+// removeCgroup removes the container's cgroup, and the unit that it is.
 func (v *view) removeCgroup(r *Runtime) error {
 	cgroup, stop := v.cgroup(), v.stopUnit(r)
-	// Who is left where the end of the first process has ended all the container's own came later, and belongs to others.
-	ended := v.rec.Pid != 0 && v.ownPidNamespace()
-	if ended && !v.rec.SharedCgroup && stop == nil && cgroup.DeleteEmpty() {
+	if v.rec.FoundCgroups != nil {
+		if err := v.beforeCgroup(cgroup); err != nil {
+			return err
+		}
+	}
+	if v.rec.Pid == 0 || !v.ownPidNamespace() {
+		return removeCgroup(cgroup, stop)
+	}
+	// With its own PID namespace, every process of the container is dead by now.
+	if stop == nil && cgroup.DeleteEmpty() {
 		return nil
 	}
-	return removeCgroup(cgroup, v.rec.SharedCgroup || ended, stop)
+	if empty, err := cgroup.Empty(); err != nil {
+		return err
+	} else if !empty {
+		r.warn("cgroup: processes that are not the container's were moved into " + cgroup.Dir() + ", which stays")
+		return nil
+	}
+	return removeCgroup(cgroup, stop)
+}
+
+// beforeCgroup tells the manager what those folders were like that were there before the container.
+func (v *view) beforeCgroup(cgroup *cgroups.Manager) error {
+	data, err := v.rec.CgroupBefore()
+	if err != nil || data == nil {
+		return err
+	}
+	before := new(cgroups.Before)
+	if err := json.Unmarshal(*data, before); err != nil {
+		return fmt.Errorf("%w: cgroupBefore: %w", state.ErrDamaged, err)
+	}
+	cgroup.SetBefore(before)
+	return nil
 }
 
 // destroy undoes what create has done. The caller holds the lock.

@@ -33,7 +33,7 @@ func (c *Container) Kill(sig unix.Signal) error {
 
 // killRest kills the processes that the first one of a container has left behind.
 func (v *view) killRest(sig unix.Signal) error {
-	if v.incomplete || sig != unix.SIGKILL || v.ownPidNamespace() || v.rec.SharedCgroup {
+	if v.incomplete || sig != unix.SIGKILL || v.ownPidNamespace() {
 		return ErrNotRunning
 	}
 	left, err := v.processes()

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -68,7 +69,9 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	if !c.awaitsCgroup() && (!ok || n.Path != "") {
 		c.joinMemory = c.cgroup.JoinMemoryLater()
 	}
-	c.found = c.cgroup.Exists()
+	if !dry && !c.awaitsCgroup() {
+		c.found = c.cgroup.Find()
+	}
 	c.late = c.mayJoinLate()
 	return layout, nil
 }
@@ -115,7 +118,7 @@ func (c *creation) makeCgroup() error {
 	case c.cgroup.None():
 		return nil
 	case c.unit == nil:
-		return c.cgroup.Create(c.resources())
+		return inUse(c.cgroup.Create(c.resources()))
 	case c.unit.moves():
 		_, err := c.cgroup.Values(c.resources()) // what is wrong comes out before anything is made
 		if err == nil && c.cgroup.Exists() {
@@ -126,36 +129,29 @@ func (c *creation) makeCgroup() error {
 	if err := c.unit.connected(); err != nil {
 		return err
 	}
-	return c.cgroup.Prepare(c.resources())
+	err := c.cgroup.Prepare(c.resources())
+	if errors.Is(err, cgroups.ErrOccupied) {
+		return fmt.Errorf("%w: %w", c.unit.occupied(), err)
+	}
+	return inUse(err)
+}
+
+// inUse names the field that is to be changed when the cgroup cannot be the container's.
+func inUse(err error) error {
+	if errors.Is(err, cgroups.ErrOccupied) || errors.Is(err, cgroups.ErrFrozen) {
+		return &specconv.FieldError{Path: "linux.cgroupsPath", Err: err}
+	}
+	return err
 }
 
 // takeCgroup is what follows makeCgroup when the plan is there.
-func (c *creation) takeCgroup() error {
-	if c.cgroup.None() {
+func (c *creation) takeCgroup() {
+	switch {
+	case c.cgroup.None():
 		c.warnOfResources()
-		return nil
-	}
-	if c.unit == nil {
+	case c.unit == nil:
 		c.delegate()
 	}
-	if !c.cgroup.Reused() {
-		return nil
-	}
-	if !c.rec.SharedCgroup { // another create has made it meanwhile
-		c.rec.SharedCgroup = true
-		if err := c.dir.Write(c.rec); err != nil {
-			return err
-		}
-	}
-	empty, err := c.cgroup.Empty()
-	switch {
-	case err != nil || empty:
-		return err
-	case c.unit != nil:
-		return c.unit.occupied()
-	}
-	c.runtime.warn("linux.cgroupsPath: the cgroup is not empty: other processes share the container's limits")
-	return nil
 }
 
 func (c *creation) beginUnit(pid int) error {
@@ -259,26 +255,34 @@ func (c *creation) warnOfResources() {
 	}
 }
 
-// removeCgroup undoes makeCgroup and what followed it.
-func (c *creation) removeCgroup() error {
-	shared := c.cgroup.Reused()
-	if c.unit == nil {
-		defer c.cgroup.Undo()
-		return removeCgroup(c.cgroup, shared, nil)
+// noteCgroup records what of the cgroup was there before.
+func (c *creation) noteCgroup() error {
+	if c.rec.FoundCgroups == nil {
+		return nil
 	}
-	stop, foreign := c.unit.undo()
-	return removeCgroup(c.cgroup, shared || foreign, stop)
-}
-
-// removeCgroup kills what is left in a container's cgroup and removes it. One that may have processes of others is left to them, and
-// removed when there are none. stop is what stops the unit that it is, nil without one.
-func removeCgroup(cgroup *cgroups.Manager, shared bool, stop func() error) error {
-	var errs []error
-	if !shared {
-		errs = append(errs, cgroup.Kill(unix.SIGKILL))
-	} else if empty, err := cgroup.Empty(); err != nil || !empty {
+	data, err := json.Marshal(c.cgroup.Before())
+	if err != nil {
 		return err
 	}
+	return c.rec.SetCgroupBefore((*json.RawMessage)(&data))
+}
+
+// removeCgroup undoes makeCgroup and what followed it. What is in a cgroup that was made or taken for the container is the container's.
+func (c *creation) removeCgroup() error {
+	defer c.cgroup.Before().Close()
+	var stop func() error
+	if c.unit != nil {
+		var foreign bool
+		if stop, foreign = c.unit.undo(); foreign {
+			return c.cgroup.Undo()
+		}
+	}
+	return errors.Join(removeCgroup(c.cgroup, stop), c.cgroup.Undo())
+}
+
+// removeCgroup kills what is left in a container's cgroup and removes it. stop is what stops the unit that it is, nil without one.
+func removeCgroup(cgroup *cgroups.Manager, stop func() error) error {
+	errs := []error{cgroup.Kill(unix.SIGKILL)}
 	if stop != nil {
 		errs = append(errs, stop())
 	}

@@ -20,7 +20,7 @@ import (
 
 // mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
 // has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
-// And where the cgroup was there, whether others are in it is to be known before the process is.
+// And where the cgroup was there, whether others are in it is to be known before anything is.
 func (c *creation) mayJoinLate() bool {
 	if c.unit != nil || c.found || len(c.cgroup.Joins()) == 0 {
 		return false
@@ -49,7 +49,7 @@ func (c *creation) joinLate(o *setup.Options) {
 // spawnEarly starts the process on the forker, and makes the cgroup meanwhile.
 func (c *creation) spawnEarly() error {
 	if err := c.cgroup.CreateBirthplace(); err != nil {
-		return err
+		return inUse(err)
 	}
 	process := c.forker.begin(func() error {
 		if err := c.forker.affinity.end(); err != nil {
@@ -59,7 +59,7 @@ func (c *creation) spawnEarly() error {
 	})
 	err := c.makeCgroup()
 	if err == nil {
-		err = c.takeCgroup()
+		c.takeCgroup()
 	}
 	// It is to be over in any case. Without the cgroup there may be no place for it to be born in, which says less than why.
 	if err := cmp.Or(err, <-process); err != nil {
@@ -73,9 +73,7 @@ func (c *creation) spawn() error {
 	if err := c.forker.affinity.end(); err != nil {
 		return err
 	}
-	if err := c.takeCgroup(); err != nil {
-		return err
-	}
+	c.takeCgroup()
 	if err := c.birth.openTasks(); err != nil {
 		return err
 	}
@@ -89,7 +87,7 @@ func (c *creation) spawn() error {
 		nowhere := cgroups.Manager{}
 		return nowhere.Spawn(c.birth.start)
 	}
-	err := c.cgroup.Spawn(c.birth.start)
+	err := c.cgroup.SpawnApart(c.birth.start)
 	if err == nil && c.unit != nil {
 		err = c.beginUnit(c.birth.proc.Pid)
 	}

@@ -139,9 +139,9 @@ func stopUnit(bus systemd.Bus, name string) error {
 	return systemd.Do(bus, nil, func(c *systemd.Conn, _ bool) error { return c.Stop(name) })
 }
 
-// stopUnit gives what stops the unit that the container's cgroup is, nil when it is none or may be another's.
+// stopUnit gives what stops the unit that the container's cgroup is, nil when it is none.
 func (v *view) stopUnit(r *Runtime) func() error {
-	if v.rec.Unit == "" || v.rec.SharedCgroup {
+	if v.rec.Unit == "" {
 		return nil
 	}
 	return func() error {
@@ -155,7 +155,7 @@ func (v *view) stopUnit(r *Runtime) func() error {
 
 // updateUnit has systemd keep to limits that were changed.
 func (v *view) updateUnit(r *specs.LinuxResources) error {
-	if v.rec.Unit == "" || v.rec.SharedCgroup {
+	if v.rec.Unit == "" {
 		return nil
 	}
 	values, err := v.cgroup().Values(r)

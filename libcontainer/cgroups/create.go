@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -10,31 +11,24 @@ import (
 )
 
 // CreateBirthplace makes the folder that a process is born in, cgroup2's, if there is one. Create makes the others then, while SpawnEarly starts
-// the process. What has been made is the caller's to remove then if one of them fails, by Undo.
-//
-// errors.Is(err, ErrFrozen): the folder was there, and is frozen.
+// the process. It is for a cgroup of which Find has found nothing. What has been made is the caller's to remove if one of them fails, by Undo.
 func (m *Manager) CreateBirthplace() error {
 	m.birthplace = true
 	if m.unified.dir == "" {
 		return nil
 	}
-	if err := m.makeFolder(&m.unified); err != nil || !m.reused {
-		return err
-	}
-	frozen, err := frozenV2(m.unified.dir)
-	if err == nil && frozen {
-		err = existsFrozen()
-	}
-	return err
+	return m.makeFolder(&m.unified)
 }
 
-// existsFrozen is the error for a cgroup that is to be made.
-func existsFrozen() error { return fmt.Errorf("create cgroup: it exists and is frozen: %w", ErrFrozen) }
+// existsFrozen is the error for a cgroup in which no process could begin.
+func existsFrozen() error {
+	return fmt.Errorf("create cgroup: it, or one above it, exists and is frozen: %w", ErrFrozen)
+}
 
-// Create makes the cgroup's folders and writes the limits. On failure it removes the folders that it made, unless CreateBirthplace has made
-// the first; ones that were there before stay, with what was written into them.
+// Create makes the cgroup's folders, the container's alone, and writes the limits. On failure it removes the folders that it made and gives those that
+// Find had found back as they were, unless CreateBirthplace was called.
 //
-// errors.Is(err, ErrFrozen): the cgroup was there, and is frozen. A limit that cannot be set is a *ResourceError. Where
+// errors.Is(err, ErrFrozen): the cgroup, or one above it, is frozen. ErrOccupied: it is another's. A limit that cannot be set is a *ResourceError. Where
 // permission lacks, errors.Is(err, fs.ErrPermission) or EROFS.
 func (m *Manager) Create(r *specs.LinuxResources) error {
 	return m.create(r, func(l *limits) error {
@@ -60,7 +54,7 @@ func (m *Manager) Limit(r *specs.LinuxResources) error {
 	l.live = true
 	return m.apply(r, l, func(list []setting) error {
 		m.late = list
-		return m.tighten()
+		return m.Tighten()
 	})
 }
 
@@ -72,11 +66,43 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 	}
 	defer func() {
 		if err != nil && !m.birthplace {
-			m.Undo()
+			err = errors.Join(err, m.Undo())
 		}
 	}()
-	err = m.all(func(f *folder) error {
-		if f == &m.unified && m.birthplace {
+	if err := m.makeFolders(); err != nil {
+		return err
+	}
+	if m.before != nil {
+		l.live = true
+		if err := m.note(l); err != nil {
+			return err
+		}
+		for i := range m.folders { // a cpuset that was there may be empty, as a new one is
+			if f := &m.folders[i]; f.found && f.has("cpuset") {
+				if err := inheritCpuset(f.dir, f.mount, false); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return apply(l)
+}
+
+// makeFolders makes or takes all folders. Nothing is written before it is sure that the cgroup is nobody else's.
+func (m *Manager) makeFolders() error {
+	if len(m.Found()) > 0 {
+		m.before = &Before{}
+		if err := m.takeFound(); err != nil {
+			return err
+		}
+	}
+	if lead := m.lead(); lead.dir != "" && !lead.held {
+		if err := m.makeFolder(lead); err != nil {
+			return err
+		}
+	}
+	err := m.all(func(f *folder) error {
+		if f.held {
 			return nil
 		}
 		return m.makeFolder(f)
@@ -84,23 +110,27 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 	if err != nil {
 		return err
 	}
-	if m.reused {
-		l.live = true
-		if frozen, err := m.Frozen(); err != nil {
-			return err
-		} else if frozen {
-			return existsFrozen()
-		}
+	if frozen, err := m.Frozen(); err != nil || !frozen { // by one above
+		return err
 	}
-	return apply(l)
+	return existsFrozen()
 }
 
-// Undo removes the folders that were made for this Manager, the parents too, as far as nothing is in there.
-func (m *Manager) Undo() {
+// Undo removes the folders that were made for this Manager, the parents too, as far as nothing is in there, and gives back those that were found.
+func (m *Manager) Undo() error {
+	var errs []error
+	m.all(func(f *folder) error {
+		if f.held && f.found {
+			errs = append(errs, m.giveBack(f))
+			f.held = false
+		}
+		return nil
+	})
 	for i := len(m.made) - 1; i >= 0; i-- {
 		unix.Rmdir(m.made[i])
 	}
 	m.made = nil
+	return errors.Join(errs...)
 }
 
 // makeFolder makes one folder, and its parents where they are missing.
@@ -110,10 +140,16 @@ func (m *Manager) makeFolder(f *folder) error {
 		return err
 	}
 	if existed {
-		m.reused = true
+		return fmt.Errorf("%w: %s was made meanwhile by another", ErrOccupied, f.dir)
+	}
+	f.held = true
+	if f == m.lead() {
+		if err := m.claim(f); err != nil {
+			return err
+		}
 	}
 	if f.has("cpuset") {
-		return inheritCpuset(f.dir, f.mount, !existed)
+		return inheritCpuset(f.dir, f.mount, true)
 	}
 	return nil
 }

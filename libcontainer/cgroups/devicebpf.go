@@ -127,17 +127,13 @@ func attachDevices(dir string, program []instruction) error {
 	if err != nil {
 		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
 	}
-	defer func() {
-		for _, fd := range old {
-			unix.Close(fd)
-		}
-	}()
+	defer closePrograms(old)
 
 	attach := bpfAttach{target: uint32(cgroup), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
 	if len(old) == 1 {
 		replace := attach
 		replace.flags |= unix.BPF_F_REPLACE
-		replace.replace = uint32(old[0])
+		replace.replace = uint32(old[0].fd)
 		if _, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&replace), unsafe.Sizeof(replace)); err == nil {
 			return nil
 		}
@@ -145,13 +141,32 @@ func attachDevices(dir string, program []instruction) error {
 	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
 		return fmt.Errorf("attach BPF device program to %s: %w", dir, err)
 	}
-	for _, fd := range old {
-		detach := bpfAttach{target: uint32(cgroup), prog: uint32(fd), kind: unix.BPF_CGROUP_DEVICE}
-		if _, err := bpf(unix.BPF_PROG_DETACH, unsafe.Pointer(&detach), unsafe.Sizeof(detach)); err != nil {
-			return fmt.Errorf("detach old BPF device program from %s: %w", dir, err)
+	for _, p := range old {
+		if err := detachDevices(dir, cgroup, p); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func detachDevices(dir string, cgroup int, p deviceProgramFile) error {
+	detach := bpfAttach{target: uint32(cgroup), prog: uint32(p.fd), kind: unix.BPF_CGROUP_DEVICE}
+	if _, err := bpf(unix.BPF_PROG_DETACH, unsafe.Pointer(&detach), unsafe.Sizeof(detach)); err != nil {
+		return fmt.Errorf("detach old BPF device program from %s: %w", dir, err)
+	}
+	return nil
+}
+
+// A deviceProgramFile is a device program of the kernel's.
+type deviceProgramFile struct {
+	id uint32
+	fd int
+}
+
+func closePrograms(list []deviceProgramFile) {
+	for _, p := range list {
+		unix.Close(p.fd)
+	}
 }
 
 // bpfAttach is the part of union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH.
@@ -179,8 +194,8 @@ func loadDevices(program []instruction) (int, error) {
 	return bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// attachedDevices gives descriptors of the device programs that are attached to the cgroup itself.
-func attachedDevices(cgroup int) (fds []int, err error) {
+// attachedDevices opens the device programs that are attached to the cgroup itself.
+func attachedDevices(cgroup int) (list []deviceProgramFile, err error) {
 	var ids [64]uint32 // the kernel's BPF_CGROUP_MAX_PROGS
 	query := struct {
 		target, kind, queryFlags, attachFlags uint32
@@ -199,14 +214,12 @@ func attachedDevices(cgroup int) (fds []int, err error) {
 			continue
 		}
 		if err != nil {
-			for _, fd := range fds {
-				unix.Close(fd)
-			}
+			closePrograms(list)
 			return nil, err
 		}
-		fds = append(fds, fd)
+		list = append(list, deviceProgramFile{id, fd})
 	}
-	return fds, nil
+	return list, nil
 }
 
 // bpf is bpf(2). Descriptors that it returns are close-on-exec.

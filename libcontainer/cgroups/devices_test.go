@@ -316,7 +316,7 @@ func TestDeviceProgramInKernel(t *testing.T) {
 			t.Errorf("%d device programs attached, %v", len(old), err)
 		}
 		for _, p := range old {
-			unix.Close(p)
+			unix.Close(p.fd)
 		}
 	}
 	check := func(redirection string, want bool) {

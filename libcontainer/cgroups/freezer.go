@@ -115,7 +115,7 @@ func freezeV2(dir string, deadline time.Time) error {
 // stillMoving is the error for processes that could not be frozen.
 func stillMoving(dir string) error {
 	var pids []int
-	members(dir, &pids)
+	everybody.members(dir, &pids)
 	pids = slices.DeleteFunc(pids, func(pid int) bool { // those that stand
 		wchan, _ := readFile("/proc/" + strconv.Itoa(pid) + "/wchan")
 		return strings.Contains(wchan, "refrigerator") || strings.Contains(wchan, "freezer_trap")
@@ -126,13 +126,13 @@ func stillMoving(dir string) error {
 // ThawKilled lets processes end that were killed while they were frozen, also by a cgroup below that the container has made and frozen itself. A
 // frozen cgroup2 does not keep them from that, one of v1 does.
 func (m *Manager) ThawKilled() error {
-	if f := m.v1("freezer"); f != nil {
-		return thawTree(f.dir)
+	if f := m.v1("freezer"); f != nil && m.mine(f) {
+		return m.thawTree(f.dir)
 	}
 	return nil
 }
 
-func thawTree(dir string) error {
+func (m *Manager) thawTree(dir string) error {
 	frozen, err := frozenV1(dir)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func thawTree(dir string) error {
 			return fmt.Errorf("write THAWED to %s/freezer.state: %w", dir, err)
 		}
 	}
-	return subfolders(dir, thawTree)
+	return m.below(dir, m.thawTree)
 }
 
 // Thaw lets the processes go on. A cgroup that is gone has none: systemd removes a unit's with the last process.

@@ -87,7 +87,7 @@ func TestKernelTakesResources(t *testing.T) {
 			r, want := tt.prepare(t, hostLayout(t))
 			t.Run("create", func(t *testing.T) {
 				m := created(t, r)
-				if err := m.tighten(); err != nil { // as Spawn does at its end
+				if err := m.Tighten(); err != nil { // as Spawn does at its end
 					t.Fatal(err)
 				}
 				tt.check(t, m, want)
@@ -264,6 +264,7 @@ func TestNoControllersFromOccupied(t *testing.T) {
 	}
 	spawn(t, parent, "/bin/sleep", "1000")
 	m := Load(layout, map[string]string{"": parent.unified.dir + "/below"})
+	m.unified.held = false // it is not there yet
 	have, err := controllers(layout.Unified, "cgroup.controllers")
 	if err != nil {
 		t.Fatal(err)

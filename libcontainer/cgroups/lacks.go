@@ -26,6 +26,11 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	if frozen, err := m.Frozen(); err == nil && frozen && m.Exists() {
 		all = append(all, fmt.Errorf("linux.cgroupsPath: the cgroup exists and is frozen: %w", ErrFrozen))
 	}
+	if m.Find() {
+		if err := m.nobodyThere(); err != nil {
+			all = append(all, fmt.Errorf("linux.cgroupsPath: %w", err))
+		}
+	}
 	list, err := settings(r, m.version, false)
 	all = append(all, flatten(err)...)
 	for i := range list {

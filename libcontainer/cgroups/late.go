@@ -41,8 +41,8 @@ func (m *Manager) splitLate(list []setting) {
 	}
 }
 
-// tighten writes the configured limits in place of those that left room for the spawning.
-func (m *Manager) tighten() error {
+// Tighten writes the configured limits in place of those that left room for the spawning.
+func (m *Manager) Tighten() error {
 	if len(m.late) == 0 {
 		return nil
 	}

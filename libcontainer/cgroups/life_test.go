@@ -45,9 +45,6 @@ func TestCreateUndoesItself(t *testing.T) {
 // TestDeleteOfAHalf: a runtime was killed while it created. Also a cgroup inside, as an init system makes it.
 func TestDeleteOfAHalf(t *testing.T) {
 	m := created(t, nil)
-	if m.Reused() {
-		t.Error("a new cgroup counts as reused")
-	}
 	first, dir := true, m.folderOrUnified()
 	m.all(func(f *folder) error {
 		if !first {
@@ -62,15 +59,29 @@ func TestDeleteOfAHalf(t *testing.T) {
 	if err := Load(Layout{}, m.Paths()).Delete(); err != nil {
 		t.Error(err)
 	}
-	if err := m.Create(nil); err != nil {
-		t.Fatal(err)
-	}
 	again, err := New(hostLayout(t), "", testID(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Create(nil); err != nil || !again.Reused() {
-		t.Errorf("create over leftovers: reused %v, %v", again.Reused(), err)
+	if err := again.Create(nil); err != nil {
+		t.Fatal(err)
+	}
+	second, err := New(hostLayout(t), "", testID(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Create(nil); !errors.Is(err, ErrOccupied) {
+		t.Errorf("create of what was made meanwhile: %v", err)
+	}
+	third, err := New(hostLayout(t), "", testID(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !third.Find() {
+		t.Error("not found")
+	}
+	if err := third.Create(nil); err != nil {
+		t.Errorf("create over leftovers: %v", err)
 	}
 }
 
@@ -152,6 +163,7 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("Spawn: error %v", err)
 	}
 	again, _ := New(hostLayout(t), "", testID(t))
+	again.Find()
 	if err := again.Create(nil); !errors.Is(err, ErrFrozen) {
 		t.Errorf("Create: error %v", err)
 	}
@@ -216,6 +228,9 @@ func TestKill(t *testing.T) {
 			if _, err := syscall.Wait4(-1, nil, 0, nil); err == syscall.ECHILD {
 				break
 			}
+		}
+		if err := m.Delete(); err != nil {
+			t.Error(err)
 		}
 	}
 }

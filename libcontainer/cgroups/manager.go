@@ -20,12 +20,13 @@ type Manager struct {
 	unified folder   // dir is "" where there is no cgroup2
 
 	unifiedLeads bool      // layout.Mode is Unified: cgroup2's controllers are to be enabled
-	reused       bool      // Create found a folder that was there before
+	owner        Owner     // see SetOwner
 	memoryLater  bool      // see JoinMemoryLater
 	devicesLeft  bool      // see LeaveDevices
 	late         []setting // limits to be written at the end of Spawn
 	birthplace   bool      // CreateBirthplace was called
 	made         []string  // folders that were made, the parents first
+	before       *Before   // what those that were found were like; nil when there are none
 }
 
 // folder is a cgroup's folder in one hierarchy.
@@ -33,6 +34,8 @@ type folder struct {
 	keys  []string // controllers, or "name=..."
 	dir   string   // absolute
 	mount string   // where the hierarchy is mounted; "" when it is not known (from a state record)
+	found bool     // it was there before the container
+	held  bool     // it is the container's: Create has made it or taken it, or it is from a state record
 }
 
 func (f *folder) has(controller string) bool { return slices.Contains(f.keys, controller) }
@@ -100,14 +103,14 @@ func Load(layout Layout, paths map[string]string) *Manager {
 	for _, key := range slices.Sorted(maps.Keys(paths)) {
 		dir := paths[key]
 		if key == "" {
-			m.unified = folder{dir: dir, mount: layout.Unified}
+			m.unified = folder{dir: dir, mount: layout.Unified, held: true}
 			continue
 		}
 		if i := slices.IndexFunc(m.folders, func(f folder) bool { return f.dir == dir }); i >= 0 {
 			m.folders[i].keys = append(m.folders[i].keys, key)
 			continue
 		}
-		f := folder{keys: []string{key}, dir: dir}
+		f := folder{keys: []string{key}, dir: dir, held: true}
 		for i := range layout.Hierarchies {
 			if h := &layout.Hierarchies[i]; slices.Contains(h.Keys(), key) {
 				f.mount = h.Mountpoint
@@ -196,7 +199,7 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 
 // clone gives a manager with folders of its own.
 func (m *Manager) clone() *Manager {
-	return &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater}
+	return &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater, owner: m.owner}
 }
 
 // order puts last what a process is to join last: the freezer, where it may have to stop.
@@ -222,10 +225,6 @@ func (m *Manager) Paths() map[string]string {
 	return paths
 }
 
-// Reused reports whether Create found the cgroup, or a part of it, made already. Then it may have
-// processes: see [Manager.Empty].
-func (m *Manager) Reused() bool { return m.reused }
-
 // v1 gives the folder in the v1 hierarchy that has the controller, or nil.
 func (m *Manager) v1(controller string) *folder {
 	for i := range m.folders {
@@ -235,6 +234,19 @@ func (m *Manager) v1(controller string) *folder {
 	}
 	return nil
 }
+
+// ours calls f for each folder that is the container's, until f gives an error.
+func (m *Manager) ours(f func(*folder) error) error {
+	return m.all(func(x *folder) error {
+		if !m.mine(x) {
+			return nil
+		}
+		return f(x)
+	})
+}
+
+// mine reports whether a folder is the container's, so that what is in there may be ended and removed.
+func (m *Manager) mine(f *folder) bool { return f.held && !m.foreign(f.dir) }
 
 // all calls f for each folder, v1 and cgroup2, until f gives an error.
 func (m *Manager) all(f func(*folder) error) error {

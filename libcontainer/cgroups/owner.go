@@ -18,6 +18,12 @@ func (m *Manager) Own(uid int) error {
 	if err != nil { // before kernel 4.15
 		list = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
 	}
+	if m.unified.found {
+		m.before.owner(m.unified.dir)
+		for name := range strings.FieldsSeq(list) {
+			m.before.owner(m.unified.dir + "/" + name)
+		}
+	}
 	if err := chown(m.unified.dir, uid); err != nil {
 		return err
 	}

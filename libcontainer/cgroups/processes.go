@@ -19,7 +19,7 @@ const killLimit = 10 * time.Second
 // caller's PID namespace are left out.
 func (m *Manager) Processes() ([]int, error) {
 	var pids []int
-	err := m.all(func(f *folder) error { return members(f.dir, &pids) })
+	err := m.ours(func(f *folder) error { return m.members(f.dir, &pids) })
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +68,12 @@ func (m *Manager) Enter(pid int) error {
 		if now[f.keys[0]] == f.dir || m.memoryLater && f.has("memory") {
 			continue
 		}
-		if err := m.makeFolder(f); err != nil {
-			return err
+		if unix.Access(f.dir, unix.F_OK) == unix.ENOENT {
+			if err := m.makeFolder(f); err != nil {
+				return err
+			}
 		}
+		f.held = true
 		if err := writeFile(f.dir+"/cgroup.procs", itoa(int64(pid))); err != nil {
 			return fmt.Errorf("write %d to %s/cgroup.procs: %w", pid, f.dir, err)
 		}
@@ -89,12 +92,12 @@ func (m *Manager) Below(other *Manager) string {
 	return strings.TrimPrefix(other.unified.dir, m.unified.dir)
 }
 
-// Empty reports whether no process is in the cgroup or below.
+// Empty reports whether no process is in the cgroup or below, but for those of other containers below.
 func (m *Manager) Empty() (bool, error) {
 	empty := true
-	err := m.all(func(f *folder) error {
+	err := m.ours(func(f *folder) error {
 		var pids []int
-		err := members(f.dir, &pids)
+		err := m.members(f.dir, &pids)
 		empty = empty && len(pids) == 0
 		return err
 	})
@@ -102,23 +105,23 @@ func (m *Manager) Empty() (bool, error) {
 }
 
 // members adds the processes of a folder and those below it. A folder that is gone has none.
-func members(dir string, pids *[]int) error {
+func (m *Manager) members(dir string, pids *[]int) error {
 	procs, err := readIDs(dir + "/cgroup.procs")
 	if err != nil {
 		return err
 	}
 	*pids = append(*pids, procs...)
-	return subfolders(dir, func(sub string) error { return members(sub, pids) })
+	return m.below(dir, func(sub string) error { return m.members(sub, pids) })
 }
 
 // threads adds the thread ids of a v1 folder and those below it.
-func threads(dir string, tids *[]int) error {
+func (m *Manager) threads(dir string, tids *[]int) error {
 	tasks, err := readIDs(dir + "/tasks")
 	if err != nil {
 		return err
 	}
 	*tids = append(*tids, tasks...)
-	return subfolders(dir, func(sub string) error { return threads(sub, tids) })
+	return m.below(dir, func(sub string) error { return m.threads(sub, tids) })
 }
 
 // readIDs reads a list of pids or thread ids. Ones outside of our PID namespace read 0 and are left out.
@@ -141,6 +144,16 @@ func readIDs(file string) ([]int, error) {
 		}
 	}
 	return ids, nil
+}
+
+// below calls f for each folder in dir but those of other containers.
+func (m *Manager) below(dir string, f func(sub string) error) error {
+	return subfolders(dir, func(sub string) error {
+		if m.foreign(sub) {
+			return nil
+		}
+		return f(sub)
+	})
 }
 
 // subfolders calls f for each folder in dir.
@@ -167,15 +180,15 @@ func subfolders(dir string, f func(sub string) error) error {
 	return nil
 }
 
-// Kill sends sig to every process in the cgroup and below, ones that are forked meanwhile included. It does not wait for
-// their end; see [Manager.WaitEmpty]. SIGKILL reaches frozen processes too, and thaws a frozen v1 cgroup, since in there
-// none could die.
+// Kill sends sig to every process in the cgroup and below, ones that are forked meanwhile included, but not to those of other containers below. It does
+// not wait for their end; see [Manager.WaitEmpty]. SIGKILL reaches frozen processes too, and thaws a frozen v1 cgroup, since in
+// there none could die.
 func (m *Manager) Kill(sig unix.Signal) error {
 	killing := sig == unix.SIGKILL
-	if killing && m.unified.dir != "" {
+	if f := &m.unified; killing && f.dir != "" && m.mine(f) && !m.foreignBelow(f.dir) {
 		// Since kernel 5.14. Nothing that forks escapes it; the rest is for processes that are in a v1 hierarchy only.
-		if err := writeFile(m.unified.dir+"/cgroup.kill", "1"); err != nil && err != unix.ENOENT && err != unix.EOPNOTSUPP {
-			return fmt.Errorf("write 1 to %s/cgroup.kill: %w", m.unified.dir, err)
+		if err := writeFile(f.dir+"/cgroup.kill", "1"); err != nil && err != unix.ENOENT && err != unix.ENODEV && err != unix.EOPNOTSUPP {
+			return fmt.Errorf("write 1 to %s/cgroup.kill: %w", f.dir, err)
 		}
 	}
 	err := m.signalAll(sig, killing)
@@ -183,6 +196,19 @@ func (m *Manager) Kill(sig unix.Signal) error {
 		err = errors.Join(err, m.ThawKilled())
 	}
 	return err
+}
+
+// foreignBelow reports whether there is a cgroup of another container below a folder.
+func (m *Manager) foreignBelow(dir string) bool {
+	if m.owner == nil {
+		return false
+	}
+	found := false
+	subfolders(dir, func(sub string) error {
+		found = found || m.foreign(sub) || m.foreignBelow(sub)
+		return nil
+	})
+	return found
 }
 
 // signalAll signals every process once. While killing it holds the cgroup by the freezer from the second round on: a process that has
@@ -200,11 +226,12 @@ func (m *Manager) signalAll(sig unix.Signal, killing bool) error {
 			return fmt.Errorf("kill: processes fork faster than they are found: %v", fresh)
 		}
 		if killing && round > 0 {
-			// Only a help, and Kill thaws v1's at the end; SIGKILL gets through cgroup2's.
-			if f := m.v1("freezer"); f != nil {
+			// Only a help. Kill thaws v1's at the end; SIGKILL gets through cgroup2's, which may have others below.
+			if f := m.v1("freezer"); f != nil && m.mine(f) {
 				writeFile(f.dir+"/freezer.state", "FROZEN")
-			} else {
-				writeFile(m.unified.dir+"/cgroup.freeze", "1")
+			} else if f := &m.unified; m.mine(f) {
+				writeFile(f.dir+"/cgroup.freeze", "1")
+				defer writeFile(f.dir+"/cgroup.freeze", "0")
 			}
 		}
 		if pids, err = m.signalSome(fresh, sig, signalled); err != nil {

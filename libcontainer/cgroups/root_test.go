@@ -70,6 +70,7 @@ func created(t *testing.T, r *specs.LinuxResources) *Manager {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Find()
 	err = m.Create(r)
 	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
 		t.Skipf("the cgroup hierarchies cannot be written: %v", err)

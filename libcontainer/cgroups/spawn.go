@@ -22,6 +22,9 @@ import (
 //	v1       it moves itself, before all else, by writing "0" to the files that [Manager.Joins] names. A process of one thread that
 //	         moves itself alone takes no lock that waits.
 //
+// A cgroup2 that was there before the container may have been killed once (cgroup.kill). Since 6.14 the kernel kills whatever is born in such a one, for
+// it compares how often that was done to the cgroups of parent and child. There the process moves itself, too, and waits.
+//
 // If fork fails with EAGAIN since the container has as many processes as pids.limit lets it, it is called again with some room made. The
 // room lasts until it returns: if the process that it starts clones itself once more (to enter a PID namespace), fork returns
 // after that at best.
@@ -29,6 +32,15 @@ import (
 // errors.Is(err, ErrFrozen): the cgroup is frozen; see [Manager.SpawnFrozen]. When fork succeeded and Spawn fails none the less (a limit
 // could not be written), the process is there, and the caller's to kill.
 func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
+	if err := m.SpawnApart(fork); err != nil {
+		return err
+	}
+	return m.Tighten()
+}
+
+// SpawnApart is Spawn without the limits, which Tighten writes then, on another thread: for one that shares its mount namespace with the process, and so
+// its root, which the process is about to change.
+func (m *Manager) SpawnApart(fork func(unifiedFD int) error) error {
 	frozen, err := m.Frozen()
 	if err != nil {
 		return err
@@ -36,18 +48,32 @@ func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
 	if frozen {
 		return ErrFrozen
 	}
-	return m.spawn(m.unified.dir, fork)
+	return m.spawn(m.birthFolder(), fork)
 }
+
+// birthFolder is the cgroup2 folder that a process is born in, "" for none.
+func (m *Manager) birthFolder() string {
+	if m.unified.found {
+		return ""
+	}
+	return m.unified.dir
+}
+
+// unifiedName is the name of cgroup2 in Joins.
+const unifiedName = "cgroup2"
 
 // SpawnFrozen is Spawn for a paused container (exec --ignore-paused): the process is born outside of the freezer, so that it does not
 // stop before its exec. It has to join that by itself, right before it executes its program, by writing "0" to what FreezerTasks
 // gives, and not by the freezer's file of Joins.
 func (m *Manager) SpawnFrozen(fork func(unifiedFD int) error) error {
-	dir := m.unified.dir
+	dir := m.birthFolder()
 	if m.v1("freezer") == nil {
 		dir = ""
 	}
-	return m.spawn(dir, fork)
+	if err := m.spawn(dir, fork); err != nil {
+		return err
+	}
+	return m.Tighten()
 }
 
 // SpawnEarly calls fork as Spawn does, between CreateBirthplace and the end of Create, which may run on another thread. The process has to wait
@@ -62,10 +88,7 @@ func (m *Manager) spawn(dir string, fork func(unifiedFD int) error) error {
 	if errors.Is(err, unix.EAGAIN) {
 		err = m.withRoom(func() error { return bornIn(dir, fork) }, err)
 	}
-	if err != nil {
-		return err
-	}
-	return m.tighten()
+	return err
 }
 
 func bornIn(dir string, fork func(unifiedFD int) error) error {
@@ -80,10 +103,13 @@ func bornIn(dir string, fork func(unifiedFD int) error) error {
 	return fork(fd)
 }
 
-// Joins names the v1 hierarchies that a process has to join by itself: by their controllers, as "cpu,cpuacct", or as "name=systemd". The
+// Joins names the hierarchies that a process has to join by itself: v1's by their controllers, as "cpu,cpuacct", or as "name=systemd". The
 // freezer, in which it may stop, is the last. After JoinMemoryLater, memory is not among them.
 func (m *Manager) Joins() []string {
-	names := make([]string, 0, len(m.folders))
+	names := make([]string, 0, len(m.folders)+1)
+	if m.unified.found {
+		names = append(names, unifiedName)
+	}
 	for i := range m.folders {
 		if f := &m.folders[i]; !m.memoryLater || !f.has("memory") {
 			names = append(names, f.name())
@@ -94,11 +120,11 @@ func (m *Manager) Joins() []string {
 
 // JoinsUnfrozen is Joins without the freezer: see SpawnFrozen.
 func (m *Manager) JoinsUnfrozen() []string {
-	names := m.Joins()
+	freezer := unifiedName
 	if f := m.v1("freezer"); f != nil {
-		names = slices.DeleteFunc(names, func(n string) bool { return n == f.name() })
+		freezer = f.name()
 	}
-	return names
+	return slices.DeleteFunc(m.Joins(), func(n string) bool { return n == freezer })
 }
 
 // Tasks opens the file by which a process joins a hierarchy that Joins names.
@@ -112,6 +138,9 @@ func (m *Manager) Tasks(name string) (*os.File, error) {
 
 // TasksPath gives the path of what Tasks opens, "" if there is no such hierarchy.
 func (m *Manager) TasksPath(name string) string {
+	if name == unifiedName && m.unified.dir != "" {
+		return m.unified.dir + "/cgroup.procs"
+	}
 	i := slices.IndexFunc(m.folders, func(f folder) bool { return f.name() == name })
 	if i < 0 {
 		return ""

@@ -88,22 +88,26 @@ func nap(d time.Duration) {
 // needed. After limit it gives an error that wraps EBUSY and names processes that are still there.
 func (m *Manager) WaitEmpty(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	return m.all(func(f *folder) error {
-		if empty, err := waitFolder(f.dir, f == &m.unified, deadline); err != nil || empty {
+	return m.ours(func(f *folder) error {
+		if empty, err := m.waitFolder(f.dir, f == &m.unified, deadline); err != nil || empty {
 			return err
 		}
-		return stillUsed("wait for cgroup", f.dir, limit)
+		return m.stillUsed("wait for cgroup", f.dir, limit)
 	})
 }
 
 // waitFolder waits until no task is in a folder or below it; false: the deadline passed.
-func waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
-	if cgroup2 {
+func (m *Manager) waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
+	if cgroup2 && !m.foreignBelow(dir) {
 		return waitEvent(dir, "populated 0", deadline)
 	}
 	for {
 		var tids []int
-		if err := threads(dir, &tids); err != nil {
+		list := m.threads
+		if cgroup2 {
+			list = m.members
+		}
+		if err := list(dir, &tids); err != nil {
 			return false, err
 		}
 		if len(tids) == 0 {
@@ -129,8 +133,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-func stillUsed(operation, dir string, limit time.Duration) error {
+func (m *Manager) stillUsed(operation, dir string, limit time.Duration) error {
 	var pids []int
-	members(dir, &pids)
+	m.members(dir, &pids)
 	return fmt.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, Holdup(pids...), unix.EBUSY)
 }

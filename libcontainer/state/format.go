@@ -52,12 +52,17 @@ func (r *Record) format() []byte {
 	w.line("created", r.Created.UTC().Format(time.RFC3339Nano))
 	w.line("owner", strconv.Itoa(r.Owner))
 	w.line("terminal", strconv.FormatBool(r.Terminal))
-	w.line("sharedCgroup", strconv.FormatBool(r.SharedCgroup))
 	for _, key := range slices.Sorted(maps.Keys(r.Annotations)) {
 		w.text("annotation", key, r.Annotations[key])
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.CgroupPaths)) {
 		w.text("cgroup", key, r.CgroupPaths[key])
+	}
+	if r.SharedCgroup {
+		w.line("sharedCgroup", "true")
+	}
+	for _, key := range r.FoundCgroups {
+		w.text("foundCgroup", key)
 	}
 	if r.Keyring != "" {
 		w.text("keyring", r.Keyring)
@@ -183,6 +188,8 @@ func (r *Record) parseLine(line string) (err error) {
 		put(&r.Annotations, v.text(), v.text())
 	case "cgroup":
 		put(&r.CgroupPaths, v.text(), v.text())
+	case "foundCgroup":
+		r.FoundCgroups = append(r.FoundCgroups, v.text())
 	case "keyring":
 		r.Keyring = v.text()
 	case "unit":

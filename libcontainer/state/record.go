@@ -34,7 +34,9 @@ type Record struct {
 	Annotations map[string]string
 	// CgroupPaths are the folders of the container's cgroups, by controller or name; "" is the unified one.
 	CgroupPaths map[string]string
-	// SharedCgroup says that the cgroup was there before the container, so that others may be in it.
+	// FoundCgroups are the keys of those in CgroupPaths that were there before the container, one for each folder.
+	FoundCgroups []string
+	// SharedCgroup is set in records of orlop 0.1.0 alone: the cgroup was there before, and others may be in it.
 	SharedCgroup bool
 	// Unit is the name of the systemd unit that the container's cgroup is, "x.scope"; "" when it is none. UnitBus is whose
 	// systemd has it: "system", or "user" for that of Owner.
@@ -85,6 +87,7 @@ const (
 	hooksSection   = "hooks"
 	linuxSection   = "linux"
 	loansSection   = "loans"
+	beforeSection  = "cgroupBefore"
 )
 
 // Linux is what of the configuration's section linux all processes of the container have, those that join it, too.
@@ -153,6 +156,15 @@ func (r *Record) Linux() (*Linux, error) { return decode[Linux](r, linuxSection)
 
 // SetLinux sets what Linux returns.
 func (r *Record) SetLinux(l *Linux) error { return encode(r, linuxSection, l) }
+
+// CgroupBefore returns what those of the container's cgroups were like that were there before it, of which only its writer needs to know the form; nil when
+// there were none.
+func (r *Record) CgroupBefore() (*json.RawMessage, error) {
+	return decode[json.RawMessage](r, beforeSection)
+}
+
+// SetCgroupBefore sets what CgroupBefore returns.
+func (r *Record) SetCgroupBefore(b *json.RawMessage) error { return encode(r, beforeSection, b) }
 
 // Loans decodes the network devices that are on their way into the container; nil, at no cost, when there are none. They are there only
 // until the container is complete: found in the record of one whose creator was killed, they are to be returned.

@@ -20,7 +20,7 @@ func example(t testing.TB) *Record {
 	r := &Record{
 		ID: id, OCIVersion: "1.3.0", Status: specs.StateCreated, Pid: 4711, StartTime: 1 << 63,
 		Bundle: "/run/containerd/io.containerd.runtime.v2.task/moby/" + id, Rootfs: "/var/lib/docker/over\nlay/\xff\"",
-		Created: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Owner: 1000, Terminal: true, SharedCgroup: true,
+		Created: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Owner: 1000, Terminal: true, SharedCgroup: true, FoundCgroups: []string{"", "cpu"},
 		Annotations: map[string]string{"": "", "org.example": "a\nb \"c\" é \x00 \xfe", "end": "end\n"},
 		CgroupPaths: map[string]string{}, Unit: "docker-" + id + ".scope", UnitBus: "system", RootMount: 1 << 63,
 		RDTGroup: "/sys/fs/resctrl/" + id, RDTMonitor: "/sys/fs/resctrl/" + id + "/mon_groups/" + id, RDTOwned: true,

@@ -113,37 +113,6 @@ func TestKillPaused(t *testing.T) {
 	b.OK("delete", b.ID)
 }
 
-// TestSharedCgroup: two containers in one cgroup. The second one is warned of, and the delete of neither harms the other.
-func TestSharedCgroup(t *testing.T) {
-	harness.OrlopOnly(t, "runc's delete fails")
-	for _, first := range []string{"owner", "guest"} {
-		t.Run(first+" is deleted first", func(t *testing.T) {
-			owner, guest := harness.New(t), harness.New(t)
-			guest.Spec.Linux.CgroupsPath = owner.Spec.Linux.CgroupsPath
-			ownerPid := owner.Up()
-			guest.Write()
-			r := guest.Do("create", "--bundle", guest.Bundle, guest.ID)
-			r.OK(guest)
-			if !strings.Contains(r.Stderr, "linux.cgroupsPath") || !strings.Contains(r.Stderr, "not empty") {
-				t.Errorf("no warning: %q", r.Stderr)
-			}
-			guestPid := guest.State().Pid
-			deleted, left, pid, leftPid := owner, guest, ownerPid, guestPid
-			if first == "guest" {
-				deleted, left, pid, leftPid = guest, owner, guestPid, ownerPid
-			}
-			was := left.State().Status
-			deleted.OK("delete", "--force", deleted.ID)
-			deleted.WaitGone(pid)
-			if s := left.State(); s.Status != was || s.Pid != leftPid {
-				t.Errorf("the other one is now %+v", s)
-			}
-			left.OK("delete", "--force", left.ID)
-			owner.CheckClean()
-		})
-	}
-}
-
 // TestFrozenCgroup: a cgroup that stands still is no place to be born in.
 func TestFrozenCgroup(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 waits")

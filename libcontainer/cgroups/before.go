@@ -1,0 +1,306 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Before is what the folders of a cgroup were like that were there before the container: what Create changes in them, and what is below. It is kept in
+// the state record.
+type Before struct {
+	Files  []ControlFile `json:"files,omitempty"`
+	Owners []FileOwner   `json:"owners,omitempty"`
+	Below  []string      `json:"below,omitempty"`
+	// Rules says that the device rules of cgroup2 were changed, and Programs how many programs there were for them.
+	Rules    bool `json:"rules,omitempty"`
+	Programs int  `json:"programs,omitempty"`
+
+	programs []deviceProgramFile // nil after Load
+}
+
+// A ControlFile is a control file and what it held.
+type ControlFile struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+}
+
+// A FileOwner is a file, or a folder, and the user that it belonged to.
+type FileOwner struct {
+	Path string `json:"path"`
+	UID  int    `json:"uid"`
+}
+
+// Before returns what the folders that were there were like, nil when there were none. It is complete after Create and Own.
+func (m *Manager) Before() *Before { return m.before }
+
+// SetBefore says after SetFound what Before returned once.
+func (m *Manager) SetBefore(b *Before) { m.before = b }
+
+// note keeps what is about to be changed in folders that were there.
+func (m *Manager) note(l *limits) error {
+	b := m.before
+	for i := range l.list {
+		s := &l.list[i]
+		f := m.folderOf(s)
+		if !f.found {
+			continue
+		}
+		b.file(f.dir, s.file)
+		if s.otherFile != "" {
+			b.file(f.dir, s.otherFile)
+		}
+		if s.file == "cpu.idle" { // which sets these
+			b.file(f.dir, "cpu.shares")
+			b.file(f.dir, "cpu.weight")
+		}
+	}
+	return m.all(func(f *folder) error {
+		if !f.found {
+			return nil
+		}
+		if f.has("cpuset") {
+			b.file(f.dir, "cpuset.cpus")
+			b.file(f.dir, "cpuset.mems")
+		}
+		if d, v := m.place("devices"); d == f && l.rules != nil {
+			if err := b.deviceRules(f.dir, v); err != nil {
+				return err
+			}
+		}
+		return subfolders(f.dir, b.folder)
+	})
+}
+
+// file keeps a file's text, if there is one.
+func (b *Before) file(dir, name string) {
+	file := dir + "/" + name
+	if slices.ContainsFunc(b.Files, func(k ControlFile) bool { return k.Path == file }) {
+		return
+	}
+	if text, err := readFile(file); err == nil {
+		b.Files = append(b.Files, ControlFile{file, text})
+	}
+}
+
+func (b *Before) folder(dir string) error {
+	b.Below = append(b.Below, dir)
+	return subfolders(dir, b.folder)
+}
+
+func (b *Before) deviceRules(dir string, v version) error {
+	if v == v1 {
+		b.file(dir, "devices.list")
+		return nil
+	}
+	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	if b.programs, err = attachedDevices(fd); err == unix.EPERM && inUserNamespace() {
+		return nil // then none can be attached either
+	}
+	if err != nil {
+		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
+	}
+	b.Rules, b.Programs = true, len(b.programs)
+	return nil
+}
+
+// owner keeps the owner of a file.
+func (b *Before) owner(file string) {
+	var st unix.Stat_t
+	if unix.Stat(file, &st) == nil {
+		b.Owners = append(b.Owners, FileOwner{file, int(st.Uid)})
+	}
+}
+
+// giveBack makes a folder that was there as it was before, and no longer the container's. What cannot be set back is an error that names
+// the file; the rest is set back all the same.
+func (m *Manager) giveBack(f *folder) error {
+	if unix.Access(f.dir, unix.F_OK) == unix.ENOENT {
+		return nil
+	}
+	if getTag(f.dir, forsaken) != "" {
+		if err := unix.Rmdir(f.dir); err == nil || err == unix.ENOENT {
+			return nil
+		}
+	}
+	var errs []error
+	if m.before != nil {
+		errs = m.before.restore(f.dir)
+		if d, v := m.place("devices"); d == f && v == v2 {
+			errs = append(errs, m.before.restorePrograms(f.dir))
+		}
+	}
+	if m.owner != nil && m.owner.Owns(getTag(f.dir, markName)) {
+		removeTag(f.dir, markName)
+	}
+	return errors.Join(errs...)
+}
+
+// restore sets the files of a folder back, the last that was set first. One may depend on another in either order, so what fails is
+// tried once more when the others are done.
+func (b *Before) restore(dir string) (errs []error) {
+	var again []ControlFile
+	for _, k := range slices.Backward(b.Files) {
+		if path.Dir(k.Path) == dir && k.restore() != nil {
+			again = append(again, k)
+		}
+	}
+	for _, k := range again {
+		if err := k.restore(); err != nil {
+			errs = append(errs, fmt.Errorf("set %s back: %w", k.Path, err))
+		}
+	}
+	for _, o := range b.Owners {
+		if o.Path == dir || path.Dir(o.Path) == dir {
+			if err := unix.Lchown(o.Path, o.UID, -1); err != nil && err != unix.ENOENT {
+				errs = append(errs, &os.PathError{Op: "give back", Path: o.Path, Err: err})
+			}
+		}
+	}
+	return errs
+}
+
+func (k *ControlFile) restore() error {
+	now, err := readFile(k.Path)
+	if err != nil || now == k.Text {
+		return err
+	}
+	for _, w := range k.writes(now) {
+		if err := writeFile(w.Path, w.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writes is what brings a file from the text that it has now back to the old one. Most have one value; some have one for each device, named by the first word
+// of a line.
+func (k *ControlFile) writes(now string) []ControlFile {
+	dir, name := path.Split(k.Path)
+	switch {
+	case name == "devices.list":
+		return listWrites(dir, now, k.Text)
+	case name == "memory.oom_control":
+		// "oom_kill_disable 0\nunder_oom 0\n..."
+		for _, field := range strings.Fields(k.Text)[:min(2, len(strings.Fields(k.Text)))] {
+			if field == "0" || field == "1" {
+				return []ControlFile{{k.Path, field}}
+			}
+		}
+		return nil
+	case !perDevice(name):
+		// A write of nothing does nothing; a line feed empties a cpuset.
+		text := strings.TrimSpace(k.Text)
+		if text == "" {
+			text = "\n"
+		}
+		return []ControlFile{{k.Path, text}}
+	}
+	var list []ControlFile
+	old := make(map[string]bool)
+	for line := range strings.Lines(k.Text) {
+		key, _, _ := strings.Cut(line, " ")
+		old[key] = true
+	}
+	for line := range strings.Lines(now) {
+		if key, _, _ := strings.Cut(strings.TrimSpace(line), " "); !old[key] && key != "" {
+			list = append(list, ControlFile{k.Path, key + unlimited(name)})
+		}
+	}
+	for line := range strings.Lines(k.Text) {
+		list = append(list, ControlFile{k.Path, strings.TrimSpace(line)})
+	}
+	return list
+}
+
+// perDevice reports whether a file has a line for each device.
+func perDevice(name string) bool {
+	return strings.HasPrefix(name, "io.") || name == "rdma.max" || name == "misc.max" || name == "net_prio.ifpriomap" ||
+		strings.HasPrefix(name, "blkio.throttle.") || strings.HasSuffix(name, "weight_device")
+}
+
+// unlimited is what takes a device out of such a file.
+func unlimited(name string) string {
+	switch {
+	case name == "io.max":
+		return " rbps=max wbps=max riops=max wiops=max"
+	case strings.HasSuffix(name, "weight") || strings.HasPrefix(name, "blkio.bfq."):
+		return " default"
+	}
+	return " 0"
+}
+
+// listWrites is what brings a v1 devices.list from one text to another. Exceptions from "everything is allowed" are not in there, and are lost.
+func listWrites(dir, now, text string) []ControlFile {
+	from, err1 := parseDeviceList(now)
+	to, err2 := parseDeviceList(text)
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	settings := to.fill()
+	if !from.allow && !to.allow { // the kernel changes no default while there are cgroups below
+		settings = to.change(from)
+	}
+	var writes []ControlFile
+	for _, s := range settings {
+		writes = append(writes, ControlFile{dir + s.file, s.value})
+	}
+	return writes
+}
+
+// restorePrograms attaches the device programs of cgroup2 that were there, and detaches the container's. The kernel keeps no program that is attached nowhere
+// and that nobody has open: those from before are lost when the creator ends, and delete leaves the container's in their place.
+func (b *Before) restorePrograms(dir string) error {
+	if !b.Rules || len(b.programs) != b.Programs {
+		return nil
+	}
+	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	now, err := attachedDevices(fd)
+	if err != nil {
+		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
+	}
+	defer closePrograms(now)
+	has := func(list []deviceProgramFile, id uint32) bool {
+		return slices.ContainsFunc(list, func(p deviceProgramFile) bool { return p.id == id })
+	}
+	for _, p := range b.programs {
+		if has(now, p.id) {
+			continue
+		}
+		attach := bpfAttach{target: uint32(fd), prog: uint32(p.fd), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
+		if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
+			return fmt.Errorf("attach BPF device program to %s again: %w", dir, err)
+		}
+	}
+	for _, p := range now {
+		if has(b.programs, p.id) {
+			continue
+		}
+		if err := detachDevices(dir, fd, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the descriptors of device programs. It does no harm to nil.
+func (b *Before) Close() {
+	if b != nil {
+		closePrograms(b.programs)
+		b.programs = nil
+	}
+}

@@ -1,0 +1,58 @@
+package libcontainer
+
+import (
+	"errors"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/libcontainer/state"
+)
+
+// An owner is a container as its cgroup names it: see cgroups.Owner. Its mark is when it was created, to the nanosecond, and the path of
+// its state folder, by which others find out whether it is still there. The path may be another one for the next command (a link to it, say), so by the
+// time and the id alone a container knows its own.
+type owner struct {
+	created string
+	path    string
+}
+
+func ownerOf(rec *state.Record, dir *state.Dir) *owner {
+	return &owner{created: strconv.FormatInt(rec.Created.UnixNano(), 10), path: dir.Path()}
+}
+
+// Mark implements cgroups.Owner.
+func (o *owner) Mark() string {
+	path, err := filepath.Abs(o.path)
+	if err != nil { // the working directory was removed: others will not find the container
+		path = o.path
+	}
+	return o.created + " " + path
+}
+
+// Owns implements cgroups.Owner.
+func (o *owner) Owns(mark string) bool {
+	created, path, _ := strings.Cut(mark, " ")
+	return created == o.created && filepath.Base(path) == filepath.Base(o.path)
+}
+
+// Lives implements cgroups.Owner.
+func (o *owner) Lives(mark string) bool {
+	created, path, _ := strings.Cut(mark, " ")
+	d, err := state.Open(filepath.Dir(path)).Open(filepath.Base(path))
+	if errors.Is(err, state.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		return true // nobody knows
+	}
+	defer d.Close()
+	rec, err := d.Read()
+	switch {
+	case errors.Is(err, state.ErrNotExist), errors.Is(err, state.ErrNoRecord): // another container of the same id, as yet without a record
+		return false
+	case err != nil:
+		return true
+	}
+	return strconv.FormatInt(rec.Created.UnixNano(), 10) == created
+}
