@@ -22,6 +22,9 @@ type Mount struct {
 	AttrSet, AttrClear uint64
 	// RecAttrSet and RecAttrClear are those for the mount and all below it: mount_setattr with AT_RECURSIVE.
 	RecAttrSet, RecAttrClear uint64
+	// Exact is set when an option names an attribute or a flag: a bind mount has then no attributes but those that are named, whatever
+	// its source has. AtimeNamed is set when one names an access time mode or nodiratime; otherwise these stay the source's.
+	Exact, AtimeNamed bool
 	// Propagation is MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE, with MS_REC for the recursive ones; 0 when none is given.
 	Propagation uint64
 	// SuperFlags are flags of the file system itself that are set, in fsconfig's spelling ("ro", "sync", "dirsync", "mand",

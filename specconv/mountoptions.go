@@ -142,6 +142,7 @@ func (m *Mount) addOption(name string) bool {
 	if o == nil {
 		return false
 	}
+	m.noteExact(o)
 	switch o.kind {
 	case optAttrSet:
 		setAttr(&m.AttrSet, &m.AttrClear, o.attr)
@@ -172,6 +173,22 @@ func (m *Mount) addOption(name string) bool {
 	case optIgnored:
 	}
 	return true
+}
+
+// noteExact notes what a bind mount takes from its source no longer because of an option. One that clears what was named takes that back.
+func (m *Mount) noteExact(o *mountOption) {
+	switch o.kind {
+	case optSuperSet, optSuperClear, optAttrSet, optAttrClear:
+		m.Exact = true
+	}
+	const atime = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
+	switch {
+	case o.attr&^atime != 0 || o.super != "":
+	case o.kind == optAttrSet:
+		m.AtimeNamed = true
+	case o.kind == optAttrClear && m.AttrSet&atime == o.attr:
+		m.AtimeNamed = false
+	}
 }
 
 // setAttr adds attr to the attributes to be set. The access time modes are one field of values, not bits (and relatime

@@ -48,7 +48,7 @@ func (m bindMount) lower(l *lowering) {
 		set &^= unix.MOUNT_ATTR_RDONLY
 	}
 	l.mapIDs(mount, &m.Mount)
-	l.changeMount(mount, set, &m.Mount)
+	m.change(l, mount, set)
 	kind := aFolder
 	switch {
 	case m.File:
@@ -114,6 +114,39 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 		}
 		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
 	}
+}
+
+// change appends what gives the copy its attributes and its propagation. What the options do not name is cleared, where the kernel allows:
+// it locks attributes of mounts that were made with more rights. A copy that the runtime passes to a process with less rights is not
+// locked yet, and keeps its source's.
+func (m bindMount) change(l *lowering, mount nsenter.Reg, set uint64) {
+	if !m.Exact {
+		l.changeMount(mount, set, &m.Mount)
+		return
+	}
+	const atime, clearable = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME, unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID |
+		unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+	named := unix.MountAttr{Attr_set: set, Attr_clr: clearable &^ set}
+	if m.Passed {
+		named.Attr_clr &= m.AttrClear
+	}
+	if m.AtimeNamed {
+		named.Attr_clr |= atime &^ (set & unix.MOUNT_ATTR_NODIRATIME)
+	} else {
+		named.Attr_set &^= atime
+	}
+	locked, done := l.prog.NewLabel(), l.prog.NewLabel()
+	// EINVAL: before Linux 5.14, there is no attribute nosymfollow.
+	l.setattr(mount, named, false).OnError(locked, unix.EPERM, unix.EINVAL)
+	l.prog.Jump(done)
+	l.prog.Place(locked)
+	if own := (unix.MountAttr{Attr_set: set, Attr_clr: m.AttrClear}); own != (unix.MountAttr{}) {
+		l.setattr(mount, own, false)
+	}
+	l.prog.Place(done)
+	rest := m.Mount
+	rest.AttrClear = 0
+	l.changeMount(mount, 0, &rest)
 }
 
 // changeMount appends what gives an existing mount the configured attributes and propagation. Attributes that are not named stay as they

@@ -192,7 +192,7 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 		return 0
 	}
 	flags, _ := specconv.PropagationFlag(linux.RootfsPropagation)
-	host, private, final := rootPropagation(flags)
+	host, root, final := rootPropagation(flags)
 	field := ""
 	if flags != 0 {
 		field = "linux.rootfsPropagation"
@@ -205,7 +205,7 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 		}
 		b.add(field, makePrivate{parent})
 	}
-	b.add("root.path", bindRoot{b.bundle.Rootfs, private, b.passed()})
+	b.add("root.path", bindRoot{b.bundle.Rootfs, root, b.passed()})
 	return final
 }
 

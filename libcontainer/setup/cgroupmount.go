@@ -104,7 +104,7 @@ func (b *builder) cgroupMount(field string, m *specconv.Mount, options []string)
 	if !namespace && cg.UnifiedPath != "" {
 		// Without a namespace, a new mount would show the whole host, and reset the hierarchy's options to those given here.
 		bind := *m
-		bind.Bind, bind.Type, bind.Source, bind.SuperFlags, bind.Data = true, "bind", cg.UnifiedPath, nil, nil
+		bind.Bind, bind.Exact, bind.Type, bind.Source, bind.SuperFlags, bind.Data = true, false, "bind", cg.UnifiedPath, nil, nil
 		b.add(field, bindMount{Mount: bind, Options: options})
 		return
 	}

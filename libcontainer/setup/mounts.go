@@ -276,7 +276,7 @@ func (b *builder) mountable(m *specconv.Mount) *specconv.Mount {
 		return m
 	}
 	bound := *m
-	bound.Bind, bound.Recursive, bound.Source, bound.SuperFlags, bound.Data = true, true, host, nil, nil
+	bound.Bind, bound.Recursive, bound.Exact, bound.Source, bound.SuperFlags, bound.Data = true, true, false, host, nil, nil
 	return &bound
 }
 

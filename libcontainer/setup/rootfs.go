@@ -45,12 +45,22 @@ func (m makePrivate) lower(l *lowering) {
 // bindRoot puts a copy of the root file system's mounts on top of them, so that it is a mount point, and remembers its descriptor:
 // from here on, no path of the container is looked up from anywhere else.
 type bindRoot struct {
-	Path    string
-	Private bool // not even receive what the host mounts below it
+	Path string
+	// Keeps tells which of the copied mounts receive what the host mounts on them.
+	Keeps keeps
 	// Passed is set when the runtime passes the copy, and the process has entered the folder before it joined a user namespace, in
 	// which it may not be able to walk there: see enterRootfs.
 	Passed bool
 }
+
+// keeps tells which mounts of the root file system stay slaves of the host's.
+type keeps uint8
+
+const (
+	keepsNone keeps = iota
+	keepsBelow
+	keepsAll
+)
 
 // RootTree is the detached copy of the root file system's mounts.
 const RootTree nsenter.FD = "root file system"
@@ -80,10 +90,11 @@ func (b bindRoot) lower(l *lowering) {
 		l.clone(under, true).Result(l.root)
 	}
 	// Neither may the copy send anything to the host. What is a slave already stays one.
-	if b.Private {
-		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_PRIVATE}, true)
-	} else {
+	if b.Keeps != keepsNone {
 		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
+	}
+	if b.Keeps != keepsAll {
+		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_PRIVATE}, b.Keeps == keepsNone)
 	}
 	l.move(l.root, under)
 }
@@ -159,17 +170,20 @@ func (m makeCwd) lower(l *lowering) { l.destination(m.Path, aFolder) }
 //
 // "Shared" must leave the mounts of the host as they are, so that a volume can be one that the container's mounts show on
 // (Kubernetes: Bidirectional). All else makes them slaves as a whole: the single mount that "slave" or "private" names
-// would leave those below it shared with the host.
-func rootPropagation(flags uint64) (host setPropagation, private bool, final uint64) {
+// would leave those below it shared with the host. Without a word, the root itself receives nothing of the host's, as with runc and crun.
+func rootPropagation(flags uint64) (host setPropagation, root keeps, final uint64) {
+	slave := setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}
 	switch flags &^ unix.MS_REC {
 	case unix.MS_SHARED:
-		return setPropagation{flags, "shared, as the host has it"}, true, flags
+		return setPropagation{flags, "shared, as the host has it"}, keepsNone, flags
 	case unix.MS_PRIVATE:
-		return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, true, 0
+		return slave, keepsNone, 0
 	case unix.MS_UNBINDABLE:
-		return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, true, flags
+		return slave, keepsNone, flags
+	case unix.MS_SLAVE:
+		return slave, keepsAll, 0
 	}
-	return setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}, false, 0
+	return slave, keepsBelow, 0
 }
 
 // finalPropagation gives the root the propagation that the configuration asks for, which is not possible before it is the root.

@@ -212,9 +212,17 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 				return errors.Join(err, plan.DestinationError(m.Value))
 			}
 		}
-		if m.ID == MessageMissing { // whose answer is the runtime's to find
+		if m.ID == MessageMissing { // the runtime looks for the answer; this one is right where no link dangles
 			m.File.Close()
-			return plan.WantedPathError(m.Value, unix.ENOENT)
+			wanted, _ := plan.WantedPath(m.Value)
+			answer, err := Missing{Parent: filepath.Dir(wanted), Name: filepath.Base(wanted), Last: true}.Encode()
+			if err != nil {
+				return err
+			}
+			if err := proc.Conn.Answer(answer); err != nil {
+				return err
+			}
+			continue
 		}
 		if tr.onMessage != nil {
 			resume = tr.onMessage(proc, m)
