@@ -84,6 +84,9 @@ func reportText(r *libcontainer.Report) string {
 	for _, w := range r.Warnings {
 		b.WriteString("warning: " + w + "\n")
 	}
+	for _, n := range r.Notes {
+		b.WriteString("note: " + n + "\n")
+	}
 	if r.OK {
 		b.WriteString("this host can run it\n")
 		return b.String()

@@ -143,7 +143,7 @@ func (p *program) command(called string) *command {
 
 // runtime returns the library's view of the state folder.
 func (p *program) runtime() *libcontainer.Runtime {
-	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, CgroupManager: p.cgroups, Rootless: p.rootless}
+	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, Note: p.log.note, CgroupManager: p.cgroups, Rootless: p.rootless}
 }
 
 // creator is runtime for commands that create a container.

@@ -95,7 +95,7 @@ func accepted(t *testing.T, list []string, change func(s *specs.Spec, name strin
 			t.Fatal(err)
 		}
 		b, err := specconv.Parse(text, "/bundle")
-		if err == nil && len(b.Warnings) > 0 && !strings.Contains(b.Warnings[0], "iversion has no effect") {
+		if err == nil && len(b.Warnings) > 0 {
 			err = fmt.Errorf("warnings %q", b.Warnings)
 		}
 		if err != nil {

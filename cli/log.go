@@ -36,6 +36,10 @@ func parseLevel(s string) (level, bool) {
 
 // logger tells the user and the engine what went wrong. Without a file all of it goes to standard error.
 //
+// Warnings are for people: something that was asked for is not done, or others are affected. Notes are warnings for the log, such as those that the
+// specification wants for capabilities that cannot be granted: engines pass standard error on to their users, who can do nothing about
+// them. Without a file they are shown from --log-level info on.
+//
 // With a file, the error's line is the only one that a failing call writes to it (but for --debug), since Podman reads the whole of
 // it as one JSON object. So warnings are held back until it is known how the call ends: see succeed. The
 // error's message goes to standard error as well, where conmon reads it.
@@ -48,15 +52,26 @@ type logger struct {
 
 	mu   sync.Mutex // libcontainer may warn from any goroutine
 	done bool       // succeed was called
-	held []string   // warnings until then
+	held []held     // warnings until then
 }
 
 func newLogger(stderr io.Writer) logger {
 	return logger{stderr: stderr, level: levelWarning, now: time.Now}
 }
 
+// held is a warning that waits, and the level from which on standard error shows it.
+type held struct {
+	message string
+	shown   level
+}
+
 // warn tells what is no error, and yet should be known.
-func (l *logger) warn(message string) {
+func (l *logger) warn(message string) { l.warning(held{message, levelWarning}) }
+
+// note tells what need not be known.
+func (l *logger) note(message string) { l.warning(held{message, levelInfo}) }
+
+func (l *logger) warning(w held) {
 	if l.level < levelWarning {
 		return
 	}
@@ -64,11 +79,18 @@ func (l *logger) warn(message string) {
 	defer l.mu.Unlock()
 	switch {
 	case l.file == nil:
-		l.toStderr("warning", message)
+		l.show(w)
 	case l.done:
-		_ = l.write(l.file, "warning", message, nil)
+		_ = l.write(l.file, "warning", w.message, nil)
 	default:
-		l.held = append(l.held, message)
+		l.held = append(l.held, w)
+	}
+}
+
+// show writes a warning to standard error, if it is for there.
+func (l *logger) show(w held) {
+	if l.level >= w.shown {
+		l.toStderr("warning", w.message)
 	}
 }
 
@@ -93,7 +115,7 @@ func (l *logger) succeed() {
 	defer l.mu.Unlock()
 	l.done = true
 	for _, w := range l.held {
-		_ = l.write(l.file, "warning", w, nil)
+		_ = l.write(l.file, "warning", w.message, nil)
 	}
 	l.held = nil
 }
@@ -116,7 +138,7 @@ func (l *logger) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.held {
-		l.toStderr("warning", w)
+		l.show(w)
 	}
 	l.held = nil
 	message := err.Error()

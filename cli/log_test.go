@@ -88,6 +88,41 @@ func TestLogOfSuccess(t *testing.T) {
 	}
 }
 
+// TestNotes: a note is a warning in the log. Standard error has it when more than warnings are asked for.
+func TestNotes(t *testing.T) {
+	const shown = "orlop: warning: left out\n"
+	logged := `{"level":"warning","msg":"left out","time":"2026-01-02T02:04:05Z"}` + "\n"
+	for _, tc := range []struct {
+		file      bool
+		level     level
+		err       error
+		log, text string // without the error's line
+	}{
+		{false, levelWarning, nil, "", ""},
+		{false, levelInfo, nil, "", shown},
+		{false, levelDebug, errors.New("x"), "", shown + "orlop: x\n"},
+		{true, levelError, nil, "", ""},
+		{true, levelWarning, nil, logged, ""},
+		{true, levelWarning, errors.New("x"), "", "x\n"},
+		{true, levelInfo, errors.New("x"), "", shown + "x\n"},
+	} {
+		l, log, stderr := testLogger(t, true)
+		if l.level = tc.level; !tc.file {
+			_ = l.file.Close()
+			l.file, l.json = nil, false
+		}
+		l.note("left out")
+		_ = l.finish(tc.err)
+		got := log()
+		if tc.err != nil {
+			got, _, _ = strings.Cut(got, `{"level":"error"`)
+		}
+		if got != tc.log || stderr.String() != tc.text {
+			t.Errorf("%+v: log %q, standard error %q", tc, got, stderr)
+		}
+	}
+}
+
 func TestLogLevels(t *testing.T) {
 	for level, want := range map[level]string{levelError: "", levelWarning: "warning", levelDebug: "debug warning"} {
 		l, log, _ := testLogger(t, false)

@@ -51,6 +51,9 @@ func (p *program) plan(args *arguments) error {
 	for _, w := range append(b.Warnings, plan.Warnings...) {
 		p.log.warn(w)
 	}
+	for _, n := range append(b.Notes, plan.Notes...) {
+		p.log.note(n)
+	}
 	if format == "text" {
 		_, err = io.WriteString(p.stdout, plan.String())
 		return err

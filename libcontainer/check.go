@@ -47,8 +47,9 @@ type Report struct {
 	Misses []Miss `json:"misses"`
 	// Unknown is what the caller may not find out.
 	Unknown []Miss `json:"unknown"`
-	// Warnings are what a create would warn of.
+	// Warnings are what a create would warn of, and Notes what it would have to say for a log.
 	Warnings []string `json:"warnings"`
+	Notes    []string `json:"notes"`
 }
 
 // Check tells whether the caller can run the container that a bundle describes on this host, without making it. It asks the kernel what it
@@ -57,7 +58,7 @@ type Report struct {
 func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o CreateOptions) (*Report, error) {
 	e := &examination{
 		creation: creation{id: id, bundle: b, options: o},
-		report:   Report{Misses: []Miss{}, Unknown: []Miss{}, Warnings: append([]string{}, b.Warnings...)},
+		report:   Report{Misses: []Miss{}, Unknown: []Miss{}, Warnings: append([]string{}, b.Warnings...), Notes: append([]string{}, b.Notes...)},
 		answers:  hostinfo.Answers,
 	}
 	e.runtime = &Runtime{Root: r.Root, Warn: e.warn, CgroupManager: r.CgroupManager, Rootless: r.Rootless}
@@ -165,7 +166,7 @@ func (e *examination) answer(r *needs.Requirement, err error) {
 
 // cgroups looks at the cgroup, or says what is not applied where there will be none.
 func (e *examination) cgroups() {
-	e.report.Warnings = append(e.report.Warnings, e.lacks...)
+	e.report.Notes = append(e.report.Notes, e.lacks...)
 	if e.cgroup.None() {
 		e.warnOfResources()
 		return
@@ -182,7 +183,7 @@ func (e *examination) cgroups() {
 			e.error(MissCgroup, specconv.Fault{Path: "process.scheduler", Problem: err.Error()})
 		}
 	}
-	e.report.Warnings = append(e.report.Warnings, cgroups.Unapplied(e.resources())...)
+	e.report.Notes = append(e.report.Notes, e.unapplied()...)
 }
 
 // checkUnit looks for the systemd that is to make the unit, and whether its limits can be had at all. Its folder is systemd's to make.
@@ -205,6 +206,7 @@ func (e *examination) plan(layout cgroups.Layout) {
 		return
 	}
 	e.report.Warnings = append(e.report.Warnings, e.steps.Warnings...)
+	e.report.Notes = append(e.report.Notes, e.steps.Notes...)
 	if e.baseless {
 		return
 	}

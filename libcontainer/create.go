@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -77,7 +78,7 @@ type creation struct {
 	rdt        *intelrdt.Group // nil without linux.intelRdt
 	lending    *lending        // network devices that are on their way into the container
 	filter     *seccompFilter
-	lacks      []string // warnings of what the caller has no right to
+	lacks      []string // notes of what the caller has no right to
 	shares     bool     // it gets a socket by which it can say that it is ready
 	ready      *readiness
 	lived      bool // the environment was complete enough for hooks to have run in it
@@ -387,17 +388,20 @@ func (c *creation) createHooks() error {
 }
 
 func (c *creation) warnings() {
-	for _, list := range [][]string{c.bundle.Warnings, c.steps.Warnings, c.lacks} {
-		for _, w := range list {
-			c.runtime.warn(w)
-		}
-	}
-	if c.cgroup.None() {
-		return
-	}
-	for _, w := range cgroups.Unapplied(c.resources()) {
+	for _, w := range slices.Concat(c.bundle.Warnings, c.steps.Warnings) {
 		c.runtime.warn(w)
 	}
+	for _, n := range slices.Concat(c.bundle.Notes, c.steps.Notes, c.lacks, c.unapplied()) {
+		c.runtime.note(n)
+	}
+}
+
+// unapplied names limits that no kernel has any more.
+func (c *creation) unapplied() []string {
+	if c.cgroup.None() {
+		return nil // which a warning tells of
+	}
+	return cgroups.Unapplied(c.resources())
 }
 
 // undo removes what a failed creation has made, in the reverse order.

@@ -85,14 +85,14 @@ func (c *creation) doWithout() error {
 	if err != nil || !rootless {
 		return err
 	}
+	if r := c.resources(); r != nil && len(r.Devices) > 0 {
+		c.lacks = append(c.lacks, "linux.resources.devices: not applied: that takes the host's root")
+	}
 	if c.unit == nil && !c.cgroup.Creatable() {
 		c.cgroup = &cgroups.Manager{}
 		return nil
 	}
 	c.cgroup.LeaveDevices()
-	if r := c.resources(); r != nil && len(r.Devices) > 0 {
-		c.lacks = append(c.lacks, "linux.resources.devices: not applied: that takes the host's root")
-	}
 	return nil
 }
 
@@ -242,7 +242,7 @@ func (c *creation) warnOfResources() {
 		name string
 		set  bool
 	}{
-		{"devices", len(r.Devices) > 0}, {"memory", r.Memory != nil}, {"cpu", r.CPU != nil}, {"pids", r.Pids != nil},
+		{"devices", len(r.Devices) > 0 && c.lacks == nil}, {"memory", r.Memory != nil}, {"cpu", r.CPU != nil}, {"pids", r.Pids != nil},
 		{"blockIO", r.BlockIO != nil}, {"hugepageLimits", len(r.HugepageLimits) > 0}, {"network", r.Network != nil},
 		{"rdma", len(r.Rdma) > 0}, {"unified", len(r.Unified) > 0},
 	} {

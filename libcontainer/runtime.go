@@ -29,9 +29,12 @@ import (
 type Runtime struct {
 	// Root is the state folder, for instance /run/orlop. It is made, with mode 0700, by the first Create.
 	Root string
-	// Warn gets what is not an error and yet should be known, one line each: a capability that cannot be
-	// granted, a limit that is not applied, a poststop hook that failed. nil drops it.
+	// Warn gets what is not an error and yet should be known, one line each: a limit or a label that is not applied, others in the
+	// container's cgroup, a poststop hook that failed. nil drops it.
 	Warn func(message string)
+	// Note gets what belongs in a log and needs no reader, one line each: a capability that cannot be granted, device rules that take the
+	// host's root, a field that no kernel has a use for any more. The container has no more rights than asked for. nil drops it.
+	Note func(message string)
 	// CgroupManager says who keeps the cgroups of containers that are created.
 	CgroupManager CgroupManager
 	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be able to write there, or it is not used.
@@ -59,6 +62,12 @@ func (r *Runtime) rootless() (bool, error) {
 		return true, nil
 	}
 	return idmap.Own()
+}
+
+func (r *Runtime) note(message string) {
+	if r.Note != nil {
+		r.Note(message)
+	}
 }
 
 func (r *Runtime) warn(message string) {

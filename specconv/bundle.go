@@ -23,8 +23,11 @@ type Bundle struct {
 	Namespaces []Namespace
 	// NetDevices are Spec.Linux.NetDevices, sorted by Host.
 	NetDevices []NetDevice
-	// Warnings tell what is no fault, yet the user should know.
+	// Warnings tell what is no fault, yet the user should know: something that was asked for is not done.
 	Warnings []string
+	// Notes are for a log. The container has fewer rights than asked for, as the kernel would have it, or what was
+	// meant is done although it is written in another way.
+	Notes []string
 }
 
 // Namespace returns the bundle's namespace of type t, and whether there is one: without one, the container shares the

@@ -42,10 +42,10 @@ type CapabilitySets struct {
 	Bounding, Effective, Inheritable, Permitted, Ambient uint64
 }
 
-// ParseCapabilities returns the sets of c, which may be nil. What cannot be granted is left out and told in warnings, as the
+// ParseCapabilities returns the sets of c, which may be nil. What cannot be granted is left out and told in notes, as the
 // specification demands: names that are unknown; effective ones that are not permitted, and ambient ones that
 // are not both permitted and inheritable, for which the kernel would refuse the set as a whole.
-func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, warnings []string) {
+func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, notes []string) {
 	if c == nil {
 		return
 	}
@@ -56,7 +56,7 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, warning
 			n, ok := CapabilityNumber(name)
 			switch {
 			case !ok:
-				warnings = append(warnings, at("process.capabilities."+set, i)+": unknown capability "+strconv.Quote(name)+", left out")
+				notes = append(notes, at("process.capabilities."+set, i)+": unknown capability "+strconv.Quote(name)+", left out")
 			case allowed&(1<<n) == 0:
 				if lacking == nil {
 					first = i
@@ -69,9 +69,9 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, warning
 		switch path := "process.capabilities." + set; len(lacking) {
 		case 0:
 		case 1:
-			warnings = append(warnings, at(path, first)+": "+lacking[0]+" is not "+lack+", left out")
+			notes = append(notes, at(path, first)+": "+lacking[0]+" is not "+lack+", left out")
 		default: // one line for all: Buildah grants a dozen ambient ones and none that can be inherited, in each step of a build
-			warnings = append(warnings, path+": "+strings.Join(lacking, ", ")+" are not "+lack+", left out")
+			notes = append(notes, path+": "+strings.Join(lacking, ", ")+" are not "+lack+", left out")
 		}
 		return mask
 	}
@@ -81,5 +81,5 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, warning
 	sets.Inheritable = parse("inheritable", c.Inheritable, every, "")
 	sets.Effective = parse("effective", c.Effective, sets.Permitted, "permitted")
 	sets.Ambient = parse("ambient", c.Ambient, sets.Permitted&sets.Inheritable, "both permitted and inheritable")
-	return sets, warnings
+	return sets, notes
 }

@@ -13,10 +13,16 @@ type checker struct {
 	spec     *specs.Spec
 	faults   Faults
 	warnings []string
+	notes    []string
 }
 
 func (c *checker) fault(path, problem string) {
 	c.faults = append(c.faults, Fault{path, problem})
+}
+
+// note is for what nobody needs to act on; see Bundle.Notes.
+func (c *checker) note(path, text string) {
+	c.notes = append(c.notes, path+": "+text)
 }
 
 func (c *checker) warn(path, text string) {

@@ -12,7 +12,7 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-// expect checks what Parse says to the example configuration after change: faults and, after "warning: ", warnings.
+// expect checks what Parse says to the example configuration after change: faults and, after "warning: " and "note: ", those.
 func expect(t *testing.T, change func(s *specs.Spec), want ...string) {
 	t.Helper()
 	s := Example()
@@ -31,6 +31,9 @@ func expect(t *testing.T, change func(s *specs.Spec), want ...string) {
 	}
 	for _, w := range b.Warnings {
 		got = append(got, "warning: "+w)
+	}
+	for _, n := range b.Notes {
+		got = append(got, "note: "+n)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
@@ -60,7 +63,7 @@ func TestVersionFaults(t *testing.T) {
 		"1.0.0-01":     "ociVersion: must be a semantic version such as 1.3.0, not \"1.0.0-01\"",
 		"2.0.0":        "ociVersion: 2.0.0 is not supported: the major version must be 1",
 		"0.5.0":        "ociVersion: 0.5.0 is not supported: the major version must be 1",
-		"1.9.0":        "warning: ociVersion: 1.9.0 is newer than 1.3.0, up to which the specification is known",
+		"1.9.0":        "note: ociVersion: 1.9.0 is newer than 1.3.0, up to which the specification is known",
 		"1.0.2-dev":    "",
 		"1.0.0-rc1+b7": "",
 	} {
@@ -108,15 +111,15 @@ func TestProcessFaults(t *testing.T) {
 		`process.rlimits[1].type: unknown limit "NOFILE"`,
 		"process.rlimits[2].type: RLIMIT_NOFILE is there twice",
 		"process.oomScoreAdj: must be from -1000 to 1000, not 1001",
-		`warning: process.capabilities.effective[4]: unknown capability "CAP_X", left out`,
-		`warning: process.capabilities.effective[5]: unknown capability "cap_kill", left out`,
-		"warning: process.capabilities.effective[3]: CAP_CHOWN is not permitted, left out",
-		"warning: process.capabilities.ambient[0]: CAP_KILL is not both permitted and inheritable, left out",
+		`note: process.capabilities.effective[4]: unknown capability "CAP_X", left out`,
+		`note: process.capabilities.effective[5]: unknown capability "cap_kill", left out`,
+		"note: process.capabilities.effective[3]: CAP_CHOWN is not permitted, left out",
+		"note: process.capabilities.ambient[0]: CAP_KILL is not both permitted and inheritable, left out",
 	)
 	expect(t, func(s *specs.Spec) { // as Buildah writes it
 		s.Process.Capabilities.Ambient = []string{"CAP_KILL", "CAP_AUDIT_WRITE", "CAP_CHOWN"}
 		s.Process.Capabilities.Inheritable = nil
-	}, "warning: process.capabilities.ambient: CAP_KILL, CAP_AUDIT_WRITE, CAP_CHOWN are not both permitted and inheritable, left out")
+	}, "note: process.capabilities.ambient: CAP_KILL, CAP_AUDIT_WRITE, CAP_CHOWN are not both permitted and inheritable, left out")
 	expect(t, func(s *specs.Spec) { // without a terminal its size is ignored
 		s.Process.Terminal = false
 		s.Process.ConsoleSize = &specs.Box{Height: 65536}

@@ -167,7 +167,7 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 	c.annotations()
 	c.linux(b)
 	c.faults = append(c.faults, Unsupported(spec)...)
-	b.Warnings = c.warnings
+	b.Warnings, b.Notes = c.warnings, c.notes
 	return b, mergeFaults(d.faults, c.faults), nil
 }
 

@@ -42,13 +42,13 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 	case hasNUL(in.Destination):
 		c.fault(here(".destination"), nulProblem)
 	case in.Destination[0] != '/':
-		c.warn(here(".destination"), "is relative, which is deprecated; taken from /")
+		c.note(here(".destination"), "is relative, which is deprecated; taken from /")
 	}
 	m.Destination = path.Clean("/" + in.Destination)
 
 	unknown := c.mountOptions(&m, in.Options)
 	if in.Type == "bind" && !m.Bind && !m.Remount {
-		c.warn(here(".options"), "neither bind nor rbind is there; taken as bind because of the type")
+		c.note(here(".options"), "neither bind nor rbind is there; taken as bind because of the type")
 		m.Bind = true
 	}
 	switch {
@@ -93,7 +93,7 @@ func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 			m.Data = append(m.Data, o)
 			unknown = append(unknown, i)
 		case o == "iversion":
-			c.warn(at(at("mounts", m.Index)+".options", i), "iversion has no effect: fsconfig(2) has no such flag")
+			c.note(at(at("mounts", m.Index)+".options", i), "iversion has no effect: fsconfig(2) has no such flag")
 		}
 	}
 	return unknown

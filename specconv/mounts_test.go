@@ -81,16 +81,16 @@ func TestMountFaults(t *testing.T) {
 	mount(bind("/a", "nofail", "x-systemd.automount", "comment=mine", "cached", "rsync", "rnomand")) // which ask for nothing
 	mount(specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"anything"}})
 	mount(specs.Mount{Destination: "/a", Type: "ext4", Options: []string{"iversion"}},
-		"warning: mounts[0].options[0]: iversion has no effect: fsconfig(2) has no such flag")
+		"note: mounts[0].options[0]: iversion has no effect: fsconfig(2) has no such flag")
 	mount(bind("", "ro"), "mounts[0].destination: is required")
-	mount(bind("a/b"), "warning: mounts[0].destination: is relative, which is deprecated; taken from /")
+	mount(bind("a/b"), "note: mounts[0].destination: is relative, which is deprecated; taken from /")
 	mount(bind("/a\x00"), "mounts[0].destination: must not contain a NUL byte")
 	mount(bind("/a", "x\x00"), "mounts[0].options[0]: must not contain a NUL byte")
 	mount(specs.Mount{Destination: "/a", Options: []string{"bind"}}, "mounts[0].source: is required for a bind mount")
 	mount(specs.Mount{Destination: "/a"}, "mounts[0].type: is required for a mount that is not a bind mount")
 	mount(specs.Mount{Destination: "/a", Options: []string{"remount", "ro"}})
 	mount(specs.Mount{Destination: "/a", Type: "bind", Source: "/b"},
-		"warning: mounts[0].options: neither bind nor rbind is there; taken as bind because of the type")
+		"note: mounts[0].options: neither bind nor rbind is there; taken as bind because of the type")
 	mount(bind("/a", "tmpcopyup"), "mounts[0].options: tmpcopyup is only for tmpfs")
 	mount(bind("/a", "idmap"), "mounts[0].options: idmap needs uidMappings and gidMappings, or a user namespace to take them from")
 	mapped := bind("/a")

@@ -30,8 +30,8 @@ func (c *checker) process(p *specs.Process) {
 		c.consoleSize("process.consoleSize.width", s.Width)
 	}
 	c.user(&p.User)
-	_, warnings := ParseCapabilities(p.Capabilities)
-	c.warnings = append(c.warnings, warnings...)
+	_, notes := ParseCapabilities(p.Capabilities)
+	c.notes = append(c.notes, notes...)
 	c.rlimits(p.Rlimits)
 	if n := p.OOMScoreAdj; n != nil && (*n < -1000 || *n > 1000) {
 		c.fault("process.oomScoreAdj", "must be from -1000 to 1000, not "+strconv.Itoa(*n))

@@ -21,7 +21,7 @@ func (c *checker) version() {
 	case major != specs.VersionMajor:
 		c.fault("ociVersion", v+" is not supported: the major version must be "+strconv.Itoa(specs.VersionMajor))
 	case minor > specs.VersionMinor:
-		c.warn("ociVersion", v+" is newer than "+specs.Version+", up to which the specification is known")
+		c.note("ociVersion", v+" is newer than "+specs.Version+", up to which the specification is known")
 	}
 }
 

@@ -138,7 +138,7 @@ func (c *checker) schedulerFlags(s *specs.Scheduler) {
 			}
 			c.fault(here, oneOf(name, names...))
 		case flag&(unix.SCHED_FLAG_RECLAIM|unix.SCHED_FLAG_DL_OVERRUN) != 0 && s.Policy != specs.SchedDeadline:
-			c.warn(here, string(name)+" has no effect without SCHED_DEADLINE")
+			c.note(here, string(name)+" has no effect without SCHED_DEADLINE")
 		case flag&unix.SCHED_FLAG_UTIL_CLAMP != 0:
 			c.warn(here, "the specification has no value for "+string(name)+": it is 0")
 		}

@@ -20,8 +20,8 @@ func TestSchedulerFaults(t *testing.T) {
 		{specs.Scheduler{Policy: specs.SchedBatch, Priority: 1, Period: 5},
 			[]string{path + "priority: is only for SCHED_FIFO and SCHED_RR", path + "period: is only for SCHED_DEADLINE"}},
 		{specs.Scheduler{Policy: specs.SchedIdle, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagReclaim, specs.SchedFlagUtilClampMin}}, []string{
-			"warning: " + path + "flags[0]: SCHED_FLAG_RECLAIM has no effect without SCHED_DEADLINE",
-			"warning: " + path + "flags[1]: the specification has no value for SCHED_FLAG_UTIL_CLAMP_MIN: it is 0"}},
+			"warning: " + path + "flags[1]: the specification has no value for SCHED_FLAG_UTIL_CLAMP_MIN: it is 0",
+			"note: " + path + "flags[0]: SCHED_FLAG_RECLAIM has no effect without SCHED_DEADLINE"}},
 		{specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1024, Deadline: 1024, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagDLOverrun}}, nil},
 		{specs.Scheduler{Policy: specs.SchedDeadline}, []string{
 			path + "runtime: must be at least 1024 ns for SCHED_DEADLINE, not 0", path + "deadline: is required for SCHED_DEADLINE"}},

@@ -75,10 +75,10 @@ func TestTables(t *testing.T) {
 	if _, ok := NamespaceFlag("mnt"); ok {
 		t.Error("mnt is /proc's name")
 	}
-	sets, warnings := ParseCapabilities(&specs.LinuxCapabilities{Bounding: []string{"CAP_KILL", "CAP_BPF"}, Permitted: []string{"CAP_KILL"},
+	sets, notes := ParseCapabilities(&specs.LinuxCapabilities{Bounding: []string{"CAP_KILL", "CAP_BPF"}, Permitted: []string{"CAP_KILL"},
 		Inheritable: []string{"CAP_KILL"}, Ambient: []string{"CAP_KILL"}, Effective: []string{"CAP_CHOWN"}})
-	if want := (CapabilitySets{Bounding: 1<<5 | 1<<39, Permitted: 1 << 5, Inheritable: 1 << 5, Ambient: 1 << 5}); sets != want || len(warnings) != 1 {
-		t.Error(sets, warnings)
+	if want := (CapabilitySets{Bounding: 1<<5 | 1<<39, Permitted: 1 << 5, Inheritable: 1 << 5, Ambient: 1 << 5}); sets != want || len(notes) != 1 {
+		t.Error(sets, notes)
 	}
 }
 

@@ -37,6 +37,8 @@ func (b *builder) add(field string, a Action) {
 	b.plan.Steps = append(b.plan.Steps, Step{field, a})
 }
 
+func (b *builder) note(text string) { b.plan.Notes = append(b.plan.Notes, text) }
+
 func (b *builder) warn(text string) { b.plan.Warnings = append(b.plan.Warnings, text) }
 
 // Container plans a container's first process. The error names what is wrong with the configuration, by its JSON path.
@@ -136,8 +138,8 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	if p.Terminal {
 		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false, o.PlainLines})
 	}
-	_, warnings := specconv.ParseCapabilities(p.Capabilities)
-	b.plan.Warnings = append(b.plan.Warnings, warnings...)
+	_, notes := specconv.ParseCapabilities(p.Capabilities)
+	b.plan.Notes = append(b.plan.Notes, notes...)
 	b.homeStep(p)
 	b.personalityStep(j.Personality)
 	b.umaskStep(p)

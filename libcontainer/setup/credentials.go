@@ -153,7 +153,7 @@ func (b *builder) credentialSteps(p *specs.Process) {
 	}
 	have &= 1<<(last+1) - 1
 	if lost := (sets.Effective | sets.Permitted | sets.Inheritable | sets.Ambient) &^ have; lost != 0 {
-		b.warn("process.capabilities: the runtime does not have " + capNames(lost) + ": left out")
+		b.note("process.capabilities: the runtime does not have " + capNames(lost) + ": left out")
 	}
 	b.add("process.capabilities.bounding", dropBounding{sets.Bounding, last})
 	b.cwdStep(p, false)

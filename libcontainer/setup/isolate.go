@@ -91,7 +91,7 @@ func (b *builder) oomScoreStep(value *int) {
 		return
 	}
 	if least := b.facts.LeastOOMScore; least != nil && *value < *least {
-		b.warn("process.oomScoreAdj: the runtime may not go below " + strconv.Itoa(*least) + ": left as it is")
+		b.note("process.oomScoreAdj: the runtime may not go below " + strconv.Itoa(*least) + ": left as it is")
 		return
 	}
 	b.add("process.oomScoreAdj", setOOMScore{*value})

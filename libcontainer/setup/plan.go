@@ -17,6 +17,8 @@ type Plan struct {
 	Steps      []Step
 	// Warnings are parts of the configuration that cannot be had and are left out.
 	Warnings []string
+	// Notes tell of fewer rights than asked for; see specconv.Bundle.
+	Notes []string
 	// Inherit is the number of descriptors from 3 on that the program is to have.
 	Inherit int
 

@@ -26,6 +26,9 @@ func (p *Plan) String() string {
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&text, "warning: %s\n", w)
 	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(&text, "note: %s\n", note)
+	}
 	return text.String()
 }
 
@@ -43,7 +46,8 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		Namespaces []string `json:"newNamespaces"`
 		Steps      []step   `json:"steps"`
 		Warnings   []string `json:"warnings,omitempty"`
-	}{namespaceNames(p.Cloneflags), make([]step, len(p.Steps)), p.Warnings}
+		Notes      []string `json:"notes,omitempty"`
+	}{namespaceNames(p.Cloneflags), make([]step, len(p.Steps)), p.Warnings, p.Notes}
 	if plan.Namespaces == nil {
 		plan.Namespaces = []string{}
 	}

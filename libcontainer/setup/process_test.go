@@ -39,8 +39,8 @@ func TestCapabilitiesThatAreNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Warnings) != 1 || p.Warnings[0] != "process.capabilities: the runtime does not have NET_BIND_SERVICE AUDIT_WRITE: left out" {
-		t.Errorf("warnings: %q", p.Warnings)
+	if len(p.Notes) != 1 || p.Notes[0] != "process.capabilities: the runtime does not have NET_BIND_SERVICE AUDIT_WRITE: left out" {
+		t.Errorf("notes: %q", p.Notes)
 	}
 	out, err := spec.runPlan(p)
 	if err != nil {

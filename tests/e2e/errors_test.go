@@ -58,6 +58,53 @@ func TestLogJSON(t *testing.T) {
 	}
 }
 
+// TestNotes: what the container lacks since nobody can grant it is for the log, and no part of what a build prints.
+func TestNotes(t *testing.T) {
+	harness.OrlopOnly(t, "it is about what is said")
+	kill := []string{"CAP_KILL"}
+	for name, tc := range map[string]struct {
+		change func(*specs.Spec)
+		note   string
+	}{
+		"ambient capability": {func(s *specs.Spec) { s.Process.Capabilities.Ambient = kill },
+			"process.capabilities.ambient[0]: CAP_KILL is not both permitted and inheritable, left out"},
+		"unknown capability": {func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_NO_SUCH"} },
+			`process.capabilities.bounding[0]: unknown capability "CAP_NO_SUCH", left out`},
+		"newer version":        {func(s *specs.Spec) { s.Version = "1.99.0" }, "ociVersion: 1.99.0 is newer than"},
+		"relative destination": {harness.WithMount("mnt", "tmpfs", "tmpfs"), "destination: is relative"},
+		"kernel memory": {func(s *specs.Spec) {
+			limit := int64(1 << 30)
+			s.Linux.Resources.Memory = &specs.LinuxMemory{Kernel: &limit} //nolint:staticcheck // deprecated, yet it may be there
+		}, "linux.resources.memory.kernel: not applied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := harness.New(t, tc.change, harness.Args("true"), func(s *specs.Spec) { s.Root.Readonly = false })
+			run := func(flags ...string) harness.Result {
+				r := b.Cmd(append(flags, "run", "--bundle", b.Bundle, b.ID)...).Run()
+				r.OK(b)
+				return r
+			}
+			if r := run(); r.Stderr != "" {
+				t.Errorf("standard error: %s", r.Stderr)
+			}
+			if r := run("--log-level", "info"); !strings.Contains(r.Stderr, "orlop: warning: ") || !strings.Contains(r.Stderr, tc.note) {
+				t.Errorf("standard error with --log-level info: %s", r.Stderr)
+			}
+			log := filepath.Join(b.Dir, "log")
+			r := run("--log", log, "--log-format", "json")
+			var entry struct{ Level, Msg string }
+			if err := json.Unmarshal([]byte(read(t, log)), &entry); err != nil || entry.Level != "warning" || !strings.Contains(entry.Msg, tc.note) || r.Stderr != "" {
+				t.Errorf("%v: log %s, standard error %s", err, read(t, log), r.Stderr)
+			}
+			var report struct{ Notes, Warnings []string }
+			must(t, json.Unmarshal([]byte(b.OK("check", "--bundle", b.Bundle, "--format", "json")), &report))
+			if !strings.Contains(strings.Join(report.Notes, "\n"), tc.note) || len(report.Warnings) > 0 {
+				t.Errorf("check: %+v", report)
+			}
+		})
+	}
+}
+
 // TestLogIsOneObject: Podman parses the log of a failed call as one JSON object, warnings or not.
 func TestLogIsOneObject(t *testing.T) {
 	harness.OrlopOnly(t, "others warn of other things")
@@ -67,7 +114,8 @@ func TestLogIsOneObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := harness.New(t, change, func(s *specs.Spec) {
-				s.Version = "1.99.0" // newer than known: a warning
+				s.Version = "1.99.0"                                         // newer than known: a note
+				s.Linux.MountLabel = "system_u:object_r:container_file_t:s0" // which takes SELinux: a warning
 				s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_NO_SUCH")
 			})
 			needBusybox(t)

@@ -113,7 +113,7 @@ func differences() []difference {
 			kill := []string{"CAP_KILL"}
 			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: kill, Effective: kill, Permitted: kill, Ambient: kill}
 			s.Process.Args = []string{"true"}
-		}, steps("run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, "CAP_KILL is not both permitted and inheritable, left out"}},
+		}, steps("--debug run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, "CAP_KILL is not both permitted and inheritable, left out"}},
 		{"an unknown option of a bind mount", func(s *specs.Spec) {
 			harness.WithMount("/mnt", "bind", "/", "rbind", "nosuch")(s)
 			s.Process.Args = []string{"true"}
