@@ -30,8 +30,7 @@ type birth struct {
 	outputs *outputRelay // nil where the process has the caller's files
 	here    uintptr      // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
 	owned   []*os.File   // descriptors that were opened for the plan, closed when the process has them
-	extra   []nsenter.NamedFile
-	tasks   []tasksFile // by which the process joins its cgroup
+	tasks   []tasksFile  // by which the process joins its cgroup
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
 	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
@@ -87,7 +86,6 @@ func (b *birth) putBetween(set [3]bool) error {
 
 // prepare makes a process that is ready to be started. extra are the plan's descriptors that have no path; they stay the caller's.
 func (b *birth) prepare(extra ...nsenter.NamedFile) error {
-	b.extra = extra
 	files, err := b.descriptors(extra)
 	if err != nil {
 		return err
@@ -103,13 +101,8 @@ func (b *birth) prepare(extra ...nsenter.NamedFile) error {
 }
 
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process
-// will make no other one. It may be called again when it failed, as Spawn does in a full cgroup.
+// will make no other one.
 func (b *birth) start(cgroup int) (err error) {
-	if b.proc != nil {
-		if err := b.again(); err != nil {
-			return err
-		}
-	}
 	if b.proc, err = b.launch.Start(cgroup); err != nil {
 		return err
 	}
@@ -128,20 +121,6 @@ func (b *birth) start(cgroup int) (err error) {
 	b.first = b.proc
 	b.proc = &nsenter.Process{Pid: child, Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
 	return nil
-}
-
-// again makes ready for another start after one whose process was there, but could not clone itself.
-func (b *birth) again() error {
-	p := b.proc
-	b.proc, b.early = nil, nil // it said nothing: that it failed came first
-	if p.Pid != 0 {
-		if err := endChild(p); err != nil {
-			return err
-		}
-	}
-	p.Close()
-	b.launch.Close()
-	return b.prepare(b.extra...)
 }
 
 // child waits for the number of the process that takes the place of the first one. What that says itself may come before.

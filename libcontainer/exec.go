@@ -46,7 +46,18 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	return process, nil
 }
 
+// exec starts the process. Where the limit of processes refuses it, a second one gets into the cgroup in another way.
 func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
+	process, err := v.execOnce(p, o, false)
+	if errors.Is(err, cgroups.ErrFull) {
+		o.BeforeStart = nil // it has been called
+		process, err = v.execOnce(p, o, true)
+	}
+	return process, err
+}
+
+// execOnce starts the process. full says that the limit of processes has refused one: see cgroups.Manager.Entry.
+func (v *view) execOnce(p *specs.Process, o ExecOptions, full bool) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
@@ -85,13 +96,19 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if full && len(o.Cgroups) == 0 {
+		// The container may have made cgroups below its own, which then cannot have processes (see join).
+		if cgroup, err = cgroup.Beside(v.rec.Pid); err != nil {
+			return nil, err
+		}
+	}
 	groups, releaseGroups, err := v.tasksOfRDT()
 	if err != nil {
 		return nil, err
 	}
 	defer releaseGroups()
 	named = append(named, groups...)
-	options, tasks, err := v.execSetup(cgroup, o, groups)
+	entrance, options, err := v.execSetup(cgroup, o, groups, full)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +124,7 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		b.abort()
 		return nil, err
 	}
-	b.pidfdName, b.tasks = console.PidfdExec, tasks
+	b.pidfdName, b.tasks = console.PidfdExec, entrance.tasks
 	status := specs.ContainerState(specs.StateRunning)
 	if o.hook != nil {
 		status = specs.StateCreated
@@ -120,8 +137,8 @@ func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
 		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
 		cgroup = &cgroups.Manager{}
 	}
-	b.stops, b.patient = stopsAtEnd(container), options.JoinFreezer
-	process, err := b.join(cgroup, o, options, named, v)
+	b.stops, b.patient = stopsAtEnd(container), entrance.frozen
+	process, err := b.join(cgroup, o, entrance, named, v)
 	if err != nil {
 		return nil, errors.Join(v.whyNot(err), b.abort())
 	}
@@ -137,31 +154,39 @@ func (v *view) whyNot(err error) error {
 	return err
 }
 
-// execSetup says how a process gets into the container's groups, and by which files.
-func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile) (setup.Options, []tasksFile, error) {
+// execSetup says how a process gets into the container's groups, and by which files. full says that the limit of processes has refused it.
+func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile, full bool) (entrance, setup.Options, error) {
+	var e entrance
 	how := setup.Options{Hook: o.hook, Keyring: v.rec.Keyring, Inherit: len(o.Files), PlainLines: o.PlainLines, AwaitCgroup: v.moves()}
 	for _, g := range rdt {
 		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
 	}
+	frozen, err := cgroup.Frozen()
+	if err != nil {
+		return e, how, err
+	}
+	// Who is moved by another cannot be served any more when it has been.
+	if frozen && (how.AwaitCgroup || !o.IgnorePaused) {
+		return e, how, ErrPaused
+	}
 	if how.AwaitCgroup {
-		frozen, err := cgroup.Frozen()
-		if err == nil && frozen {
-			err = ErrPaused // it would stop before it is served
-		}
-		return how, nil, err
+		return e, how, nil
 	}
 	how.JoinMemory = cgroup.JoinMemoryLater()
-	if o.IgnorePaused { // otherwise Spawn looks at that
-		var err error
-		if how.JoinFreezer, err = cgroup.Frozen(); err != nil {
-			return how, nil, err
-		}
+	e.Entry, e.frozen = cgroup.Entry(frozen, full), frozen
+	e.tasks = joinCgroups(cgroup, e.First, &how)
+	for _, h := range e.Last {
+		how.JoinLast = append(how.JoinLast, setup.TasksOf(h))
+		e.tasks = append(e.tasks, tasksOf(cgroup, h))
 	}
-	hierarchies := cgroup.Joins()
-	if how.JoinFreezer {
-		hierarchies = cgroup.JoinsUnfrozen()
-	}
-	return how, joinCgroups(cgroup, hierarchies, &how), nil
+	return e, how, nil
+}
+
+// An entrance is how a process gets into the cgroup of a container that it joins.
+type entrance struct {
+	cgroups.Entry
+	frozen bool        // it will stop there
+	tasks  []tasksFile // by which it joins
 }
 
 // cgroupFor returns the cgroup that a process of these options belongs in.
@@ -176,7 +201,7 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 }
 
 // join starts the process in the cgroup, and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, named []nsenter.NamedFile, v *view) (*Process, error) {
+func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, e entrance, named []nsenter.NamedFile, v *view) (*Process, error) {
 	if err := b.prepare(named...); err != nil {
 		return nil, err
 	}
@@ -186,12 +211,12 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 	if err := o.beforeStart(); err != nil {
 		return nil, err
 	}
-	err := b.spawn(cgroup, how.JoinFreezer)
+	err := b.spawn(cgroup, e.Entry)
 	if errors.Is(err, unix.EBUSY) && len(o.Cgroups) == 0 {
 		// The container has made cgroups below its cgroup2 and gives them controllers: then no process can be in the one above
 		// (cgroup-v2.rst, "No Internal Process Constraint"), and this one goes to where the first one is.
 		if cgroup, err = cgroup.Beside(v.rec.Pid); err == nil {
-			err = b.spawn(cgroup, how.JoinFreezer)
+			err = b.spawn(cgroup, e.Entry)
 		}
 	}
 	if err != nil {
@@ -207,11 +232,8 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, how setup.Options, 
 }
 
 // spawn starts the process in the cgroup.
-func (b *birth) spawn(cgroup *cgroups.Manager, frozen bool) error {
-	spawn := func() error { return cgroup.Spawn(b.start) }
-	if frozen {
-		spawn = func() error { return cgroup.SpawnFrozen(b.start) }
-	}
+func (b *birth) spawn(cgroup *cgroups.Manager, e cgroups.Entry) error {
+	spawn := func() error { return cgroup.SpawnInto(e, b.start) }
 	if b.initial == "" {
 		return spawn()
 	}

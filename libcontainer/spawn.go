@@ -106,15 +106,17 @@ func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options
 	files := make([]tasksFile, 0, len(hierarchies)+2)
 	for _, h := range hierarchies {
 		o.JoinCgroups = append(o.JoinCgroups, setup.TasksOf(h))
-		files = append(files, tasksFile{name: setup.TasksOf(h), open: func() (*os.File, error) { return cgroup.Tasks(h) }})
+		files = append(files, tasksOf(cgroup, h))
 	}
 	if o.JoinMemory {
 		files = append(files, tasksFile{name: setup.MemoryTasks, open: cgroup.MemoryTasks})
 	}
-	if o.JoinFreezer {
-		files = append(files, tasksFile{name: setup.FreezerTasks, open: cgroup.FreezerTasks})
-	}
 	return files
+}
+
+// tasksOf is the file by which a process joins a hierarchy of the cgroup.
+func tasksOf(cgroup *cgroups.Manager, hierarchy string) tasksFile {
+	return tasksFile{name: setup.TasksOf(hierarchy), open: func() (*os.File, error) { return cgroup.Tasks(hierarchy) }}
 }
 
 // openTasks opens the files by which the process joins its cgroup, which is there by now.

@@ -20,6 +20,9 @@ import (
 // The text is the one that engines match on for `exec` into a paused container.
 var ErrFrozen = errors.New("container paused")
 
+// ErrFull is the error of [Manager.SpawnInto] where the limit of processes has refused one.
+var ErrFull = errors.New("the container has as many processes as linux.resources.pids.limit allows")
+
 // A ResourceError says which resource could not be set: the setting, the folder it was meant for, and why.
 type ResourceError struct {
 	Field      string // the configuration's field: "linux.resources.memory.limit"

@@ -168,12 +168,16 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("Create: error %v", err)
 	}
 	var late int
-	tasks, err := m.FreezerTasks()
-	if err != nil {
-		t.Fatal(err)
+	entry, join := m.Entry(true, false), ""
+	for _, h := range entry.Last {
+		tasks, err := m.Tasks(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tasks.Close()
+		join += "echo 0 >" + tasks.Name() + "; "
 	}
-	defer tasks.Close()
-	if err := m.SpawnFrozen(forkExec(m, m.JoinsUnfrozen(), &late, "/bin/sh", "-c", "echo 0 >"+tasks.Name()+"; exec sleep 1000")); err != nil {
+	if err := m.SpawnInto(entry, forkExec(m, entry.First, &late, "/bin/sh", "-c", join+"exec sleep 1000")); err != nil {
 		t.Fatal(err)
 	}
 	waitTest(t, "the process to join the freezer", func() bool {

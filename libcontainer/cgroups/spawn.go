@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
-// Spawn calls fork, which starts a process of the container; then it writes the limits that had to leave room for that.
+// Spawn calls fork, which starts the first process of a container; then it writes the limits that had to leave room for that.
 //
 // How the process gets into its cgroup depends on the hierarchy. None of both ways writes a process id into cgroup.procs, which waits
 // for an RCU grace period:
@@ -25,11 +25,7 @@ import (
 // A cgroup2 that was there before the container may have been killed once (cgroup.kill). Since 6.14 the kernel kills whatever is born in such a one, for
 // it compares how often that was done to the cgroups of parent and child. There the process moves itself, too, and waits.
 //
-// If fork fails with EAGAIN since the container has as many processes as pids.limit lets it, it is called again with some room made. The
-// room lasts until it returns: if the process that it starts clones itself once more (to enter a PID namespace), fork returns
-// after that at best.
-//
-// errors.Is(err, ErrFrozen): the cgroup is frozen; see [Manager.SpawnFrozen]. When fork succeeded and Spawn fails none the less (a limit
+// errors.Is(err, ErrFrozen): the cgroup is frozen. When fork succeeded and Spawn fails none the less (a limit
 // could not be written), the process is there, and the caller's to kill.
 func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
 	if err := m.SpawnApart(fork); err != nil {
@@ -48,7 +44,7 @@ func (m *Manager) SpawnApart(fork func(unifiedFD int) error) error {
 	if frozen {
 		return ErrFrozen
 	}
-	return m.spawn(m.birthFolder(), fork)
+	return bornIn(m.birthFolder(), fork)
 }
 
 // birthFolder is the cgroup2 folder that a process is born in, "" for none.
@@ -62,33 +58,62 @@ func (m *Manager) birthFolder() string {
 // unifiedName is the name of cgroup2 in Joins.
 const unifiedName = "cgroup2"
 
-// SpawnFrozen is Spawn for a paused container (exec --ignore-paused): the process is born outside of the freezer, so that it does not
-// stop before its exec. It has to join that by itself, right before it executes its program, by writing "0" to what FreezerTasks
-// gives, and not by the freezer's file of Joins.
-func (m *Manager) SpawnFrozen(fork func(unifiedFD int) error) error {
-	dir := m.birthFolder()
-	if m.v1("freezer") == nil {
-		dir = ""
+// An Entry says how a process enters the cgroup of a container that is there already, by hierarchies as [Manager.Joins] names them.
+type Entry struct {
+	First []string // those that the process joins before all else
+	Last  []string // those that it joins right before it executes its program, in this order
+}
+
+// Entry says how a process enters the cgroup. It joins the v1 pids hierarchy last: pids.max then counts none of the
+// runtime's own clones and does not refuse the process, for the kernel lets a process move into a full cgroup. Where
+// cgroup2 limits processes, full says that it has refused one that was to be born there: the process then joins
+// cgroup2 last, for which it waits. frozen says that the cgroup is frozen: the process joins what freezes it last of
+// all, so that it does not stop before its exec.
+func (m *Manager) Entry(frozen, full bool) Entry {
+	var e Entry
+	if limiter := m.hierarchyOf("pids"); limiter != "" && (limiter != unifiedName || full) {
+		e.Last = []string{limiter}
 	}
-	if err := m.spawn(dir, fork); err != nil {
-		return err
+	if freezer := m.hierarchyOf("freezer"); frozen && !slices.Contains(e.Last, freezer) {
+		e.Last = append(e.Last, freezer)
 	}
-	return m.Tighten()
+	for _, name := range m.Joins() {
+		if !slices.Contains(e.Last, name) {
+			e.First = append(e.First, name)
+		}
+	}
+	return e
+}
+
+// hierarchyOf names the hierarchy that has a controller, "" if there is none.
+func (m *Manager) hierarchyOf(controller string) string {
+	f, _ := m.place(controller)
+	switch f {
+	case nil:
+		return ""
+	case &m.unified:
+		return unifiedName
+	}
+	return f.name()
+}
+
+// SpawnInto calls fork for a process that enters the cgroup as e says: it is born in cgroup2 if it does not join that
+// by itself. errors.Is(err, ErrFull): cgroup2 has as many processes as its limit lets it; Entry has another way.
+func (m *Manager) SpawnInto(e Entry, fork func(unifiedFD int) error) error {
+	if slices.Contains(e.First, unifiedName) || slices.Contains(e.Last, unifiedName) {
+		return fork(-1)
+	}
+	err := bornIn(m.unified.dir, fork)
+	if errors.Is(err, unix.EAGAIN) && m.hierarchyOf("pids") == unifiedName {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
 }
 
 // SpawnEarly calls fork as Spawn does, between CreateBirthplace and the end of Create, which may run on another thread. The process has to wait
 // for that end before it joins v1 hierarchies.
 func (m *Manager) SpawnEarly(fork func(unifiedFD int) error) error {
 	return bornIn(m.unified.dir, fork)
-}
-
-// spawn calls fork for a process that is born in a cgroup2 folder, "" for the caller's.
-func (m *Manager) spawn(dir string, fork func(unifiedFD int) error) error {
-	err := bornIn(dir, fork)
-	if errors.Is(err, unix.EAGAIN) {
-		err = m.withRoom(func() error { return bornIn(dir, fork) }, err)
-	}
-	return err
 }
 
 func bornIn(dir string, fork func(unifiedFD int) error) error {
@@ -118,15 +143,6 @@ func (m *Manager) Joins() []string {
 	return names
 }
 
-// JoinsUnfrozen is Joins without the freezer: see SpawnFrozen.
-func (m *Manager) JoinsUnfrozen() []string {
-	freezer := unifiedName
-	if f := m.v1("freezer"); f != nil {
-		freezer = f.name()
-	}
-	return slices.DeleteFunc(m.Joins(), func(n string) bool { return n == freezer })
-}
-
 // Tasks opens the file by which a process joins a hierarchy that Joins names.
 func (m *Manager) Tasks(name string) (*os.File, error) {
 	path := m.TasksPath(name)
@@ -154,15 +170,6 @@ func (m *Manager) MemoryTasksPath() string {
 		return f.dir + "/tasks"
 	}
 	return ""
-}
-
-// FreezerTasks opens the file by which a process joins the cgroup that Freeze freezes.
-func (m *Manager) FreezerTasks() (*os.File, error) {
-	file := m.unified.dir + "/cgroup.procs"
-	if f := m.v1("freezer"); f != nil {
-		file = f.dir + "/tasks"
-	}
-	return rawfile.Open(file, unix.O_WRONLY)
 }
 
 // name is the hierarchy's in /proc/PID/cgroup.

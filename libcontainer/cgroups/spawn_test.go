@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,9 +89,6 @@ func TestJoins(t *testing.T) {
 	if got := m.Joins(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := m.JoinsUnfrozen(); !slices.Equal(got, want[:3]) {
-		t.Errorf("frozen: %q, want %q", got, want[:3])
-	}
 	if !m.JoinMemoryLater() {
 		t.Error("there is a memory hierarchy")
 	}
@@ -98,8 +96,35 @@ func TestJoins(t *testing.T) {
 	if got := m.Joins(); !slices.Equal(got, want) {
 		t.Errorf("with memory later: %q, want %q", got, want)
 	}
-	if m := Load(Layout{}, map[string]string{"": "/u/a"}); len(m.Joins()) != 0 || len(m.JoinsUnfrozen()) != 0 || m.JoinMemoryLater() {
+	if m := Load(Layout{}, map[string]string{"": "/u/a"}); len(m.Joins()) != 0 || m.JoinMemoryLater() {
 		t.Errorf("cgroup2 alone: %q", m.Joins())
+	}
+}
+
+// TestEntry: what limits processes is joined last, and after it what stops them.
+func TestEntry(t *testing.T) {
+	first := map[string]string{"cpu": "/c/a", "freezer": "/f/a", "pids": "/p/a", "": "/u/a"}
+	second := map[string]string{"": "/u/a"}
+	hybrid := map[string]string{"cpu": "/c/a", "freezer": "/f/a", "": "/u/a"}
+	for _, tt := range []struct {
+		name         string
+		paths        map[string]string
+		frozen, full bool
+		want         Entry
+	}{
+		{"v1", first, false, false, Entry{[]string{"cpu", "freezer"}, []string{"pids"}}},
+		{"v1, frozen", first, true, false, Entry{[]string{"cpu"}, []string{"pids", "freezer"}}},
+		{"v2", second, false, false, Entry{}},
+		{"v2, full", second, false, true, Entry{nil, []string{"cgroup2"}}},
+		{"v2, frozen", second, true, false, Entry{nil, []string{"cgroup2"}}},
+		{"pids on v2", hybrid, false, false, Entry{[]string{"cpu", "freezer"}, nil}},
+		{"pids on v2, full", hybrid, false, true, Entry{[]string{"cpu", "freezer"}, []string{"cgroup2"}}},
+		{"pids on v2, full and frozen", hybrid, true, true, Entry{[]string{"cpu"}, []string{"cgroup2", "freezer"}}},
+		{"pids and freezer in one hierarchy", map[string]string{"pids": "/p/a", "freezer": "/p/a"}, true, false, Entry{nil, []string{"freezer,pids"}}},
+	} {
+		if got := Load(Layout{}, tt.paths).Entry(tt.frozen, tt.full); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }
 

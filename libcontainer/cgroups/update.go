@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Update changes the limits of a live cgroup: those of r that are set, and no others. Devices change when r lists any, and then all
@@ -24,7 +23,6 @@ func (m *Manager) Update(r *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
-	defer m.lockPids(l.list)()
 	return m.apply(r, l, m.write)
 }
 
@@ -46,36 +44,4 @@ func (m *Manager) complete(r *specs.LinuxResources) *specs.LinuxResources {
 		}
 	}
 	return &full
-}
-
-// lockPids keeps a Spawn that makes room for its process for a moment from taking pids.max back to what it was before, if the list
-// changes it. What it returns ends that.
-func (m *Manager) lockPids(list []setting) (unlock func()) {
-	for i := range list {
-		if list[i].file != "pids.max" {
-			continue
-		}
-		fd, err := lockFile(m.folderOf(&list[i]).dir + "/pids.max")
-		if err != nil {
-			break // the write will tell
-		}
-		return func() { unix.Close(fd) }
-	}
-	return func() {}
-}
-
-// lockFile opens a control file and waits for its lock. Closing it ends that.
-func lockFile(path string) (int, error) {
-	fd, err := open(path, unix.O_RDWR)
-	if err != nil {
-		return -1, err
-	}
-	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Flock(fd, unix.LOCK_EX)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }

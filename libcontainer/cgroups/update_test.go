@@ -2,13 +2,11 @@ package cgroups
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // updateStep is one of several changes of a live cgroup, and what the kernel shows after it.
@@ -102,33 +100,5 @@ func TestCheckBeforeUpdate(t *testing.T) {
 	}
 	if pids, err := m.Processes(); len(pids) == 0 || err != nil {
 		t.Errorf("processes %v, %v: the limit was in force", pids, err)
-	}
-}
-
-// TestPidsLockedByUpdate: an update waits for a spawn that has raised pids.max for a moment and will put it back.
-func TestPidsLockedByUpdate(t *testing.T) {
-	m := created(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(10))}})
-	f, _ := m.place("pids")
-	fd, err := lockFile(f.dir + "/pids.max")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() {
-		done <- Load(Layout{}, m.Paths()).Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}})
-	}()
-	waitTest(t, "the update to wait for the lock", func() bool {
-		locks, err := os.ReadFile("/proc/locks")
-		return err == nil && strings.Contains(string(locks), fmt.Sprintf("-> FLOCK  ADVISORY  WRITE %d ", os.Getpid()))
-	})
-	if got := read(t, f.dir+"/pids.max"); got == "7" {
-		t.Error("pids.max was changed under the lock")
-	}
-	unix.Close(fd)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if got := read(t, f.dir+"/pids.max"); got != "7" {
-		t.Errorf("pids.max %s", got)
 	}
 }

@@ -325,8 +325,8 @@ func (b *builder) programSteps(p *specs.Process, o Options) {
 	for _, tasks := range o.JoinRDT {
 		b.add("linux.intelRdt", joinRDT{tasks})
 	}
-	if o.JoinFreezer {
-		b.add("", joinFreezer{})
+	for _, tasks := range o.JoinLast {
+		b.add("", joinLast{tasks})
 	}
 	b.execSteps(p)
 }

@@ -93,20 +93,18 @@ func (j joinMemory) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, tasks, l.str("0"), nsenter.Int(1))
 }
 
-// FreezerTasks is the file by which a process joins the container's frozen cgroup, opened for writing.
-const FreezerTasks nsenter.FD = "tasks of the freezer"
+// joinLast moves the process into one of the container's cgroups when it has nothing left to do but its exec. In a
+// frozen one it stands still until the container is resumed. One that limits the number of processes does not
+// count the clone by which the process enters the PID namespace, and does not refuse a process that moves.
+type joinLast struct{ Tasks nsenter.FD }
 
-// joinFreezer moves the process into the container's frozen cgroup, where it stands still until the container is resumed. Before that
-// nobody could have served it.
-type joinFreezer struct{}
+func (joinLast) Verb() string          { return "join" }
+func (j joinLast) String() string      { return "join the cgroup by the " + string(j.Tasks) }
+func (j joinLast) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
+func (joinLast) phase() phase          { return phaseReady }
 
-func (joinFreezer) Verb() string        { return "join" }
-func (joinFreezer) String() string      { return "join the frozen cgroup" }
-func (joinFreezer) Needs() []Descriptor { return []Descriptor{{Name: FreezerTasks}} }
-func (joinFreezer) phase() phase        { return phaseReady }
-
-func (joinFreezer) lower(l *lowering) {
-	l.call(unix.SYS_WRITE, FreezerTasks, l.str("0"), nsenter.Int(1))
+func (j joinLast) lower(l *lowering) {
+	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
 }
 
 // awaitCgroup waits for the process to be put into its cgroup, by who may do that where the runtime may not.

@@ -167,7 +167,8 @@ type Options struct {
 	LateCgroups []LateCgroup
 	MemoryPath  string
 	JoinMemory  bool // join the v1 memory cgroup by MemoryTasks, after all that it would be charged for
-	JoinFreezer bool // Exec: join the frozen cgroup by FreezerTasks, last of all
+	// JoinLast are the files by which a process that joins a container joins cgroups when all else is done: see TasksOf.
+	JoinLast    []nsenter.FD
 	AwaitCgroup bool // wait to be put into the cgroup; otherwise the process is born in that of cgroup2
 	// JoinRDT are the files by which a process that joins a container joins its groups in the resctrl file system: RDTTasks and
 	// RDTMonitorTasks, in this order, or fewer.

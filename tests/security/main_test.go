@@ -18,5 +18,8 @@ func TestMain(m *testing.M) {
 		keyringRole(role)
 		return
 	}
+	if os.Getenv(bombEnv) != "" { // likewise
+		bomb()
+	}
 	os.Exit(harness.Main(m))
 }
