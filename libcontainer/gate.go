@@ -45,7 +45,7 @@ func (c *creation) letGo() error {
 	if !c.direct {
 		return c.birth.proc.Conn.Resume()
 	}
-	if err := runStartHooks(c.rec, stopsAtEnd(c.birth.proc.Pidfd)); err != nil {
+	if err := runStartHooks(c.rec, c.dir, stopsAtEnd(c.birth.proc.Pidfd)); err != nil {
 		return err
 	}
 	if !c.ahead {

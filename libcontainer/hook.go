@@ -81,7 +81,7 @@ func runHostHooks(kind string, rec *state.Record, status specs.ContainerState, s
 
 // runStartHooks runs the startContainer hooks. Their programs come from the image, so each gets all that the container's process gets: cgroup, limits,
 // credentials, labels and filter.
-func runStartHooks(rec *state.Record, stops []hooks.Stop) error {
+func runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error {
 	list, s, err := containerHooks(hooks.StartContainer, rec, specs.StateCreated)
 	if err != nil || len(list) == 0 {
 		return err
@@ -93,7 +93,7 @@ func runStartHooks(rec *state.Record, stops []hooks.Stop) error {
 	if p == nil {
 		p = &specs.Process{Cwd: "/"} // the container will not start
 	}
-	v := &view{rec: rec}
+	v := &view{rec: rec, dir: dir}
 	return hooks.Run(hooks.StartContainer, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
 		o := ExecOptions{Streams: Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, hook: &h}
 		process, err := v.exec(setup.HookProcess(&h, p), o)

@@ -100,7 +100,7 @@ func (v *view) start() error {
 	case m.ID != setup.MessageStart:
 		return fmt.Errorf("the container's process sent message %d at its start", m.ID)
 	}
-	if err := runStartHooks(v.rec, stops); err != nil {
+	if err := runStartHooks(v.rec, v.dir, stops); err != nil {
 		return err
 	}
 	if err := conn.Resume(); err != nil {
