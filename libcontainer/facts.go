@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 	if err != nil {
 		return f, err
 	}
-	if f.SourceIsFile, err = sourceTypes(b); err != nil {
+	if err := sourceFacts(b, &f); err != nil {
 		return f, err
 	}
 	if f.FolderMode, err = folderModes(b); err != nil {
@@ -148,20 +149,40 @@ func permitted() (uint64, error) {
 	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
 }
 
-// sourceTypes tells which bind mounts have a source that is no folder.
-func sourceTypes(b *specconv.Bundle) ([]bool, error) {
-	files := make([]bool, len(b.Mounts))
-	for i, m := range b.Mounts {
+// sourceFacts tells which bind mounts have a source that is no directory, and which have one that is not there yet.
+func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
+	f.SourceIsFile = make([]bool, len(b.Mounts))
+	for i := range b.Mounts {
+		m := &b.Mounts[i]
 		if !m.Bind || m.Remount {
 			continue
 		}
+		inside, below := strings.CutPrefix(m.Source, strings.TrimSuffix(b.Rootfs, "/")+"/")
 		info, err := os.Stat(m.Source)
-		if err != nil {
-			return nil, fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+		if below && (covered(b.Mounts[:i], "/"+inside) || i > 0 && errors.Is(err, unix.ENOENT)) {
+			if f.SourceInRoot == nil {
+				f.SourceInRoot = make([]string, len(b.Mounts))
+			}
+			f.SourceInRoot[i] = "/" + inside
+			continue
 		}
-		files[i] = !info.IsDir()
+		if err != nil {
+			return fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+		}
+		f.SourceIsFile[i] = !info.IsDir()
 	}
-	return files, nil
+	return nil
+}
+
+// covered reports whether one of these mounts lies on a path of the container or above it.
+func covered(mounts []specconv.Mount, path string) bool {
+	for i := range mounts {
+		rest, ok := strings.CutPrefix(path, strings.TrimSuffix(mounts[i].Destination, "/"))
+		if ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
 }
 
 // cgroupFacts describes the container's cgroup for mounts of it.

@@ -61,6 +61,9 @@ func uncovered(b *specconv.Bundle, i int) (root, path string) {
 // modeIn returns the permission bits of a folder below root, 0 when there is none. What root holds is hostile.
 func modeIn(root, path string) (uint32, error) {
 	dir, err := rawfile.Open(root, unix.O_PATH)
+	if errors.Is(err, unix.ENOENT) {
+		return 0, nil // an earlier mount brings the source of one
+	}
 	if err != nil {
 		return 0, err
 	}

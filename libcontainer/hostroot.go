@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bindHostRoot is for a container that has mounts and no mount namespace of its own: it puts a copy of the root file system's mount
+// bindHostRoot is for a container that has mounts or a read-only root, and no mount namespace of its own: it puts a copy of the root file system's mount
 // on top of it, in the runtime's mount namespace. All mounts of the container come to lie on that copy, and go with it. As a slave it
 // does not hand them on to namespaces that share mounts with the runtime's: these have an empty copy meanwhile.
 func (c *creation) bindHostRoot() error {
-	if _, ok := c.bundle.Namespace(specs.MountNamespace); ok || len(c.bundle.Mounts) == 0 {
+	readOnly := c.bundle.Spec.Root != nil && c.bundle.Spec.Root.Readonly
+	if _, ok := c.bundle.Namespace(specs.MountNamespace); ok || len(c.bundle.Mounts) == 0 && !readOnly {
 		return nil
 	}
 	path := c.bundle.Rootfs

@@ -152,15 +152,14 @@ func TestNamespaceFaults(t *testing.T) {
 		`linux.namespaces[8].path: must be absolute, not "ns/cgroup"`,
 	)
 	expect(t, func(s *specs.Spec) { without(s, "mount"); s.Linux.RootfsPropagation = "slave" },
-		"root.readonly: needs a mount namespace",
-		"linux.rootfsPropagation: needs a mount namespace", "linux.maskedPaths: needs a mount namespace",
-		"linux.readonlyPaths: needs a mount namespace",
-		"warning: mounts: are made in the runtime's mount namespace, where others see them, since the container has none of its own")
+		"linux.maskedPaths: needs a mount namespace", "linux.readonlyPaths: needs a mount namespace",
+		"warning: mounts: are made in the runtime's mount namespace, where others see them, since the container has none of its own",
+		"warning: linux.rootfsPropagation: has no effect, since the container has no mount namespace of its own")
 	expect(t, func(s *specs.Spec) {
 		without(s, "mount")
-		s.Root.Readonly, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = false, nil, nil
+		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user", Path: "/proc/1/ns/user"})
-	}, "mounts: needs a mount namespace")
+	}, "root.readonly: needs a mount namespace", "mounts: needs a mount namespace")
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 5, Size: 10}, {ContainerID: 9, HostID: 100, Size: 1}, {ContainerID: 50}}
 	expect(t, func(s *specs.Spec) { s.Linux.UIDMappings = ids },
 		"linux.uidMappings: needs a user namespace",

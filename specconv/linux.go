@@ -25,7 +25,9 @@ func (c *checker) linux(b *Bundle) {
 	c.sysctl(l.Sysctl)
 	c.seccomp(l.Seccomp)
 	if l.RootfsPropagation != "" {
-		c.needs(specs.MountNamespace, "linux.rootfsPropagation")
+		if !c.has(specs.MountNamespace) {
+			c.warn("linux.rootfsPropagation", "has no effect, since the container has no mount namespace of its own")
+		}
 		if _, ok := PropagationFlag(l.RootfsPropagation); !ok {
 			c.fault("linux.rootfsPropagation", "unknown mode "+strconv.Quote(l.RootfsPropagation))
 		}

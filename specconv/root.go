@@ -79,7 +79,7 @@ func (c *checker) root(b *Bundle) {
 		return
 	}
 	b.Rootfs = inBundle(b.Dir, r.Path)
-	if r.Readonly {
+	if r.Readonly && c.has(specs.UserNamespace) { // which has no rights over the runtime's mounts
 		c.needs(specs.MountNamespace, "root.readonly")
 	}
 }

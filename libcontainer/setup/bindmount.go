@@ -13,7 +13,8 @@ import (
 type bindMount struct {
 	specconv.Mount
 	Options       []string
-	File          bool // the source is no folder
+	File          bool   // the source is no folder
+	InRoot        string // the source's path in the container's root, if an earlier mount brings it; "" for one of the host
 	ReadOnlyLater bool
 	Keep          bool // later steps refer to the mount
 	Passed        bool // the runtime passes the copy: see bindRoot
@@ -49,20 +50,31 @@ func (m bindMount) lower(l *lowering) {
 	}
 	l.mapIDs(mount, &m.Mount)
 	m.change(l, mount, set)
-	kind := aFolder
 	switch {
-	case m.File:
-		kind = aFile
-	case m.Destination == "/proc":
-		kind = realFolder
-	}
-	on := l.mountPoint(m.Destination, kind)
-	if m.File {
-		l.moveFile(mount, on)
-	} else {
-		l.move(mount, on)
+	case m.InRoot != "": // what it is only shows now
+		file, done := l.prog.NewLabel(), l.prog.NewLabel()
+		l.openat2(mount, ".", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot).OnError(file, unix.ENOTDIR)
+		m.attach(l, mount, false)
+		l.prog.Jump(done)
+		l.prog.Place(file)
+		m.attach(l, mount, true)
+		l.prog.Place(done)
+	default:
+		m.attach(l, mount, m.File)
 	}
 	l.noteMount(m.Destination, mount, m.Keep, false)
+}
+
+// attach appends the attachment of the copy.
+func (m bindMount) attach(l *lowering, mount nsenter.Reg, file bool) {
+	switch {
+	case file:
+		l.moveFile(mount, l.mountPoint(m.Destination, aFile))
+	case m.Destination == "/proc":
+		l.move(mount, l.mountPoint(m.Destination, realFolder))
+	default:
+		l.move(mount, l.mountPoint(m.Destination, aFolder))
+	}
 }
 
 // hint says what the mount of a directory on a file, or the reverse, comes to.
@@ -70,6 +82,8 @@ func (m bindMount) hint(errno syscall.Errno) string {
 	switch {
 	case errno != unix.ENOTDIR:
 		return ""
+	case m.InRoot != "":
+		return "one of source and destination is a directory, the other a file, or something lies below a file"
 	case m.File:
 		return "the source is a file, and the destination a directory or below a file"
 	}
@@ -103,11 +117,16 @@ func (b *builder) shareStep(s *Share) {
 
 // copy appends what copies the mounts of the source.
 func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
-	if m.Passed {
+	switch {
+	case m.InRoot != "":
+		source := l.fd()
+		l.openSource(source, m.InRoot)
+		l.clone(source, m.Recursive).Result(mount)
+	case m.Passed:
 		l.prog.Set(mount, m.tree())
 		// What the copy is a peer of lies in the runtime's namespace: mounts in the container must not show there.
 		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
-	} else {
+	default:
 		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 		if m.Recursive {
 			flags |= unix.AT_RECURSIVE

@@ -11,6 +11,9 @@ type Facts struct {
 	// SourceIsFile tells for each mount of the bundle (same index) whether the source of a bind mount is something else than
 	// a folder, so that the mount point that is made for it is a file.
 	SourceIsFile []bool
+	// SourceInRoot has for each mount of the bundle (same index) the path in the container's root of a bind mount's source that earlier
+	// mounts bring or cover, "" for all others. nil: there is none.
+	SourceInRoot []string
 	// FolderMode has for each mount of the bundle (same index) the permission bits of the folder that the image has at its
 	// destination, 0 for none. A tmpfs that is configured without a mode gets these.
 	FolderMode []uint32

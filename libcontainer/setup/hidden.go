@@ -1,6 +1,8 @@
 package setup
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
@@ -89,17 +91,22 @@ func (m maskPath) lower(l *lowering) {
 	l.prog.Place(done)
 }
 
-// hiddenSteps appends the steps for linux.readonlyPaths and linux.maskedPaths. Links of the image may lead these anywhere in the root, also
+// hiddenSteps appends the steps for linux.readonlyPaths and linux.maskedPaths, one for each path, however often it is listed. Links of the image may lead these anywhere in the root, also
 // into the procfs: they only take away, and what a plan writes to in a procfs it opens without crossing a mount, so that no mask
 // swallows it.
 func (b *builder) hiddenSteps(readOnly, masked []string) {
-	for i, p := range readOnly {
-		b.add(element("linux.readonlyPaths", i), readOnlyPath{cleanPath(p)})
+	once := func(field string, list []string, action func(string) Action) {
+		for i, p := range list {
+			clean := cleanPath(p)
+			again := slices.ContainsFunc(list[:i], func(before string) bool { return cleanPath(before) == clean })
+			if !again {
+				b.add(element(field, i), action(clean))
+			}
+		}
 	}
+	once("linux.readonlyPaths", readOnly, func(p string) Action { return readOnlyPath{p} })
 	if len(masked) > 0 {
 		b.add("linux.maskedPaths", prepareMasks{})
 	}
-	for i, p := range masked {
-		b.add(element("linux.maskedPaths", i), maskPath{cleanPath(p)})
-	}
+	once("linux.maskedPaths", masked, func(p string) Action { return maskPath{p} })
 }

@@ -86,6 +86,7 @@ type callRecord struct {
 	way     way
 	path    string
 	resolve uint64
+	source  bool // the walk leads to what is copied, not to a mount point
 }
 
 type way uint8
@@ -189,7 +190,7 @@ func (l *lowering) keep() nsenter.Reg { return l.prog.Keep() }
 func (l *lowering) str(s string) nsenter.Addr { return l.prog.String(s) }
 
 func (l *lowering) record(nr uintptr, w way, path string, resolve uint64) {
-	l.calls = append(l.calls, callRecord{l.step, nr, w, path, resolve})
+	l.calls = append(l.calls, callRecord{step: l.step, nr: nr, way: w, path: path, resolve: resolve})
 }
 
 // call appends a call that takes no path.
@@ -211,6 +212,12 @@ func (l *lowering) open(to nsenter.Reg, dir nsenter.Arg, path string, flags, mod
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
 	l.openat2(dir, path, flags, mode, resolve).Result(to).OnError(again, unix.EAGAIN)
+}
+
+// openSource appends open for what is only copied.
+func (l *lowering) openSource(to nsenter.Reg, path string) {
+	l.open(to, l.root, rel(path), unix.O_PATH, 0, inRoot)
+	l.calls[len(l.calls)-1].source = true
 }
 
 // told stands in a record for a path or a name that the runtime tells the process while it runs: see Missing.

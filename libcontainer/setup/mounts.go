@@ -220,7 +220,11 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 			b.add(field, remount{*m, options})
 		case m.Bind:
 			file := i < len(b.facts.SourceIsFile) && b.facts.SourceIsFile[i]
-			b.add(field, bindMount{*m, options, file, later, b.keep(later), b.passed()})
+			inRoot := ""
+			if i < len(b.facts.SourceInRoot) {
+				inRoot = b.facts.SourceInRoot[i]
+			}
+			b.add(field, bindMount{*m, options, file, inRoot, later, b.keep(later), b.passed() && inRoot == ""})
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			b.cgroupMount(field, m, options)
 			continue

@@ -201,7 +201,8 @@ func (f finalPropagation) lower(l *lowering) {
 	l.setattr(l.root, unix.MountAttr{Propagation: f.Flags &^ unix.MS_REC}, f.Flags&unix.MS_REC != 0)
 }
 
-// rootReadOnly makes the root's own mount read-only, and none below it.
+// rootReadOnly makes the root's own mount read-only, and none below it. Without a mount namespace that is the copy which the runtime has
+// put on the host's.
 type rootReadOnly struct{}
 
 func (rootReadOnly) Verb() string        { return "make" }

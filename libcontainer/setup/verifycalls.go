@@ -148,6 +148,7 @@ func mountPoints(steps []Step, calls []callRecord) (int, string) {
 		}
 		unsure, step = unsure && c.step == step, c.step
 		switch {
+		case c.source:
 		case c.way == wayOpenat2 && c.path != ".":
 			unsure = c.resolve&unix.RESOLVE_NO_SYMLINKS == 0 && !strings.HasPrefix(c.path, "proc/")
 		case c.way == waySend && c.resolve == MessageDestination:
