@@ -188,8 +188,9 @@ func parseUserID(s string) (uint32, bool) {
 	return uint32(n), err == nil && n != 1<<32-1
 }
 
-// addCapabilities adds capabilities to those that the process may have and has. They do not become inheritable: a program that it executes must
-// not get them by the file system's grace (CVE-2022-29162). Those that the configuration makes inheritable become ambient, so that another
+// addCapabilities adds capabilities to those that the process may have and has. They do not become
+// inheritable: a program that it executes must not get them by the file system's grace
+// (CVE-2022-29162). Those that the configuration makes inheritable become ambient, so that another
 // user than root has them, too.
 func addCapabilities(process *specs.Process, names []string) error {
 	if len(names) == 0 {

@@ -15,8 +15,8 @@ import (
 // errFiltered says that a process ended under its filter.
 var errFiltered = errors.New("linux.seccomp: the process ended before it executed its program, and the filter kept it from saying why")
 
-// executed finds out whether a process that holds its channel no longer has executed its program. One that its filter keeps from writing, or
-// kills, ends without a word. The error is errFiltered.
+// executed finds out whether a process that closed its channel has executed its program. A process
+// that its filter keeps from writing, or kills, ends silently. The error is errFiltered.
 func executed(pid int, pidfd *os.File) error {
 	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 		return nil
@@ -39,8 +39,9 @@ func executed(pid int, pidfd *os.File) error {
 	return nil
 }
 
-// executedReaped is executed for a process that its parent has reaped already. It goes by the status that the image ends with when an operation has failed. One that
-// the filter has killed cannot be told from a program that it has killed.
+// executedReaped is executed for a process that its parent has already reaped. It goes by the exit
+// status: the image exits with nsenter.ExitFailed after an operation failed. A program that the
+// filter killed cannot be told from an image that it killed.
 func executedReaped(pidfd *os.File) error {
 	status, known := reapedStatus(pidfd)
 	if known && (status.Exited() && status.ExitStatus() == nsenter.ExitFailed || status.Signaled() && status.Signal() == unix.SIGTRAP) {
@@ -49,7 +50,8 @@ func executedReaped(pidfd *os.File) error {
 	return nil
 }
 
-// reapedStatus returns the status of a process that was reaped while the pidfd was open. The kernel knows it since Linux 6.15.
+// reapedStatus returns the status of a process that was reaped while the pidfd was open. The kernel
+// knows it since Linux 6.15.
 func reapedStatus(pidfd *os.File) (unix.WaitStatus, bool) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	err := unix.IoctlPidfdInfo(int(pidfd.Fd()), &info)

@@ -102,8 +102,9 @@ func lastCap() uint {
 	return last
 }
 
-// streamFacts looks at the standard streams of a process, in a user namespace with this map or, with nil, the runtime's. between are the outputs that are to be
-// copied from pipes: the caller goes on with the files, and the process's user could not open them again.
+// streamFacts looks at the standard streams of a process. users is the map of its user namespace,
+// nil for the runtime's. between are the outputs that must be copied from pipes: the caller keeps
+// the files, and the process's user could not open them again.
 func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.StreamFacts, between [3]bool) {
 	if p == nil || p.Terminal {
 		return facts, between
@@ -125,7 +126,8 @@ func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.
 		closed := s.Shared && i > 0 && foreign && st.Mode&0o002 == 0
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFCHR:
-			// Another device than the null device, such as the caller's terminal, is the host's and stays its owner's.
+			// Another device than the null device, such as the caller's terminal, is the host's and
+			// stays its owner's.
 			facts.Null[i] = st.Rdev == unix.Mkdev(1, 3)
 			between[i] = closed && !facts.Null[i]
 		case unix.S_IFIFO, unix.S_IFSOCK:

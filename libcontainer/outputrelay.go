@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An outputRelay copies what a process writes to pipes on to the caller's files. The process's user can own a pipe, and so open /dev/stdout again, where the
-// files must keep their owner.
+// An outputRelay copies what a process writes to pipes to the caller's files. The process's user
+// owns the pipes, and so can open /dev/stdout again. The files keep their owner.
 type outputRelay struct {
 	pipes   []*os.File // the ends that are read
 	copiers sync.WaitGroup
 }
 
-// putBetween replaces the standard streams of a set by pipes, and returns the ends that the process gets. Two that are one file get one pipe.
+// putBetween replaces the standard streams of a set by pipes and returns the ends for the process.
+// Two streams that are one file get one pipe.
 func (o *outputRelay) putBetween(s *Streams, set [3]bool) (theirs []*os.File, err error) {
 	one := set[1] && set[2] && oneFile(s.Stdout, s.Stderr)
 	for fd, stream := range []**os.File{1: &s.Stdout, 2: &s.Stderr} {
@@ -54,8 +55,8 @@ func oneFile(a, b *os.File) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// copyOutput copies until the pipe ends, or until its deadline and all that it holds then. Where the file takes no more, the pipe is closed: it is the
-// process that has to know.
+// copyOutput copies until the pipe ends, or until its deadline and then what the pipe still holds.
+// When the file takes no more, the pipe is closed: the process gets EPIPE.
 func copyOutput(to, pipe *os.File) {
 	defer pipe.Close()
 	buf := make([]byte, 32<<10)
@@ -97,7 +98,8 @@ func copyRest(to, pipe *os.File, buf []byte) {
 	})
 }
 
-// finish returns when all that the process has written is copied. Others that still have the pipe open are not waited for.
+// finish returns when all that the process has written is copied. It does not wait for other
+// processes that still have the pipe open.
 func (o *outputRelay) finish() {
 	if o == nil {
 		return

@@ -97,16 +97,18 @@ var (
 type Streams struct {
 	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a terminal has that instead.
 	Stdin, Stdout, Stderr *os.File
-	// Shared is set when the caller goes on with the files that the streams are, as one does that waits for the process. Regular files then
-	// keep their owner; where the process's user could not open one again, or a terminal, as /dev/stdout, what it writes is copied from a pipe, until Process.Wait
-	// returns. Pipes and sockets belong to the process's user in any case.
+	// Shared is set when the caller keeps using the files, as a caller does that waits for the
+	// process. Regular files and terminals then keep their owner. Output to one that the process's
+	// user could not open again as /dev/stdout is copied from a pipe until Process.Wait returns.
+	// Pipes and sockets get that user as owner in any case.
 	Shared bool
 	// Files become its descriptors 3, 4, ...; a nil one stays closed.
 	Files []*os.File
 	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal, with its name as the data. If it is
 	// empty, the master is Process.Console.
 	ConsoleSocket string
-	// PlainLines keeps the process's terminal from writing a carriage return before each newline. It is for output that goes to no terminal.
+	// PlainLines keeps the process's terminal from writing a carriage return before each newline.
+	// It is for output that goes to no terminal.
 	PlainLines bool
 	// PidfdSocket is the path of a unix socket that gets a pidfd of the process.
 	PidfdSocket string

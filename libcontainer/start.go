@@ -130,7 +130,8 @@ func (v *view) start() error {
 	return runPoststartHooks(v.dir, v.rec)
 }
 
-// executed is the function of that name for the container's process. What its filter allows is only looked up if the process has ended.
+// executed is the function of that name for the container's process. What its filter allows is only
+// looked up if the process has ended.
 func (v *view) executed(container *os.File) error {
 	if !v.rec.HasSeccomp() {
 		return nil

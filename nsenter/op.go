@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// An Op is one operation. Its meaning, which the reference interpreter in the tests spells out in Go:
+// An Op is one operation. Its meaning, which the reference interpreter in the tests spells out in
+// Go:
 //
 //	result := the system call's result, or for Set its first argument, or for Store the value that was written, or for Load
 //	          the 32 bits at the address, masked and XORed
@@ -17,8 +18,9 @@ import (
 //	if the result is 0 and the operation names a label for that: go on there
 //	go on with the next operation
 //
-// A call that does not return, like a successful execve, ends the program. Operations that follow the last
-// one do not exist: a program must end in a call that does not return, and [Program.Image] adds an exit.
+// A call that does not return, like a successful execve, ends the program. Operations that follow
+// the last one do not exist: a program must end in a call that does not return, and [Program.Image]
+// adds an exit.
 //
 // A mistake in the methods' arguments is found when the program's image is made.
 type Op struct {

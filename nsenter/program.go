@@ -45,7 +45,8 @@ const (
 // that it accepted.
 const Channel Reg = 0
 
-// ExitFailed is the status with which the process ends after it has reported a failure, or has tried to. Where it may not even exit, a trap ends it.
+// ExitFailed is the status with which the process ends after it has reported a failure, or has
+// tried to. If it may not even exit, a trap ends it.
 const ExitFailed = 125
 
 // Arg is an argument of an operation: an immediate value, the address of data in the image, a register, or
@@ -242,8 +243,8 @@ func (p *Program) Set(r Reg, value Arg) { p.append(opSet, []Arg{value}).Result(r
 // descriptor gets into a message.
 func (p *Program) Store(to Addr, value Arg) { p.append(opStore, []Arg{to, value}) }
 
-// Load appends an operation whose result is the 32 bits at an address, masked by mask and XORed with xor. With [Op.OnZero] it
-// compares what a system call has written with a value.
+// Load appends an operation whose result is the 32 bits at an address, masked and XORed. With
+// [Op.OnZero] it compares what a system call has written with a value.
 func (p *Program) Load(from Addr, mask, xor uint32) *Op {
 	return p.append(opLoad, []Arg{from, Int(mask), Int(xor)})
 }

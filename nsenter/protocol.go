@@ -41,7 +41,8 @@ func (p *Program) Rendezvous(id int) {
 	p.Await()
 }
 
-// SendOr and AwaitOr are Send and Await for a process that can have another starter: when this one has gone, the process goes on at the label.
+// SendOr and AwaitOr are Send and Await for a process that can have another starter. When this one
+// has gone, the process goes on at the label.
 func (p *Program) SendOr(id int, gone Label) {
 	p.Call(unix.SYS_SENDTO, Channel, p.message(id), Int(reportSize), Int(unix.MSG_NOSIGNAL)).OnError(gone, unix.EPIPE, unix.ECONNRESET)
 }

@@ -79,10 +79,11 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns what it was before. With output, what the container's terminal writes goes there as
-// it is, carriage returns and all, so that programs in the container that switch their terminal to raw mode have the same here. Otherwise the terminal shows
-// what others write, who expect it to add the carriage returns. (containerd's console package always has it do that, and runc turns it off
-// in the container's terminal.)
+// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns its mode before. output
+// says that the container's output goes to this terminal. It then passes through unchanged: the
+// container's terminal adds the carriage returns, and a program that sets its own terminal to raw
+// mode gets a raw one. Otherwise the terminal keeps processing the output of others. (containerd's
+// console package always keeps that; runc turns it off in the container's terminal.)
 func makeRaw(fd int, output bool) (*unix.Termios, error) {
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Answer returns what a filter answers to a system call of this architecture: SECCOMP_RET_*, with its data. It reports false where that depends on
-// the arguments, and where the program has instructions that libseccomp does not write.
+// Answer returns what a filter answers to a system call of this architecture: SECCOMP_RET_*, with
+// its data. It reports false if that depends on the arguments, or if the program has instructions
+// that libseccomp does not write.
 func Answer(program []byte, number uintptr) (answer uint32, ok bool) {
 	var value uint32
 	known := false
@@ -52,7 +53,8 @@ func Answer(program []byte, number uintptr) (answer uint32, ok bool) {
 	return 0, false
 }
 
-// dataOf returns a word of struct seccomp_data for a call, and false for its arguments and where it comes from.
+// dataOf returns a word of struct seccomp_data for a call, and false for its arguments and where it
+// comes from.
 func dataOf(offset uint32, number uintptr) (uint32, bool) {
 	switch offset {
 	case numberOffset:

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAnswer: the answers are those of the kernel's machine, for all calls of the native architecture; one that depends on arguments is none.
+// TestAnswer: the answers are those of the kernel's machine, for all calls of the native
+// architecture; one that depends on arguments is none.
 func TestAnswer(t *testing.T) {
 	arch := native(t)
 	rules := []specs.LinuxSyscall{

@@ -9,8 +9,9 @@ import (
 // hold is where a container is created but not started. With the socket the process waits on its own, for any `start`.
 type hold struct {
 	Socket bool
-	// Init is set when the process is the first one of a PID namespace. Such a process gets no signal that it has no handler for (pid_namespaces(7)), and
-	// so it looks out for those that end other processes.
+	// Init is set when the process is the first one of a PID namespace. The kernel drops signals
+	// that such a process has no handler for (pid_namespaces(7)), so it watches for those that end
+	// other processes.
 	Init bool
 }
 
@@ -62,8 +63,9 @@ func (h hold) lower(l *lowering) {
 	}
 }
 
-// signalWatch is how the first process of a PID namespace is ended by a signal: it blocks those that end a process, so that the kernel keeps
-// them for it, and reads them from a descriptor.
+// A signalWatch ends the first process of a PID namespace when a signal comes. The kernel drops
+// signals that such a process has no handler for, but it keeps blocked ones. So the process blocks
+// the signals that end other processes, and reads them from a signalfd.
 type signalWatch struct {
 	fd     nsenter.Reg
 	before nsenter.Addr // the signals that were blocked
@@ -100,8 +102,8 @@ func (s *signalWatch) wait(l *lowering, fd nsenter.Arg) {
 	l.prog.Place(ready)
 }
 
-// end appends the end of the watch, and that of a process to which a signal has come. The status is the one by which a shell tells of
-// a signal: a first process cannot be ended by it.
+// end appends the end of the watch, and the exit after a signal. A signal cannot end a first
+// process, so it exits with the status that a shell gives for the signal.
 func (s *signalWatch) end(l *lowering) {
 	on := l.prog.NewLabel()
 	l.call(unix.SYS_RT_SIGPROCMASK, nsenter.Int(unix.SIG_SETMASK), s.before, nsenter.Int(0), nsenter.Int(sizeofSigset))
@@ -115,7 +117,8 @@ func (s *signalWatch) end(l *lowering) {
 	l.prog.Place(on)
 }
 
-// endingSignals returns the signals whose default action ends a process (signal(7)): bit 0 is signal 1.
+// endingSignals returns the signals whose default action ends a process (signal(7)). Bit 0 is
+// signal 1.
 func endingSignals() uint64 {
 	set := ^uint64(0)
 	for _, other := range [...]unix.Signal{unix.SIGCHLD, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGWINCH} {

@@ -173,7 +173,8 @@ type Options struct {
 	// JoinRDT are the files by which a process that joins a container joins its groups in the resctrl file system: RDTTasks and
 	// RDTMonitorTasks, in this order, or fewer.
 	JoinRDT []nsenter.FD
-	// PlainLines is set when the terminal is not to write a carriage return before each newline: its output goes to a file or a pipe.
+	// PlainLines is set when the terminal is not to write a carriage return before each newline:
+	// its output goes to a file or a pipe.
 	PlainLines  bool
 	Inherit     int    // descriptors from 3 on that the program is to have
 	Keyring     string // name of the session keyring; "" leaves it nameless

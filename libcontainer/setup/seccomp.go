@@ -19,12 +19,13 @@ type SeccompFilter struct {
 	Flags uint
 	// Notify is set when the filter hands calls to an agent: the process sends its listener, see [MessageSeccomp].
 	Notify bool
-	// Answers is what the filter answers to the FilteredCalls, whatever their arguments are. One that depends on these is missing.
+	// Answers is what the filter answers to the FilteredCalls. An answer that depends on the
+	// arguments is missing.
 	Answers map[uintptr]uint32
 }
 
-// FilteredCalls are the system calls that a process may make under its own filter: it hands over the listener, takes back a capability, and executes its
-// program. If that fails, it says so by a write.
+// FilteredCalls are the system calls that a process may make under its own filter: it hands over
+// the listener, drops a capability, executes its program, and writes why that failed.
 func FilteredCalls() []uintptr {
 	return []uintptr{unix.SYS_SENDMSG, unix.SYS_READ, unix.SYS_CAPSET, unix.SYS_EXECVE, unix.SYS_WRITE}
 }
@@ -59,8 +60,8 @@ func (f *SeccompFilter) refuses(call uintptr) string {
 	return "kills the process for it"
 }
 
-// Mute reports whether a process may end under the filter without having executed its program or said why: the filter does not allow in any case
-// what the process does under it.
+// Mute reports whether a process may end under the filter without executing its program or saying
+// why, because the filter does not allow all calls for that.
 func (f *SeccompFilter) Mute() bool {
 	return !f.allows(unix.SYS_WRITE) || !f.allows(unix.SYS_EXECVE) || !f.allows(unix.SYS_CAPSET)
 }

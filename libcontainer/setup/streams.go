@@ -12,8 +12,8 @@ import (
 
 // StreamFacts is what the planner must know of the standard streams.
 type StreamFacts struct {
-	// Given tells which of them the process's user is to own: those that do not belong to it and are its to have. The caller's other files
-	// keep their owner.
+	// Given tells which streams the process's user must own: they belong to somebody else, and the
+	// caller hands them over. The caller's other files keep their owner.
 	Given [3]bool
 	// Owner is that user's number on the runtime's side of the container's user namespace.
 	Owner uint32
@@ -32,13 +32,13 @@ func streamNames(set [3]bool) string {
 	return strings.Join(names, ", ")
 }
 
-// giveStreams gives standard streams to the process's user, who could otherwise not open them again as /dev/stdout or /proc/self/fd/1. The
-// group stays as it is.
+// giveStreams gives standard streams to the process's user, who could otherwise not open them again
+// as /dev/stdout or /proc/self/fd/1. The group stays as it is.
 type giveStreams struct {
 	Streams [3]bool
 	UID     uint32
-	// Outside is set when that is done before the process joins the container's user namespace, in which it has no right to what belongs
-	// to the host's users. UID is then the host's number.
+	// Outside is set when the process gives them before it joins the container's user namespace:
+	// inside it has no right to what belongs to the host's users. UID is then the host's number.
 	Outside bool
 }
 
@@ -60,8 +60,8 @@ func (g giveStreams) String() string {
 	return text
 }
 
-// lower asks for what cannot always be had, for one by an ordinary user, on a read-only file system, or of a file of
-// somebody else's: the process may well do without.
+// lower ignores failures. An ordinary user may not change an owner, and nobody can on a read-only
+// file system; the process may well do without.
 func (g giveStreams) lower(l *lowering) {
 	for fd, given := range g.Streams {
 		if given {
@@ -70,7 +70,8 @@ func (g giveStreams) lower(l *lowering) {
 	}
 }
 
-// outsideStreamsStep gives streams before the user namespace is joined, by a runtime that has rights on the host.
+// outsideStreamsStep gives streams before the user namespace is joined, by a runtime that has
+// rights on the host.
 func (b *builder) outsideStreamsStep() {
 	if s := &b.facts.Streams; b.givesOutside() && s.Given != [3]bool{} {
 		b.add("process.user", giveStreams{s.Given, s.Owner, true})
@@ -88,12 +89,13 @@ func (b *builder) streamSteps(p *specs.Process) {
 	}
 }
 
-// replaceNull puts the container's own null device in the place of the host's. The container could change the mode and
-// the owner of the host's device for everybody: fchmod(2) takes the descriptor.
+// replaceNull puts the container's own null device in the place of the host's. The container could
+// change the mode and the owner of the host's device for everybody: fchmod(2) takes the descriptor.
 //
-// What the container has at /dev/null is looked at first, since the image may have put anything there. If it is no null device, and the process
-// may make one, it gets one that nobody else has, on a file system of its own. In a user namespace it may not, and the host's
-// device stays: it belongs to nobody in there.
+// The image may have put anything at /dev/null, so the process looks at what it opened. If that is
+// no null device, the process makes one on a file system of its own, where nobody else can reach
+// it. In a user namespace it may not make one, and the host's device stays: it belongs to nobody in
+// there.
 type replaceNull struct {
 	Streams [3]bool
 	Make    bool

@@ -83,7 +83,8 @@ func idRange(first, size uint32) string {
 	return n(uint64(first)) + "-" + n(uint64(first)+uint64(size)-1)
 }
 
-// becomeRoot takes the ids of the root of the user namespace that was just joined, so that what the process makes belongs to that. Capabilities stay.
+// becomeRoot takes the ids of the root of the user namespace that was just joined, so that what the
+// process makes belongs to that. Capabilities stay.
 type becomeRoot struct {
 	Dumpable bool // see isolate
 }
@@ -100,7 +101,8 @@ func (s becomeRoot) lower(l *lowering) {
 	l.dumpable(s.Dumpable)
 }
 
-// checkRoot finds that the user namespace that a container joins has no root. specconv checks new ones.
+// checkRoot finds that the user namespace that a container joins has no root. specconv checks new
+// ones.
 func checkRoot(bundle *specconv.Bundle, m *IDMap) error {
 	n, ok := bundle.Namespace(specs.UserNamespace)
 	if !ok || n.Path == "" || m == nil || maps(m.UIDs, 0) && maps(m.GIDs, 0) {

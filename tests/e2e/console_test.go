@@ -236,7 +236,8 @@ func TestForegroundTerminal(t *testing.T) {
 	}
 }
 
-// TestPlainLines: a foreground terminal writes no carriage returns where its output goes to a file, and what a terminal shows has them.
+// TestPlainLines: a foreground terminal writes no carriage returns where its output goes to a file,
+// and what a terminal shows has them.
 func TestPlainLines(t *testing.T) {
 	const script = "stty -a 2>/dev/null | grep -o -e '-*onlcr'; echo end"
 	for _, kind := range []string{"run", "exec"} {

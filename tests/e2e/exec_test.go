@@ -43,7 +43,8 @@ func TestExecNotFound(t *testing.T) {
 	b.Status("running")
 }
 
-// TestExecCap: a capability of --cap becomes ambient if it is inheritable by the configuration, and never inheritable.
+// TestExecCap: a capability of --cap becomes ambient if it is inheritable by the configuration, and
+// never inheritable.
 func TestExecCap(t *testing.T) {
 	const kill, chown, netRaw = 1 << 5, 1 << 0, 1 << 13
 	cases := []struct {

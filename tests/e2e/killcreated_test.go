@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// pidKinds gives a container a PID namespace of each kind; of one that is joined, the process is not the first.
+// pidKinds gives a container a PID namespace of each kind; of one that is joined, the process is
+// not the first.
 func pidKinds(t *testing.T) map[string]func(*specs.Spec) {
 	t.Helper()
 	other := harness.New(t)
@@ -22,7 +23,8 @@ func pidKinds(t *testing.T) map[string]func(*specs.Spec) {
 	}
 }
 
-// TestKillCreated: a created container is ended by the signals that end a process which has no handler for them, and by no others.
+// TestKillCreated: a created container is ended by the signals that end a process which has no
+// handler for them, and by no others.
 func TestKillCreated(t *testing.T) {
 	harness.OrlopOnly(t, "runc's process ends with a status of Go's")
 	for kind, change := range pidKinds(t) {
@@ -55,7 +57,8 @@ func TestKillCreated(t *testing.T) {
 	}
 }
 
-// TestKillAtStart: a signal that comes at the moment of the start ends the container or is the program's, whose handler then has its way.
+// TestKillAtStart: a signal that comes at the moment of the start ends the container or is the
+// program's, whose handler then has its way.
 func TestKillAtStart(t *testing.T) {
 	const rounds = 40
 	b := harness.New(t, harness.Sh("trap 'exit 7' TERM; grep SigBlk /proc/self/status; while :; do sleep 1000 & wait; done"))

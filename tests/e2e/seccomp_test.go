@@ -60,7 +60,8 @@ func TestSeccompActions(t *testing.T) {
 	b.Run(harness.Args("mkdir", "/dev/shm/x")).Exits(b, 128+31) // SIGSYS
 }
 
-// withOnly gives the container a profile that allows these calls and answers all others with an action.
+// withOnly gives the container a profile that allows these calls and answers all others with an
+// action.
 func withOnly(action specs.LinuxSeccompAction, names ...string) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action,
@@ -68,7 +69,8 @@ func withOnly(action specs.LinuxSeccompAction, names ...string) func(*specs.Spec
 	}
 }
 
-// TestSeccompRefusesExec: a filter that does not let the process execute its program is an error that names the call, before there is a container.
+// TestSeccompRefusesExec: a filter that does not let the process execute its program is an error
+// that names the call, before there is a container.
 func TestSeccompRefusesExec(t *testing.T) {
 	harness.OrlopOnly(t, "runc says nothing")
 	listener := func(s *specs.Spec) {
@@ -139,7 +141,8 @@ func linuxFrom(t *testing.T, major, minor int) bool {
 	return a > major || a == major && b >= minor
 }
 
-// TestSeccompMute: an exec that fails under a filter that keeps the process from saying so, or that kills it by an argument, is no success.
+// TestSeccompMute: an exec that fails under a filter that keeps the process from saying so, or that
+// kills it by an argument, is no success.
 func TestSeccompMute(t *testing.T) {
 	harness.OrlopOnly(t, "runc says nothing")
 	noEnvironment := []specs.LinuxSeccompArg{{Index: 2, Value: 0, Op: specs.OpEqualTo}}
@@ -165,7 +168,8 @@ func TestSeccompMute(t *testing.T) {
 				case "create":
 					b.Write()
 					b.OK("create", "--bundle", b.Bundle, b.ID)
-					// The test reaps the process. If it comes first, start may not know how that has ended, or whether the filter has killed the program.
+					// The test reaps the process. If it comes first, start may not know how that
+					// has ended, or whether the filter has killed the program.
 					if r := b.Do("start", b.ID); sure || r.Status != 0 {
 						r.Fails(b, fault)
 					}

@@ -19,7 +19,8 @@ import (
 // ways are all in which a process gets the caller's standard streams.
 func ways() []string { return []string{"create", "run", "run --detach", "exec", "exec --detach"} }
 
-// launch has the container execute a script in one of these ways, with these standard streams, and waits for its end.
+// launch has the container execute a script in one of these ways, with these standard streams, and
+// waits for its end.
 func launch(b *harness.Box, way, script string, stdin, stdout, stderr *os.File) {
 	b.T.Helper()
 	harness.Sh(script)(b.Spec)
@@ -56,8 +57,8 @@ func openNull(t *testing.T) *os.File {
 	return null
 }
 
-// reportStreams writes for each of its standard streams to a file: the number of the device, what it lies on, and whether that is mounted in the
-// container.
+// reportStreams writes for each of its standard streams to a file: the number of the device, what
+// it lies on, and whether that is mounted in the container.
 const reportStreams = `exec 9>/tmp/report
 	for fd in 0 1 2; do
 		id=$(sed -n 's/^mnt_id:[[:space:]]*//p' /proc/$$/fdinfo/$fd)
@@ -73,7 +74,8 @@ func hostDevices(t *testing.T) string {
 	return strconv.FormatUint(st.Dev, 10)
 }
 
-// TestNullStreams: a standard stream that is the host's null device is the container's own, however the process gets it.
+// TestNullStreams: a standard stream that is the host's null device is the container's own, however
+// the process gets it.
 func TestNullStreams(t *testing.T) {
 	harness.OrlopOnly(t, "runc leaves the host's to what is executed in a container")
 	null := openNull(t)
@@ -103,8 +105,8 @@ func TestNullStreams(t *testing.T) {
 	}
 }
 
-// TestNullOfImage: what the image has at /dev/null is not taken for a null device unless it is one, and the host's is not what the
-// container gets in its place.
+// TestNullOfImage: what the image has at /dev/null is not taken for a null device unless it is one,
+// and the host's is not what the container gets in its place.
 func TestNullOfImage(t *testing.T) {
 	harness.OrlopOnly(t, "runc refuses most of these")
 	null := openNull(t)
@@ -139,7 +141,8 @@ func TestNullOfImage(t *testing.T) {
 	}
 }
 
-// streamOf makes a file of a kind, owned by the host's root and for nobody else; other is its other end, or nil.
+// streamOf makes a file of a kind, owned by the host's root and for nobody else; other is its other
+// end, or nil.
 func streamOf(t *testing.T, b *harness.Box, kind string) (file, other *os.File) {
 	t.Helper()
 	path := filepath.Join(b.Dir, "stream")
@@ -178,8 +181,9 @@ func streamOf(t *testing.T, b *harness.Box, kind string) (file, other *os.File) 
 	return file, other
 }
 
-// TestStreamOwner: pipes and sockets belong to the process's user, so that it can open them again; a regular file only where it is the
-// container's for good, in the foreground a pipe stands in for it and for a terminal, which keep their owner.
+// TestStreamOwner: pipes and sockets belong to the process's user, so that it can open them again;
+// a regular file only where it is the container's for good, in the foreground a pipe stands in for
+// it and for a terminal, which keep their owner.
 func TestStreamOwner(t *testing.T) {
 	harness.OrlopOnly(t, "runc puts pipes of its own between in the foreground, and gives nothing outside a user namespace")
 	users := []struct {
@@ -231,8 +235,9 @@ func TestStreamOwner(t *testing.T) {
 	}
 }
 
-// TestForegroundOutput: what a process of another user than the files' owner writes in the foreground arrives whole and in its order, the process sees that nobody
-// takes it any more, and a process that stays behind is not waited for.
+// TestForegroundOutput: what a process of another user than the files' owner writes in the
+// foreground arrives whole and in its order, the process sees that nobody takes it any more, and a
+// process that stays behind is not waited for.
 func TestForegroundOutput(t *testing.T) {
 	harness.OrlopOnly(t, "runc waits for all that have its pipes")
 	another := func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1001} }

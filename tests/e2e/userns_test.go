@@ -236,7 +236,8 @@ func TestUserNamespaceParts(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestRootOfNamespace: container ID 0 must be mapped, of users and of groups, in a new user namespace and in one that is joined.
+// TestRootOfNamespace: container ID 0 must be mapped, of users and of groups, in a new user
+// namespace and in one that is joined.
 func TestRootOfNamespace(t *testing.T) {
 	without := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 100001, Size: 10}}
 	cases := []struct {
