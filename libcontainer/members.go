@@ -15,20 +15,26 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Where there is no cgroup, nothing lists a container's processes. They are found by a namespace that was made for the container, since nobody else is in
-// that but who was sent there; and in a container that has none of its own, by descent from the first process, which does not find
-// those whose parent has ended.
+// Where there is no cgroup, nothing lists a container's processes. They are the ones that are in all namespaces that were made for the container, if a
+// mount or a PID namespace is among them: containers that share others with it, as those of a pod, are not in these. Without a PID namespace of its own they are
+// also those that descend from the first process. In one of its own, that adopts what others leave behind who have joined it.
+//
+// A process that has left these namespaces, or that had none of them to begin with, is lost when its parent ends.
 
 // processes lists the container's processes, sorted.
 func (v *view) processes() ([]int, error) {
 	if c := v.cgroup(); !c.None() {
 		return c.Processes()
 	}
-	n := v.tellingNamespace()
-	if n == nil {
-		return v.descendants()
+	made := v.madeNamespaces()
+	descends := func(int) bool { return false }
+	if !v.ownPidNamespace() {
+		var err error
+		if descends, err = v.descent(); err != nil {
+			return nil, err
+		}
 	}
-	return inNamespace(namespaceFile(n.Type), n.Inode)
+	return allProcesses(func(pid int) bool { return inNamespaces(pid, made) || descends(pid) })
 }
 
 // signalAll sends a signal to all of the container's processes.
@@ -119,18 +125,31 @@ func (v *view) signalMembers(pids []int, sig unix.Signal) error {
 	return errors.Join(errs...)
 }
 
-// tellingNamespace is a namespace that was made for the container and that all of its processes are in; nil when there is none.
-func (v *view) tellingNamespace() *state.Namespace {
-	for _, t := range [...]specs.LinuxNamespaceType{
-		specs.PIDNamespace, specs.MountNamespace, specs.CgroupNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.NetworkNamespace,
-	} {
-		for i := range v.rec.Namespaces {
-			if n := &v.rec.Namespaces[i]; n.Type == t && n.Path == "" && n.Inode != 0 {
-				return n
-			}
+// madeNamespaces are the namespaces that were made for the container; nil when they do not tell its processes from others.
+func (v *view) madeNamespaces() []state.Namespace {
+	var made []state.Namespace
+	tells := false
+	for _, n := range v.rec.Namespaces {
+		if n.Path == "" && n.Inode != 0 {
+			made = append(made, n)
+			tells = tells || n.Type == specs.MountNamespace || n.Type == specs.PIDNamespace
 		}
 	}
-	return nil
+	if !tells {
+		return nil
+	}
+	return made
+}
+
+// inNamespaces reports whether a process is in all of these namespaces. A dead one is in none.
+func inNamespaces(pid int, list []state.Namespace) bool {
+	for i := range list {
+		inode, err := namespaceOf(pid, namespaceFile(list[i].Type))
+		if err != nil || inode != list[i].Inode {
+			return false
+		}
+	}
+	return len(list) > 0
 }
 
 // noteNamespaces records which namespaces the container's process is in. An ordinary user may not look at one that is not dumpable, as is one
@@ -167,14 +186,6 @@ func namespaceOf(pid int, file string) (uint64, error) {
 	return st.Ino, err
 }
 
-// inNamespace lists the processes in a namespace, sorted. Dead ones are in none.
-func inNamespace(file string, inode uint64) ([]int, error) {
-	return allProcesses(func(pid int) bool {
-		other, err := namespaceOf(pid, file)
-		return err == nil && other == inode
-	})
-}
-
 // allProcesses lists the processes that belong, sorted.
 func allProcesses(belongs func(pid int) bool) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
@@ -191,27 +202,32 @@ func allProcesses(belongs func(pid int) bool) ([]int, error) {
 	return pids, nil
 }
 
-// descendants lists the first process and those that descend from it, sorted.
-func (v *view) descendants() ([]int, error) {
+// descent returns what reports whether a process is the first one, or descends from it.
+func (v *view) descent() (func(pid int) bool, error) {
+	none := func(int) bool { return false }
 	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
 	if err != nil || !alive {
-		return nil, err
+		return none, err
 	}
 	parents := make(map[int]int)
-	pids, err := allProcesses(func(pid int) bool {
-		p, err := state.Stat(pid)
-		parents[pid] = p.Parent
-		return err == nil && !p.Dead()
-	})
-	descends := func(pid int) bool {
-		// No more steps than there are processes: a number that is used again meanwhile may close a circle.
-		for range len(parents) {
-			if pid == v.rec.Pid {
-				return true
-			}
-			pid = parents[pid]
+	_, err = allProcesses(func(pid int) bool {
+		if p, err := state.Stat(pid); err == nil && !p.Dead() {
+			parents[pid] = p.Parent
 		}
 		return false
-	}
-	return slices.DeleteFunc(pids, func(pid int) bool { return !descends(pid) }), err
+	})
+	return func(pid int) bool {
+		// No more steps than there are processes: a number that is used again meanwhile may close a circle.
+		for range len(parents) {
+			parent, known := parents[pid]
+			switch {
+			case !known:
+				return false
+			case pid == v.rec.Pid:
+				return true
+			}
+			pid = parent
+		}
+		return false
+	}, err
 }

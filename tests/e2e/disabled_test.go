@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,4 +136,79 @@ func TestDisabledKill(t *testing.T) {
 			b.CheckClean()
 		})
 	}
+}
+
+// TestDisabledOthers: who shares namespaces with a container without a cgroup is not taken for its process: another container of the pod, a process of
+// the host's.
+func TestDisabledOthers(t *testing.T) {
+	harness.OrlopOnly(t, "others have no container without a cgroup")
+	joined := func(kind specs.LinuxNamespaceType, pid int) func(*specs.Spec) {
+		return func(s *specs.Spec) {
+			for i := range s.Linux.Namespaces {
+				if n := &s.Linux.Namespaces[i]; n.Type == kind {
+					n.Path = fmt.Sprintf("/proc/%d/ns/%s", pid, map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.PIDNamespace: "pid"}[kind])
+				}
+			}
+		}
+	}
+	none := func(s *specs.Spec) { s.Linux.Resources = nil }
+	network := func(t *testing.T, mounts bool) {
+		for _, command := range [][]string{{"kill", "ID", "KILL"}, {"kill", "--all", "ID", "KILL"}, {"delete", "--force", "ID"}} {
+			b := without(t, none, harness.WithoutNamespace("pid"), harness.Sh("(sleep 1000 & echo $!); exec sleep 1000"))
+			if !mounts {
+				harness.Sh("sleep 1000 </proc/self/fd/0 & echo $!; exec sleep 1000")(b.Spec)
+				b.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}
+				b.Spec.Hostname, b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths, b.Spec.Root.Readonly = "", nil, nil, false
+				b.Spec.Mounts = b.Spec.Mounts[:2] // /proc, /dev
+				b.Write()
+			}
+			lines := b.Create()
+			first := b.State().Pid
+			b.OK("start", b.ID)
+			second, err := strconv.Atoi(lines.Next())
+			must(t, err)
+			other := without(t, none, harness.WithoutNamespace("pid"), joined(specs.NetworkNamespace, first))
+			otherPid := other.Up()
+			host := exec.Command("nsenter", "--net=/proc/"+strconv.Itoa(first)+"/ns/net", "sleep", "1000")
+			must(t, harness.StartOther(host))
+			args := slices.Clone(command)
+			args[slices.Index(args, "ID")] = b.ID
+			b.OK(args...)
+			b.WaitGone(first)
+			b.WaitGone(second)
+			if s := other.State(); s.Status != specs.StateRunning || s.Pid != otherPid {
+				t.Errorf("%v: the other container is now %+v", command, s)
+			}
+			if unix.Kill(host.Process.Pid, 0) != nil {
+				t.Errorf("%v: the host's process has ended", command)
+			}
+			host.Process.Kill()
+			harness.WaitOther(host)
+			b.OK("delete", "--force", b.ID)
+			other.OK("delete", "--force", other.ID)
+		}
+	}
+	t.Run("network, with a mount namespace", func(t *testing.T) { network(t, true) })
+	t.Run("network alone", func(t *testing.T) { network(t, false) })
+	t.Run("PID", func(t *testing.T) {
+		b := without(t, none, harness.Sh("trap 'echo got it' USR1; sleep 1000 & echo up; while :; do wait; done"))
+		lines := b.Create()
+		first := b.State().Pid
+		b.OK("start", b.ID)
+		if line := lines.Next(); line != "up" {
+			t.Fatalf("got %q", line)
+		}
+		other := without(t, none, joined(specs.PIDNamespace, first))
+		other.Up()
+		if pids := pidsOf(b); len(pids) != 2 {
+			t.Errorf("processes: %v", pids)
+		}
+		b.OK("kill", "--all", b.ID, "USR1")
+		if line := lines.Next(); line != "got it" {
+			t.Errorf("got %q", line)
+		}
+		other.Status("running")
+		other.OK("delete", "--force", other.ID)
+		b.OK("delete", "--force", b.ID)
+	})
 }
