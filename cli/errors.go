@@ -104,6 +104,7 @@ func codeOf(err error) string {
 		{libcontainer.ErrIncomplete, "incomplete"},
 		{libcontainer.ErrForeign, "foreign"},
 		{libcontainer.ErrNoCgroup, "no-cgroup"},
+		{libcontainer.ErrCgroupInUse, "cgroup-in-use"},
 		{libcontainer.ErrNoRDT, "no-rdt-group"},
 		{libcontainer.ErrNoResctrl, "unsupported"},
 	} {

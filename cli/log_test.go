@@ -193,6 +193,7 @@ func TestDetails(t *testing.T) {
 		{libcontainer.ErrNotPaused, "code=not-paused"},
 		{libcontainer.ErrNoCgroup, "code=no-cgroup"},
 		{libcontainer.ErrForeign, "code=foreign"},
+		{&specconv.FieldError{Path: "linux.cgroupsPath", Err: libcontainer.ErrCgroupInUse}, "code=cgroup-in-use field=linux.cgroupsPath"},
 		{libcontainer.ErrNoRDT, "code=no-rdt-group"},
 		{specconv.ValidateID(".."), "code=invalid-id"},
 		{usagef("x"), "code=usage"},

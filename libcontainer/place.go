@@ -32,6 +32,9 @@ const (
 // ErrNoCgroup says that a container has no cgroup, which is needed: it was created by DisabledManager.
 var ErrNoCgroup = errors.New("cgroup not exist: the container was created without one")
 
+// ErrCgroupInUse says that the cgroup that a container is to have has processes, or belongs to another container.
+var ErrCgroupInUse = cgroups.ErrOccupied
+
 // place works out where the container's cgroup is to be. With dry nobody is asked.
 func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	layout, err := cgroups.ReadLayout()
