@@ -282,8 +282,11 @@ func (b *birth) explain(err error) error {
 
 // finish hands the process to the caller.
 func (b *birth) finish() (*Process, error) {
-	if b.streams.PidfdSocket != "" {
-		if err := console.Send(b.streams.PidfdSocket, b.pidfdName, b.proc.Pidfd); err != nil {
+	for _, socket := range [...]string{b.streams.PidfdSocket, b.streams.pidfdReceiver} {
+		if socket == "" {
+			continue
+		}
+		if err := console.Send(socket, b.pidfdName, b.proc.Pidfd); err != nil {
 			return nil, err
 		}
 	}

@@ -117,6 +117,7 @@ func (c *creation) create() (*Container, error) {
 	if err := mayHaveNamespaces(c.bundle); err != nil {
 		return nil, err
 	}
+	c.options.Streams.pidfdReceiver = c.bundle.Spec.Annotations[specconv.PidfdReceiver]
 	c.forker = startForker(processor()) // before all else that takes a thread: what it does takes longest
 	c.forker.enter(c.bundle)
 	c.compileSeccomp()

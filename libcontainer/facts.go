@@ -133,7 +133,7 @@ func streamFacts(p *specs.Process, s *Streams, users *setup.IDMap) (facts setup.
 		case unix.S_IFIFO, unix.S_IFSOCK:
 			facts.Given[i] = foreign
 		case unix.S_IFREG:
-			facts.Given[i] = foreign && !s.Shared
+			facts.Given[i] = foreign && !s.Shared && !s.keepOwner
 			between[i] = closed
 		}
 		facts.Given[i] = facts.Given[i] || between[i]

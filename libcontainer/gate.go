@@ -23,7 +23,7 @@ func pipe() (ends [2]*os.File, err error) {
 func (c *creation) goAhead() error {
 	hooks, s := c.bundle.Spec.Hooks, &c.options.Streams
 	c.ahead = c.direct && c.unit == nil && !c.cgroup.None() && c.ready == nil && len(c.bundle.NetDevices) == 0 &&
-		(hooks == nil || len(hooks.StartContainer) == 0) && s.PidFile == "" && s.PidfdSocket == ""
+		(hooks == nil || len(hooks.StartContainer) == 0) && s.PidFile == "" && s.PidfdSocket == "" && s.pidfdReceiver == ""
 	if !c.ahead {
 		return nil
 	}

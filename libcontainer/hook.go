@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // Where hooks run (config.md#posix-platform-hooks):
@@ -76,7 +77,46 @@ func runHostHooks(kind string, rec *state.Record, status specs.ContainerState, s
 	if err != nil {
 		return err
 	}
-	return hooks.Run(kind, list, s, hooks.Host(rec.Bundle), stops...)
+	return hooks.Run(kind, list, s, redirected(rec, hooks.Host(rec.Bundle)), stops...)
+}
+
+// redirected returns a starter of hooks that write to the files which annotations name.
+func redirected(rec *state.Record, start hooks.Starter) hooks.Starter {
+	stdoutPath := specconv.HookOutput(rec.Annotations, specconv.HooksStdout, rec.Bundle)
+	stderrPath := specconv.HookOutput(rec.Annotations, specconv.HooksStderr, rec.Bundle)
+	if stdoutPath == "" && stderrPath == "" {
+		return start
+	}
+	return func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
+		for _, o := range [...]struct {
+			name, path string
+			file       **os.File
+		}{{specconv.HooksStdout, stdoutPath, &stdout}, {specconv.HooksStderr, stderrPath, &stderr}} {
+			if o.path == "" {
+				continue
+			}
+			f, err := appendTo(o.path)
+			if err != nil {
+				return hooks.Process{}, fmt.Errorf("annotation %s: %w", o.name, err)
+			}
+			defer f.Close()
+			*o.file = f
+		}
+		return start(h, stdin, stdout, stderr)
+	}
+}
+
+// appendTo opens a file to append to. A pipe that nobody reads is an error, and no reason to wait.
+func appendTo(path string) (*os.File, error) {
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, err := unix.Open(path, flags|unix.O_NONBLOCK, 0o600)
+	if err == nil {
+		err = unix.SetNonblock(fd, false)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // runStartHooks runs the startContainer hooks. Their programs come from the image, so each gets all that the container's process gets: cgroup, limits,
@@ -93,15 +133,15 @@ func runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error 
 	if p == nil {
 		p = &specs.Process{Cwd: "/"} // the container will not start
 	}
-	v := &view{rec: rec, dir: dir}
-	return hooks.Run(hooks.StartContainer, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
-		o := ExecOptions{Streams: Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, hook: &h}
+	v := &view{dir: dir, rec: rec}
+	return hooks.Run(hooks.StartContainer, list, s, redirected(rec, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
+		o := ExecOptions{Streams: Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr, keepOwner: true}, hook: &h}
 		process, err := v.exec(setup.HookProcess(&h, p), o)
 		if err != nil {
 			return hooks.Process{}, err
 		}
 		return hooks.Process{Pid: process.pid, Pidfd: process.pidfd}, nil
-	}, stops...)
+	}), stops...)
 }
 
 // containerHooks returns the record's hooks of a kind that runs in the container, and what they read.
@@ -138,7 +178,7 @@ func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) e
 	if facts.UserFacts, err = joinUserFacts(join, rec.Pid, nil); err != nil {
 		return err
 	}
-	return hooks.Run(hooks.CreateContainer, list, s, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
+	return hooks.Run(hooks.CreateContainer, list, s, redirected(rec, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
 		plan, err := setup.Hook(hooks.Complete(h), rec.Bundle, join, facts)
 		if err != nil {
 			return hooks.Process{}, err
@@ -149,7 +189,7 @@ func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) e
 		}
 		defer release()
 		return startHook(plan, Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, named, stops)
-	}, stops...)
+	}), stops...)
 }
 
 // runPoststartHooks runs the poststart hooks, until the container is deleted. That its program has ended is no reason to stop them.
@@ -210,7 +250,7 @@ func poststop(r *Runtime, rec *state.Record) {
 		r.warn(err.Error())
 		return
 	}
-	for _, err := range hooks.RunAll(hooks.Poststop, list, s, hooks.Host(rec.Bundle)) {
+	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle))) {
 		r.warn(err.Error())
 	}
 }

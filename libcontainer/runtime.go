@@ -102,6 +102,8 @@ type Streams struct {
 	// user could not open again as /dev/stdout is copied from a pipe until Process.Wait returns.
 	// Pipes and sockets get that user as owner in any case.
 	Shared bool
+	// keepOwner keeps the owner of regular files: those that hooks write to are the host's.
+	keepOwner bool
 	// Files become its descriptors 3, 4, ...; a nil one stays closed.
 	Files []*os.File
 	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal, with its name as the data. If it is
@@ -112,6 +114,8 @@ type Streams struct {
 	PlainLines bool
 	// PidfdSocket is the path of a unix socket that gets a pidfd of the process.
 	PidfdSocket string
+	// pidfdReceiver is the same by the configuration's annotation.
+	pidfdReceiver string
 	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
 	// the process is there.
 	PidFile string

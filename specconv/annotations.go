@@ -1,13 +1,153 @@
 package specconv
 
-// KeepGroups is the annotation, set to "1", by which a process keeps the runtime's additional groups. Podman sets it
-// (--group-add keep-groups).
-const KeepGroups = "run.oci.keep_original_groups"
+import "strings"
 
-// SystemdProperty begins the annotations that set properties of the container's unit: the rest of the name is the property's.
-const SystemdProperty = "org.systemd.property."
+// Annotations that change what the runtime does. Those that begin with run.oci are crun's.
+const (
+	// KeepGroups, set to "1", lets a process keep the runtime's additional groups. Podman sets it (--group-add keep-groups).
+	KeepGroups = "run.oci.keep_original_groups"
+	// SystemdProperty begins the annotations that set properties of the container's unit: the rest of the name is the property's.
+	SystemdProperty = "org.systemd.property."
+	// HooksStdout and HooksStderr are files that hooks write to: they are opened to append, and made if they are missing.
+	HooksStdout = "run.oci.hooks.stdout"
+	HooksStderr = "run.oci.hooks.stderr"
+	// MountContextType says which option gives a file system linux.mountLabel: see mount(8).
+	MountContextType = "run.oci.mount_context_type"
+	// PidfdReceiver is a unix socket that gets a pidfd of the container's process.
+	PidfdReceiver = "run.oci.pidfd_receiver"
+	// SeccompReceiver stands for linux.seccomp.listenerPath.
+	SeccompReceiver = "run.oci.seccomp.receiver"
+	// SystemdSubgroup names a cgroup below the unit's.
+	SystemdSubgroup = "run.oci.systemd.subgroup"
+)
+
+// An AnnotationRule says what becomes of an annotation.
+type AnnotationRule struct {
+	// Name is the whole name, or with a "." at its end how names begin.
+	Name string
+	// Effect is for people.
+	Effect  string
+	Verdict AnnotationVerdict
+}
+
+// AnnotationVerdict is what the runtime makes of an annotation.
+type AnnotationVerdict uint8
+
+const (
+	AnnotationHeeded  AnnotationVerdict = iota // it changes what the runtime does
+	AnnotationRefused                          // what it asks for cannot be had, and to run without is not what was asked for
+	AnnotationIgnored                          // a warning
+)
+
+// annotationRules is the table of all annotations that concern the runtime. Of several that fit, the first counts.
+var annotationRules = [...]AnnotationRule{
+	{SystemdProperty, "sets a property of the container's unit", AnnotationHeeded},
+	{KeepGroups, "\"1\": the process keeps the runtime's additional groups", AnnotationHeeded},
+	{HooksStdout, "a file that hooks' standard output is appended to", AnnotationHeeded},
+	{HooksStderr, "a file that hooks' standard error is appended to", AnnotationHeeded},
+	{MountContextType, "the option that gives a file system linux.mountLabel: context, fscontext, defcontext or rootcontext", AnnotationHeeded},
+	{PidfdReceiver, "a unix socket that gets a pidfd of the container's process", AnnotationHeeded},
+	{SeccompReceiver, "linux.seccomp.listenerPath, where that is not set", AnnotationHeeded},
+	{"run.oci.handler", "runs the program by another handler, such as a virtual machine", AnnotationRefused},
+	{"krun.", "configures a virtual machine", AnnotationRefused},
+	{"module.wasm.", "runs the program as a WebAssembly module", AnnotationRefused},
+	{"run.oci.seccomp_bpf_data", "replaces linux.seccomp by a compiled filter", AnnotationRefused},
+	{"run.oci.seccomp_fail_unknown_syscall", "refuses a filter that names unknown system calls", AnnotationRefused},
+	{"run.oci.", "any other of crun's", AnnotationIgnored},
+}
+
+// AnnotationRules returns the table.
+func AnnotationRules() []AnnotationRule { return annotationRules[:] }
 
 // UnsafeAnnotations returns the annotations that change what the runtime does: who lets others write annotations into a configuration
-// must know of them. One that ends with "." stands for all that begin so. An annotation that the runtime heeds is named in this
-// file, and `features` lists it.
-func UnsafeAnnotations() []string { return []string{SystemdProperty, KeepGroups} }
+// must know of them. One that ends with "." stands for all that begin so.
+func UnsafeAnnotations() []string {
+	var names []string
+	for _, r := range annotationRules {
+		if r.Verdict == AnnotationHeeded {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// annotationRule returns what the table has for an annotation, nil if that concerns others.
+func annotationRule(name string) *AnnotationRule {
+	for i := range annotationRules {
+		r := &annotationRules[i]
+		if name == r.Name || strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) {
+			return r
+		}
+	}
+	return nil
+}
+
+// annotations checks annotations, and puts what they say into the configuration: "Keys MUST NOT be an empty string".
+func (c *checker) annotations() {
+	if len(c.spec.Annotations) == 0 {
+		return
+	}
+	for _, name := range sortedKeys(c.spec.Annotations) {
+		path, value := under("annotations", name), c.spec.Annotations[name]
+		if name == "" {
+			c.fault(path, "a key must not be empty")
+			continue
+		}
+		r := annotationRule(name)
+		switch {
+		case r == nil, name == SystemdSubgroup && value == "": // there is none
+		case r.Verdict == AnnotationRefused:
+			c.fault(path, "is not implemented: it "+r.Effect)
+		case r.Verdict == AnnotationIgnored:
+			c.warn(path, "is not implemented, and has no effect")
+		default:
+			c.annotation(name, path, value)
+		}
+	}
+}
+
+// annotation checks one that is heeded.
+func (c *checker) annotation(name, path, value string) {
+	switch name {
+	case HooksStdout, HooksStderr:
+		if value == "" || hasNUL(value) {
+			c.fault(path, "must be the path of a file")
+		}
+	case MountContextType:
+		if problem := oneOf(value, "context", "fscontext", "defcontext", "rootcontext"); problem != "" {
+			c.fault(path, problem)
+		}
+	case PidfdReceiver:
+		if problem := pathProblem(value); problem != "" {
+			c.fault(path, problem)
+		}
+	case SeccompReceiver:
+		c.seccompReceiver(path, value)
+	}
+}
+
+// seccompReceiver puts the receiver where the specification has it.
+func (c *checker) seccompReceiver(path, value string) {
+	if problem := pathProblem(value); problem != "" {
+		c.fault(path, problem)
+		return
+	}
+	l := c.spec.Linux
+	switch {
+	case l == nil || l.Seccomp == nil:
+		c.warn(path, "has no effect without linux.seccomp")
+	case l.Seccomp.ListenerPath == "":
+		l.Seccomp.ListenerPath = value
+	case l.Seccomp.ListenerPath != value:
+		c.fault(path, "is another one than linux.seccomp.listenerPath")
+	}
+}
+
+// HookOutput returns the path of the file that an annotation, HooksStdout or HooksStderr, names for hooks, "" for none. A relative one is
+// taken from the bundle's directory.
+func HookOutput(annotations map[string]string, name, dir string) string {
+	if annotations[name] == "" {
+		return ""
+	}
+	return inBundle(dir, annotations[name])
+}

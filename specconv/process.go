@@ -66,6 +66,9 @@ func (c *checker) consoleSize(path string, n uint) {
 
 // user checks process.user.
 func (c *checker) user(u *specs.User) {
+	if u.Username != "" {
+		c.warn("process.user.username", "has no effect on Linux: uid and gid say who the user is")
+	}
 	c.id("process.user.uid", u.UID)
 	c.id("process.user.gid", u.GID)
 	for i, g := range u.AdditionalGids {

@@ -112,10 +112,3 @@ func (c *checker) hostname() {
 		}
 	}
 }
-
-// annotations checks annotations: "Keys MUST NOT be an empty string".
-func (c *checker) annotations() {
-	if _, ok := c.spec.Annotations[""]; ok {
-		c.fault(`annotations[""]`, "a key must not be empty")
-	}
-}

@@ -63,5 +63,9 @@ func (b *builder) mountLabel(m *specconv.Mount) []string {
 	if label == "" || !b.facts.SELinux || m.Bind || m.Remount || m.Type == "proc" || m.Type == "sysfs" {
 		return nil
 	}
-	return []string{"context=" + label}
+	kind := b.bundle.Spec.Annotations[specconv.MountContextType]
+	if kind == "" {
+		kind = "context"
+	}
+	return []string{kind + "=" + label}
 }

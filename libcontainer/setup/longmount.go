@@ -108,6 +108,10 @@ func mountData(fstype string, parameters []string) string {
 		if i > 0 {
 			data.WriteByte(',')
 		}
+		if key, label, ok := securityLabel(p); ok {
+			data.WriteString(key + `="` + label + `"`)
+			continue
+		}
 		if fstype != "overlay" {
 			data.WriteString(p)
 			continue

@@ -10,6 +10,7 @@ import (
 
 func TestMountData(t *testing.T) {
 	for _, c := range []struct{ fstype, parameters, want string }{
+		{"tmpfs", `size=1k|context=u:r:t:s0:c1,c2|rootcontext="u:r:t:s0"`, `size=1k,context="u:r:t:s0:c1,c2",rootcontext="u:r:t:s0"`},
 		{"9p", "trans=virtio|a,b", "trans=virtio,a,b"},
 		{"overlay", `lowerdir=/a:/b,c|upperdir=/u\,v`, `lowerdir=/a:/b\,c,upperdir=/u\,v`},
 		{"overlay", `lowerdir=/a\:b\\,c\`, `lowerdir=/a\:b\\\,c\`},
@@ -39,5 +40,41 @@ func TestSplitLayers(t *testing.T) {
 	m := specconv.Mount{Type: "overlay", Data: []string{"lowerdir=/" + long + long + fill}} // which no kernel takes
 	if got := splitLayers(&m); !slices.Equal(got, m.Data) {
 		t.Errorf("a layer that is too long: got %.40q", got)
+	}
+}
+
+// TestMountLabel: linux.mountLabel by the option that the annotation names, and whole, as one with categories has commas.
+func TestMountLabel(t *testing.T) {
+	for _, kind := range []string{"", "rootcontext"} {
+		spec := specconv.Example()
+		spec.Linux.MountLabel = "system_u:object_r:container_file_t:s0:c1,c2"
+		want := "context"
+		if kind != "" {
+			spec.Annotations = map[string]string{specconv.MountContextType: kind}
+			want = kind
+		}
+		p, err := Container(parse(t, marshal(t, spec)), Options{}, Facts{SELinux: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		labelled := 0
+		for _, s := range p.Steps {
+			m, ok := s.Action.(mountNew)
+			if ok && slices.Contains(m.Data, want+"="+spec.Linux.MountLabel) {
+				labelled++
+			}
+		}
+		if labelled == 0 {
+			t.Errorf("%q: no mount has the label", kind)
+		}
+		l := newLowering(p)
+		l.configure(l.fd(), "tmpfs", []string{want + `="` + spec.Linux.MountLabel + `"`, "a=1,b"})
+		var calls []string
+		for _, op := range l.prog.Ops() {
+			calls = append(calls, op.Name())
+		}
+		if !slices.Equal(calls, []string{"fsconfig", "fsconfig", "fsconfig"}) {
+			t.Errorf("%q: a label with commas and two parameters in one take the calls %q", kind, calls)
+		}
 	}
 }

@@ -164,6 +164,10 @@ func (l *lowering) newMount(mount nsenter.Reg, fstype, source string, parameters
 // configure appends the setting of a file system's parameters: "mode=755" or "ro".
 func (l *lowering) configure(fs nsenter.Reg, fstype string, parameters []string) {
 	for _, p := range parameters {
+		if key, label, ok := securityLabel(p); ok {
+			l.setString(fs, key, label)
+			continue
+		}
 		// mount(2) takes one string with commas between the parameters, so one entry may be several. In overlay's paths, a comma may
 		// stand for itself.
 		if strings.IndexByte(p, ',') < 0 || fstype == "overlay" || strings.ContainsAny(p, `\"`) {
@@ -176,6 +180,17 @@ func (l *lowering) configure(fs nsenter.Reg, fstype string, parameters []string)
 			}
 		}
 	}
+}
+
+// securityLabel reports whether a parameter is SELinux's, whatever the file system. Its value may have commas, and quotes that are no part
+// of it: the kernel takes them away in mount(2) only.
+func securityLabel(parameter string) (key, label string, ok bool) {
+	key, value, _ := strings.Cut(parameter, "=")
+	switch key {
+	case "context", "fscontext", "defcontext", "rootcontext":
+		return key, strings.Trim(value, `"`), true
+	}
+	return "", "", false
 }
 
 func (l *lowering) parameter(fs nsenter.Reg, p string) {

@@ -282,6 +282,13 @@ func TestSeccompAgent(t *testing.T) {
 	if told.Pid == pid || told.State.Pid != pid {
 		t.Errorf("exec: the agent was told %+v", told)
 	}
+	b.OK("delete", "--force", b.ID)
+
+	b.Spec.Linux.Seccomp.ListenerPath = "" // crun's way to say it
+	annotated("run.oci.seccomp.receiver", socket)(b.Spec)
+	if got := b.Run(harness.Sh(script)).OK(b); !strings.Contains(got, "No space left on device") {
+		t.Errorf("by annotation: got %q", got)
+	}
 }
 
 // TestSeccompCache: a profile is compiled once, a damaged entry just costs time, and the option goes without.
