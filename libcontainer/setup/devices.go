@@ -71,14 +71,38 @@ func (makeDevice) Needs() []Descriptor { return nil }
 func (makeDevice) phase() phase        { return phaseDevices }
 
 func (m makeDevice) lower(l *lowering) {
-	dir, _ := l.folder(path.Dir(m.Device.Path))
+	dir, fresh := l.folder(path.Dir(m.Device.Path))
 	if m.Node == "" {
+		done := l.prog.NewLabel()
+		if !fresh {
+			l.nodeOfLink(&m.Device, done)
+		}
 		l.makeNode(dir, &m.Device, m.Device.Type != unix.S_IFIFO)
+		l.prog.Place(done)
 		return
 	}
 	there := l.prog.NewLabel()
 	l.bindNode(dir, &m.Device, m.Node, there)
 	l.prog.Place(there)
+}
+
+// nodeOfLink appends what makes a node where a dangling link of the image leads that stands at its path, and goes on at the label. If
+// nothing stands there, or what the link leads to, it just goes on.
+func (l *lowering) nodeOfLink(d *device, done nsenter.Label) {
+	missing, ordinary := l.prog.NewLabel(), l.prog.NewLabel()
+	l.openat2(l.root, rel(d.Path), unix.O_PATH, 0, inRoot).OnError(missing)
+	l.prog.Jump(ordinary)
+	l.prog.Place(missing)
+	l.openat2(l.root, rel(d.Path), unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot).OnError(ordinary)
+	l.followLinks(d.Path, func(parent nsenter.Reg, name nsenter.Addr) {
+		number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
+		l.atTold(unix.SYS_MKNODAT, parent, name, nsenter.Int(d.Type|d.Mode), nsenter.Int(number)).OnError(done, unix.EEXIST)
+		if d.UID != 0 || d.GID != 0 {
+			l.atTold(unix.SYS_FCHOWNAT, parent, name, nsenter.Int(d.UID), nsenter.Int(d.GID), nsenter.Int(unix.AT_SYMLINK_NOFOLLOW))
+		}
+	})
+	l.prog.Jump(done)
+	l.prog.Place(ordinary)
 }
 
 // A binding is refused by the process itself when the host's node is another device.

@@ -80,6 +80,17 @@ func (p *Plan) WantedPathError(n uint32, errno syscall.Errno) error {
 // makeMissing appends what makes the missing parts of a path that links lead to. It goes on when the runtime says that the last part
 // was the next one, whether the process has made it or somebody else.
 func (l *lowering) makeMissing(p string, kind destinationKind) {
+	l.followLinks(p, func(parent nsenter.Reg, name nsenter.Addr) {
+		if kind == aFile {
+			l.atTold(unix.SYS_MKNODAT, parent, name, nsenter.Int(unix.S_IFREG|0o755), nsenter.Int(0)).Ignore(unix.EEXIST)
+		} else {
+			l.atTold(unix.SYS_MKDIRAT, parent, name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
+		}
+	})
+}
+
+// followLinks appends what makes the missing directories of a path that links lead to, and then what makes its last part.
+func (l *lowering) followLinks(p string, makeLast func(parent nsenter.Reg, name nsenter.Addr)) {
 	if l.answer == 0 {
 		l.answer = l.prog.Bytes(make([]byte, missingSize))
 	}
@@ -94,10 +105,6 @@ func (l *lowering) makeMissing(p string, kind destinationKind) {
 	l.call(unix.SYS_CLOSE, parent)
 	l.prog.Jump(again)
 	l.prog.Place(last)
-	if kind == aFile {
-		l.atTold(unix.SYS_MKNODAT, parent, name, nsenter.Int(unix.S_IFREG|0o755), nsenter.Int(0)).Ignore(unix.EEXIST)
-	} else {
-		l.atTold(unix.SYS_MKDIRAT, parent, name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
-	}
+	makeLast(parent, name)
 	l.wanted = append(l.wanted, wantedPath{p, l.step})
 }

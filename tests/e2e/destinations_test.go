@@ -63,6 +63,10 @@ func danglingDestinations() []dangling {
 			change: func(s *specs.Spec) {
 				s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: "/a/null", Type: "p"})
 			}},
+		{name: "device", links: []string{"a", "opt/dev/fifo"}, made: "/opt/dev/fifo",
+			change: func(s *specs.Spec) {
+				s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: "/a", Type: "p"})
+			}},
 		{name: "masked", links: []string{"a", "opt/x"}, change: func(s *specs.Spec) {
 			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = []string{"/a"}, []string{"/a/b"}
 		}},

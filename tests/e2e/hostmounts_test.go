@@ -184,6 +184,8 @@ func TestMountsWithoutNamespaceCovered(t *testing.T) {
 		b.Write()
 		other := b.ID + "-other"
 		b.OK("create", "--bundle", b.Bundle, b.ID)
+		b.Spec.Linux.CgroupsPath += "-other"
+		b.Write()
 		b.OK("create", "--bundle", b.Bundle, other)
 		b.Fails("root.path: another mount lies on those of the container", "delete", "--force", b.ID)
 		b.OK("delete", "--force", other)
