@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -61,6 +63,8 @@ func details(err error) []detail {
 		add("path", e.Path)
 	} else if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
 		add("path", e.File)
+	} else if e := (*libcontainer.HookError)(nil); errors.As(err, &e) {
+		add("path", e.Path)
 	}
 	field, step := origin(err)
 	add("field", field)
@@ -70,19 +74,11 @@ func details(err error) []detail {
 
 // origin returns the field of config.json that an error comes from and the step that failed, empty where it has none.
 func origin(err error) (field, step string) {
+	field, _ = specconv.PlaceOf(err)
 	if e := (*setup.StepError)(nil); errors.As(err, &e) {
-		return e.Field, e.Title
+		step = e.Title
 	}
-	if e := (specconv.Fault{}); errors.As(err, &e) {
-		return e.Path, ""
-	}
-	if e := (*specconv.FieldError)(nil); errors.As(err, &e) {
-		return e.Path, ""
-	}
-	if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
-		return e.Field, ""
-	}
-	return "", ""
+	return field, step
 }
 
 // codeOf names the kind of an error. The names are part of the interface.
@@ -107,22 +103,41 @@ func codeOf(err error) string {
 		{libcontainer.ErrCgroupInUse, "cgroup-in-use"},
 		{libcontainer.ErrNoRDT, "no-rdt-group"},
 		{libcontainer.ErrNoResctrl, "unsupported"},
+		{libcontainer.ErrDamaged, "damaged"},
+		{libcontainer.ErrDeleted, "deleted"},
+		{libcontainer.ErrNoSystemd, "systemd"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code
 		}
 	}
-	if e := (*usageError)(nil); errors.As(err, &e) {
-		return "usage"
-	}
-	if e := (specconv.Fault{}); errors.As(err, &e) {
-		return "config"
-	}
-	if e := (*cgroups.ResourceError)(nil); errors.As(err, &e) {
-		return "resource"
-	}
-	if e := (*setup.StepError)(nil); errors.As(err, &e) {
-		return "step"
+	for _, known := range [...]struct {
+		is   func(error) bool
+		code string
+	}{
+		{isA[*usageError], "usage"},
+		{isA[specconv.Fault], "config"},
+		{isA[*specconv.SyntaxError], "config"},
+		{isA[*seccomp.Error], "config"},
+		{isA[*libcontainer.HookError], "hook"},
+		{isA[*cgroups.ResourceError], "resource"},
+		{isA[*setup.StepError], "step"},
+		{isA[*setup.RuleError], "internal"},
+		{isA[*libcontainer.SetupError], "process"},
+		{isA[*libcontainer.LockError], "timeout"},
+		{func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }, "timeout"},
+		{isA[*specconv.FieldError], "host"},
+		{isA[syscall.Errno], "system"},
+	} {
+		if known.is(err) {
+			return known.code
+		}
 	}
 	return ""
+}
+
+// isA reports whether an error is of a type.
+func isA[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
 }

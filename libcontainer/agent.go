@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -93,7 +92,7 @@ func recordedFilter(rec *state.Record) (*setup.SeccompFilter, error) {
 // handListener hands the listener of a process's filter to the agent (config-linux.md, "The Container Process State"). pid is that process's number.
 func handListener(rec *state.Record, status specs.ContainerState, pid int, listener *os.File) error {
 	if listener == nil {
-		return errors.New("linux.seccomp: the process sent no listener")
+		return &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process sent no listener")}
 	}
 	defer listener.Close()
 	s, err := rec.Seccomp()
@@ -101,7 +100,7 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 		return err
 	}
 	if s == nil {
-		return errors.New("linux.seccomp: the process sent a listener that nobody asked for")
+		return &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process sent a listener that nobody asked for")}
 	}
 	message, err := json.Marshal(specs.ContainerProcessState{
 		Version:  rec.OCIVersion,
@@ -115,7 +114,7 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 		return err
 	}
 	if err := console.SendMessage(s.ListenerPath, message, listener); err != nil {
-		return fmt.Errorf("linux.seccomp.listenerPath: %w", err)
+		return &specconv.FieldError{Path: "linux.seccomp.listenerPath", Err: err}
 	}
 	return nil
 }

@@ -273,12 +273,17 @@ func (b *birth) explain(err error) error {
 	case werr != nil:
 		return werr
 	case status.Signaled() && status.Signal() == unix.SIGKILL:
-		return errors.New("the container's process was killed while it was set up (is linux.resources.memory.limit too low?)")
+		return &SetupError{"the container's process was killed while it was set up (is linux.resources.memory.limit too low?)"}
 	case status.Signaled():
-		return fmt.Errorf("the container's process was ended by %s while it was set up", unix.SignalName(status.Signal()))
+		return &SetupError{"the container's process was ended by " + unix.SignalName(status.Signal()) + " while it was set up"}
 	}
-	return fmt.Errorf("the container's process exited with status %d while it was set up", status.ExitStatus())
+	return &SetupError{fmt.Sprintf("the container's process exited with status %d while it was set up", status.ExitStatus())}
 }
+
+// SetupError says that a process ended while it was set up, without a word.
+type SetupError struct{ text string }
+
+func (e *SetupError) Error() string { return e.text }
 
 // finish hands the process to the caller.
 func (b *birth) finish() (*Process, error) {

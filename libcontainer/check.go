@@ -190,7 +190,7 @@ func (e *examination) cgroups() {
 func (e *examination) checkUnit() {
 	conn, err := systemd.Dial(e.unit.bus)
 	if err != nil {
-		e.error(MissCgroup, fmt.Errorf("linux.cgroupsPath: systemd cannot be asked for a unit: %w", err))
+		e.error(MissCgroup, &specconv.FieldError{Path: "linux.cgroupsPath", Err: fmt.Errorf("systemd cannot be asked for a unit: %w", err)})
 	} else {
 		conn.Close()
 	}
@@ -219,33 +219,12 @@ func (e *examination) plan(layout cgroups.Layout) {
 
 // error reports an error as a miss.
 func (e *examination) error(kind string, err error) {
-	path, text := fieldOf(err)
+	path, text := specconv.PlaceOf(err)
 	m := Miss{Path: path, Kind: kind, Lacks: text}
 	if s := (*setup.StepError)(nil); errors.As(err, &s) {
-		m.Name = s.Title
+		m.Name, m.Lacks = s.Title, explainStep(s)
 	}
 	e.miss(m)
-}
-
-// fieldOf returns the field of config.json that an error is about, and what it says of that.
-func fieldOf(err error) (path, text string) {
-	text = err.Error()
-	if s := (*setup.StepError)(nil); errors.As(err, &s) {
-		return s.Field, explainStep(s)
-	}
-	if f := (specconv.Fault{}); errors.As(err, &f) {
-		return f.Path, f.Problem
-	}
-	if r := (*cgroups.ResourceError)(nil); errors.As(err, &r) {
-		return r.Field, strings.TrimPrefix(text, r.Field+": ")
-	}
-	before, after, ok := strings.Cut(text, ": ")
-	section, _, _ := strings.Cut(before, ".")
-	section, _, _ = strings.Cut(section, "[")
-	if ok && slices.Contains([]string{"root", "mounts", "process", "hooks", "linux"}, section) && !strings.Contains(before, " ") {
-		return before, after
-	}
-	return "", text
 }
 
 // maxRehearsals bounds how often a plan is tried anew after one of its steps has failed.
@@ -259,7 +238,7 @@ func (e *examination) rehearse(plan *setup.Plan) {
 			return
 		}
 		e.error(MissStep, err)
-		path, _ := fieldOf(err)
+		path, _ := specconv.PlaceOf(err)
 		if plan = plan.WithoutField(path); plan == nil {
 			return
 		}

@@ -98,7 +98,7 @@ func TestConsequences(t *testing.T) {
 		return &setup.StepError{Title: "mount it", Field: field, Call: "fsopen", Errno: unix.ENODEV}
 	}
 	for _, err := range []error{step("mounts[4].type"), step("mounts[4]"), step("mounts[40]"), step("mounts[40].type"), step("mounts"), step(""),
-		errors.New("process.cwd: is odd"), errors.New("what: is this"), specconv.Fault{Path: "linux.x", Problem: "is wrong"}} {
+		&specconv.FieldError{Path: "process.cwd", Err: errors.New("is odd")}, errors.New("what: is this"), specconv.Fault{Path: "linux.x", Problem: "is wrong"}} {
 		e.error(MissStep, err)
 	}
 	var got []string

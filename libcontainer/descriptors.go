@@ -28,7 +28,7 @@ func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, err
 		}
 		f, err := openNeed(d)
 		if err != nil {
-			return nil, fmt.Errorf("%s%s: %w", b.origin(d), d.Name, err)
+			return nil, fromField(b.origin(d), fmt.Errorf("%s: %w", d.Name, err))
 		}
 		b.owned = append(b.owned, f)
 		files = append(files, nsenter.NamedFile{Name: string(d.Name), File: f})
@@ -102,14 +102,14 @@ func openTree(d setup.Descriptor) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.Path), nil
 }
 
-// origin names the field of the configuration that a descriptor is from, before an error's text.
+// origin names the field of the configuration that a descriptor is from, "" when it is the runtime's own.
 func (b *birth) origin(d setup.Descriptor) string {
 	for _, s := range b.plan.Steps {
 		if s.Field != "" && slices.Contains(s.Needs(), d) {
 			if d.Part == "" {
-				return s.Field + ": "
+				return s.Field
 			}
-			return s.Field + "." + d.Part + ": "
+			return s.Field + "." + d.Part
 		}
 	}
 	return ""

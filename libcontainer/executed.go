@@ -10,10 +10,11 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // errFiltered says that a process ended under its filter.
-var errFiltered = errors.New("linux.seccomp: the process ended before it executed its program, and the filter kept it from saying why")
+var errFiltered = &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process ended before it executed its program, and the filter kept it from saying why")}
 
 // executed finds out whether a process that closed its channel has executed its program. A process
 // that its filter keeps from writing, or kills, ends silently. The error is errFiltered.

@@ -60,7 +60,7 @@ func sharedNamespaces(b *specconv.Bundle) (flags uintptr, err error) {
 		}
 		theirs, err := os.Stat(n.Path)
 		if err != nil {
-			return 0, fmt.Errorf("linux.namespaces[%d].path: %w", n.Index, err)
+			return 0, &specconv.FieldError{Path: fmt.Sprintf("linux.namespaces[%d].path", n.Index), Err: err}
 		}
 		own, err := os.Stat("/proc/self/ns/" + k.Proc)
 		if err != nil {
@@ -169,7 +169,7 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+			return &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].source", m.Index), Err: err}
 		}
 		f.SourceIsFile[i] = !info.IsDir()
 	}

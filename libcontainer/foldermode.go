@@ -28,7 +28,7 @@ func folderModes(b *specconv.Bundle) ([]uint32, error) {
 		}
 		mode, err := modeIn(root, path)
 		if err != nil {
-			return nil, fmt.Errorf("mounts[%d].destination: %w", m.Index, err)
+			return nil, &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].destination", m.Index), Err: err}
 		}
 		if modes == nil {
 			modes = make([]uint32, len(b.Mounts))

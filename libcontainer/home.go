@@ -30,7 +30,7 @@ func homeOf(root *os.File, uid uint32) (string, error) {
 	case h := <-home:
 		return h, nil
 	case <-time.After(homeTimeout):
-		return "", fmt.Errorf("read /etc/passwd of the container for HOME: no answer within %v (HOME in process.env makes it unnecessary)", homeTimeout)
+		return "", &timeoutError{fmt.Sprintf("read /etc/passwd of the container for HOME: no answer within %v (HOME in process.env makes it unnecessary)", homeTimeout)}
 	}
 }
 

@@ -51,7 +51,7 @@ func hooksOf(rec *state.Record, kind string) ([]specs.Hook, error) {
 	case hooks.Poststop:
 		return h.Poststop, nil
 	}
-	return nil, fmt.Errorf("hooks.%s: no such kind of hooks", kind)
+	return nil, fmt.Errorf("no such kind of hooks: %s", kind)
 }
 
 // stateForHooks is what a hook reads from its standard input. pid is the number of the container's process where the hook runs.

@@ -10,6 +10,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // bindHostRoot is for a container that has mounts or a read-only root, and no mount namespace of its own: it puts a copy of the root file system's mount
@@ -23,22 +25,22 @@ func (c *creation) bindHostRoot() error {
 	path := c.bundle.Rootfs
 	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err != nil {
-		return fmt.Errorf("root.path: bind %s: %w", path, err)
+		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("bind %s: %w", path, err)}
 	}
 	defer unix.Close(tree)
 	if c.rec.RootMount, err = mountID(tree); err != nil {
-		return fmt.Errorf("root.path: identify the bind mount of %s: %w", path, err)
+		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("identify the bind mount of %s: %w", path, err)}
 	}
 	if err := c.dir.Write(c.rec); err != nil {
 		return err
 	}
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("root.path: bind %s: %w", path, err)
+		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("bind %s: %w", path, err)}
 	}
 	// Not before the move, which makes shared what it puts on a shared mount.
 	slave := unix.MountAttr{Propagation: unix.MS_SLAVE}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &slave); err != nil {
-		return fmt.Errorf("root.path: make the bind mount of %s a slave: %w", path, err)
+		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("make the bind mount of %s a slave: %w", path, err)}
 	}
 	return nil
 }
@@ -58,10 +60,10 @@ func unbindHostRoot(path string, mount uint64) error {
 	}
 	defer unix.Close(dir)
 	if id, err := mountID(dir); err != nil {
-		return fmt.Errorf("root.path: identify the mount of %s: %w", path, err)
+		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("identify the mount of %s: %w", path, err)}
 	} else if id != mount {
 		if mounted(mount) {
-			return fmt.Errorf("root.path: another mount lies on those of the container, on %s: %w", path, unix.EBUSY)
+			return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("another mount lies on those of the container, on %s: %w", path, unix.EBUSY)}
 		}
 		return nil
 	}

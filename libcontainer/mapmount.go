@@ -14,17 +14,17 @@ import (
 // mapMount makes a mount that the process has sent an id-mapped one.
 func (b *birth) mapMount(m nsenter.Message) error {
 	if m.File == nil {
-		return errors.New("mounts: the process sent no descriptor")
+		return &specconv.FieldError{Path: "mounts", Err: errors.New("the process sent no descriptor")}
 	}
 	defer m.File.Close()
 	mount := b.plan.MountIDMap(m.Value)
 	if mount == nil || mount.IDMap == nil {
-		return fmt.Errorf("mounts: step %d has no id map", m.Value)
+		return &specconv.FieldError{Path: "mounts", Err: fmt.Errorf("step %d has no id map", m.Value)}
 	}
 	field := fmt.Sprintf("mounts[%d]", mount.Index)
 	ns, err := idmap.New(idmap.Map{UIDs: mount.IDMap.UIDs, GIDs: mount.IDMap.GIDs})
 	if err != nil {
-		return fmt.Errorf("%s: %w", field, err)
+		return &specconv.FieldError{Path: field, Err: err}
 	}
 	defer ns.Close()
 	flags := uint(unix.AT_EMPTY_PATH)
@@ -33,7 +33,7 @@ func (b *birth) mapMount(m nsenter.Message) error {
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
 	if err := unix.MountSetattr(int(m.File.Fd()), "", flags, &attr); err != nil {
-		return fmt.Errorf("%s: map its ids: mount_setattr: %w%s", field, err, whyNotMapped(err, mount))
+		return &specconv.FieldError{Path: field, Err: fmt.Errorf("map its ids: mount_setattr: %w%s", err, whyNotMapped(err, mount))}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // tellMissing tells the process which part of a path of its root it has to make next.
 func (b *birth) tellMissing(m nsenter.Message) error {
 	if m.File == nil {
-		return errors.New("mounts: the process sent no descriptor")
+		return &specconv.FieldError{Path: "mounts", Err: errors.New("the process sent no descriptor")}
 	}
 	defer m.File.Close()
 	wanted, ok := b.plan.WantedPath(m.Value)

@@ -19,9 +19,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/systemd"
 )
 
 // A Runtime is the folder where containers are known. Its methods may be called by several goroutines, and by several
@@ -76,6 +78,12 @@ func (r *Runtime) warn(message string) {
 	}
 }
 
+// HookError is the failure of a hook, and LockError that of a wait for another call on the same container.
+type (
+	HookError = hooks.Error
+	LockError = state.LockError
+)
+
 // Errors that callers ask for with errors.Is. Engines match on their texts.
 var (
 	ErrExist      = state.ErrExist                            // "container with given ID already exists"
@@ -91,6 +99,8 @@ var (
 	ErrForeign    = state.ErrForeign                          // of another runtime, with the same root
 	ErrIncomplete = errors.New("container was never created") // what a create left that was killed
 	ErrDeleted    = errors.New("container was deleted meanwhile")
+	ErrDamaged    = state.ErrDamaged       // a record that cannot be read
+	ErrNoSystemd  = systemd.ErrUnavailable // which the cgroup manager needs
 )
 
 // Streams are a process's descriptors.

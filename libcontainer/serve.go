@@ -11,17 +11,18 @@ import (
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // checkDestination refuses a mount point in a procfs, to which links of the image have led.
 func (b *birth) checkDestination(m nsenter.Message) error {
 	if m.File == nil {
-		return errors.New("mounts: the process sent no descriptor")
+		return &specconv.FieldError{Path: "mounts", Err: errors.New("the process sent no descriptor")}
 	}
 	defer m.File.Close()
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(m.File.Fd()), &st); err != nil {
-		return fmt.Errorf("mounts: statfs: %w", err)
+		return &specconv.FieldError{Path: "mounts", Err: fmt.Errorf("statfs: %w", err)}
 	}
 	if st.Type == unix.PROC_SUPER_MAGIC {
 		return b.plan.DestinationError(m.Value)
@@ -72,7 +73,7 @@ func (b *birth) tellHome(m nsenter.Message) error {
 func (b *birth) schedule() error {
 	s := b.plan.Scheduler()
 	if s == nil {
-		return errors.New("process.scheduler: the process asks for what the plan does not have")
+		return &specconv.FieldError{Path: "process.scheduler", Err: errors.New("the process asks for what the plan does not have")}
 	}
 	errno := unix.Errno(0)
 	if nice, apart := setup.NiceApart(s); apart {

@@ -123,7 +123,8 @@ func (f *forker) settle(cpus string) {
 			err = fmt.Errorf("%w (none of these processors is online and the runtime's to use)", err)
 		}
 		if err != nil {
-			return fmt.Errorf("process.execCPUAffinity.initial: set affinity to processors %s: sched_setaffinity: %w", cpus, err)
+			return &specconv.FieldError{Path: "process.execCPUAffinity.initial",
+				Err: fmt.Errorf("set affinity to processors %s: sched_setaffinity: %w", cpus, err)}
 		}
 		return nil
 	})

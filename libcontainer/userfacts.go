@@ -30,7 +30,7 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 	}
 	field, path := "", "/proc/self/ns/user"
 	if inUser {
-		field, path = fmt.Sprintf("linux.namespaces[%d].path: ", user.Index), user.Path
+		field, path = fmt.Sprintf("linux.namespaces[%d].path", user.Index), user.Path
 	}
 	if path == "" {
 		denied, err := idmap.SetgroupsDenied(os.Getpid()) // a new one inherits that (user_namespaces(7))
@@ -43,12 +43,12 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 	}
 	ns, err := rawfile.Open(path, unix.O_RDONLY)
 	if err != nil {
-		return f, fmt.Errorf("%s%w", field, err)
+		return f, fromField(field, err)
 	}
 	defer ns.Close()
 	if inUser {
 		if f.Users, f.SetgroupsDenied, err = joinedMap(b, ns); err != nil {
-			return f, fmt.Errorf("%s%w", field, err)
+			return f, fromField(field, err)
 		}
 	} else if f.SetgroupsDenied, err = idmap.SetgroupsDenied(os.Getpid()); err != nil {
 		return f, err
@@ -118,6 +118,14 @@ func ownUserFacts(p *specs.Process) (f setup.UserFacts, err error) {
 	return f, err
 }
 
+// fromField is an error of a field of the configuration, if there is one.
+func fromField(path string, err error) error {
+	if path == "" {
+		return err
+	}
+	return &specconv.FieldError{Path: path, Err: err}
+}
+
 // onlyOwn reports whether a map of groups is one that an ordinary user can write: with setgroups denied.
 func onlyOwn(list []specs.LinuxIDMapping) bool { return len(list) == 1 && list[0].Size == 1 }
 
@@ -135,7 +143,7 @@ func foreign(b *specconv.Bundle, user *os.File) (flags uintptr, err error) {
 		owned := false
 		if user != nil {
 			if owned, err = ownedFile(path, user); err != nil {
-				return 0, fmt.Errorf("linux.namespaces: %w", err)
+				return 0, &specconv.FieldError{Path: "linux.namespaces", Err: err}
 			}
 		}
 		if !owned {

@@ -24,6 +24,13 @@ const (
 // errEnded stops what is done for a container whose first process has ended meanwhile.
 var errEnded = errors.New("stopped, for the container's process has ended meanwhile")
 
+// timeoutError is a wait that was given up. It is os.ErrDeadlineExceeded.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+
+func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
 // stopsAtEnd are what stops hooks and conversations for a container: the end of its first process.
 func stopsAtEnd(container *os.File) []hooks.Stop {
 	return []hooks.Stop{{File: container, Err: errEnded}}
@@ -40,7 +47,7 @@ func awaitAnswer(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks
 	case err != nil:
 		return err
 	case first == nsenter.TimeUp:
-		return fmt.Errorf("the process did not go on within %v: %s", limit, cgroups.Holdup(pid))
+		return &timeoutError{fmt.Sprintf("the process did not go on within %v: %s", limit, cgroups.Holdup(pid))}
 	case first > 0:
 		return stops[first-1].Err
 	}
@@ -57,7 +64,7 @@ func waitPidfd(f *os.File, pid int, deadline time.Time) error {
 		case err != nil:
 			return fmt.Errorf("wait for process %d: %w", pid, err)
 		case n == 0:
-			return fmt.Errorf("killed, and has not ended within %v: %s", endLimit, cgroups.Holdup(pid))
+			return &timeoutError{fmt.Sprintf("killed, and has not ended within %v: %s", endLimit, cgroups.Holdup(pid))}
 		default:
 			return nil
 		}

@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -33,6 +34,29 @@ func (e *FieldError) Error() string { return e.Path + ": " + e.Err.Error() }
 
 // Unwrap returns Err.
 func (e *FieldError) Unwrap() error { return e.Err }
+
+// Placed is an error that knows the field of config.json that it comes from.
+type Placed interface {
+	error
+	// Place returns the field's JSON path, "" when the error is of this kind and comes from no field.
+	Place() string
+}
+
+// Place returns the Path.
+func (f Fault) Place() string { return f.Path }
+
+// Place returns the Path.
+func (e *FieldError) Place() string { return e.Path }
+
+// PlaceOf returns the JSON path of the field that an error comes from, and what the error says of it. The path is "" and the text the whole error
+// where no field is known.
+func PlaceOf(err error) (path, text string) {
+	var placed Placed
+	if !errors.As(err, &placed) || placed.Place() == "" {
+		return "", err.Error()
+	}
+	return placed.Place(), strings.TrimPrefix(placed.Error(), placed.Place()+": ")
+}
 
 // maxListed bounds how many faults or warnings a message lists.
 const maxListed = 100

@@ -39,4 +39,7 @@ func (e *ResourceError) Error() string {
 	return fmt.Sprintf("%s: cgroup controller %s: write %q to %s: %v", e.Field, e.Controller, e.Value, e.File, e.Err)
 }
 
+// Place returns the Field.
+func (e *ResourceError) Place() string { return e.Field }
+
 func (e *ResourceError) Unwrap() error { return e.Err }

@@ -9,6 +9,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 const devicesField = "linux.resources.devices"
@@ -82,7 +84,7 @@ func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 		rule, err := parseRule(&configured[i])
 		rule.field = element(devicesField, i, "")
 		if err != nil {
-			return nil, fmt.Errorf("%s%w", rule.field, err)
+			return nil, specconv.Fault{Path: rule.field + "." + err.Path, Problem: err.Problem}
 		}
 		if rule.everything() {
 			rules = rules[:0]
@@ -119,7 +121,8 @@ func defaultDevices() [11]defaultDevice {
 	}
 }
 
-func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, error) {
+// parseRule's fault has the path of the rule's member.
+func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, *specconv.Fault) {
 	rule := deviceRule{allow: r.Allow, device: device{'a', anyNumber, anyNumber}, access: mayAll}
 	switch r.Type {
 	case "", "a":
@@ -128,7 +131,7 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, error) {
 	case "u": // an unbuffered character device is a character device
 		rule.kind = 'c'
 	default:
-		return rule, fmt.Errorf(".type: %q: must be a, b or c", r.Type)
+		return rule, &specconv.Fault{Path: "type", Problem: fmt.Sprintf("%q: must be a, b or c", r.Type)}
 	}
 	for _, n := range [...]struct {
 		from *int64
@@ -139,7 +142,7 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, error) {
 			continue
 		}
 		if *n.from < anyNumber || *n.from > math.MaxInt32 {
-			return rule, fmt.Errorf(".%s: %d: must be -1 for all, or 0 to %d", n.name, *n.from, math.MaxInt32)
+			return rule, &specconv.Fault{Path: n.name, Problem: fmt.Sprintf("%d: must be -1 for all, or 0 to %d", *n.from, math.MaxInt32)}
 		}
 		*n.to = *n.from
 	}
@@ -148,7 +151,7 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, error) {
 	}
 	var err error
 	if rule.access, err = parseAccess(r.Access); err != nil {
-		return rule, fmt.Errorf(".access: %w", err)
+		return rule, &specconv.Fault{Path: "access", Problem: err.Error()}
 	}
 	return rule, nil
 }

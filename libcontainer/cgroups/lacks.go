@@ -11,6 +11,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // Lacks returns why Create would fail here, as far as that can be told without making anything: a controller that is not there or is
@@ -20,15 +22,15 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	var all []error
 	for _, f := range m.places() {
 		if err := f.lacks(); err != nil {
-			all = append(all, fmt.Errorf("linux.cgroupsPath: %w", err))
+			all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: err})
 		}
 	}
 	if frozen, err := m.Frozen(); err == nil && frozen && m.Exists() {
-		all = append(all, fmt.Errorf("linux.cgroupsPath: the cgroup exists and is frozen: %w", ErrFrozen))
+		all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: fmt.Errorf("the cgroup exists and is frozen: %w", ErrFrozen)})
 	}
 	if m.Find() {
 		if err := m.nobodyThere(); err != nil {
-			all = append(all, fmt.Errorf("linux.cgroupsPath: %w", err))
+			all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: err})
 		}
 	}
 	list, err := settings(r, m.version, false)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/specconv"
 )
 
 // A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
@@ -52,7 +53,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 		inner = id
 	}
 	if err := checkPath(inner); err != nil {
-		return nil, fmt.Errorf("linux.cgroupsPath: %q: %w", inner, err)
+		return nil, specconv.Fault{Path: "linux.cgroupsPath", Problem: fmt.Sprintf("%q: %v", inner, err)}
 	}
 	place := func(mount, own string) string {
 		if strings.HasPrefix(inner, "/") {

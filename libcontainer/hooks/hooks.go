@@ -49,8 +49,11 @@ type Error struct {
 
 // Error names the hook by its place in config.json, and its path.
 func (e *Error) Error() string {
-	return fmt.Sprintf("hooks.%s[%d] %s: %v", e.Kind, e.Index, e.Path, e.Err)
+	return fmt.Sprintf("%s %s: %v", e.Place(), e.Path, e.Err)
 }
+
+// Place returns the hook's place in config.json.
+func (e *Error) Place() string { return fmt.Sprintf("hooks.%s[%d]", e.Kind, e.Index) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

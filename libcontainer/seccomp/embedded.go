@@ -35,18 +35,19 @@ func Version() string { return strings.TrimSpace(version) }
 func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	input, err := json.Marshal(profile)
 	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp: %w", err)
+		return nil, &Error{profilePath, err}
 	}
 	program, err := runCompiler(input)
 	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp: compile: %w", err)
+		return nil, &Error{profilePath, fmt.Errorf("compile: %w", err)}
 	}
 	status, text, _ := strings.Cut(program, "\n")
 	if status != "ok" {
-		return nil, errors.New(strings.TrimSpace(text))
+		path, problem, _ := strings.Cut(text, "\n")
+		return nil, &Error{path, errors.New(strings.TrimSpace(problem))}
 	}
 	if len(text) == 0 || len(text)%8 != 0 || len(text) > maxProgram {
-		return nil, fmt.Errorf("linux.seccomp: compile: a program of %d bytes", len(text))
+		return nil, &Error{profilePath, fmt.Errorf("compile: a program of %d bytes", len(text))}
 	}
 	return []byte(text), nil
 }

@@ -33,11 +33,11 @@ func compile(profile *specs.LinuxSeccomp) ([]byte, error) { return Compile(profi
 func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	action, err := actionOf(profile.DefaultAction, profile.DefaultErrnoRet)
 	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp.defaultAction: %w", err)
+		return nil, &Error{profilePath + ".defaultAction", err}
 	}
 	filter, err := seccomp.NewFilter(action)
 	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp: new filter: %w", err)
+		return nil, &Error{profilePath, fmt.Errorf("new filter: %w", err)}
 	}
 	defer filter.Release()
 	for i, a := range profile.Architectures {
@@ -46,21 +46,21 @@ func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 			err = filter.AddArch(arch)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("linux.seccomp.architectures[%d]: %w", i, err)
+			return nil, &Error{fmt.Sprintf("linux.seccomp.architectures[%d]", i), err}
 		}
 	}
 	// A binary tree in place of a list: each call of the container is looked up in it.
 	if err := filter.SetOptimize(2); err != nil {
-		return nil, fmt.Errorf("linux.seccomp: %w", err)
+		return nil, &Error{profilePath, err}
 	}
 	for i := range profile.Syscalls {
 		if err := addRule(filter, &profile.Syscalls[i], action); err != nil {
-			return nil, fmt.Errorf("linux.seccomp.syscalls[%d]: %w", i, err)
+			return nil, &Error{fmt.Sprintf("linux.seccomp.syscalls[%d]", i), err}
 		}
 	}
 	program, err := export(filter)
 	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp: export the filter: %w", err)
+		return nil, &Error{profilePath, fmt.Errorf("export the filter: %w", err)}
 	}
 	if profile.DefaultAction != specs.ActErrno || profile.DefaultErrnoRet != nil && *profile.DefaultErrnoRet != uint(unix.EPERM) {
 		return program, nil
@@ -196,7 +196,7 @@ func actionOf(name specs.LinuxSeccompAction, errno *uint) (seccomp.ScmpAction, e
 func newestOf(profile *specs.LinuxSeccomp) (map[uint32]int, error) {
 	native, err := seccomp.GetNativeArch()
 	if err != nil {
-		return nil, fmt.Errorf("linux.seccomp: %w", err)
+		return nil, &Error{profilePath, err}
 	}
 	archs := []seccomp.ScmpArch{native}
 	for _, a := range profile.Architectures {

@@ -36,7 +36,7 @@ func newSyscalls(program []byte, newest map[uint32]int) ([]byte, error) {
 		add(opJump, 0, 0, left)
 	}
 	if len(code)+len(program) > maxProgram {
-		return nil, fmt.Errorf("linux.seccomp: the filter has %d instructions, the kernel takes %d", (len(code)+len(program))/8, maxProgram/8)
+		return nil, &Error{profilePath, fmt.Errorf("the filter has %d instructions, the kernel takes %d", (len(code)+len(program))/8, maxProgram/8)}
 	}
 	return append(code, program...), nil
 }

@@ -20,6 +20,24 @@ import (
 // ErrUnavailable says that this build has no compiler.
 var ErrUnavailable = errors.New("this build has no seccomp (build tag seccomp)")
 
+// Error is what is wrong with a member of a profile.
+type Error struct {
+	Path string // "linux.seccomp.syscalls[3]"
+	Err  error
+}
+
+// Error returns "path: error".
+func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Place returns the Path.
+func (e *Error) Place() string { return e.Path }
+
+// profilePath is the path of a profile as a whole.
+const profilePath = "linux.seccomp"
+
 // A Filter is a compiled profile.
 type Filter struct {
 	// Program is a list of instructions of eight bytes each (struct sock_filter).

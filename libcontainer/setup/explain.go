@@ -48,6 +48,9 @@ func (e *StepError) Error() string {
 	return text
 }
 
+// Place returns the Field.
+func (e *StepError) Place() string { return e.Field }
+
 // hint returns what an action knows of the kernel's answer.
 func hint(s Step, errno syscall.Errno) string {
 	if h, ok := s.Action.(interface{ hint(syscall.Errno) string }); ok {

@@ -178,7 +178,9 @@ func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 		if !ok {
 			continue
 		}
-		fail := func(err error) ([]Property, error) { return nil, fmt.Errorf("annotations[%q]: %w", key, err) }
+		fail := func(err error) ([]Property, error) {
+			return nil, specconv.Fault{Path: fmt.Sprintf("annotations[%q]", key), Problem: err.Error()}
+		}
 		if !propertyName(name) {
 			return fail(fmt.Errorf("%q is no name of a property", name))
 		}

@@ -1,13 +1,14 @@
 //go:build seccomp && cgo
 
 // Compiler makes the filter program of the seccomp profile (JSON, as linux.seccomp) that it reads from its standard input. It writes "ok" and,
-// after a newline, the program; or "error" and what is wrong. With the argument "version" it writes that of its libseccomp.
+// after a newline, the program; or "error", the path of what is wrong, and what that is, each on a line. With the argument "version" it writes that of its libseccomp.
 //
 // It is a program of its own, embedded in orlop: see package seccomp.
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -28,7 +29,9 @@ func main() {
 		program, err = seccomp.Compile(&profile)
 	}
 	if err != nil {
-		fmt.Printf("error\n%v\n", err)
+		e := &seccomp.Error{Path: "linux.seccomp", Err: err}
+		errors.As(err, &e)
+		fmt.Printf("error\n%s\n%v\n", e.Path, e.Err)
 		return
 	}
 	if _, err := os.Stdout.Write(append([]byte("ok\n"), program...)); err != nil {
