@@ -95,6 +95,9 @@ func openTree(d setup.Descriptor) (*os.File, error) {
 	if d.Recursive {
 		flags |= unix.AT_RECURSIVE
 	}
+	if d.NoFollow {
+		flags |= unix.AT_SYMLINK_NOFOLLOW
+	}
 	fd, err := unix.OpenTree(unix.AT_FDCWD, d.Path, flags)
 	if err != nil {
 		return nil, &os.PathError{Op: "open_tree", Path: d.Path, Err: err}

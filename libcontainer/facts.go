@@ -159,8 +159,21 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 		if !m.Bind || m.Remount {
 			continue
 		}
+		if target, err := sourceLink(m); err != nil {
+			return err
+		} else if target != "" {
+			if f.SourceLink == nil {
+				f.SourceLink = make([]string, len(b.Mounts))
+			}
+			f.SourceLink[i] = target
+			continue
+		}
 		inside, below := strings.CutPrefix(m.Source, strings.TrimSuffix(b.Rootfs, "/")+"/")
-		info, err := os.Stat(m.Source)
+		look := os.Stat
+		if m.SourceNoFollow {
+			look = os.Lstat
+		}
+		info, err := look(m.Source)
 		if below && (covered(b.Mounts[:i], "/"+inside) || i > 0 && errors.Is(err, unix.ENOENT)) {
 			if f.SourceInRoot == nil {
 				f.SourceInRoot = make([]string, len(b.Mounts))
@@ -185,6 +198,18 @@ func covered(mounts []specconv.Mount, path string) bool {
 		}
 	}
 	return false
+}
+
+// sourceLink returns what the source of a mount with copy-symlink leads to, "" if it is no link.
+func sourceLink(m *specconv.Mount) (string, error) {
+	if !m.CopySymlink {
+		return "", nil
+	}
+	target, err := os.Readlink(m.Source)
+	if err != nil && !errors.Is(err, unix.EINVAL) { // which is what is no link
+		return "", fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+	}
+	return target, nil
 }
 
 // cgroupFacts describes the container's cgroup for mounts of it.

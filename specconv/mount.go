@@ -32,6 +32,9 @@ type Mount struct {
 	SuperFlags []string
 	// Data are the file system's own options as given, "mode=755".
 	Data []string
+	// CopySymlink asks for a link like the source in place of a mount, if that is a symbolic link. SourceNoFollow and DestinationNoFollow
+	// ask not to follow one that the source or the destination is.
+	CopySymlink, SourceNoFollow, DestinationNoFollow bool
 	// TmpCopyUp asks to copy what the image has at Destination into the new tmpfs.
 	TmpCopyUp bool
 	// IDMap is set for an id-mapped mount.

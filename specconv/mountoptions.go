@@ -10,19 +10,22 @@ import (
 type optionKind uint8
 
 const (
-	optIgnored    optionKind = iota // known, and without effect here
-	optAttrSet                      // sets an attribute of the mount
-	optAttrClear                    // clears one
-	optRecSet                       // sets an attribute of the mount and of all mounts below it
-	optRecClear                     // clears one
-	optSuperSet                     // sets a flag of the file system
-	optSuperClear                   // clears one
-	optBind                         // bind mount
-	optRbind                        // recursive bind mount
-	optRemount                      // change what is mounted
-	optCopyUp                       // tmpcopyup
-	optIDMap                        // idmap, ridmap
-	optData                         // the file system's own, known by name because bind mounts may carry it
+	optIgnored             optionKind = iota // known, and without effect here
+	optAttrSet                               // sets an attribute of the mount
+	optAttrClear                             // clears one
+	optRecSet                                // sets an attribute of the mount and of all mounts below it
+	optRecClear                              // clears one
+	optSuperSet                              // sets a flag of the file system
+	optSuperClear                            // clears one
+	optBind                                  // bind mount
+	optRbind                                 // recursive bind mount
+	optRemount                               // change what is mounted
+	optCopyUp                                // tmpcopyup
+	optIDMap                                 // idmap, ridmap
+	optCopySymlink                           // crun's copy-symlink
+	optSourceNoFollow                        // crun's src-nofollow
+	optDestinationNoFollow                   // crun's dest-nofollow
+	optData                                  // the file system's own, known by name because bind mounts may carry it
 )
 
 // mountOption is one row of the table of mount options.
@@ -43,7 +46,9 @@ var mountOptions = [...]mountOption{
 	{"async", optSuperClear, 0, "sync"},
 	{"atime", optAttrClear, unix.MOUNT_ATTR_NOATIME, ""},
 	{"bind", optBind, 0, ""},
+	{"copy-symlink", optCopySymlink, 0, ""},
 	{"defaults", optIgnored, 0, ""},
+	{"dest-nofollow", optDestinationNoFollow, 0, ""},
 	{"dev", optAttrClear, unix.MOUNT_ATTR_NODEV, ""},
 	{"diratime", optAttrClear, unix.MOUNT_ATTR_NODIRATIME, ""},
 	{"dirsync", optSuperSet, 0, "dirsync"},
@@ -95,6 +100,7 @@ var mountOptions = [...]mountOption{
 	{"rsync", optIgnored, 0, ""},
 	{"rw", optAttrClear, unix.MOUNT_ATTR_RDONLY, "ro"},
 	{"silent", optIgnored, 0, ""},
+	{"src-nofollow", optSourceNoFollow, 0, ""},
 	{"strictatime", optAttrSet, unix.MOUNT_ATTR_STRICTATIME, ""},
 	{"suid", optAttrClear, unix.MOUNT_ATTR_NOSUID, ""},
 	{"symfollow", optAttrClear, unix.MOUNT_ATTR_NOSYMFOLLOW, ""},
@@ -170,6 +176,12 @@ func (m *Mount) addOption(name string) bool {
 		m.Data = append(m.Data, name)
 	case optIDMap:
 		m.IDMap = &MountIDMap{Recursive: name == "ridmap"}
+	case optCopySymlink:
+		m.CopySymlink = true
+	case optSourceNoFollow:
+		m.SourceNoFollow = true
+	case optDestinationNoFollow:
+		m.DestinationNoFollow = true
 	case optIgnored:
 	}
 	return true

@@ -74,6 +74,9 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 			c.bindOption(at(here(".options"), i), in.Options[i])
 		}
 	}
+	if (m.CopySymlink || m.SourceNoFollow || m.DestinationNoFollow) && !m.Bind {
+		c.fault(here(".options"), "copy-symlink, src-nofollow and dest-nofollow are only for bind mounts")
+	}
 	if m.TmpCopyUp && m.Type != "tmpfs" {
 		c.fault(here(".options"), "tmpcopyup is only for tmpfs")
 	}
@@ -89,6 +92,10 @@ func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 		switch {
 		case hasNUL(o):
 			c.fault(at(at("mounts", m.Index)+".options", i), nulProblem)
+		case strings.HasPrefix(o, "idmap="), strings.HasPrefix(o, "ridmap="):
+			if problem := c.idMapOption(m, o); problem != "" {
+				c.fault(at(at("mounts", m.Index)+".options", i), problem)
+			}
 		case o != "" && !m.addOption(o):
 			m.Data = append(m.Data, o)
 			unknown = append(unknown, i)
@@ -134,6 +141,9 @@ func (c *checker) mountIDMaps(m *Mount, in *specs.Mount) {
 	c.idMap(here+".uidMappings", in.UIDMappings)
 	c.idMap(here+".gidMappings", in.GIDMappings)
 	if len(in.UIDMappings) > 0 {
+		if m.IDMap != nil && len(m.IDMap.UIDs) > 0 {
+			c.fault(here+".options", "idmap has a map, and so have uidMappings and gidMappings")
+		}
 		if m.IDMap == nil { // the options should say so, too (config.md)
 			m.IDMap = new(MountIDMap)
 		}

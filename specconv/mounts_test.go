@@ -91,6 +91,10 @@ func TestMountFaults(t *testing.T) {
 	mount(specs.Mount{Destination: "/a", Options: []string{"remount", "ro"}})
 	mount(specs.Mount{Destination: "/a", Type: "bind", Source: "/b"},
 		"note: mounts[0].options: neither bind nor rbind is there; taken as bind because of the type")
+	mount(specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"copy-symlink"}},
+		"mounts[0].options: copy-symlink, src-nofollow and dest-nofollow are only for bind mounts")
+	mount(bind("/a", "idmap=x"), `mounts[0].options[0]: "x" is neither uids nor gids`,
+		"mounts[0].options: idmap needs uidMappings and gidMappings, or a user namespace to take them from")
 	mount(bind("/a", "tmpcopyup"), "mounts[0].options: tmpcopyup is only for tmpfs")
 	mount(bind("/a", "idmap"), "mounts[0].options: idmap needs uidMappings and gidMappings, or a user namespace to take them from")
 	mapped := bind("/a")
@@ -100,6 +104,41 @@ func TestMountFaults(t *testing.T) {
 	mount(mapped)
 	mapped.Options = append(mapped.Options, "remount", "ridmap")
 	mount(mapped, "mounts[0].options: idmap is not for a remount")
+}
+
+// TestIDMapOption: the maps that crun's options have in one string.
+func TestIDMapOption(t *testing.T) {
+	own := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 1}, {ContainerID: 1, HostID: 2000, Size: 100}}
+	for _, c := range []struct{ option, uids, gids, problem string }{
+		{"idmap=uids=0-100-10#20-30-1;gids=0-200-10", "[[0 100 10] [20 30 1]]", "[[0 200 10]]", ""},
+		{"ridmap=uids=@7-3-10;gids=@0-0-1#5-6-7;", "[[7 2002 10]]", "[[0 1000 1] [5 6 7]]", ""},
+		{"idmap=", "[]", "[]", ""},
+		{"idmap=uids=0-0-1", "", "", "needs both uids and gids, or neither"},
+		{"idmap=uids=0-0;gids=0-0-1", "", "", `"0-0" is no range of ids: three numbers such as 0-1000-10`},
+		{"idmap=uids=0-0-x;gids=0-0-1", "", "", `"0-0-x" is no range of ids: three numbers such as 0-1000-10`},
+		{"idmap=uids=0-0-0;gids=0-0-1", "", "", `"0-0-0" is no range of ids: its length is wrong`},
+		{"idmap=uids=0-4294967295-2;gids=0-0-1", "", "", `"0-4294967295-2" is no range of ids: its length is wrong`},
+		{"idmap=uids=@0-50-60;gids=0-0-1", "", "", `"@0-50-60" is not in one range of the container's user namespace, as linux.uidMappings and linux.gidMappings have them`},
+		{"idmap=sids=0-0-1", "", "", `"sids" is neither uids nor gids`},
+	} {
+		k := checker{spec: &specs.Spec{Linux: &specs.Linux{UIDMappings: own, GIDMappings: own}}}
+		m := Mount{}
+		problem := k.idMapOption(&m, c.option)
+		if problem != c.problem {
+			t.Errorf("%s: %q, want %q", c.option, problem, c.problem)
+		} else if uids, gids := fmt.Sprint(plainMap(m.IDMap.UIDs)), fmt.Sprint(plainMap(m.IDMap.GIDs)); problem == "" &&
+			(uids != c.uids || gids != c.gids || m.IDMap.Recursive != (c.option[0] == 'r')) {
+			t.Errorf("%s: %s, %s, recursive %v", c.option, uids, gids, m.IDMap.Recursive)
+		}
+	}
+}
+
+func plainMap(list []specs.LinuxIDMapping) [][3]uint32 {
+	plain := [][3]uint32{}
+	for _, m := range list {
+		plain = append(plain, [3]uint32{m.ContainerID, m.HostID, m.Size})
+	}
+	return plain
 }
 
 func TestMountsOverProc(t *testing.T) {

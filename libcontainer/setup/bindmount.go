@@ -28,7 +28,7 @@ func (m bindMount) Needs() []Descriptor {
 	if !m.Passed {
 		return nil
 	}
-	return []Descriptor{{Name: m.tree(), Path: m.Source, Tree: true, Recursive: m.Recursive, Part: "source"}}
+	return []Descriptor{{Name: m.tree(), Path: m.Source, Tree: true, Recursive: m.Recursive, NoFollow: m.SourceNoFollow, Part: "source"}}
 }
 func (bindMount) phase() phase { return phaseMounts }
 
@@ -69,12 +69,20 @@ func (m bindMount) lower(l *lowering) {
 func (m bindMount) attach(l *lowering, mount nsenter.Reg, file bool) {
 	switch {
 	case file:
-		l.moveFile(mount, l.mountPoint(m.Destination, aFile))
+		l.moveFile(mount, m.point(l, aFile))
 	case m.Destination == "/proc":
 		l.move(mount, l.mountPoint(m.Destination, realFolder))
 	default:
-		l.move(mount, l.mountPoint(m.Destination, aFolder))
+		l.move(mount, m.point(l, aFolder))
 	}
+}
+
+// point appends what opens the destination.
+func (m bindMount) point(l *lowering, kind destinationKind) nsenter.Reg {
+	if m.DestinationNoFollow {
+		return l.linkPoint(m.Destination, kind)
+	}
+	return l.mountPoint(m.Destination, kind)
 }
 
 // hint says what the mount of a directory on a file, or the reverse, comes to.
@@ -120,7 +128,7 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 	switch {
 	case m.InRoot != "":
 		source := l.fd()
-		l.openSource(source, m.InRoot)
+		l.openSource(source, m.InRoot, m.SourceNoFollow)
 		l.clone(source, m.Recursive).Result(mount)
 	case m.Passed:
 		l.prog.Set(mount, m.tree())
@@ -130,6 +138,9 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 		if m.Recursive {
 			flags |= unix.AT_RECURSIVE
+		}
+		if m.SourceNoFollow {
+			flags |= unix.AT_SYMLINK_NOFOLLOW
 		}
 		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
 	}

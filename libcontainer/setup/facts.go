@@ -14,6 +14,8 @@ type Facts struct {
 	// SourceInRoot has for each mount of the bundle (same index) the path in the container's root of a bind mount's source that earlier
 	// mounts bring or cover, "" for all others. nil: there is none.
 	SourceInRoot []string
+	// SourceLink has for each mount with copy-symlink (same index) what the source leads to, "" if it is no symbolic link.
+	SourceLink []string
 	// FolderMode has for each mount of the bundle (same index) the permission bits of the folder that the image has at its
 	// destination, 0 for none. A tmpfs that is configured without a mode gets these.
 	FolderMode []uint32

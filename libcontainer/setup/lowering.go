@@ -214,9 +214,13 @@ func (l *lowering) open(to nsenter.Reg, dir nsenter.Arg, path string, flags, mod
 	l.openat2(dir, path, flags, mode, resolve).Result(to).OnError(again, unix.EAGAIN)
 }
 
-// openSource appends open for what is only copied.
-func (l *lowering) openSource(to nsenter.Reg, path string) {
-	l.open(to, l.root, rel(path), unix.O_PATH, 0, inRoot)
+// openSource appends open for what is only copied: a symbolic link itself, with noFollow.
+func (l *lowering) openSource(to nsenter.Reg, path string, noFollow bool) {
+	flags := uint64(unix.O_PATH)
+	if noFollow {
+		flags |= unix.O_NOFOLLOW
+	}
+	l.open(to, l.root, rel(path), flags, 0, inRoot)
 	l.calls[len(l.calls)-1].source = true
 }
 

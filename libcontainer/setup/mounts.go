@@ -233,6 +233,9 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 		switch {
 		case m.Remount:
 			b.add(field, remount{*m, options})
+		case i < len(b.facts.SourceLink) && b.facts.SourceLink[i] != "":
+			b.add(field, copyLink{m.Destination, b.facts.SourceLink[i]})
+			continue
 		case m.Bind:
 			file := i < len(b.facts.SourceIsFile) && b.facts.SourceIsFile[i]
 			inRoot := ""

@@ -88,6 +88,8 @@ type Descriptor struct {
 	OPath bool
 	// Tree asks for a detached copy of the mount at Path instead (open_tree(2), OPEN_TREE_CLONE), with those below it if Recursive is set.
 	Tree, Recursive bool
+	// NoFollow asks with Tree for a symbolic link itself, if the path leads to one.
+	NoFollow bool
 	// Users asks for a new user namespace with this map, or with Tree for one that the mounts are mapped by.
 	Users *IDMap
 	// Nodes asks for a detached mount of a file system with these nodes. One that the runtime may not make is left out.

@@ -84,7 +84,7 @@ func (p *Plan) rehearsed(s Step, absent []string) []Step {
 		return p.tryNodes(s.Field, a.Device.Type != unix.S_IFIFO, a.Device)
 	case setSysctl:
 		return []Step{{s.Field, trySysctl{a}}}
-	case changeRoot, finalPropagation, placeNodes, removeNodes, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
+	case changeRoot, copyLink, finalPropagation, placeNodes, removeNodes, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
 		remount, rootReadOnly, setPropagation, openProc, openConsole, enterCwd, findProgram:
 		return nil // it takes the root with all mounts
 	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnHome, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, takeNetDevices:

@@ -96,7 +96,7 @@ func callsAsListed(_ []Step, calls []callRecord) (int, string) {
 			case unix.SYS_OPEN_TREE: // the descriptor itself, or what is mounted on a name
 			case unix.SYS_MOVE_MOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_FSPICK, unix.SYS_STATX:
 				ok = c.path == "" // the descriptor itself
-			case unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_SYMLINKAT, unix.SYS_UNLINKAT, unix.SYS_FCHOWNAT, unix.SYS_FACCESSAT2:
+			case unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_SYMLINKAT, unix.SYS_READLINKAT, unix.SYS_UNLINKAT, unix.SYS_FCHOWNAT, unix.SYS_FACCESSAT2:
 				ok = c.path != ""
 			default:
 				ok = false

@@ -109,3 +109,75 @@ func TestLongMountOptions(t *testing.T) {
 		b.Run().Fails(b, "mounts[7].options: longer than 4095 bytes together")
 	})
 }
+
+// TestSymlinkOptions: a source or a destination that is a symbolic link, as crun has it.
+func TestSymlinkOptions(t *testing.T) {
+	const inspect = "readlink /mnt/x; cat /mnt/x; grep -c ' /mnt/' /proc/self/mountinfo; true"
+	for _, c := range []struct {
+		name    string
+		options []string
+		source  string // in the directory of the host, which has "file" and the links "link" to that and "dangling"
+		image   string // what the image has at /mnt/x
+		want    string // standard output, or the error
+	}{
+		{"copied", []string{"bind", "copy-symlink"}, "link", "", "file\nof the image\n0\n"},
+		{"copied, dangling", []string{"bind", "copy-symlink"}, "dangling", "", "nowhere\n0\n"},
+		{"copied, there", []string{"bind", "copy-symlink"}, "link", "->file", "file\nof the image\n0\n"},
+		{"copied, another there", []string{"bind", "copy-symlink"}, "link", "->filed", "mounts[7]: link /mnt/x to file: file exists (the destination is there, and is no symbolic link like the source)"},
+		{"copied, a shorter one there", []string{"bind", "copy-symlink"}, "link", "->fil", "mounts[7]: link /mnt/x to file: file exists"},
+		{"copied, a file there", []string{"bind", "copy-symlink"}, "link", "a file", "mounts[7]: link /mnt/x to file: file exists"},
+		{"no link to copy", []string{"bind", "copy-symlink"}, "file", "", "of the host\n1\n"},
+		{"source not followed", []string{"bind", "src-nofollow"}, "link", "", "file\nof the image\n1\n"},
+		{"source not followed, dangling", []string{"bind", "src-nofollow"}, "dangling", "", "nowhere\n1\n"},
+		{"destination not followed", []string{"bind", "dest-nofollow"}, "file", "->file", "of the host\n1\n"},
+		{"destination not followed, missing", []string{"bind", "dest-nofollow"}, "file", "", "of the host\n1\n"},
+		{"neither followed", []string{"bind", "src-nofollow", "dest-nofollow"}, "dangling", "->file", "nowhere\n1\n"},
+	} {
+		for _, user := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, user namespace %v", c.name, user), func(t *testing.T) {
+				harness.OrlopOnly(t, "runc has no such options")
+				b := harness.New(t, harness.Sh(inspect))
+				dir := filepath.Join(b.Dir, "host")
+				must(t, os.Mkdir(dir, 0o755))
+				must(t, os.WriteFile(filepath.Join(dir, "file"), []byte("of the host\n"), 0o644))
+				must(t, os.Symlink("file", filepath.Join(dir, "link")))
+				must(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
+				must(t, os.WriteFile(filepath.Join(b.Rootfs, "mnt/file"), []byte("of the image\n"), 0o644))
+				if target, ok := strings.CutPrefix(c.image, "->"); ok {
+					must(t, os.Symlink(target, filepath.Join(b.Rootfs, "mnt/x")))
+				} else if c.image != "" {
+					must(t, os.WriteFile(filepath.Join(b.Rootfs, "mnt/x"), nil, 0o644))
+				}
+				if user {
+					withUser(shifted())(b.Spec)
+					own(t, b, 100000)
+				}
+				harness.WithMount("/mnt/x", "bind", filepath.Join(dir, c.source), c.options...)(b.Spec)
+				r := b.Run()
+				if strings.HasPrefix(c.want, "mounts") {
+					r.Fails(b, c.want)
+					return
+				}
+				if r.Stdout != c.want {
+					t.Errorf("got %q, want %q", r.Stdout, c.want)
+				}
+			})
+		}
+	}
+}
+
+// TestIDMapInOption: a map in the mount option, as crun has it: absolute, and relative to the container's user namespace.
+func TestIDMapInOption(t *testing.T) {
+	harness.OrlopOnly(t, "runc has no such option")
+	b := harness.New(t, harness.Sh("stat -c %u:%g /volume/file"))
+	harness.WithMount("/volume", "bind", volume(t, b, 5, 6), "rbind", "idmap=uids=5-70-1;gids=0-0-1#6-80-1")(b.Spec)
+	if got := b.Run().OK(b); got != "70:80\n" {
+		t.Errorf("absolute: got %q", got)
+	}
+	b = harness.New(t, harness.Sh("stat -c %u:%g /volume/file"), withUser(shifted()))
+	own(t, b, 100000)
+	harness.WithMount("/volume", "bind", volume(t, b, 5, 6), "rbind", "idmap=uids=@5-70-1;gids=@6-80-1")(b.Spec)
+	if got := b.Run().OK(b); got != "70:80\n" {
+		t.Errorf("relative: got %q", got)
+	}
+}

@@ -1,0 +1,62 @@
+package setup
+
+import (
+	"encoding/binary"
+	"path"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/nsenter"
+)
+
+// copyLink makes a symbolic link in place of a bind mount of one (copy-symlink). One that is there must lead to the same.
+type copyLink struct{ Destination, Target string }
+
+func (copyLink) Verb() string        { return "link" }
+func (c copyLink) String() string    { return "link " + c.Destination + " to " + c.Target }
+func (copyLink) Needs() []Descriptor { return nil }
+func (copyLink) phase() phase        { return phaseMounts }
+
+func (copyLink) hint(errno syscall.Errno) string {
+	if errno == unix.EEXIST {
+		return "the destination is there, and is no symbolic link like the source"
+	}
+	return ""
+}
+
+func (c copyLink) lower(l *lowering) {
+	dir, name := l.destination(path.Dir(c.Destination), aFolder), path.Base(c.Destination)
+	there, other, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str(c.Target), dir}, name).OnError(there, unix.EEXIST)
+	l.prog.Jump(done)
+
+	l.prog.Place(there)
+	// One byte more than it should have tells a longer one.
+	size := len(c.Target) + 1
+	want := make([]byte, (size+3)/4*4)
+	copy(want, c.Target)
+	text := l.prog.Bytes(make([]byte, len(want)))
+	l.at(unix.SYS_READLINKAT, in(dir), name, text, nsenter.Int(size)).OnError(other, unix.EINVAL)
+	for i := 0; i < len(want); i += 4 {
+		same := l.prog.NewLabel()
+		l.prog.Load(text+nsenter.Addr(i), ^uint32(0), binary.LittleEndian.Uint32(want[i:])).OnZero(same)
+		l.prog.Jump(other)
+		l.prog.Place(same)
+	}
+	l.prog.Jump(done)
+	l.prog.Place(other)
+	l.prog.Fail(unix.EEXIST)
+	l.prog.Place(done)
+}
+
+// linkPoint is mountPoint for a destination whose last part is not followed if it is a symbolic link.
+func (l *lowering) linkPoint(p string, kind destinationKind) nsenter.Reg {
+	if p == "/" {
+		return l.root
+	}
+	dir, fd := l.mountPoint(path.Dir(p), aFolder), l.fd()
+	l.makeIn(dir, path.Base(p), kind)
+	l.open(fd, dir, path.Base(p), unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
+	return fd
+}
