@@ -3,6 +3,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -80,7 +81,13 @@ func (p *Plan) Explain(prog *nsenter.Program, f *nsenter.Failure) error {
 	}
 	op := ops[f.Op]
 	s := p.Steps[op.Step]
-	return &StepError{Step: op.Step, Verb: s.Verb(), Title: title(s), Field: s.Field, Call: callOf(s, op), Errno: f.Errno, Hint: hint(s, f.Errno)}
+	text := title(s)
+	for _, o := range p.options {
+		if option := ": option " + quote(o.parameter); o.op == f.Op && !strings.HasSuffix(text, option) {
+			text += option
+		}
+	}
+	return &StepError{Step: op.Step, Verb: s.Verb(), Title: text, Field: s.Field, Call: callOf(s, op), Errno: f.Errno, Hint: hint(s, f.Errno)}
 }
 
 // title is what an error says of a step: of a program that is looked for or executed, only its name.

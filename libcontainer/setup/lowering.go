@@ -49,6 +49,8 @@ type lowering struct {
 	pool []nsenter.Reg // registers of descriptors that are closed at the end of a step, nil while all stay open until the exec
 	used int
 
+	options []fsOption // in the order of their operations
+
 	hows  []knownHow
 	attrs []knownAttr
 }
@@ -62,6 +64,12 @@ type mounted struct {
 	// is there. Then fd is kept.
 	fresh bool
 	made  []string // names that were made in it
+}
+
+// An fsOption is the operation that gives a file system a parameter.
+type fsOption struct {
+	op        int
+	parameter string
 }
 
 // An earlyMount is a mount that was made before its time came: see mountEarly.

@@ -166,6 +166,7 @@ func (l *lowering) configure(fs nsenter.Reg, fstype string, parameters []string)
 	for _, p := range parameters {
 		if key, label, ok := securityLabel(p); ok {
 			l.setString(fs, key, label)
+			l.noteOption(p)
 			continue
 		}
 		// mount(2) takes one string with commas between the parameters, so one entry may be several. In overlay's paths, a comma may
@@ -194,12 +195,17 @@ func securityLabel(parameter string) (key, label string, ok bool) {
 }
 
 func (l *lowering) parameter(fs nsenter.Reg, p string) {
-	key, value, ok := strings.Cut(p, "=")
-	if !ok {
+	if key, value, ok := strings.Cut(p, "="); ok {
+		l.setString(fs, key, value)
+	} else {
 		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_SET_FLAG), l.str(key))
-		return
 	}
-	l.setString(fs, key, value)
+	l.noteOption(p)
+}
+
+// noteOption remembers the parameter that the last operation sets, for its error.
+func (l *lowering) noteOption(p string) {
+	l.options = append(l.options, fsOption{l.prog.Len() - 1, p})
 }
 
 func (l *lowering) setString(fs nsenter.Reg, key, value string) {

@@ -333,7 +333,8 @@ func TestMountErrors(t *testing.T) {
 	}{
 		{bind("/nonexistent/source", "/x"), "mounts[7]: bind /nonexistent/source on /x, bind: open_tree: no such file or directory"},
 		{specs.Mount{Destination: "/x", Type: "nosuchfs"}, "mounts[7]: mount nosuchfs on /x: fsopen: no such device"},
-		{tmpfs("/x", "size=wrong"), "mounts[7]: mount tmpfs on /x, size=wrong: fsconfig: invalid argument"},
+		{tmpfs("/x", "size=wrong"), "mounts[7]: mount tmpfs on /x, size=wrong: option \"size=wrong\": fsconfig: invalid argument"},
+		{tmpfs("/x", "size=1k", "nosuch", "mode=700"), `mounts[7]: mount tmpfs on /x, size=1k,nosuch,mode=700: option "nosuch": fsconfig: invalid argument`},
 		{tmpfs("/bin/busybox/x"), "mounts[7]: mount tmpfs on /bin/busybox/x: openat2: not a directory"},
 		{tmpfs("/x", "size="+strings.Repeat("1", 4091)), "mounts[7].options: longer than 4095 bytes together"},
 		{tmpfs("/x", "remount", "size="+strings.Repeat("1", 300)), "mounts[7].options: one is longer than 255 bytes, which a remount cannot have"},

@@ -23,6 +23,7 @@ type Plan struct {
 	Inherit int
 
 	verified  *lowering // left by Verify for Lower
+	options   []fsOption
 	wanted    []wantedPath
 	rehearsal bool // see Rehearsal
 }

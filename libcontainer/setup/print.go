@@ -85,6 +85,7 @@ func (p *Plan) Lower() (*nsenter.Program, error) {
 		}
 	}
 	l := p.verified
+	p.options = l.options
 	p.verified = nil // a program is changed by its run
 	p.wanted = l.wanted
 	return l.prog, nil
