@@ -156,12 +156,27 @@ func (m *Manager) below(dir string, f func(sub string) error) error {
 	})
 }
 
+// longPath is how long a path gets before folders below are reached by a descriptor: the names of a folder and of a file still fit into PATH_MAX.
+const longPath = unix.PathMax / 2
+
 // subfolders calls f for each folder in dir.
 func subfolders(dir string, f func(sub string) error) error {
 	// A kernfs folder has two links and one more for each folder in it, which spares reading some 60 names.
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil || st.Nlink == 2 {
 		return nil
+	}
+	if len(dir) > longPath {
+		// A container that may make cgroups can make them deeper than any path is long.
+		fd, err := open(dir, unix.O_PATH|unix.O_DIRECTORY)
+		if err == unix.ENOENT || err == unix.ENODEV {
+			return nil
+		}
+		if err != nil {
+			return &os.PathError{Op: "open cgroup", Path: dir, Err: err}
+		}
+		defer unix.Close(fd)
+		dir = "/proc/self/fd/" + strconv.Itoa(fd)
 	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {

@@ -562,3 +562,44 @@ func raceRounds() int {
 	}
 	return 25
 }
+
+// TestKillDeep: cgroups that the container has made so deep that no path leads there keep nothing alive, and go with it.
+func TestKillDeep(t *testing.T) {
+	harness.OrlopOnly(t, "others leave them")
+	for _, command := range [][]string{{"kill", "ID", "KILL"}, {"delete", "--force", "ID"}, {"delete", "ID"}} {
+		t.Run(strings.Join(command, " "), func(t *testing.T) {
+			b := harness.New(t)
+			first, others := children(t, b, 2, command[len(command)-2] == "delete")
+			mount, tasks := harness.CgroupMount("pids"), "tasks"
+			if mount == "" {
+				mount, tasks = harness.CgroupMount(""), "cgroup.procs"
+			}
+			dir, err := unix.Open(filepath.Join(mount, b.Cgroup), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			must(t, err)
+			for range 2 * unix.PathMax / 200 {
+				name := strings.Repeat("x", 200)
+				must(t, unix.Mkdirat(dir, name, 0o755))
+				below, err := unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+				must(t, err)
+				unix.Close(dir)
+				dir = below
+			}
+			file, err := unix.Openat(dir, tasks, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+			must(t, err)
+			unix.Close(dir)
+			_, err = unix.Write(file, []byte(strconv.Itoa(others[1])))
+			unix.Close(file)
+			must(t, err)
+			args := slices.Clone(command)
+			args[slices.Index(args, "ID")] = b.ID
+			b.OK(args...)
+			for _, pid := range append(others, first) {
+				b.WaitGone(pid)
+			}
+			if command[0] == "kill" {
+				b.OK("delete", b.ID)
+			}
+			b.CheckClean()
+		})
+	}
+}
