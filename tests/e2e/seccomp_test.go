@@ -231,7 +231,7 @@ func TestSeccompFlags(t *testing.T) {
 	b.Run().Fails(b, "SECCOMP_FILTER_FLAG_NO_SUCH")
 }
 
-// TestSeccompAgent: an agent decides calls of the container's process and of one that is executed in it; it is told what the
+// TestSeccompAgent: an agent decides calls of the container's process, of one that is executed in it, and of a startContainer hook; it is told what the
 // specification says. Without an agent there is no container.
 func TestSeccompAgent(t *testing.T) {
 	b := harness.New(t, withCalls(specs.ActNotify, "mkdir", "mkdirat"))
@@ -262,10 +262,16 @@ func TestSeccompAgent(t *testing.T) {
 
 	const script = "mkdir /dev/shm/x 2>&1 || true"
 	b.Spec.Process.Args = []string{"sh", "-c", script + "; sleep 1000"}
-	b.Write()
+	log := logged(b)
+	addHook(b, "startContainer", "cat > /dev/null; (mkdir /dev/shm/x || true) 2> "+log)
 	b.OK("create", "--bundle", b.Bundle, b.ID)
 	b.OK("start", b.ID)
 	var told specs.ContainerProcessState
+	must(t, json.Unmarshal([]byte(lines.Next()), &told))
+	if told.State.Status != specs.StateCreated || told.Pid == told.State.Pid || !strings.HasPrefix(lines.Next(), "call ") ||
+		!strings.Contains(read(t, log), "No space left on device") {
+		t.Errorf("startContainer hook: the agent was told %+v", told)
+	}
 	must(t, json.Unmarshal([]byte(lines.Next()), &told))
 	pid := b.State().Pid
 	if told.Pid != pid || told.State.Pid != pid || told.State.ID != b.ID || told.Metadata != "what the agent is to know" ||
