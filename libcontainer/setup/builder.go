@@ -165,6 +165,7 @@ func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	b.add("", newSession{})
 	b.add("", enterBundle{dir})
 	b.add("", setUmask{f.Umask})
+	b.add("", endWithRuntime{})
 	b.add("hooks", execHook{h.Path, h.Args, specconv.Environment(h.Env), learned{}})
 	return b.plan, nil
 }
@@ -336,6 +337,9 @@ func (b *builder) execSteps(p *specs.Process) {
 	if len(p.Args) == 0 {
 		b.add("process.args", nothingToExec{})
 		return
+	}
+	if b.hook != nil {
+		b.add("", endWithRuntime{})
 	}
 	b.seccompSteps()
 	if b.hook != nil {

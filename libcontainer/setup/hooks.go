@@ -67,3 +67,16 @@ func (e enterBundle) lower(l *lowering) {
 	l.call(unix.SYS_FCHDIR, dir).OnError(stay, unix.EACCES)
 	l.prog.Place(stay)
 }
+
+// endWithRuntime has the kernel kill a hook when the thread ends that has started it, and so when the runtime does, however that ends. A change
+// of credentials takes that back, and a filter may forbid it.
+type endWithRuntime struct{}
+
+func (endWithRuntime) Verb() string        { return "tie" }
+func (endWithRuntime) String() string      { return "tie the hook to the runtime's life" }
+func (endWithRuntime) Needs() []Descriptor { return nil }
+func (endWithRuntime) phase() phase        { return phaseStart }
+
+func (endWithRuntime) lower(l *lowering) {
+	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_PDEATHSIG), nsenter.Int(int(unix.SIGKILL)), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -269,6 +271,36 @@ func TestHookBegins(t *testing.T) {
 			if got := read(t, log); got != want+"0000000000000000\n0000000000000000\n4\n" {
 				t.Errorf("got %q, want %q", got, want)
 			}
+		})
+	}
+}
+
+// TestHookEndsWithRuntime: a killed runtime leaves no hook running, also where no PID namespace ends it.
+func TestHookEndsWithRuntime(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others leave them")
+	for _, kind := range hookKinds()[:5] {
+		t.Run(kind, func(t *testing.T) {
+			b := harness.New(t, harness.Args("tail", "-f", "/etc/passwd"), harness.WithoutNamespace(specs.PIDNamespace))
+			b.Spec.Mounts = slices.DeleteFunc(b.Spec.Mounts, func(m specs.Mount) bool { return m.Type == "proc" })
+			b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths = nil, nil
+			lines := b.Lines()
+			must(t, passFile(b, lines))
+			harness.WithMount("/said", "bind", filepath.Join(b.Dir, "said"), "bind")(b.Spec)
+			must(t, os.WriteFile(filepath.Join(b.Rootfs, "said"), nil, 0o666))
+			said := filepath.Join(b.Dir, "said")
+			if kind == "startContainer" {
+				said = "/said"
+			}
+			addHook(b, kind, "cat > /dev/null; echo up > "+said+"; exec sleep 1000")
+			p := b.Cmd("run", "--bundle", b.Bundle, b.ID).Start()
+			lines.Next()
+			hook := childOf(t, p.Pid, "sleep")
+			p.Signal(unix.SIGKILL)
+			p.Wait()
+			b.WaitGone(hook)
+			b.Do("delete", "--force", b.ID).OK(b)
+			b.CheckClean()
 		})
 	}
 }
