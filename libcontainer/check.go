@@ -201,6 +201,11 @@ func (e *examination) checkUnit() {
 
 // plan plans the container, and rehearses that.
 func (e *examination) plan(layout cgroups.Layout) {
+	e.compileSeccomp()
+	if _, err := e.seccompFacts(); err != nil {
+		e.error(MissPlan, err)
+		e.filter = nil // the rest is planned without
+	}
 	if err := e.creation.plan(layout); err != nil {
 		e.error(MissPlan, err)
 		return
