@@ -157,6 +157,10 @@ func userOf(t *testing.T, s *stage) *cli {
 			addLine(t, file, line)
 		}
 		for _, dir := range []string{home, runtime} {
+			// The user walks through what is above, which a machine without logins may not have.
+			if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}

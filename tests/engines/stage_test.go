@@ -66,13 +66,22 @@ func openStage() (*stage, error) {
 		return s, nil
 	}
 	s.dir = os.Getenv(groundEnv)
-	for _, step := range []func() error{s.mountRun, s.mountFolders, s.mountData, s.mountDevices, s.install} {
+	for _, step := range []func() error{s.mountRun, s.mountFolders, makeHosts, s.mountData, s.mountDevices, s.install} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	// Set last: the stage has its own /usr.
 	return s, os.Setenv("PATH", "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")
+}
+
+// makeHosts makes the file that containerd copies into each pod, where a machine has none: a minimal Debian.
+func makeHosts() error {
+	const path = "/etc/hosts"
+	if exists(path) {
+		return nil
+	}
+	return os.WriteFile(path, []byte("127.0.0.1\tlocalhost\n::1\tlocalhost\n"), 0o644)
 }
 
 // mountRun makes /run the tests' own, but for what belongs to systemd, with which engines and runtime talk.
