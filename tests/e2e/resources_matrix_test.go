@@ -270,9 +270,9 @@ func otherResources() []resource {
 		{
 			fields:     "devices[].allow devices[].type devices[].major devices[].minor devices[].access",
 			controller: "devices",
-			one:        `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":200,"access":"rw"}]}`,
+			one:        `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]}`,
 			two:        `{"devices":[{"allow":false},{"allow":true,"type":"b","major":7,"access":"r"}]}`,
-			v1:         []shown{{"devices.list", "c 10:200 rw", "b 7:* r"}},
+			v1:         []shown{{"devices.list", "c 10:229 rw", "b 7:* r"}},
 			none:       "cgroup2 shows no rules: see TestDeviceAccess, which opens devices",
 		},
 		{
