@@ -49,7 +49,11 @@ func (m bindMount) lower(l *lowering) {
 		set &^= unix.MOUNT_ATTR_RDONLY
 	}
 	l.mapIDs(mount, &m.Mount)
-	m.change(l, mount, set)
+	if m.Exact {
+		l.changeExactly(mount, set, &m.Mount, m.Passed)
+	} else {
+		l.changeMount(mount, set, &m.Mount)
+	}
 	switch {
 	case m.InRoot != "": // what it is only shows now
 		file, done := l.prog.NewLabel(), l.prog.NewLabel()
@@ -146,18 +150,13 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 	}
 }
 
-// change appends what gives the copy its attributes and its propagation. What the options do not name is cleared, where the kernel allows:
-// it locks attributes of mounts that were made with more rights. A copy that the runtime passes to a process with less rights is not
-// locked yet, and keeps its source's.
-func (m bindMount) change(l *lowering, mount nsenter.Reg, set uint64) {
-	if !m.Exact {
-		l.changeMount(mount, set, &m.Mount)
-		return
-	}
+// changeExactly is changeMount that clears what the options do not name, where the kernel allows: it locks attributes of mounts that were
+// made with more rights. A copy that the runtime passed to a process with less rights is not locked, and keeps its source's.
+func (l *lowering) changeExactly(mount nsenter.Reg, set uint64, m *specconv.Mount, passed bool) {
 	const atime, clearable = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME, unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID |
 		unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
 	named := unix.MountAttr{Attr_set: set, Attr_clr: clearable &^ set}
-	if m.Passed {
+	if passed {
 		named.Attr_clr &= m.AttrClear
 	}
 	if m.AtimeNamed {
@@ -174,7 +173,7 @@ func (m bindMount) change(l *lowering, mount nsenter.Reg, set uint64) {
 		l.setattr(mount, own, false)
 	}
 	l.prog.Place(done)
-	rest := m.Mount
+	rest := *m
 	rest.AttrClear = 0
 	l.changeMount(mount, 0, &rest)
 }
@@ -201,6 +200,7 @@ func (l *lowering) changeMount(mount nsenter.Reg, set uint64, m *specconv.Mount)
 type remount struct {
 	specconv.Mount
 	Options []string
+	Passed  bool // a bind mount there was made of a copy that the runtime passed
 }
 
 func (m remount) Verb() string      { return "remount" }
@@ -219,6 +219,10 @@ func (m remount) lower(l *lowering) {
 		l.at(unix.SYS_FSPICK, in(mount), "", nsenter.Int(unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)).Result(fs)
 		l.configure(fs, m.Type, parameters)
 		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_CMD_RECONFIGURE))
+	}
+	if m.Bind {
+		l.changeExactly(mount, m.AttrSet, &m.Mount, m.Passed)
+		return
 	}
 	l.changeMount(mount, m.AttrSet, &m.Mount)
 }

@@ -238,7 +238,7 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 		later := m.AttrSet&unix.MOUNT_ATTR_RDONLY != 0 && !m.Remount && (m.Type == "tmpfs" && !m.TmpCopyUp || m.Destination == "/dev")
 		switch {
 		case m.Remount:
-			b.add(field, remount{*m, options})
+			b.add(field, remount{*m, options, b.passed()})
 		case i < len(b.facts.SourceLink) && b.facts.SourceLink[i] != "":
 			b.add(field, copyLink{m.Destination, b.facts.SourceLink[i]})
 			continue

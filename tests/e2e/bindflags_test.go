@@ -44,12 +44,9 @@ func named(options []string) (set, clr uintptr) {
 	return set, clr
 }
 
-// bound returns the flags of a bind mount, as runc 1.5 makes it: its source's without options, otherwise those that are named and the
-// access times of the source. In a user namespace of its own, the container may not clear the source's: what is not named stays.
+// bound returns the flags of a bind mount that has options or is remounted, as runc 1.5 makes it: those that are named and the access
+// times of the source. In a user namespace of its own, the container may not clear the source's: what is not named stays.
 func bound(source, set, clr uintptr, inUser bool) uintptr {
-	if set|clr == 0 {
-		return source
-	}
 	result := set &^ atimeFlags
 	if inUser {
 		result |= source &^ atimeFlags &^ clr
@@ -81,7 +78,7 @@ func flagNames(flags uintptr) string {
 	return strings.Join(list, ",")
 }
 
-// TestBindFlags: the flags of a bind mount, for what its source has and what the options say. The mounts below it keep theirs.
+// TestBindFlags: the flags of a bind mount, for what its source has and what the options say, and of one that is remounted. The mounts below it keep theirs.
 func TestBindFlags(t *testing.T) {
 	harness.OrlopOnly(t, "the rules are those of runc 1.5")
 	sources := map[string]uintptr{
@@ -108,6 +105,9 @@ func TestBindFlags(t *testing.T) {
 				must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|source, ""))
 				for i, o := range options {
 					harness.WithMount(fmt.Sprintf("/home/%d", i), "bind", dir, append([]string{"rbind"}, o...)...)(b.Spec)
+					again := fmt.Sprintf("/root/%d", i)
+					harness.WithMount(again, "bind", dir, "rbind")(b.Spec)
+					harness.WithMount(again, "bind", dir, append([]string{"remount", "bind"}, o...)...)(b.Spec)
 				}
 				got := make(map[string]string)
 				for line := range strings.Lines(b.Sh("cat /proc/self/mountinfo")) {
@@ -116,8 +116,15 @@ func TestBindFlags(t *testing.T) {
 				}
 				for i, o := range options {
 					set, clr := named(o)
-					point := fmt.Sprintf("/home/%d", i)
-					if want := flagNames(bound(source, set, clr, in != "")); got[point] != want {
+					point, again := fmt.Sprintf("/home/%d", i), fmt.Sprintf("/root/%d", i)
+					want := flagNames(bound(source, set, clr, in != ""))
+					if got[again] != want {
+						t.Errorf("remounted with %q: %s, want %s", o, got[again], want)
+					}
+					if set|clr == 0 {
+						want = flagNames(source)
+					}
+					if got[point] != want {
 						t.Errorf("%q: %s, want %s", o, got[point], want)
 					}
 					if want := flagNames(below); got[point+"/sub"] != want {
