@@ -207,7 +207,7 @@ func sourceLink(m *specconv.Mount) (string, error) {
 	}
 	target, err := os.Readlink(m.Source)
 	if err != nil && !errors.Is(err, unix.EINVAL) { // which is what is no link
-		return "", fmt.Errorf("mounts[%d].source: %w", m.Index, err)
+		return "", &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].source", m.Index), Err: err}
 	}
 	return target, nil
 }
