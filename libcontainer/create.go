@@ -246,7 +246,7 @@ func (c *creation) reserve() (err error) {
 	spec := c.bundle.Spec
 	c.rec = &state.Record{
 		ID:          c.id,
-		OCIVersion:  spec.Version,
+		OCIVersion:  specs.Version,
 		Status:      specs.StateCreating,
 		Bundle:      c.bundle.Dir,
 		Rootfs:      c.bundle.Rootfs,
