@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,7 @@ type birth struct {
 	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
 	early   []heard          // what proc said before its number was known
 	master  *os.File         // of its terminal
+	pidFile string           // has the process's number, which is another's once the process has ended
 	copy    *os.File         // the folder of the image that is to be copied next
 	initial string           // the processors that it is started from, "" for the runtime's
 	// patient says that the process may take any time to go on, and stops what is not to be waited for any longer: see awaitAnswer.
@@ -298,6 +300,7 @@ func (b *birth) finish() (*Process, error) {
 	if err := writePidFile(b.streams.PidFile, b.proc.Pid); err != nil {
 		return nil, err
 	}
+	b.pidFile = b.streams.PidFile
 	return &Process{pid: b.proc.Pid, pidfd: b.proc.Pidfd, console: b.master, outputs: b.outputs}, nil
 }
 
@@ -320,6 +323,11 @@ func (b *birth) abort() error {
 		errs = append(errs, endChild(b.proc))
 	}
 	errs = append(errs, b.reapFirst())
+	if b.pidFile != "" {
+		if err := os.Remove(b.pidFile); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
 	if b.proc != nil {
 		b.proc.Pidfd.Close()
 	}

@@ -186,6 +186,16 @@ func TestPidFile(t *testing.T) {
 		b.Fails("", "create", "--bundle", b.Bundle, "--pid-file", "/no/such/folder/pid", b.ID)
 		b.CheckClean()
 	})
+	t.Run("of a process that ended with the command", func(t *testing.T) {
+		b := harness.New(t, harness.Args("nosuch"))
+		path := filepath.Join(b.Dir, "pid")
+		if b.Do("run", "--detach", "--bundle", b.Bundle, "--pid-file", path, b.ID).Status == 0 {
+			return // as under runc: then there is a container, though it has ended
+		}
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("the pid file is left: %v", err)
+		}
+	})
 }
 
 // TestPidfdSocket: a descriptor of the first process arrives before create returns.
