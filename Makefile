@@ -48,10 +48,15 @@ FISH    := $(SHARE)/fish/vendor_completions.d/orlop.fish
 PAGES   := $(patsubst contrib/man/pages/%.md,%.8,$(wildcard contrib/man/pages/*.md))
 SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter specconv main.go -name '*.go' -o -path 'cli/completion/*' -o -path 'contrib/man/pages/*')
 
+# Which cases `make differential` generates, and how many; CASE is one in the words of its report.
+SEED  ?= 1
+COUNT ?= $(if $(filter differential-guest,$(MAKECMDGOALS)),300,2000)
+CASE  ?=
+
 # How often `make attacks` tries each attack.
 ROUNDS ?= 1000
 
-.PHONY: all build man install uninstall demo test test-vm engines engines-table attacks conformance bench fuzz release lint vulns deps clean help
+.PHONY: all build man install uninstall demo test test-vm differential differential-guest engines engines-table attacks conformance bench fuzz release lint vulns deps clean help
 
 all: build man
 
@@ -103,6 +108,18 @@ test-vm: $(COMPILER) ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaus
 	@tests/deps.sh certificates busybox
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
 	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)'
+
+differential: build ## compare COUNT (2000) generated containers with runc and crun, those of SEED; what differs is shrunk
+	@tests/deps.sh certificates busybox
+	@$(GO) build -trimpath -buildvcs=false -o build/differential/differential ./tests/differential
+	@build/differential/differential -orlop ./orlop -count $(COUNT) -seed $(SEED) $(if $(CASE),-case '$(CASE)')
+
+differential-guest: build ## the same in the guest, COUNT=300
+	@tests/deps.sh certificates busybox
+	@tests/vm/build
+	@$(GO) build -trimpath -buildvcs=false -o build/differential/differential ./tests/differential
+	@cp orlop build/differential/ && rm -rf build/differential/peers && cp -a "$$(tests/differential/peers)" build/differential/peers
+	@tests/vm/run -t 7200 build/differential env ORLOP_PEERS=/mnt/share/peers /mnt/share/differential -orlop /mnt/share/orlop -count $(COUNT) -seed $(SEED) $(if $(CASE),-case '$(CASE)')
 
 attacks: $(COMPILER) ## try each attack of docs/threat-model.md ROUNDS (1000) times, to the end
 	@tests/deps.sh certificates busybox

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"regexp"
+)
+
+// A row allows a difference that is on purpose. All of its expressions must match; an empty one
+// matches anything.
+type row struct {
+	// place is what docs/from-runc.md says of it, word by word.
+	place string
+	// key is of the fact, case of the features, orlop and runc of the fact's values.
+	key, features, orlop, runc string
+	// crun says that orlop and crun agree.
+	crun bool
+}
+
+// allowed lists what differs on purpose.
+func allowed() []row {
+	return []row{
+		{place: "| standard streams of `run` and `exec` in the foreground", key: `: (links fd:\d+|streams \d)$|: tries write to stdout`, crun: true},
+		{place: "| standard streams of `run` and `exec` in the foreground", key: `^\d+ exec: (links fd:\d+|streams \d)$`, runc: `pipe|fifo`},
+		{place: "| what covers a masked directory", key: `mountinfo `, orlop: `size=4k,nr_inodes=1`, runc: `size=4k,nr_inodes=1`},
+		{place: "| what covers a masked directory", key: `: tree `, features: `masked=/(data|tmp)`, orlop: `^directory 755`, runc: `^directory 1777`},
+		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
+		{place: "| no `process.capabilities`", key: `^container: |exec: `, features: `caps=nil`},
+		{place: "| a masked file |", key: `mountinfo /`, orlop: `^/null r`, runc: `/null r`},
+		{place: "| the owner of `/dev/mqueue` in a user namespace", key: `nodes /dev/mqueue`, features: `userns=`, crun: true},
+		{place: "| createContainer hooks |", key: `^hooks \d createContainer: `},
+		{place: "| `process.capabilities.effective` with what is not permitted", key: `: status`, features: `caps=effective-not-permitted`, orlop: `^[03]$`, runc: `^1$`},
+		{place: "| a startContainer hook that fails", key: `: status`, features: `hook=startContainer:(fail|slow|missing|relative)`, orlop: `^1$`, runc: `^0$`},
+		{place: "| the option `rro` of a mount that is no bind mount", key: `mountinfo `, features: `rro`, crun: true},
+		{place: "| `kill ID 0` |", key: `kill: `, features: `step=\w+:kill,ID,0`},
+		{place: "| `exec --cap` of an unknown capability", key: `exec: status`, features: `CAP_NOSUCH`, orlop: `^255$`},
+		{place: "| a program that cannot be executed", key: `: status|left`, features: `seccomp=(no-exec|default-errno)|args=`, orlop: `^[1-9]\d*$`, runc: `^0$`},
+		{place: "| poststart hooks |", key: `^hooks \d poststart: |^pid file|^container: |^left |: status`, features: `hook=poststart`},
+		{place: "| poststop hooks |", key: `^hooks \d poststop: cwd`, orlop: `^.DIR/bundle$`},
+		{place: "| `exec` in a container that is stopped", key: `exec: error`, orlop: `not running`, runc: `^$`},
+		{place: "| `process.cwd` through a dangling link", key: `: status`, features: `cwd=/dangling`, orlop: `^[03]$`, runc: `^1$`},
+		{place: "| standard streams of a detached process", key: `streams [012]$|links fd:[012]$`, features: `userns=`},
+		{place: "| a limit of `linux.resources` below -1", key: `: status`, features: `pids=-5`, orlop: `^1$`},
+		{place: "| `linux.uidMappings` without a user namespace", key: `: status`, features: `maps=alone`, orlop: `^1$`},
+		{place: "| a device rule without `access`", key: `: status`, features: `rule=\w+:\w:[0-9*]+:[0-9*]+:( |$)`, orlop: `^[03]$`},
+		{place: "| `--preserve-fds` of descriptors that are not open", key: `exec: `, features: `preserve-fds`},
+		{place: "| a directory as the program of `exec`", key: `exec: error`, orlop: `permission denied`, runc: `is a directory`},
+		{place: "| a bind mount of what lies beside the root filesystem", key: `mountinfo `, features: `mount=(bind|none)?:(relative|inside)`, orlop: ` master `},
+		{place: "| a fifo in `linux.devices`", key: `: status`, features: `device=p:.*userns=|userns=.*device=p:`, orlop: `^[03]$`},
+		{place: "| `linux.maskedPaths` and `linux.readonlyPaths` that are not absolute", key: `: status`, features: `(masked|readonly)=relative`, orlop: `^1$`},
+		{place: "| `prestart` hooks", key: `hooks \d prestart: state`},
+		{place: "| the mode of a tmpfs", key: `mountinfo /`, features: `mount=tmpfs`, orlop: `- tmpfs tmpfs`, runc: `- tmpfs tmpfs`},
+		{place: "| a mistake in the command line", key: `exec: status`, features: `exec,(-[^ ]*,)?ID( |$)`, orlop: `^1$`, runc: `^255$`},
+		{place: "| `linux.seccomp` without `defaultAction`", key: `: status`, features: `seccomp=no-default`, orlop: `^1$`},
+		{place: "| `linux.devices` and a device's path", key: `: status`, features: `device=\w:\d+:\d+:dev/`, orlop: `^1$`},
+		{place: "| `linux.devices` and a device's path", key: `: nodes `, features: `device=\w:\d+:\d+:/dev/(stdin|ptmx)`},
+		{place: "| a hook's path that is not absolute", key: `: (status|error)`, features: `hook=\w+:relative`, orlop: `^1?$`},
+		{place: "| `kill` with a signal that there is not", key: `kill: error`, features: `kill,ID,(65|NOSUCH)`},
+		{place: "| a namespace of the host's by its path, beside a new user namespace", key: `: status`, features: `ns=\w+:hostpath.*userns=|userns=.*ns=\w+:hostpath`, orlop: `^[03]$`},
+		{place: "| `process.ioPriority` and `process.scheduler` in a user namespace", key: `: status`, features: `userns=`, orlop: `^[03]$`, crun: true},
+		{place: "| a device rule without `access`", key: `: status`, features: `rule=[^ ]*:x( |$)`, orlop: `^1$`},
+		{place: "| a group twice for `exec`", key: `exec: (files status Groups|tries id)`, features: `exec,`, runc: `(2000.*){2}`},
+		{place: "| `HOME` for a line of `/etc/passwd` without a home", key: `environ`, features: `image=passwd-no-home`, orlop: `^HOME=/$`, runc: `^HOME=$`},
+		{place: "| a link as `root.path`", key: `: status`, features: `root=link`, orlop: `^[03]$`, crun: true},
+		{place: "| a mount without a source", key: `mountinfo `, features: `mount=tmpfs::`, orlop: `tmpfs none`},
+		{place: "| set-ID bits in the mode of a device", key: `: nodes `, features: `:4095:`, orlop: ` 7777 `},
+		{place: "| the session keyring's name", key: `session keyring`},
+		{place: "| a killed `create` |", key: `^left |^pid file`, orlop: `^(\(none\)|false)$`},
+	}
+}
+
+// A rule is a row that is ready to be matched.
+type rule struct {
+	row
+	key, features, orlop, runc *regexp.Regexp
+}
+
+// rules compiles the list.
+func rules() []rule {
+	var list []rule
+	for _, r := range allowed() {
+		list = append(list, rule{r, regexp.MustCompile(r.key), regexp.MustCompile(r.features), regexp.MustCompile(r.orlop), regexp.MustCompile(r.runc)})
+	}
+	return list
+}
+
+// match returns the row that allows a difference, or -1.
+func match(rules []rule, c Case, d difference) int {
+	for i, r := range rules {
+		if r.key.MatchString(d.Key) && r.features.MatchString(c.String()) && r.orlop.MatchString(d.Orlop) && r.runc.MatchString(d.Runc) &&
+			(!r.crun || d.Orlop == d.Crun) {
+			return i
+		}
+	}
+	return -1
+}

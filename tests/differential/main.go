@@ -1,0 +1,63 @@
+// Command differential runs generated containers under orlop, runc and crun and compares what a probe
+// inside and the tester outside see. What differs, and is not in the list of what may (allow.go), is
+// shrunk to the fewest features that show it and printed.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+func main() {
+	if os.Getenv(childEnv) != "" {
+		childMain()
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "differential:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	orlop := flag.String("orlop", "./orlop", "the orlop to test")
+	source := flag.String("source", "tests/differential", "directory of this package, with the script that stages the peers")
+	count := flag.Uint64("count", 100, "how many cases")
+	seed := flag.Uint64("seed", 1, "which cases")
+	first := flag.Uint64("first", 0, "index of the first case")
+	jobs := flag.Int("jobs", runtime.NumCPU(), "how many run at once")
+	one := flag.String("case", "none", "run this case alone, and print what it shows; an ordinary container if it is empty")
+	all := flag.Bool("all", false, "shrink each case that differs, not one of each kind")
+	noShrink := flag.Bool("no-shrink", false, "print cases as they were generated")
+	flag.Parse()
+	path, err := filepath.Abs(*orlop)
+	if err != nil {
+		return err
+	}
+	peers, err := findPeers(*source)
+	if err != nil {
+		return err
+	}
+	t, err := newTester(append([]runtimeProgram{{"orlop", path}}, peers...))
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if *one != "none" {
+		c, err := parseCase(*one)
+		if err != nil {
+			return err
+		}
+		return t.show(os.Stdout, c)
+	}
+	t.everyCase, t.noShrink = *all, *noShrink
+	s := t.sweep(*seed, *first, *count, *jobs, os.Stdout)
+	fmt.Println(s)
+	if s.differ > 0 || s.faults > 0 {
+		return fmt.Errorf("seed %d: %d cases differ", *seed, s.differ)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A tester runs cases and compares what they show.
+type tester struct {
+	dir      string // where the cases' directories are mounted
+	busybox  string
+	runtimes []runtimeProgram // orlop first
+	rules    []rule
+
+	everyCase, noShrink bool
+	serial              atomic.Int64
+	used                sync.Map // index of a rule -> true
+}
+
+func newTester(runtimes []runtimeProgram) (*tester, error) {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "orlop-differential-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return &tester{dir: dir, busybox: busybox, runtimes: runtimes, rules: rules()}, nil
+}
+
+// cgroup is the parent of all cases' cgroups, from the root of each hierarchy.
+func (t *tester) cgroup() string { return fmt.Sprintf("/orlop-differential-%d", os.Getpid()) }
+
+func (t *tester) close() {
+	for _, mount := range cgroupMounts() {
+		os.Remove(filepath.Join(mount, t.cgroup()))
+	}
+	os.RemoveAll(t.dir)
+}
+
+// A result is what came of a case.
+type result struct {
+	c       Case
+	config  string
+	seen    []*observation // one of each runtime
+	fault   string         // of the tester: the case was not run
+	differ  []difference   // not explained
+	allowed int
+}
+
+// do runs a case and compares.
+func (t *tester) do(c Case) result {
+	n := t.serial.Add(1)
+	res := result{c: c}
+	for _, program := range t.runtimes {
+		a := job{Case: c, Dir: t.dir, ID: fmt.Sprintf("differential-%d-%d", os.Getpid(), n), Cgroup: fmt.Sprintf("%s/%d", t.cgroup(), n),
+			Busybox: t.busybox, Runtime: program}.do()
+		if a.Fault != "" {
+			res.fault = program.Name + ": " + a.Fault
+			return res
+		}
+		res.config, res.seen = a.Config, append(res.seen, a.Seen)
+	}
+	seen := res.seen
+	crun := map[string]string{}
+	if len(seen) > 2 {
+		_, _, crun = parts(seen[2], seen[2])
+	}
+	for _, d := range compare(seen[0], seen[1]) {
+		d.Crun = value(crun, d.Key)
+		// Of several faults in one configuration, each runtime names the one that it finds first.
+		if len(c) > 1 && (d.Key == "1 run: error" || d.Key == "1 create: error") {
+			continue
+		}
+		if i := match(t.rules, c, d); i >= 0 {
+			t.used.Store(i, true)
+			res.allowed++
+			continue
+		}
+		res.differ = append(res.differ, d)
+	}
+	return res
+}
+
+// A summary counts what a sweep found.
+type summary struct{ cases, equal, allowed, differ, faults int }
+
+func (s summary) String() string {
+	return fmt.Sprintf("%d cases: %d equal, %d with allowed differences, %d with others, %d not run", s.cases, s.equal, s.allowed, s.differ, s.faults)
+}
+
+// sweep runs generated cases, several at once, and reports what differs, one of each kind.
+func (t *tester) sweep(seed, first, count uint64, jobs int, out io.Writer) summary {
+	var s summary
+	var mu sync.Mutex
+	known := map[string]int{}
+	next := make(chan uint64)
+	var workers sync.WaitGroup
+	for range jobs {
+		workers.Go(func() {
+			for index := range next {
+				begin := time.Now()
+				res := t.do(generate(seed, index))
+				if took := time.Since(begin); took > callLimit {
+					fmt.Fprintf(out, "slow: case %d of seed %d took %v: %v\n", index, seed, took.Round(time.Second), res.c)
+				}
+				mu.Lock()
+				s.cases++
+				fresh := false
+				switch {
+				case res.fault != "":
+					s.faults++
+					fmt.Fprintf(out, "case %d: %v\n\tnot run: %s\n", index, res.c, res.fault)
+				case len(res.differ) > 0:
+					s.differ++
+					for _, d := range res.differ {
+						known[signature(d)]++
+						fresh = fresh || known[signature(d)] == 1
+					}
+				case res.allowed > 0:
+					s.allowed++
+				default:
+					s.equal++
+				}
+				mu.Unlock()
+				if len(res.differ) == 0 || !fresh && !t.everyCase {
+					continue
+				}
+				res = t.shrunk(res)
+				mu.Lock()
+				fmt.Fprintf(out, "case %d of seed %d\n%s\n", index, seed, res.report(t.runtimes))
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range count {
+		next <- first + i
+	}
+	close(next)
+	workers.Wait()
+	return s
+}
+
+// shrunk returns the result of the smallest case that shows the first difference of this one.
+func (t *tester) shrunk(res result) result {
+	if t.noShrink {
+		return res
+	}
+	want := signature(res.differ[0])
+	best := res
+	shrink(res.c, func(c Case) bool {
+		got := t.do(c)
+		same := slices.ContainsFunc(got.differ, func(d difference) bool { return signature(d) == want })
+		if same {
+			best = got
+		}
+		return same
+	})
+	return best
+}
+
+// report is what a person needs to see the difference.
+func (r result) report(runtimes []runtimeProgram) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "  case: %v\n", r.c)
+	for _, d := range r.differ {
+		fmt.Fprintf(&text, "  %s\n", strings.ReplaceAll(d.String(), "\n", "\n  "))
+	}
+	for i, seen := range r.seen {
+		fmt.Fprintf(&text, "  under %s:\n", runtimes[i].Name)
+		for n, line := range seen.Log {
+			if n > 0 && strings.HasSuffix(line, "status 0\n") {
+				continue // says nothing
+			}
+			fmt.Fprintf(&text, "    %s\n", strings.ReplaceAll(strings.TrimSpace(line), "\n", "\n    "))
+		}
+	}
+	return text.String()
+}
+
+// show runs one case and prints everything.
+func (t *tester) show(out io.Writer, c Case) error {
+	res := t.do(c)
+	if res.fault != "" {
+		return fmt.Errorf("%v: %s", c, res.fault)
+	}
+	fmt.Fprintf(out, "%s\n%s", res.config, res.report(t.runtimes))
+	if len(res.differ) > 0 {
+		return fmt.Errorf("%d facts differ", len(res.differ))
+	}
+	return nil
+}
