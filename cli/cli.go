@@ -8,6 +8,8 @@
 //	255  exec: the process could not be started (run: 1)
 //	N    run and exec in the foreground: what the process returned
 //	128+N  run and exec in the foreground: signal N ended the process
+//
+// A signal that interrupts create, run, start or exec ends the program when what was begun is undone.
 package cli
 
 import (
@@ -29,8 +31,9 @@ type program struct {
 	root                  string // state folder
 	rootless              libcontainer.Rootless
 	cgroups               libcontainer.CgroupManager
-	status                int // exit status of a call without error: that of the container's process
-	slack                 int // timer slack that the program was started with, in nanoseconds
+	interrupt             *os.File // see interruptible
+	status                int      // exit status of a call without error: that of the container's process
+	slack                 int      // timer slack that the program was started with, in nanoseconds
 }
 
 // Main runs the command line args, of which the first is the program's name, and returns the exit status. The streams are
@@ -42,6 +45,9 @@ func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
 		err = nil
 	}
 	if err = p.log.finish(err); err != nil {
+		if errors.Is(err, libcontainer.ErrInterrupted) {
+			endBySignal()
+		}
 		return exitStatus(err)
 	}
 	return p.status
@@ -143,7 +149,7 @@ func (p *program) command(called string) *command {
 
 // runtime returns the library's view of the state folder.
 func (p *program) runtime() *libcontainer.Runtime {
-	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, Note: p.log.note, CgroupManager: p.cgroups, Rootless: p.rootless}
+	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, Note: p.log.note, CgroupManager: p.cgroups, Rootless: p.rootless, Interrupt: p.interrupt}
 }
 
 // creator is runtime for commands that create a container.

@@ -60,13 +60,21 @@ func (p *program) exec(args *arguments) error {
 }
 
 func (p *program) execProcess(args *arguments) error {
+	process, err := processFile(args) // before signals are caught, which do not end a read
+	if err != nil {
+		return err
+	}
+	if err := p.interruptible(); err != nil {
+		return err
+	}
 	container, err := p.container(args)
 	if err != nil {
 		return err
 	}
-	process, err := execSpec(args, container)
-	if err != nil {
-		return err
+	if process == nil {
+		if process, err = execSpec(args, container); err != nil {
+			return err
+		}
 	}
 	detach := args.Bool("detach")
 	o := libcontainer.ExecOptions{IgnorePaused: args.Bool("ignore-paused"), Cgroups: args.StringSlice("cgroup")}
@@ -95,19 +103,25 @@ func (p *program) execProcess(args *arguments) error {
 	return err
 }
 
+// processFile returns the process of --process, nil without.
+func processFile(args *arguments) (*specs.Process, error) {
+	file := args.String("process")
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	process, err := specconv.ParseProcess(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return process, nil
+}
+
 // execSpec returns the process that the flags describe.
 func execSpec(args *arguments, container *libcontainer.Container) (*specs.Process, error) {
-	if file := args.String("process"); file != "" {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		process, err := specconv.ParseProcess(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		return process, nil
-	}
 	process, err := container.Config()
 	if err != nil {
 		return nil, err

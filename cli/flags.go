@@ -74,6 +74,9 @@ func configOf(b *specconv.Bundle) string { return filepath.Join(b.Dir, specconv.
 
 // createOptions takes the flags of create and run, and adds to the bundle's environment what goes with them.
 func (p *program) createOptions(args *arguments, b *specconv.Bundle, detach bool) (o libcontainer.CreateOptions, err error) {
+	if err := p.interruptible(); err != nil {
+		return o, err
+	}
 	process := b.Spec.Process // nil where there is none: such a container can be created, but not started
 	if process == nil && args.command.name == "run" {
 		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required, for there is no program to run"}})

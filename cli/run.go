@@ -40,8 +40,7 @@ func (p *program) runContainer(args *arguments) error {
 		if err != nil {
 			return err
 		}
-		p.awaitReady(container)
-		return nil
+		return p.awaitReady(container)
 	}
 	return p.runForeground(args, b, o)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -12,7 +13,7 @@ func (p *program) startCommand() *command {
 		argsUsage: idUsage,
 		description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd " +
 			"sets it, and set for create, too, it returns when the program has said that it is ready, which the service manager is then told.",
-		action: p.oneContainer(func(container *libcontainer.Container) error {
+		action: p.interrupted(p.oneContainer(func(container *libcontainer.Container) error {
 			closeOnExec()
 			address := os.Getenv(notifySocket)
 			if address == "" {
@@ -21,9 +22,8 @@ func (p *program) startCommand() *command {
 			if err := container.StartNotify(address); err != nil {
 				return err
 			}
-			p.awaitReady(container)
-			return nil
-		}),
+			return p.awaitReady(container)
+		})),
 	}
 }
 
@@ -31,8 +31,11 @@ func (p *program) startCommand() *command {
 const notifySocket = "NOTIFY_SOCKET"
 
 // awaitReady passes on that a container's program is ready. The container runs, whatever becomes of that.
-func (p *program) awaitReady(container *libcontainer.Container) {
-	if err := container.AwaitReady(); err != nil {
+func (p *program) awaitReady(container *libcontainer.Container) error {
+	err := container.AwaitReady()
+	if err != nil && !errors.Is(err, libcontainer.ErrInterrupted) {
 		p.log.warn(err.Error())
+		return nil
 	}
+	return err
 }

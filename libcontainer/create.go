@@ -101,6 +101,7 @@ func (c *creation) run() (*Container, error) {
 		c.cgroup.Before().Close()
 		return container, nil
 	}
+	c.runtime.takeInterrupt(err)
 	if c.ready != nil {
 		c.ready.close()
 	}
@@ -283,6 +284,7 @@ func (c *creation) makeBirth() (err error) {
 		return handListener(c.rec, specs.StateCreating, c.birth.proc.Pid, listener)
 	}
 	c.birth.takeNetDevices = c.lend
+	c.birth.stops = c.runtime.stops()
 	c.birth.here = c.forker.flags
 	c.birth.pidfdName = console.PidfdCreate
 	var extra []nsenter.NamedFile
@@ -378,7 +380,7 @@ func (c *creation) createHooks() error {
 	c.lived = true
 	// The specification's text fits both states: the environment has been made (created is "after step 2 in the lifecycle"), and the create
 	// operation has not finished. Prestart hooks were written for a time when they came with start, and so for a created container.
-	stops := stopsAtEnd(c.birth.proc.Pidfd)
+	stops := c.runtime.stopsAtEnd(c.birth.proc.Pidfd)
 	if err := runHostHooks(hooks.Prestart, c.rec, specs.StateCreated, stops); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -39,7 +41,8 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, c.wrap(err)
 	}
-	process, err := v.exec(p, o)
+	process, err := v.exec(p, o, c.runtime.stops())
+	c.runtime.takeInterrupt(err)
 	if err != nil {
 		return nil, c.wrap(err)
 	}
@@ -47,17 +50,17 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 }
 
 // exec starts the process. Where the limit of processes refuses it, a second one gets into the cgroup in another way.
-func (v *view) exec(p *specs.Process, o ExecOptions) (*Process, error) {
-	process, err := v.execOnce(p, o, false)
+func (v *view) exec(p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
+	process, err := v.execOnce(p, o, stops, false)
 	if errors.Is(err, cgroups.ErrFull) {
 		o.BeforeStart = nil // it has been called
-		process, err = v.execOnce(p, o, true)
+		process, err = v.execOnce(p, o, stops, true)
 	}
 	return process, err
 }
 
 // execOnce starts the process. full says that the limit of processes has refused one: see cgroups.Manager.Entry.
-func (v *view) execOnce(p *specs.Process, o ExecOptions, full bool) (*Process, error) {
+func (v *view) execOnce(p *specs.Process, o ExecOptions, stops []hooks.Stop, full bool) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
@@ -137,7 +140,7 @@ func (v *view) execOnce(p *specs.Process, o ExecOptions, full bool) (*Process, e
 		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
 		cgroup = &cgroups.Manager{}
 	}
-	b.stops, b.patient = stopsAtEnd(container), entrance.frozen
+	b.stops, b.patient = append(slices.Clone(stops), hooks.Stop{File: container, Err: errEnded}), entrance.frozen
 	process, err := b.join(cgroup, o, entrance, named, v)
 	if err != nil {
 		return nil, errors.Join(v.whyNot(err), b.abort())

@@ -136,7 +136,7 @@ func runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error 
 	v := &view{dir: dir, rec: rec}
 	return hooks.Run(hooks.StartContainer, list, s, redirected(rec, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
 		o := ExecOptions{Streams: Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr, keepOwner: true}, hook: &h}
-		process, err := v.exec(setup.HookProcess(&h, p), o)
+		process, err := v.exec(setup.HookProcess(&h, p), o, stops)
 		if err != nil {
 			return hooks.Process{}, err
 		}
@@ -192,13 +192,12 @@ func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) e
 	}), stops...)
 }
 
-// runPoststartHooks runs the poststart hooks, until the container is deleted. That its program has ended is no reason to stop them.
-func runPoststartHooks(dir *state.Dir, rec *state.Record) error {
+// runPoststartHooks runs the poststart hooks, until something stops them or the container is deleted. That its program has ended is no reason to stop them.
+func runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) error {
 	list, err := hooksOf(rec, hooks.Poststart)
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	var stops []hooks.Stop
 	removed, err := dir.WatchRemoval()
 	switch {
 	case err == nil:
@@ -250,7 +249,7 @@ func poststop(r *Runtime, rec *state.Record) {
 		r.warn(err.Error())
 		return
 	}
-	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle))) {
+	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle)), r.stops()...) {
 		r.warn(err.Error())
 	}
 }

@@ -52,8 +52,11 @@ func (r *readiness) close() {
 }
 
 // pass waits for the container's word and passes it on, with main as the main process. It returns false when the container has ended.
-func (r *readiness) pass(main int) (bool, error) {
-	ready, err := r.socket.Ready(r.pidfd)
+func (r *readiness) pass(main int, interrupt *os.File) (bool, error) {
+	ready, err := r.socket.Ready(r.pidfd, interrupt)
+	if errors.Is(err, unix.ECANCELED) {
+		err = ErrInterrupted
+	}
 	if err == nil && ready {
 		err = notify.Tell(r.address, main)
 	}
@@ -136,7 +139,7 @@ func (c *Container) AwaitReady() error {
 		return nil
 	}
 	defer c.ready.close()
-	_, err := c.ready.pass(c.ready.pid)
+	_, err := c.ready.pass(c.ready.pid, c.runtime.Interrupt)
 	return c.wrap(err)
 }
 
@@ -148,7 +151,7 @@ func (c *Container) ForwardReady() error {
 	}
 	defer c.ready.close()
 	for {
-		ready, err := c.ready.pass(os.Getpid())
+		ready, err := c.ready.pass(os.Getpid(), nil)
 		if err != nil || !ready {
 			return c.wrap(err)
 		}

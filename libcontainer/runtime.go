@@ -41,6 +41,9 @@ type Runtime struct {
 	CgroupManager CgroupManager
 	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be able to write there, or it is not used.
 	SeccompCache string
+	// Interrupt, if it is not nil, is an eventfd(2), and each number that is written to it ends what its methods are waiting for: a hook, which is killed with
+	// its process group, or a process that sets itself up. What was begun is undone, and the error is ErrInterrupted.
+	Interrupt *os.File
 	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
 	Rootless Rootless
 }
@@ -101,6 +104,8 @@ var (
 	ErrDeleted    = errors.New("container was deleted meanwhile")
 	ErrDamaged    = state.ErrDamaged       // a record that cannot be read
 	ErrNoSystemd  = systemd.ErrUnavailable // which the cgroup manager needs
+	// ErrInterrupted says that Runtime.Interrupt ended an operation.
+	ErrInterrupted = errors.New("interrupted")
 )
 
 // Streams are a process's descriptors.

@@ -47,7 +47,8 @@ func (c *Container) start(before func(*view) error) error {
 		if err := before(v); err != nil {
 			return err
 		}
-		err = v.start()
+		err = v.start(c.runtime)
+		c.runtime.takeInterrupt(err)
 		var hook *hooks.Error
 		if errors.As(err, &hook) {
 			err = errors.Join(err, v.destroySame(c.runtime))
@@ -69,7 +70,7 @@ func (v *view) destroySame(r *Runtime) error {
 }
 
 // start connects to the waiting process and sees it through to its program.
-func (v *view) start() error {
+func (v *view) start(r *Runtime) error {
 	container, err := v.pidfd()
 	if err != nil {
 		return err
@@ -84,7 +85,7 @@ func (v *view) start() error {
 	}
 	conn := nsenter.NewConn(file)
 	defer conn.Close()
-	stops := stopsAtEnd(container)
+	stops := r.stopsAtEnd(container)
 	next := func() (nsenter.Message, error) {
 		if err := awaitAnswer(conn, v.rec.Pid, answerLimit, stops); err != nil {
 			return nsenter.Message{}, err
@@ -127,7 +128,7 @@ func (v *view) start() error {
 	if err := v.executed(container); err != nil {
 		return err
 	}
-	return runPoststartHooks(v.dir, v.rec)
+	return runPoststartHooks(v.dir, v.rec, r.stops())
 }
 
 // executed is the function of that name for the container's process. What its filter allows is only

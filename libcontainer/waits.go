@@ -31,9 +31,25 @@ func (e *timeoutError) Error() string { return e.text }
 
 func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
-// stopsAtEnd are what stops hooks and conversations for a container: the end of its first process.
-func stopsAtEnd(container *os.File) []hooks.Stop {
-	return []hooks.Stop{{File: container, Err: errEnded}}
+// stops are what stops hooks and conversations from outside.
+func (r *Runtime) stops() []hooks.Stop {
+	if r.Interrupt == nil {
+		return nil
+	}
+	return []hooks.Stop{{File: r.Interrupt, Err: ErrInterrupted}}
+}
+
+// stopsAtEnd are what stops hooks and conversations for a container: also the end of its first process.
+func (r *Runtime) stopsAtEnd(container *os.File) []hooks.Stop {
+	return append(r.stops(), hooks.Stop{File: container, Err: errEnded})
+}
+
+// takeInterrupt takes the interruption that err tells of, so that what follows can be interrupted by the next one.
+func (r *Runtime) takeInterrupt(err error) {
+	if errors.Is(err, ErrInterrupted) {
+		var count [8]byte
+		_, _ = unix.Read(int(r.Interrupt.Fd()), count[:])
+	}
 }
 
 // awaitAnswer waits until a process says something or lets go of the channel.

@@ -120,10 +120,10 @@ func Run(kind string, list []specs.Hook, state []byte, start Starter, stops ...S
 
 // RunAll is Run for hooks whose failure stops nothing (poststop): all of them run, and it returns the
 // errors of those that failed, each an *Error.
-func RunAll(kind string, list []specs.Hook, state []byte, start Starter) []error {
+func RunAll(kind string, list []specs.Hook, state []byte, start Starter, stops ...Stop) []error {
 	var warnings []error
 	for i := range list {
-		if err := run(list[i], state, start, nil); err != nil {
+		if err := run(list[i], state, start, stops); err != nil {
 			warnings = append(warnings, &Error{Kind: kind, Index: i, Path: list[i].Path, Err: err})
 		}
 	}

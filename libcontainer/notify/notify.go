@@ -94,11 +94,12 @@ func (s *Socket) Close() error { return unix.Close(s.fd) }
 // maxMessage is more than a message of sd_notify has that is worth anything; the rest of a longer one is lost.
 const maxMessage = 4096
 
-// Ready waits until the container says READY=1, and returns false when its process, of which until is a pidfd, has ended before.
-func (s *Socket) Ready(until *os.File) (bool, error) {
+// Ready waits until the container says READY=1, and returns false when its process, of which until is a pidfd, has ended before. When
+// interrupt, which may be nil, becomes readable, it fails with unix.ECANCELED.
+func (s *Socket) Ready(until, interrupt *os.File) (bool, error) {
 	buffer := make([]byte, maxMessage)
 	for {
-		ended, err := wait(s.fd, int(until.Fd()))
+		ended, err := wait(s.fd, until, interrupt)
 		if err != nil {
 			return false, fmt.Errorf("wait for the container's readiness: %w", err)
 		}
@@ -117,11 +118,17 @@ func (s *Socket) Ready(until *os.File) (bool, error) {
 }
 
 // wait waits for a message or the end of a process, and reports whether the latter has come.
-func wait(socket, pidfd int) (ended bool, err error) {
-	fds := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
+func wait(socket int, pidfd, interrupt *os.File) (ended bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(pidfd.Fd()), Events: unix.POLLIN}, {Fd: -1}}
+	if interrupt != nil {
+		fds[2] = unix.PollFd{Fd: int32(interrupt.Fd()), Events: unix.POLLIN}
+	}
 	for {
 		_, err := unix.Poll(fds, -1)
-		if err == nil {
+		switch {
+		case err == nil && fds[2].Revents != 0:
+			return false, unix.ECANCELED
+		case err == nil:
 			return fds[1].Revents != 0, nil
 		}
 		if !errors.Is(err, unix.EINTR) {

@@ -160,7 +160,7 @@ func TestReady(t *testing.T) {
 		}
 		say("FDSTORE=1\nREADY=1\nMAINPID=1\n", unix.UnixRights(pipe[1]))
 		unix.Close(pipe[1])
-		if ready, err := s.Ready(pidfd); !ready || err != nil {
+		if ready, err := s.Ready(pidfd, nil); !ready || err != nil {
 			t.Errorf("%v, %v", ready, err)
 		}
 		if _, err := io.ReadAll(reader); err != nil { // nobody has the descriptor any more
@@ -170,10 +170,10 @@ func TestReady(t *testing.T) {
 		// What it said before its end counts.
 		say("READY=1", nil)
 		end()
-		if ready, err := s.Ready(pidfd); !ready || err != nil {
+		if ready, err := s.Ready(pidfd, nil); !ready || err != nil {
 			t.Errorf("%v, %v", ready, err)
 		}
-		if ready, err := s.Ready(pidfd); ready || err != nil {
+		if ready, err := s.Ready(pidfd, nil); ready || err != nil {
 			t.Errorf("after the end: %v, %v", ready, err)
 		}
 		s.Close()

@@ -1,6 +1,7 @@
 #include "textflag.h"
 
 #define PIDFD_SEND_SIGNAL 424
+#define WRITE 1
 
 // The kernel calls the handler as a C function whose first argument, in DI, is the signal. It may not use the stack of Go's, and needs none.
 //
@@ -19,7 +20,7 @@ TEXT ·handler(SB), NOSPLIT|NOFRAME, $0-0
 	// PassTo may have set the target in between, and looked for what is kept before it was.
 	MOVL  ·target(SB), R8
 	TESTL R8, R8
-	JLT   done
+	JLT   wake
 	LOCK
 	BTRQ  CX, ·pending(SB)
 	JCC   done // PassTo has sent it
@@ -30,6 +31,16 @@ send:
 	XORL DX, DX
 	XORL R10, R10
 	MOVL $PIDFD_SEND_SIGNAL, AX
+	SYSCALL
+	RET
+
+wake:
+	MOVL  ·bell(SB), DI
+	TESTL DI, DI
+	JLT   done
+	LEAQ  ·one(SB), SI
+	MOVL  $8, DX
+	MOVL  $WRITE, AX
 	SYSCALL
 
 done:

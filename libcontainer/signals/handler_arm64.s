@@ -1,6 +1,7 @@
 #include "textflag.h"
 
 #define PIDFD_SEND_SIGNAL 424
+#define WRITE 64
 
 // The handler: see handler_amd64.s. The signal comes in R0.
 //
@@ -25,7 +26,7 @@ keep:
 	DMB   $0xb // ISH: the target is read after that was written
 
 	LDARW (R9), R2
-	TBNZ  $31, R2, done
+	TBNZ  $31, R2, wake
 
 take:
 	LDAXR (R10), R5
@@ -41,6 +42,16 @@ send:
 	MOVD $0, R2
 	MOVD $0, R3
 	MOVD $PIDFD_SEND_SIGNAL, R8
+	SVC
+	RET
+
+wake:
+	MOVD  $·bell(SB), R9
+	LDARW (R9), R0
+	TBNZ  $31, R0, done
+	MOVD  $·one(SB), R1
+	MOVD  $8, R2
+	MOVD  $WRITE, R8
 	SVC
 
 done:

@@ -17,6 +17,8 @@ import (
 var (
 	target  int32  = -1 // the pidfd of the process that signals go to; below 0: they are kept
 	pending uint64      // those that were kept: bit 0 is signal 1
+	bell    int32  = -1 // an eventfd that is written to when a signal is kept; below 0: none
+	one     uint64 = 1  // what is written
 )
 
 // action is struct sigaction of the kernel (rt_sigaction(2)) on amd64 and arm64.
@@ -58,6 +60,27 @@ func Hold(list ...unix.Signal) error {
 		}
 	}
 	return nil
+}
+
+// Bell returns an eventfd(2) that becomes readable whenever a signal is kept. It is one for the whole program.
+func Bell() (*os.File, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	atomic.StoreInt32(&bell, int32(fd))
+	return os.NewFile(uintptr(fd), "eventfd"), nil
+}
+
+// Kept returns the signals that are kept: bit 0 is signal 1.
+func Kept() uint64 { return atomic.LoadUint64(&pending) }
+
+// EndBy ends this program by a signal whose default action does that.
+func EndBy(s unix.Signal) error {
+	if err := sigaction(s, &action{}, nil); err != nil {
+		return err
+	}
+	return unix.Kill(unix.Getpid(), s)
 }
 
 // PassTo sends the process of a pidfd the signals that were kept, and all that come from now on. The descriptor must stay open for as long as

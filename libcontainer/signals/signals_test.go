@@ -2,6 +2,7 @@ package signals
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -169,8 +170,23 @@ func pass(r *receiver) error {
 		return err
 	}
 	early := []unix.Signal{unix.SIGHUP, unix.SIGUSR1, unix.SIGTERM}
-	if err := raise(slices.Concat(early, early)...); err != nil {
+	if err := raise(early...); err != nil {
 		return err
+	}
+	rung, err := Bell()
+	if err != nil {
+		return err
+	}
+	defer rung.Close()
+	if err := raise(early...); err != nil {
+		return err
+	}
+	var count [8]byte
+	if _, err := rung.Read(count[:]); err != nil || binary.NativeEndian.Uint64(count[:]) != uint64(len(early)) {
+		return fmt.Errorf("the bell has rung %v times, not %d: %w", count, len(early), err)
+	}
+	if want := uint64(1<<(unix.SIGHUP-1) | 1<<(unix.SIGUSR1-1) | 1<<(unix.SIGTERM-1)); Kept() != want {
+		return fmt.Errorf("kept are %#x, not %#x", Kept(), want)
 	}
 	PassTo(r.pidfd)
 	if err := r.expect(early...); err != nil {

@@ -37,14 +37,14 @@ func hangingHooks() []struct{ kind, command string } {
 // startHanging starts the command whose hook hangs, and returns it and the hook's process when that is there. The hook has a child of its own.
 func startHanging(t *testing.T, b *harness.Box, kind, command string) (p *harness.Process, hook int) {
 	t.Helper()
-	addHook(b, kind, "sleep 3000 & exec sleep 2000")
+	addHook(b, kind, "sleep 3000 & exec tail -f /dev/null")
 	args := append(strings.Fields(command), "--bundle", b.Bundle, b.ID)
 	if command == "start" {
 		b.OK("create", "--bundle", b.Bundle, b.ID)
 		args = []string{"start", b.ID}
 	}
 	p = b.Cmd(args...).Start()
-	return p, childOf(t, p.Pid, "sleep")
+	return p, childOf(t, p.Pid, "tail")
 }
 
 // TestDeleteInHook: delete --force does not wait for a hook, the command that runs the hook fails and ends it, and the id can be used at once.
@@ -199,5 +199,90 @@ func TestDeleteWhileCreating(t *testing.T) {
 	}
 	if deleted == 0 {
 		t.Skip("no delete was in time")
+	}
+}
+
+// TestInterrupted: a signal that ends a program also ends the hook that it waits for, and leaves nothing; the program ends by that signal.
+func TestInterrupted(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others leave the hook, or wait for it")
+	for i, tc := range hangingHooks() {
+		sig := [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}[i%4]
+		t.Run(tc.command+" "+tc.kind+" "+unix.SignalName(sig), func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			p, hook := startHanging(t, b, tc.kind, tc.command)
+			other := childOf(t, hook, "sleep")
+			p.Signal(sig)
+			r := p.Wait()
+			if r.Status != 128+int(sig) || !strings.Contains(r.Stderr, "hooks."+tc.kind+"[0] /bin/busybox: interrupted") {
+				t.Errorf("status %d: %s", r.Status, r.Stderr)
+			}
+			b.WaitGone(hook)
+			b.WaitGone(other)
+			b.CheckClean()
+		})
+	}
+}
+
+// TestInterruptedTwice: a poststop hook that hangs after the first signal ends by the second.
+func TestInterruptedTwice(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others leave the hook, or wait for it")
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	addHook(b, "poststop", "exec sleep 1000")
+	p, hook := startHanging(t, b, "createRuntime", "create")
+	p.Signal(unix.SIGTERM)
+	b.WaitGone(hook)
+	poststop := childOf(t, p.Pid, "sleep")
+	p.Signal(unix.SIGTERM)
+	p.Wait().Exits(b, 128+int(unix.SIGTERM))
+	b.WaitGone(poststop)
+	b.CheckClean()
+}
+
+// TestInterruptedExec: the same for an exec whose process does not get to its program.
+func TestInterruptedExec(t *testing.T) {
+	harness.OrlopOnly(t, "others differ")
+	b := harness.New(t, harness.Writable)
+	stickyMount(t, b, b.Up(), false)
+	p := b.Cmd("exec", "--cwd", "/mnt/x", b.ID, "true").Start()
+	waitsIn(t, p.Pid, "fuse")
+	p.Signal(unix.SIGTERM)
+	p.Wait().Exits(b, 128+int(unix.SIGTERM))
+	b.Status("running")
+}
+
+// TestIgnoredSignal: what the caller has the program ignore interrupts nothing.
+func TestIgnoredSignal(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "one runtime is enough")
+	b := harness.New(t, harness.Args("sleep", "1000"))
+	b.Wrap = []string{"nohup"}
+	p, hook := startHanging(t, b, "createRuntime", "create")
+	p.Signal(unix.SIGHUP)
+	p.Signal(unix.SIGTERM)
+	b.WaitGone(hook)
+	p.Wait().Exits(b, 128+int(unix.SIGTERM))
+	b.CheckClean()
+}
+
+// TestKilledInHook: a hook does not outlive the runtime, however that ends.
+func TestKilledInHook(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "the hooks of others do")
+	for _, tc := range hangingHooks() {
+		t.Run(tc.command+" "+tc.kind, func(t *testing.T) {
+			b := harness.New(t, harness.Args("sleep", "1000"))
+			p, hook := startHanging(t, b, tc.kind, tc.command)
+			other := childOf(t, hook, "sleep")
+			p.Signal(unix.SIGKILL)
+			p.Wait()
+			b.WaitGone(hook)
+			if unix.Kill(other, unix.SIGKILL) == nil { // a child of its own does, unless it is in the container's PID namespace
+				b.WaitGone(other)
+			}
+			b.OK("delete", "--force", b.ID)
+			b.CheckClean()
+		})
 	}
 }

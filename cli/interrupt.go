@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/signals"
+)
+
+// interrupts are the signals by which somebody wants a program to end.
+func interrupts() [4]unix.Signal {
+	return [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
+}
+
+// interruptible has signals that would end the program interrupt what the library does: what was begun is undone. Those that
+// the caller has the program ignore, as nohup does, stay ignored.
+func (p *program) interruptible() (err error) {
+	if p.interrupt, err = signals.Bell(); err != nil {
+		return err
+	}
+	ignored := signals.Ignored()
+	for _, s := range interrupts() {
+		if ignored&(1<<(s-1)) != 0 {
+			continue
+		}
+		if err := signals.Hold(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interrupted is an action that can be interrupted.
+func (p *program) interrupted(do action) action {
+	return func(args *arguments) error {
+		if err := p.interruptible(); err != nil {
+			return err
+		}
+		return do(args)
+	}
+}
+
+// endBySignal ends the program by the signal that has interrupted it, as its caller expects: a shell, for one, ends its script.
+func endBySignal() {
+	for _, s := range interrupts() {
+		if signals.Kept()&(1<<(s-1)) != 0 {
+			_ = signals.EndBy(s)
+		}
+	}
+}
