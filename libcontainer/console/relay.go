@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +14,7 @@ import (
 //
 // If stdin is a terminal it is in raw mode from Attach to Finish: keys, Ctrl-C among them, go to the container's terminal,
 // which makes of them what they mean there. The size of the caller's terminal is that of the container's, from
-// the start and at each SIGWINCH. The end of stdin ends the copying from it and nothing else.
+// the start and at each SIGWINCH. The end of stdin is that of the terminal's input, see endInput.
 type Relay struct {
 	fds  fds
 	stop *wake // ends both copiers; the output's one after it has taken what there is
@@ -186,6 +187,7 @@ func (r *Relay) write(b []byte) error {
 func (r *Relay) copyInput() {
 	defer r.workers.Done()
 	buf := make([]byte, 4<<10)
+	whole := true // the last line has its end
 	for {
 		if ready, err := pollFor(r.fds.stdin, unix.POLLIN, r.stop); !ready || err != nil {
 			return
@@ -195,8 +197,10 @@ func (r *Relay) copyInput() {
 			continue
 		}
 		if err != nil || n <= 0 {
+			r.endInput(whole)
 			return
 		}
+		whole = buf[n-1] == '\n'
 		for b := buf[:n]; len(b) > 0; {
 			n, err := retry(func() (int, error) { return unix.Write(r.fds.master, b) })
 			switch {
@@ -213,3 +217,31 @@ func (r *Relay) copyInput() {
 		}
 	}
 }
+
+// endInput tells the programs at the terminal that the input has ended, as a user does by Ctrl-D: a terminal knows no other way, short of hanging
+// up. The character ends a line that has no end, and only the next one the input. A program that sets the terminal's mode may throw away what it has not
+// read yet, and one that comes later reads for itself: so it is sent again as long as the relay lasts.
+func (r *Relay) endInput(whole bool) {
+	for again := !whole; ; again = false {
+		mode, err := unix.IoctlGetTermios(r.fds.master, unix.TCGETS)
+		if err != nil {
+			return
+		}
+		// 0 turns the character off (_POSIX_VDISABLE).
+		if end := mode.Cc[unix.VEOF]; end != 0 {
+			// EAGAIN: nobody has read what is there.
+			if _, err := retry(func() (int, error) { return unix.Write(r.fds.master, []byte{end}) }); err != nil && err != unix.EAGAIN {
+				return
+			}
+		}
+		if again {
+			continue
+		}
+		if stopped, err := r.stop.within(endAgain); stopped || err != nil {
+			return
+		}
+	}
+}
+
+// endAgain is how long the end of the input may go unnoticed.
+const endAgain = time.Second

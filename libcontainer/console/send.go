@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,11 +44,22 @@ func SendMessage(path string, data []byte, f *os.File) error {
 		// MSG_NOSIGNAL: a receiver that has gone is an error, not a signal.
 		n, err := retry(func() (int, error) { return unix.SendmsgN(sock, data, rights, nil, unix.MSG_NOSIGNAL) })
 		if err != nil {
-			return fmt.Errorf("send descriptor to %s: %w", path, err)
+			return fmt.Errorf("send descriptor to %s: %w", path, explainLate(err))
 		}
 		data, rights = data[n:], nil
 	}
 	return nil
+}
+
+// sendLimit is how long a receiver may take to accept a connection, and to read a message when it has no room for it.
+const sendLimit = 10 * time.Second
+
+// explainLate says what a timeout of a socket, EAGAIN, means.
+func explainLate(err error) error {
+	if err == unix.EAGAIN {
+		return fmt.Errorf("the receiver has not taken it within %v", sendLimit)
+	}
+	return err
 }
 
 // connect connects to the socket at path. It goes by a descriptor of the socket's file, since an address has room for 107
@@ -65,10 +77,15 @@ func connect(path string) (int, error) {
 	if err != nil {
 		return fail(err)
 	}
+	limit := unix.NsecToTimeval(int64(sendLimit))
+	if err := unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		_ = unix.Close(sock)
+		return fail(err)
+	}
 	addr := &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(name)}
 	if _, err := retry(func() (int, error) { return 0, unix.Connect(sock, addr) }); err != nil {
 		_ = unix.Close(sock)
-		return fail(err)
+		return fail(explainLate(err))
 	}
 	return sock, nil
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,4 +44,12 @@ func pollFor(fd int, events int16, stop *wake) (ready bool, err error) {
 		return false, fmt.Errorf("poll terminal: %w", err)
 	}
 	return fds[1].Revents == 0, nil
+}
+
+// within waits until the flag is set, and reports whether it was in time.
+func (w *wake) within(limit time.Duration) (bool, error) {
+	deadline := time.Now().Add(limit)
+	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
+	n, err := retry(func() (int, error) { return unix.Poll(fds, int(max(time.Until(deadline), 0).Milliseconds())) })
+	return n > 0, err
 }

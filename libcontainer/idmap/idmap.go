@@ -2,12 +2,14 @@
 package idmap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -127,6 +129,9 @@ func writeMap(dir, file, program string, pid int, list []specs.LinuxIDMapping, o
 	return byProgram(program, pid, list)
 }
 
+// programLimit is how long newuidmap and newgidmap may take.
+const programLimit = 30 * time.Second
+
 // byProgram has newuidmap or newgidmap write the map.
 func byProgram(program string, pid int, list []specs.LinuxIDMapping) error {
 	path, err := exec.LookPath(program)
@@ -137,7 +142,15 @@ func byProgram(program string, pid int, list []specs.LinuxIDMapping) error {
 	for _, m := range list {
 		args = append(args, id(m.ContainerID), id(m.HostID), id(m.Size))
 	}
-	out, err := exec.Command(path, args...).CombinedOutput()
+	// It may ask a directory service which ids the user has.
+	ctx, cancel := context.WithTimeout(context.Background(), programLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: has not ended within %v, and was killed", path, programLimit)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", path, err, strings.TrimSpace(string(out)))
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -52,6 +53,9 @@ func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	return []byte(text), nil
 }
 
+// compilerLimit is how long the compiler may take, which for the largest profiles is a fraction of a second.
+const compilerLimit = time.Minute
+
 // runCompiler runs the compiler with files for input and output, which need nobody to serve them, and returns its output.
 func runCompiler(input []byte) (string, error) {
 	var files [3]*os.File
@@ -71,9 +75,13 @@ func runCompiler(input []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	late := time.AfterFunc(compilerLimit, func() { _ = process.Kill() })
 	state, err := process.Wait()
 	if err != nil {
 		return "", err
+	}
+	if !late.Stop() {
+		return "", fmt.Errorf("the compiler has not ended within %v, and was killed", compilerLimit)
 	}
 	if _, err := files[2].Seek(0, io.SeekStart); err != nil {
 		return "", err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
@@ -284,5 +285,45 @@ func TestKilledInHook(t *testing.T) {
 			b.OK("delete", "--force", b.ID)
 			b.CheckClean()
 		})
+	}
+}
+
+// TestTerminalInputEnds: the end of an input that is no terminal is that of the container's terminal, too.
+func TestTerminalInputEnds(t *testing.T) {
+	harness.OrlopOnly(t, "runc wants a terminal")
+	for _, command := range []string{"run", "exec"} {
+		for name, tc := range map[string]struct {
+			args  string
+			input string // "": /dev/null
+			want  string
+		}{
+			"nothing":       {"cat; echo ended", "", "ended"},
+			"a line":        {"cat; echo ended", "line\n", "ended"},
+			"half a line":   {"cat; echo ended", "half", "ended"},
+			"reader to be":  {"sleep 2; cat; echo ended", "", "ended"},
+			"not read":      {"sleep 1; echo ended", "", "ended"},
+			"status counts": {"cat; exit 3", "", ""},
+		} {
+			t.Run(command+" "+name, func(t *testing.T) {
+				b := harness.New(t, harness.Sh(tc.args), func(s *specs.Spec) { s.Process.Terminal = true })
+				c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
+				if command == "exec" {
+					b.Spec.Process.Terminal = false
+					b.Up()
+					c = b.Cmd("exec", "--tty", b.ID, "sh", "-c", tc.args)
+				}
+				if tc.input != "" {
+					c.Stdin = strings.NewReader(tc.input)
+				}
+				c.Limit = atOnce
+				status := 0
+				if name == "status counts" {
+					status = 3
+				}
+				if out := c.Run().Exits(b, status); !strings.Contains(out, tc.want) {
+					t.Errorf("output %q, want %q", out, tc.want)
+				}
+			})
+		}
 	}
 }
