@@ -17,6 +17,11 @@ func (readOnlyPath) Needs() []Descriptor { return nil }
 func (readOnlyPath) phase() phase        { return phaseHide }
 
 func (r readOnlyPath) lower(l *lowering) {
+	if r.Path == "/" && l.hasRoot {
+		// Nothing that is mounted on the root is ever reached through it: the mount itself becomes read-only, as with root.readonly.
+		l.setattr(l.root, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)
+		return
+	}
 	missing := l.prog.NewLabel()
 	on, mount := l.fd(), l.fd()
 	l.openIfThere(on, r.Path, missing)

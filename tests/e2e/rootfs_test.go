@@ -168,6 +168,15 @@ func TestReadonlyPaths(t *testing.T) {
 	}
 }
 
+// TestReadonlyRootPath: the root as a read-only path is read-only, and what is mounted below it stays as it is.
+func TestReadonlyRootPath(t *testing.T) {
+	b := harness.New(t, harness.Writable)
+	b.Spec.Linux.ReadonlyPaths = []string{"/"}
+	if got := b.Sh(`for f in /etc/x /dev/shm/x; do (echo x > $f) 2>/dev/null || echo $f refused; done`); got != "/etc/x refused\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSysctl(t *testing.T) {
 	b := harness.New(t)
 	b.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.shm_rmid_forced": "1", "net/ipv4/ip_default_ttl": "33"}
