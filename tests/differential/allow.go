@@ -21,7 +21,7 @@ func allowed() []row {
 		{place: "| standard streams of `run` and `exec` in the foreground", key: `: (links fd:\d+|streams \d)$|: tries write to stdout`, crun: true},
 		{place: "| standard streams of `run` and `exec` in the foreground", key: `^\d+ exec: (links fd:\d+|streams \d)$`, runc: `pipe|fifo`},
 		{place: "| what covers a masked directory", key: `mountinfo `, orlop: `size=4k,nr_inodes=1`, runc: `size=4k,nr_inodes=1`},
-		{place: "| what covers a masked directory", key: `: tree `, features: `masked=/(data|tmp)`, orlop: `^directory 755`, runc: `^directory 1777`},
+		{place: "| what covers a masked directory", key: `: tree `, features: `masked=/(data|tmp|sys)`, orlop: `^directory 755`, runc: `^directory 1777`},
 		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
 		{place: "| no `process.capabilities`", key: `^container: |exec: `, features: `caps=nil`},
 		{place: "| a masked file |", key: `mountinfo /`, orlop: `^/null r`, runc: `/null r`},
@@ -69,6 +69,9 @@ func allowed() []row {
 		{place: "| `exec ID -- COMMAND`", key: `exec: (status|error)`, features: `ID,--`, runc: `^(255|executable file not found)$`},
 		{place: "| a program that cannot be executed", key: `: status`, features: `args=`, orlop: `^1$`, runc: `^255$`},
 		{place: "| the flags of the hierarchies of cgroup v1 in a cgroup namespace", key: `mountinfo `, features: `ns=cgroup:.*mount=cgroup|mount=cgroup.*ns=cgroup:|ns=cgroup`, crun: true},
+		{place: "| the cgroup mount on cgroup2", key: `mountinfo /sys/fs/cgroup`, orlop: `^.CGROUP .*cgroup2`},
+		{place: "| a limit of cgroup v1 that cgroup2 has nothing like", key: `: status`, features: `network=|memory=(swappiness|kernel|oomkill)`, orlop: `^1$`},
+		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
 		{place: "| the session keyring's name", key: `session keyring`},
 		{place: "| a killed `create` |", key: `^left |^pid file`, orlop: `^(\(none\)|false)$`},
 	}
