@@ -53,7 +53,7 @@ func allowed() []row {
 		{place: "| `linux.devices` and a device's path", key: `: status`, features: `device=\w:\d+:\d+:dev/`, orlop: `^1$`},
 		{place: "| `linux.devices` and a device's path", key: `: nodes `, features: `device=\w:\d+:\d+:/dev/(stdin|ptmx)`},
 		{place: "| a hook's path that is not absolute", key: `: (status|error)`, features: `hook=\w+:relative`, orlop: `^1?$`},
-		{place: "| `kill` with a signal that there is not", key: `kill: error`, features: `kill,ID,(65|NOSUCH)`},
+		{place: "| `kill` with a signal that there is not", key: `kill: error`, features: `kill,ID,(65|NOSUCH)?( |$)`},
 		{place: "| a namespace of the host's by its path, beside a new user namespace", key: `: status`, features: `ns=\w+:hostpath.*userns=|userns=.*ns=\w+:hostpath`, orlop: `^[03]$`},
 		{place: "| `process.ioPriority` and `process.scheduler` in a user namespace", key: `: status`, features: `userns=`, orlop: `^[03]$`, crun: true},
 		{place: "| a device rule without `access`", key: `: status`, features: `rule=[^ ]*:x( |$)`, orlop: `^1$`},
@@ -72,6 +72,8 @@ func allowed() []row {
 		{place: "| the cgroup mount on cgroup2", key: `mountinfo /sys/fs/cgroup`, orlop: `^.CGROUP .*cgroup2`},
 		{place: "| a limit of cgroup v1 that cgroup2 has nothing like", key: `: status`, features: `network=|memory=(swappiness|kernel|oomkill)`, orlop: `^1$`},
 		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
+		{place: "| a device rule of all types", key: `cgroup file devices.list`, features: `rule=\w+:a:`},
+		{place: "| a mount with the option `remount`", key: `mountinfo `, features: `mount=[^ ]*remount`},
 		{place: "| the session keyring's name", key: `session keyring`},
 		{place: "| a killed `create` |", key: `^left |^pid file`, orlop: `^(\(none\)|false)$`},
 	}

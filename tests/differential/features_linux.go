@@ -26,8 +26,8 @@ func namespaceKinds() map[string]kind {
 			if err != nil {
 				return err
 			}
-			if value == "mount:joined" {
-				return nil // There is nothing in it yet.
+			if value == "mount:joined" || value == "mount:hostpath" {
+				return nil // There is nothing in the one, and the other's /proc is what the tester looks into.
 			}
 			t := specs.LinuxNamespaceType(parts[0])
 			file := map[string]string{"network": "net", "mount": "mnt"}[parts[0]]
