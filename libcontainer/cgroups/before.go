@@ -134,8 +134,16 @@ func (m *Manager) giveBack(f *folder) error {
 		}
 	}
 	var errs []error
+	if f == &m.unified {
+		// A frozen one would not have been taken: the container was paused when it was deleted, and cgroup2 kills without a thaw.
+		if frozen, err := readFile(f.dir + "/cgroup.freeze"); err == nil && strings.HasPrefix(frozen, "1") {
+			if err := writeFile(f.dir+"/cgroup.freeze", "0"); err != nil {
+				errs = append(errs, &os.PathError{Op: "thaw cgroup", Path: f.dir, Err: err})
+			}
+		}
+	}
 	if m.before != nil {
-		errs = m.before.restore(f.dir)
+		errs = append(errs, m.before.restore(f.dir)...)
 		if d, v := m.place("devices"); d == f && v == v2 {
 			errs = append(errs, m.before.restorePrograms(f.dir))
 		}
