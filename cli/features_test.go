@@ -117,8 +117,11 @@ func TestFeaturesAreTrue(t *testing.T) {
 	})
 	accepted(t, f.MountOptions, func(s *specs.Spec, name string) {
 		m := specs.Mount{Destination: "/x", Type: "tmpfs", Source: "x", Options: []string{name}}
-		if name == "idmap" || name == "ridmap" {
+		switch name {
+		case "idmap", "ridmap":
 			m = specs.Mount{Destination: "/x", Source: "/x", Options: []string{"bind", name}, UIDMappings: ids, GIDMappings: ids}
+		case "copy-symlink", "src-nofollow", "dest-nofollow":
+			m = specs.Mount{Destination: "/x", Source: "/x", Options: []string{"bind", name}}
 		}
 		s.Mounts = append(s.Mounts, m)
 	})

@@ -18,8 +18,10 @@ var (
 	target  int32  = -1 // the pidfd of the process that signals go to; below 0: they are kept
 	pending uint64      // those that were kept: bit 0 is signal 1
 	bell    int32  = -1 // an eventfd that is written to when a signal is kept; below 0: none
-	one     uint64 = 1  // what is written
 )
+
+//lint:ignore U1000 the handler writes it to the bell
+var one uint64 = 1
 
 // action is struct sigaction of the kernel (rt_sigaction(2)) on amd64 and arm64.
 type action struct {

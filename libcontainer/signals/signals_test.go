@@ -91,6 +91,10 @@ var list = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, u
 func newReceiver() (*receiver, error) {
 	var script strings.Builder
 	for _, s := range list {
+		// A shell traps no signal that is ignored when it begins, as SIGHUP is below nohup.
+		if err := sigaction(s, &action{}, nil); err != nil {
+			return nil, err
+		}
 		fmt.Fprintf(&script, "trap 'echo %d' %d\n", s, s)
 	}
 	script.WriteString("echo ready\nwhile :; do :; done") // a shell that waits may have just missed a signal
