@@ -24,7 +24,11 @@ func TestSample(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	peers, err := findPeers(".")
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers, err := findPeers(here)
 	if none := (errNoPeers{}); errors.As(err, &none) {
 		t.Skip("no runtimes to compare with: ", none)
 	}

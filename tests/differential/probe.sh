@@ -25,7 +25,9 @@ say environ
 tr '\0' '\n' </proc/$$/environ 2>&1
 
 say files
-grep -as '' /proc/$$/status /proc/$$/limits /proc/$$/cgroup /proc/$$/oom_score_adj /proc/$$/loginuid \
+# Read by the shell itself: while it forks, all of its signals are blocked.
+while IFS= read -r line; do echo "/proc/$$/status:$line"; done </proc/$$/status
+grep -as '' /proc/$$/limits /proc/$$/cgroup /proc/$$/oom_score_adj /proc/$$/loginuid \
 	/proc/$$/personality /proc/$$/timerslack_ns /proc/$$/uid_map /proc/$$/gid_map /proc/$$/setgroups \
 	/proc/$$/coredump_filter /proc/$$/timens_offsets /proc/keys /proc/sys/kernel/hostname \
 	/proc/sys/kernel/domainname /proc/sys/kernel/shm_rmid_forced /proc/sys/kernel/msgmax \
