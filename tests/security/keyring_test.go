@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -31,12 +32,14 @@ func TestKeyringByName(t *testing.T) {
 	as := func(b *harness.Box, role string) string {
 		return b.OK("exec", "--env", keyringEnv+"="+role+":"+victim.ID, b.ID, "/self")
 	}
-	plantedBefore := func() {
-		if got := as(attacker, "plant"); got != "planted\n" {
-			t.Fatalf("the attacker: %q", got)
-		}
+	if got := as(attacker, "plant"); got != "planted\n" {
+		t.Fatalf("the attacker: %q", got)
 	}
-	plantedBefore()
+	t.Cleanup(func() {
+		if got := as(attacker, "uproot"); got != "" {
+			t.Errorf("the planted keyring stays: %q", got)
+		}
+	})
 	if got := as(attacker, "look"); !strings.Contains(got, "found planted") {
 		t.Fatalf("who joins the keyring by its name does not find the planted key: %q shows nothing", got)
 	}
@@ -58,10 +61,12 @@ func TestKeyringByName(t *testing.T) {
 
 // keyringRole is a process that joins keyrings by name. role is what it does and the ID of the victim:
 //
-//	plant  leaves a key in the keyring that the victim's would be called by its ID, and keeps that alive
-//	look   joins that keyring, and every other of the victim's that /proc/keys shows, and looks for keys
-//	use    looks for keys in its session keyring, and adds one
+//	plant   leaves a key in the keyring that the victim's would be called by its ID, and keeps that alive
+//	uproot  undoes it
+//	look    joins that keyring, and every other of the victim's that /proc/keys shows, and looks for keys
+//	use     looks for keys in its session keyring, and adds one
 func keyringRole(role string) {
+	runtime.LockOSThread() // keyrings are a thread's
 	do, id, _ := strings.Cut(role, ":")
 	name := "_ses." + id
 	find := func() {
@@ -91,6 +96,14 @@ func keyringRole(role string) {
 			}
 		}
 		fmt.Println("planted")
+	case "uproot":
+		ring, err := unix.KeyctlJoinSessionKeyring(name)
+		if err == nil {
+			_, err = unix.KeyctlInt(unix.KEYCTL_UNLINK, ring, unix.KEY_SPEC_USER_KEYRING, 0, 0)
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
 	case "look":
 		names := []string{name}
 		keys, _ := os.ReadFile("/proc/keys")
