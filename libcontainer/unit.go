@@ -141,7 +141,7 @@ func stopUnit(bus systemd.Bus, name string) error {
 
 // stopUnit gives what stops the unit that the container's cgroup is, nil when it is none.
 func (v *view) stopUnit(r *Runtime) func() error {
-	if v.rec.Unit == "" {
+	if v.rec.Unit == "" || len(v.rec.FoundCgroups) > 0 { // a slice that was there is not the container's
 		return nil
 	}
 	return func() error {

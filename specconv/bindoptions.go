@@ -7,9 +7,10 @@ import (
 )
 
 // foreignOptions are options of a bind mount that users know from elsewhere, and what to do instead. Options without advice ask
-// for nothing that concerns a container, and are accepted: fstab(5)'s that say when to mount, and Docker's for macOS.
+// for nothing that concerns a container, and are accepted: fstab(5)'s that say when to mount, Docker's for macOS, and those of
+// tmpfs, which the OCI's validation programs give to bind mounts, too.
 var foreignOptions = [...]struct{ names, advice string }{
-	{"auto noauto nofail nouser _netdev consistent cached delegated", ""},
+	{"auto noauto nofail nouser _netdev consistent cached delegated mode size nr_blocks nr_inodes uid gid", ""},
 	{"readonly read-only read_only nowrite", "use ro"},
 	{"readwrite read-write read_write writable write", "use rw"},
 	{"recursive bind-recursive", "use rbind"},
@@ -24,13 +25,14 @@ var foreignOptions = [...]struct{ names, advice string }{
 }
 
 // foreignOption returns the advice for an option, and whether it is one of foreignOptions.
-func foreignOption(name string) (advice string, ok bool) {
+func foreignOption(option string) (advice string, ok bool) {
+	name, _, _ := strings.Cut(option, "=")
 	for _, o := range foreignOptions {
 		if slices.Contains(strings.Fields(o.names), name) {
 			return o.advice, true
 		}
 	}
-	ok = strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") || strings.HasPrefix(name, "comment=")
+	ok = strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") || name == "comment"
 	return "", ok
 }
 

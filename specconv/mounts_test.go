@@ -73,12 +73,12 @@ func TestMountFaults(t *testing.T) {
 		`mounts[0].options[2]: unknown option "RO" of a bind mount: did you mean ro?`)
 	for option, advice := range map[string]string{
 		"readonly": ": use ro", "raedonly": "", "nosiud": ": did you mean nosuid?", "no-exec": ": did you mean noexec?", "rprvate": ": did you mean rprivate?",
-		"Z": ": the engine labels the source; linux.mountLabel is for other mounts", "xyz": "", "r0": ": did you mean ro?", "mode=755": "",
+		"Z": ": the engine labels the source; linux.mountLabel is for other mounts", "xyz": "", "r0": ": did you mean ro?",
 		strings.Repeat("long", 1000): "", "users": ": in fstab it stands for noexec, nosuid and nodev",
 	} {
 		mount(bind("/a", option), fmt.Sprintf("mounts[0].options[0]: unknown option %q of a bind mount%s", option, advice))
 	}
-	mount(bind("/a", "nofail", "x-systemd.automount", "comment=mine", "cached", "rsync", "rnomand")) // which ask for nothing
+	mount(bind("/a", "nofail", "x-systemd.automount", "comment=mine", "cached", "rsync", "rnomand", "mode=755", "size=1k")) // which ask for nothing
 	mount(specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"anything"}})
 	mount(specs.Mount{Destination: "/a", Type: "ext4", Options: []string{"iversion"}},
 		"note: mounts[0].options[0]: iversion has no effect: fsconfig(2) has no such flag")

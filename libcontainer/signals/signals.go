@@ -7,6 +7,7 @@ package signals
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -82,7 +83,10 @@ func EndBy(s unix.Signal) error {
 	if err := sigaction(s, &action{}, nil); err != nil {
 		return err
 	}
-	return unix.Kill(unix.Getpid(), s)
+	// A signal to the calling thread is there before the call returns; one to the process may come to another thread,
+	// when this one has long ended the program in another way.
+	runtime.LockOSThread()
+	return unix.Tgkill(unix.Getpid(), unix.Gettid(), s)
 }
 
 // PassTo sends the process of a pidfd the signals that were kept, and all that come from now on. The descriptor must stay open for as long as

@@ -110,7 +110,8 @@ func TestChroot(t *testing.T) {
 	}
 	t.Run("what needs a mount namespace", func(t *testing.T) {
 		b := harness.New(t, harness.WithoutNamespace("mount"))
-		b.Fails("root.readonly: needs a mount namespace", "create", "--bundle", b.Bundle, b.ID)
+		b.Fails("linux.maskedPaths: needs a mount namespace", "create", "--bundle", b.Bundle, b.ID)
+		b.Fails("linux.readonlyPaths: needs a mount namespace", "create", "--bundle", b.Bundle, b.ID)
 	})
 	t.Run("dev is a link out", func(t *testing.T) {
 		b := harness.New(t, withoutMounts)
