@@ -42,36 +42,45 @@ func (v *view) signalAll(sig unix.Signal) error {
 	if c := v.cgroup(); !c.None() {
 		return c.Kill(sig)
 	}
-	// How long to chase processes that fork faster than they are found.
-	deadline := time.Now().Add(10 * time.Second)
-	done := make(map[int]bool)
-	for {
+	if sig == unix.SIGKILL {
+		return v.killAll()
+	}
+	pids, err := v.processes()
+	if err != nil {
+		return err
+	}
+	return v.signalMembers(pids, sig)
+}
+
+// killAll stops all processes before it kills them: those that are stopped make no others, and the parents by which others
+// are found are still there.
+func (v *view) killAll() error {
+	stopped := make(map[int]bool)
+	for deadline := time.Now().Add(chaseLimit); ; {
 		pids, err := v.processes()
 		if err != nil {
 			return err
 		}
-		pids = slices.DeleteFunc(pids, func(pid int) bool { return done[pid] })
-		if len(pids) == 0 {
-			return nil
-		}
-		if sig == unix.SIGKILL && len(pids) > 1 {
-			// The others are found by it, perhaps.
-			pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == v.rec.Pid })
-		}
-		if err := v.signalMembers(pids, sig); err != nil {
+		fresh := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return stopped[pid] })
+		late := time.Now().After(deadline)
+		if len(fresh) == 0 || late {
+			err := v.signalMembers(pids, unix.SIGKILL)
+			if late {
+				err = errors.Join(err, fmt.Errorf("kill: processes fork faster than they are found: %v", fresh))
+			}
 			return err
 		}
-		if sig != unix.SIGKILL {
-			return nil
+		if err := v.signalMembers(fresh, unix.SIGSTOP); err != nil {
+			return err
 		}
-		for _, pid := range pids {
-			done[pid] = true
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("kill: processes fork faster than they are found: %v", pids)
+		for _, pid := range fresh {
+			stopped[pid] = true
 		}
 	}
 }
+
+// chaseLimit is how long processes are chased that fork faster than they are found.
+const chaseLimit = 10 * time.Second
 
 // endMembers kills the processes of a container that has no cgroup and waits for their end, as far as the end of the first one does not do
 // that.
