@@ -59,7 +59,10 @@ type creation struct {
 
 	forker *forker
 	cgroup *cgroups.Manager
-	unit   *unit // that systemd keeps the cgroup as; nil without systemd
+	// top is the cgroup that systemd puts the process into, and descends is set when it is to be in one below that.
+	top      *cgroups.Manager
+	descends bool
+	unit     *unit // that systemd keeps the cgroup as; nil without systemd
 	// settled is set when a cgroup that systemd keeps is complete, or has failed to be.
 	settled bool
 	// joinMemory says that the process joins the memory cgroup last of all.

@@ -194,13 +194,17 @@ type entrance struct {
 
 // cgroupFor returns the cgroup that a process of these options belongs in.
 func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
+	cgroup := v.cgroup()
 	if len(o.Cgroups) == 0 {
-		return v.cgroup(), nil
+		if v.rec.Annotations[specconv.DelegateCgroup] != "" && !cgroup.None() {
+			return cgroup.Beside(v.rec.Pid) // the container's own takes no process
+		}
+		return cgroup, nil
 	}
-	if v.cgroup().None() {
+	if cgroup.None() {
 		return nil, ErrNoCgroup
 	}
-	return v.cgroup().Sub(o.Cgroups...)
+	return cgroup.Sub(o.Cgroups...)
 }
 
 // join starts the process in the cgroup, and sees it through to its program.

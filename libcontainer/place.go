@@ -57,9 +57,17 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 		}
 	case DisabledManager:
 		c.cgroup = &cgroups.Manager{}
-		return layout, nil
+		return layout, c.checkBelow(layout)
 	default:
 		return layout, fmt.Errorf("cgroup manager %q: must be cgroupfs, systemd or disabled", c.runtime.CgroupManager)
+	}
+	if c.unit != nil {
+		if c.top, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
+			return layout, err
+		}
+	}
+	if subgroup := c.bundle.Spec.Annotations[specconv.SystemdSubgroup]; subgroup != "" {
+		cgroupsPath = path.Join(cgroupsPath, subgroup)
 	}
 	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
 		return layout, err
@@ -67,6 +75,10 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	if err := c.doWithout(); err != nil {
 		return layout, err
 	}
+	if err := c.checkBelow(layout); err != nil {
+		return layout, err
+	}
+	c.cgroup.Delegate(c.bundle.Spec.Annotations[specconv.DelegateCgroup])
 	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
 	n, ok := c.bundle.Namespace(specs.CgroupNamespace)
 	if !c.awaitsCgroup() && (!ok || n.Path != "") {
@@ -79,8 +91,33 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	return layout, nil
 }
 
-// awaitsCgroup reports whether the process is put into its cgroup by another: by systemd, where the runtime may not move it.
-func (c *creation) awaitsCgroup() bool { return c.unit != nil && c.unit.moves() }
+// checkBelow looks whether the annotations can be had by which the container, or its processes, are in a cgroup below the usual one.
+func (c *creation) checkBelow(layout cgroups.Layout) error {
+	for _, name := range [...]string{specconv.SystemdSubgroup, specconv.DelegateCgroup} {
+		problem := ""
+		switch {
+		case c.bundle.Spec.Annotations[name] == "":
+			continue
+		case name == specconv.SystemdSubgroup && c.unit == nil:
+			problem = "needs a unit of systemd's (--systemd-cgroup)"
+		case c.cgroup.None():
+			problem = "the container has no cgroup"
+		case layout.Mode != cgroups.Unified:
+			problem = "needs a host whose controllers are all on cgroup2"
+		case c.unit != nil && c.unit.IsSlice():
+			problem = "needs a scope: linux.cgroupsPath names a slice, into which systemd puts no process"
+		}
+		if problem != "" {
+			return specconv.Fault{Path: specconv.AnnotationPath(name), Problem: problem}
+		}
+		c.descends = c.unit != nil
+	}
+	return nil
+}
+
+// awaitsCgroup reports whether the process is put into its cgroup when it runs already: by systemd, where the runtime may not move it, and where it is to be
+// below the unit's, for systemd would put it back from there.
+func (c *creation) awaitsCgroup() bool { return c.unit != nil && (c.unit.moves() || c.descends) }
 
 // doWithout leaves out what a caller without root's rights cannot have: the cgroup, or the rules for devices.
 func (c *creation) doWithout() error {
@@ -104,7 +141,7 @@ func (c *creation) cgroupPaths(layout cgroups.Layout) map[string]string {
 	if c.cgroup.None() {
 		return layout.OwnPaths()
 	}
-	return c.cgroup.Paths()
+	return c.cgroup.HomePaths()
 }
 
 func (c *creation) resources() *specs.LinuxResources {
@@ -122,14 +159,15 @@ func (c *creation) makeCgroup() error {
 		return nil
 	case c.unit == nil:
 		return inUse(c.cgroup.Create(c.resources()))
-	case c.unit.moves():
-		_, err := c.cgroup.Values(c.resources()) // what is wrong comes out before anything is made
-		if err == nil && c.cgroup.Exists() {
-			err = c.unit.occupied()
-		}
-		return err
 	}
 	if err := c.unit.connected(); err != nil {
+		return err
+	}
+	if c.awaitsCgroup() {
+		_, err := c.cgroup.Values(c.resources()) // what is wrong comes out before anything is made
+		if err == nil && c.top.Exists() {
+			err = c.unit.occupied()
+		}
 		return err
 	}
 	err := c.cgroup.Prepare(c.resources())
@@ -157,6 +195,29 @@ func (c *creation) takeCgroup() {
 	}
 }
 
+// enterUnit has systemd make the unit with the process, which waits for that, and puts it where it belongs below.
+func (c *creation) enterUnit(pid int) error {
+	if err := c.beginUnit(pid); err != nil {
+		return err
+	}
+	if err := c.unit.started(); err != nil || !c.descends {
+		return err
+	}
+	if err := c.inUnit(c.top); err != nil {
+		return err
+	}
+	return inUse(c.cgroup.Descend(c.top, pid))
+}
+
+// inUnit looks whether systemd has put the process into a cgroup.
+func (c *creation) inUnit(cgroup *cgroups.Manager) error {
+	there, err := cgroup.Holds(c.birth.proc.Pid)
+	if err == nil && !there {
+		err = fmt.Errorf("systemd has put the process of %s elsewhere than into %s", c.unit.Name, cgroup.HomePaths())
+	}
+	return err
+}
+
 func (c *creation) beginUnit(pid int) error {
 	values, err := c.cgroup.Values(c.resources())
 	if err == nil {
@@ -174,10 +235,7 @@ func (c *creation) settle() error {
 	if err := c.unit.started(); err != nil {
 		return err
 	}
-	there, err := c.cgroup.Holds(c.birth.proc.Pid)
-	if err == nil && !there {
-		err = fmt.Errorf("systemd has put the process of %s elsewhere than into %s", c.unit.Name, c.cgroup.Paths())
-	}
+	err := c.inUnit(c.cgroup)
 	if err == nil {
 		err = c.cgroup.Enter(c.birth.proc.Pid)
 	}
@@ -191,6 +249,10 @@ func (c *creation) settle() error {
 // delegate gives the cgroup to the container's user when that can do something with it: the container has a cgroup namespace of its own and its cgroup
 // file system can be written to (config-linux.md, "Cgroup ownership").
 func (c *creation) delegate() {
+	if c.bundle.Spec.Annotations[specconv.DelegateCgroup] != "" {
+		c.delegateHome()
+		return
+	}
 	if n, ok := c.bundle.Namespace(specs.CgroupNamespace); !ok || n.Path != "" || !writableCgroups(c.bundle) {
 		return
 	}
@@ -204,6 +266,22 @@ func (c *creation) delegate() {
 	}
 	if err := c.cgroup.Own(uid); err != nil {
 		c.runtime.warn("linux.cgroupsPath: " + err.Error())
+	}
+}
+
+// delegateHome gives the cgroup that was asked for by its name to the container's root.
+func (c *creation) delegateHome() {
+	uid, ok := c.hostUser(0)
+	path := specconv.AnnotationPath(specconv.DelegateCgroup)
+	if !ok {
+		c.runtime.warn(path + ": stays the caller's: linux.uidMappings do not say who the container's root is")
+		return
+	}
+	if uid == unix.Geteuid() {
+		return
+	}
+	if err := c.cgroup.Own(uid); err != nil {
+		c.runtime.warn(path + ": " + err.Error())
 	}
 }
 

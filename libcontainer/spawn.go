@@ -16,7 +16,7 @@ import (
 //
 //	joinCgroups  the cgroup is there when the process starts: it is born in cgroup2, and joins v1 hierarchies by descriptors, first of all
 //	joinLate     v1 hierarchies are made while the process sets itself up: it joins them by their paths when the gate opens
-//	awaits       systemd moves it into a unit, which the runtime may not do (place.go)
+//	awaits       systemd moves it into a unit, which the runtime may not do, or the runtime from there to a cgroup below (place.go)
 
 // mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
 // has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
@@ -78,12 +78,7 @@ func (c *creation) spawn() error {
 		return err
 	}
 	if c.awaitsCgroup() {
-		c.birth.enterCgroup = func(pid int) error {
-			if err := c.beginUnit(pid); err != nil {
-				return err
-			}
-			return c.unit.started()
-		}
+		c.birth.enterCgroup = c.enterUnit
 		nowhere := cgroups.Manager{}
 		return nowhere.Spawn(c.birth.start)
 	}

@@ -28,7 +28,8 @@ import (
 //	  |  <--------------------------- hooks, or ready
 //
 // An ordinary user may only put a process into a cgroup of theirs that is in one already, which a session is not. Their systemd has the host's
-// do it: then the process is started first, and waits until it has been moved.
+// do it: then the process is started first, and waits until it has been moved. So it does where its cgroup is to be below the unit's, for
+// systemd would take it from there; when the unit is there, the runtime moves it down.
 type unit struct {
 	systemd.Unit
 	bus     systemd.Bus
@@ -193,6 +194,10 @@ func (v *view) attacher(cgroup *cgroups.Manager, subs []string) func(pid int) er
 				return err
 			}
 		}
-		return conn.Attach(v.rec.Unit, own.Below(cgroup), pid)
+		sub := own.Below(cgroup)
+		if subgroup := v.rec.Annotations[specconv.SystemdSubgroup]; subgroup != "" {
+			sub = "/" + subgroup + sub
+		}
+		return conn.Attach(v.rec.Unit, sub, pid)
 	}
 }

@@ -1,6 +1,9 @@
 package specconv
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Annotations that change what the runtime does. Those that begin with run.oci are crun's.
 const (
@@ -17,8 +20,10 @@ const (
 	PidfdReceiver = "run.oci.pidfd_receiver"
 	// SeccompReceiver stands for linux.seccomp.listenerPath.
 	SeccompReceiver = "run.oci.seccomp.receiver"
-	// SystemdSubgroup names a cgroup below the unit's.
+	// SystemdSubgroup names a cgroup below the unit's, which is the container's then. "" is for none.
 	SystemdSubgroup = "run.oci.systemd.subgroup"
+	// DelegateCgroup names a cgroup below the container's, in which its processes are and which belongs to its root.
+	DelegateCgroup = "run.oci.delegate-cgroup"
 )
 
 // An AnnotationRule says what becomes of an annotation.
@@ -48,6 +53,8 @@ var annotationRules = [...]AnnotationRule{
 	{MountContextType, "the option that gives a file system linux.mountLabel: context, fscontext, defcontext or rootcontext", AnnotationHeeded},
 	{PidfdReceiver, "a unix socket that gets a pidfd of the container's process", AnnotationHeeded},
 	{SeccompReceiver, "linux.seccomp.listenerPath, where that is not set", AnnotationHeeded},
+	{SystemdSubgroup, "the name of a cgroup below the unit's, which is the container's then", AnnotationHeeded},
+	{DelegateCgroup, "the name of a cgroup below the container's, without limits, for its processes, which belongs to its root", AnnotationHeeded},
 	{"run.oci.handler", "runs the program by another handler, such as a virtual machine", AnnotationRefused},
 	{"krun.", "configures a virtual machine", AnnotationRefused},
 	{"module.wasm.", "runs the program as a WebAssembly module", AnnotationRefused},
@@ -95,7 +102,7 @@ func (c *checker) annotations() {
 		}
 		r := annotationRule(name)
 		switch {
-		case r == nil, name == SystemdSubgroup && value == "": // there is none
+		case r == nil:
 		case r.Verdict == AnnotationRefused:
 			c.fault(path, "is not implemented: it "+r.Effect)
 		case r.Verdict == AnnotationIgnored:
@@ -121,10 +128,28 @@ func (c *checker) annotation(name, path, value string) {
 		if problem := pathProblem(value); problem != "" {
 			c.fault(path, problem)
 		}
+	case SystemdSubgroup, DelegateCgroup:
+		if problem := cgroupNameProblem(value); value != "" && problem != "" {
+			c.fault(path, problem)
+		}
 	case SeccompReceiver:
 		c.seccompReceiver(path, value)
 	}
 }
+
+// cgroupNameProblem says why a cgroup cannot have a name: it is that of one directory.
+func cgroupNameProblem(name string) string {
+	switch {
+	case name == "." || name == ".." || strings.ContainsAny(name, "/\n\x00"):
+		return fmt.Sprintf("must be the name of one cgroup, without \"/\", not %q", name)
+	case len(name) > 255:
+		return "must not be longer than 255 bytes"
+	}
+	return ""
+}
+
+// AnnotationPath is an annotation's place in the configuration, as faults name it.
+func AnnotationPath(name string) string { return under("annotations", name) }
 
 // seccompReceiver puts the receiver where the specification has it.
 func (c *checker) seccompReceiver(path, value string) {

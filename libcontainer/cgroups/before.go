@@ -206,6 +206,13 @@ func (k *ControlFile) writes(now string) []ControlFile {
 			}
 		}
 		return nil
+	case name == subtreeControl:
+		old := strings.Fields(k.Text)
+		given := slices.DeleteFunc(strings.Fields(now), func(c string) bool { return slices.Contains(old, c) })
+		for i := range given {
+			given[i] = "-" + given[i]
+		}
+		return []ControlFile{{k.Path, strings.Join(given, " ")}}
 	case !perDevice(name):
 		// A write of nothing does nothing; a line feed empties a cpuset.
 		text := strings.TrimSpace(k.Text)

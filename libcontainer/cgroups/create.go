@@ -52,10 +52,14 @@ func (m *Manager) Limit(r *specs.LinuxResources) error {
 		return err
 	}
 	l.live = true
-	return m.apply(r, l, func(list []setting) error {
+	err = m.apply(r, l, func(list []setting) error {
 		m.late = list
 		return m.Tighten()
 	})
+	if err != nil {
+		return err
+	}
+	return m.giveHome()
 }
 
 // create makes the folders, then does apply, and removes the folders again when that fails and no process is born in them meanwhile.
@@ -85,7 +89,10 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 			}
 		}
 	}
-	return apply(l)
+	if err := apply(l); err != nil {
+		return err
+	}
+	return m.makeHome()
 }
 
 // makeFolders makes or takes all folders. Nothing is written before it is sure that the cgroup is nobody else's.

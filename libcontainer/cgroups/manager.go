@@ -21,6 +21,7 @@ type Manager struct {
 	unified folder   // dir is "" where there is no cgroup2
 
 	unifiedLeads bool      // layout.Mode is Unified: cgroup2's controllers are to be enabled
+	delegated    string    // see Delegate
 	owner        Owner     // see SetOwner
 	memoryLater  bool      // see JoinMemoryLater
 	devicesLeft  bool      // see LeaveDevices

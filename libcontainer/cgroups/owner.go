@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Own gives the cgroup to a user, who may then make cgroups in it and move processes among them, but not change its limits: the folder and the
+// Own gives the cgroup, or the one below it that Delegate has named, to a user, who may then make cgroups in it and move processes among them, but not change its limits: the folder and the
 // files that the kernel lists for that in /sys/kernel/cgroup/delegate (cgroup-v2.rst, "Delegation"; config-linux.md, "Cgroup ownership"). It does
 // nothing on a host whose controllers are on v1, where a user who may make cgroups may do more.
 func (m *Manager) Own(uid int) error {
@@ -18,13 +18,14 @@ func (m *Manager) Own(uid int) error {
 	if err != nil { // before kernel 4.15
 		list = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
 	}
-	if m.unified.found {
+	dir := m.home()
+	if m.unified.found && m.delegated == "" {
 		m.before.owner(m.unified.dir)
 		for name := range strings.FieldsSeq(list) {
 			m.before.owner(m.unified.dir + "/" + name)
 		}
 	}
-	if err := chown(m.unified.dir, uid); err != nil {
+	if err := chown(dir, uid); err != nil {
 		return err
 	}
 	for name := range strings.FieldsSeq(list) {
@@ -32,7 +33,7 @@ func (m *Manager) Own(uid int) error {
 			continue
 		}
 		// That of a controller which the cgroup lacks is not there.
-		if err := chown(m.unified.dir+"/"+name, uid); err != nil && err != unix.ENOENT {
+		if err := chown(dir+"/"+name, uid); err != nil && err != unix.ENOENT {
 			return err
 		}
 	}

@@ -27,14 +27,14 @@ func (m *Manager) Processes() ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
-// Holds reports whether a process is in the cgroup itself, going by the hierarchy that systemd tells units apart in: name=systemd of v1 where
+// Holds reports whether a process is where the container's processes begin, going by the hierarchy that systemd tells units apart in: name=systemd of v1 where
 // there is one, otherwise cgroup2.
 func (m *Manager) Holds(pid int) (bool, error) {
-	f := m.v1("name=systemd")
-	if f == nil {
-		f = &m.unified
+	dir := m.home()
+	if f := m.v1("name=systemd"); f != nil {
+		dir = f.dir
 	}
-	pids, err := readIDs(f.dir + "/cgroup.procs")
+	pids, err := readIDs(dir + "/cgroup.procs")
 	return slices.Contains(pids, pid), err
 }
 

@@ -52,7 +52,7 @@ func (m *Manager) birthFolder() string {
 	if m.unified.found {
 		return ""
 	}
-	return m.unified.dir
+	return m.home()
 }
 
 // unifiedName is the name of cgroup2 in Joins.
@@ -155,7 +155,7 @@ func (m *Manager) Tasks(name string) (*os.File, error) {
 // TasksPath gives the path of what Tasks opens, "" if there is no such hierarchy.
 func (m *Manager) TasksPath(name string) string {
 	if name == unifiedName && m.unified.dir != "" {
-		return m.unified.dir + "/cgroup.procs"
+		return m.home() + "/cgroup.procs"
 	}
 	i := slices.IndexFunc(m.folders, func(f folder) bool { return f.name() == name })
 	if i < 0 {
