@@ -261,7 +261,7 @@ func (c *creation) reserve() (err error) {
 		Keyring:     c.keyring,
 		CgroupPaths: c.cgroup.Paths(),
 	}
-	if c.unit == nil {
+	if c.unit == nil || c.found { // a slice of systemd's may have been there
 		c.rec.FoundCgroups = c.cgroup.Found()
 	}
 	c.cgroup.SetOwner(ownerOf(c.rec, c.dir))
