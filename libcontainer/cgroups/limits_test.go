@@ -98,7 +98,16 @@ func TestSmallLimits(t *testing.T) {
 		spawn(t, m, "/bin/sleep", "1000")
 		late := Load(hostLayout(t), m.Paths())
 		for range 3 {
-			spawn(t, late, "/bin/sleep", "1000")
+			var pid int
+			entry := late.Entry(false, false)
+			err := late.SpawnInto(entry, forkExec(late, append(entry.First, entry.Last...), &pid, "/bin/sleep", "1000"))
+			if errors.Is(err, ErrFull) {
+				entry = late.Entry(false, true)
+				err = late.SpawnInto(entry, forkExec(late, append(entry.First, entry.Last...), &pid, "/bin/sleep", "1000"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		if got := read(t, f.dir+"/pids.max"); got != "1" {
 			t.Errorf("pids.max %s afterwards", got)
