@@ -79,9 +79,6 @@ func (v *view) killAll() error {
 	}
 }
 
-// chaseLimit is how long processes are chased that fork faster than they are found.
-const chaseLimit = 10 * time.Second
-
 // endMembers kills the processes of a container that has no cgroup and waits for their end, as far as the end of the first one does not do
 // that.
 func (v *view) endMembers() error {

@@ -18,6 +18,7 @@ const (
 	lockLimit    = 10 * time.Second // who has a container's lock
 	creatorLimit = 10 * time.Second // a creator whose container is to be deleted
 	endLimit     = 10 * time.Second // a process that was killed
+	chaseLimit   = 10 * time.Second // processes that fork faster than they are found
 	answerLimit  = 30 * time.Second // a process that sets itself up, each time that it is to say something
 )
 
