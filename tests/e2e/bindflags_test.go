@@ -98,8 +98,8 @@ func TestBindFlags(t *testing.T) {
 				b := harness.New(t, user)
 				own(t, b, 100000)
 				dir := filepath.Join(b.Dir, "volume")
-				mountHost(t, dir)
-				mountHost(t, filepath.Join(dir, "sub"))
+				harness.MountTmpfs(t, dir)
+				harness.MountTmpfs(t, filepath.Join(dir, "sub"))
 				const below = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_RELATIME
 				must(t, unix.Mount("", filepath.Join(dir, "sub"), "", unix.MS_REMOUNT|unix.MS_BIND|below, ""))
 				must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|source, ""))

@@ -27,7 +27,7 @@ func TestMountsWithoutNamespace(t *testing.T) {
 	b := harness.New(t, hostMounts)
 	volume := hostDir(t, b, "volume")
 	harness.WithMount("/mnt", "none", volume, "bind")(b.Spec)
-	mountHost(t, filepath.Join(b.Rootfs, "var"))
+	harness.MountTmpfs(t, filepath.Join(b.Rootfs, "var"))
 	must(t, os.WriteFile(filepath.Join(b.Rootfs, "var/own"), nil, 0o644))
 	own := link(t, "/proc/self/ns/mnt")
 
@@ -108,7 +108,7 @@ func TestMountsWithoutNamespaceNested(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts)
 	volume := hostDir(t, b, "volume")
-	mountHost(t, filepath.Join(volume, "own"))
+	harness.MountTmpfs(t, filepath.Join(volume, "own"))
 	for _, m := range [][]string{{"/mnt", "tmpfs", "tmpfs"}, {"/mnt/a", "tmpfs", "tmpfs"}, {"/mnt/a/v", "none", volume, "rbind", "rshared"}} {
 		harness.WithMount(m[0], m[1], m[2], m[3:]...)(b.Spec)
 	}

@@ -25,18 +25,6 @@ func hostDir(t testing.TB, b *harness.Box, name string) string {
 	return dir
 }
 
-// mountHost mounts a tmpfs on a folder of the test's private mount namespace until the test ends.
-func mountHost(t *testing.T, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-}
-
 func TestMountBind(t *testing.T) {
 	cases := []struct {
 		name    string
@@ -59,7 +47,7 @@ func TestMountBind(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b := harness.New(t)
 			dir := hostDir(t, b, "volume")
-			mountHost(t, filepath.Join(dir, "sub"))
+			harness.MountTmpfs(t, filepath.Join(dir, "sub"))
 			if err := os.WriteFile(filepath.Join(dir, "sub/below"), nil, 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +63,7 @@ func TestMountBind(t *testing.T) {
 func TestMountRecursiveReadOnly(t *testing.T) {
 	b := harness.New(t)
 	dir := hostDir(t, b, "volume")
-	mountHost(t, filepath.Join(dir, "sub"))
+	harness.MountTmpfs(t, filepath.Join(dir, "sub"))
 	harness.WithMount("/mnt", "bind", dir, "rbind", "rro")(b.Spec)
 	if got := b.Sh("touch /mnt/x 2>/dev/null || echo refused; touch /mnt/sub/x 2>/dev/null || echo refused"); got != "refused\nrefused\n" {
 		t.Errorf("got %q", got)
@@ -171,7 +159,7 @@ func TestMountPropagation(t *testing.T) {
 		t.Run(tc.option, func(t *testing.T) {
 			b := harness.New(t)
 			dir := filepath.Join(b.Dir, "volume")
-			mountHost(t, dir)
+			harness.MountTmpfs(t, dir)
 			if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +182,7 @@ func TestRootPropagation(t *testing.T) {
 		t.Run(option, func(t *testing.T) {
 			b := harness.New(t)
 			dir := filepath.Join(b.Dir, "volume")
-			mountHost(t, dir)
+			harness.MountTmpfs(t, dir)
 			if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +192,7 @@ func TestRootPropagation(t *testing.T) {
 			}
 			harness.WithMount("/mnt", "bind", dir, "rbind", option)(b.Spec)
 			b.Up()
-			mountHost(t, late)
+			harness.MountTmpfs(t, late)
 			if err := os.WriteFile(filepath.Join(late, "late"), nil, 0o666); err != nil {
 				t.Fatal(err)
 			}

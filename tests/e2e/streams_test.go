@@ -126,7 +126,7 @@ func TestNullOfImage(t *testing.T) {
 			t.Run(way+", "+name, func(t *testing.T) {
 				b := harness.New(t, harness.Writable)
 				dev := filepath.Join(b.Dir, "dev")
-				must(t, os.Mkdir(dev, 0o755))
+				harness.MountTmpfs(t, dev)
 				must(t, put(dev))
 				// Over what the runtime makes.
 				b.Spec.Mounts = append(b.Spec.Mounts[:1:1], specs.Mount{Destination: "/dev", Type: "bind", Source: dev, Options: []string{"bind"}})

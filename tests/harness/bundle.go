@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // makeRootfs makes a root file system of busybox: one binary and a link for each applet.
@@ -39,6 +41,23 @@ func makeRootfs(rootfs string) error {
 		}
 	}
 	return nil
+}
+
+// MountTmpfs makes a directory, and mounts a tmpfs on it until the test ends. Unlike the tests' own directories, which may
+// lie on a file system mounted nodev, it has devices that can be opened. The test process's mount namespace is private.
+func MountTmpfs(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatalf("mount a tmpfs on %s: %v", dir, err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
 }
 
 // Example is the config that runtimes print with their spec command, without a terminal and with

@@ -37,7 +37,8 @@ func swappedNodes(t *testing.T, dir string) []string {
 func TestSwappedCopyUp(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	b := harness.New(t, harness.Args("sh", "-c", `cd /vol/data; for f in *; do [ -f "$f" ] && echo "$f:$(cat "$f")"; done; :`))
-	volume := folder(t, filepath.Join(b.Dir, "volume"))
+	volume := filepath.Join(b.Dir, "volume")
+	harness.MountTmpfs(t, volume)
 	data := folder(t, filepath.Join(volume, "data"))
 	names := swappedNodes(t, data)
 	b.Spec.Mounts = append(b.Spec.Mounts,
@@ -56,7 +57,8 @@ func TestSwappedCopyUp(t *testing.T) {
 
 // TestNaiveCopyUp is the positive control: who looks at a name, and then opens it, reads the device in the same race.
 func TestNaiveCopyUp(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(harness.New(t).Dir, "volume")
+	harness.MountTmpfs(t, dir)
 	names := swappedNodes(t, dir)
 	neighbour := swap(t, dir, names...)
 	found := false
