@@ -187,7 +187,7 @@ func runRound(t *testing.T, round []*trial, place func(*harness.Box)) (why strin
 	b := harness.New(t)
 	place(b)
 	b.Global = append(b.Global, "--log-level", "info") // limits that no kernel has are only noted
-	defer b.Do("delete", "--force", b.ID) // the next round is to be in the same test
+	defer b.Do("delete", "--force", b.ID)              // the next round is to be in the same test
 	text := func(v any) string {
 		data, err := json.Marshal(v)
 		must(t, err)
