@@ -34,7 +34,7 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 	if f.UserFacts, err = userFacts(b); err != nil {
 		return f, err
 	}
-	if f.Shared, err = sharedNamespaces(b); err != nil {
+	if err := sharedFacts(b, &f); err != nil {
 		return f, err
 	}
 	f.Cgroup = cgroupFacts(layout, paths)
@@ -45,32 +45,6 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 		f.RootParent, _, err = mountOf(b.Rootfs)
 	}
 	return f, err
-}
-
-// sharedNamespaces returns which of the namespaces that the container joins are the runtime's own, whatever their path is. It looks only where
-// kernel parameters are to be set, for which that matters.
-func sharedNamespaces(b *specconv.Bundle) (flags uintptr, err error) {
-	if b.Spec.Linux == nil || len(b.Spec.Linux.Sysctl) == 0 {
-		return 0, nil
-	}
-	for _, k := range specconv.NamespaceKinds() {
-		n, ok := b.Namespace(k.Type)
-		if !ok || n.Path == "" {
-			continue
-		}
-		theirs, err := os.Stat(n.Path)
-		if err != nil {
-			return 0, &specconv.FieldError{Path: fmt.Sprintf("linux.namespaces[%d].path", n.Index), Err: err}
-		}
-		own, err := os.Stat("/proc/self/ns/" + k.Proc)
-		if err != nil {
-			return 0, err
-		}
-		if os.SameFile(theirs, own) {
-			flags |= k.Flag
-		}
-	}
-	return flags, nil
 }
 
 // processFacts gathers what the planner must know for any process.

@@ -80,8 +80,13 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	b.raiseSteps(process.Rlimits)
 	b.joinSteps(bundle)
 	b.pidStep(o.PidVariable)
-	b.identitySteps(spec, o)
-	final := b.rootSteps(linux)
+	if err := b.identitySteps(spec, o); err != nil {
+		return nil, err
+	}
+	final, err := b.rootSteps(linux)
+	if err != nil {
+		return nil, err
+	}
 	if err := b.mountSteps(bundle, o); err != nil {
 		return nil, err
 	}
@@ -96,6 +101,9 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines})
 	}
 	if len(bundle.NetDevices) > 0 {
+		if err := b.checkShared("linux.netDevices", specs.NetworkNamespace); err != nil {
+			return nil, err
+		}
 		b.add("linux.netDevices", takeNetDevices{bundle.NetDevices})
 	}
 	b.hookSteps(spec.Hooks)
@@ -170,17 +178,35 @@ func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	return b.plan, nil
 }
 
-func (b *builder) identitySteps(spec *specs.Spec, o Options) {
-	if spec.Hostname != "" {
+// checkShared finds that a field of the configuration would change a namespace which is the runtime's own, joined by its path. The
+// container is not to change what is the host's.
+func (b *builder) checkShared(field string, kind specs.LinuxNamespaceType) error {
+	if flag, _ := specconv.NamespaceFlag(kind); b.facts.Shared&flag == 0 {
+		return nil
+	}
+	return specconv.Fault{Path: field, Problem: "the " + string(kind) + " namespace is the runtime's own: it would be set for the host"}
+}
+
+// identitySteps appends the steps that set what a process is, apart from files. The names that the runtime's own UTS namespace has
+// need not be set there.
+func (b *builder) identitySteps(spec *specs.Spec, o Options) error {
+	if spec.Hostname != "" && spec.Hostname != b.facts.Hostname {
+		if err := b.checkShared("hostname", specs.UTSNamespace); err != nil {
+			return err
+		}
 		b.add("hostname", setHostname{spec.Hostname})
 	}
-	if spec.Domainname != "" {
+	if spec.Domainname != "" && spec.Domainname != b.facts.Domainname {
+		if err := b.checkShared("domainname", specs.UTSNamespace); err != nil {
+			return err
+		}
 		b.add("domainname", setDomainname{spec.Domainname})
 	}
 	if n, ok := b.bundle.Namespace(specs.NetworkNamespace); ok && n.Path == "" {
 		b.add(element("linux.namespaces", n.Index), loopbackUp{})
 	}
 	b.sessionSteps(o)
+	return nil
 }
 
 func (b *builder) mountNamespace() bool {
@@ -189,10 +215,15 @@ func (b *builder) mountNamespace() bool {
 }
 
 // rootSteps appends what makes the root file system a mount of its own, and returns the propagation that it gets in the end.
-func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
-	if !b.mountNamespace() {
+func (b *builder) rootSteps(linux *specs.Linux) (final uint64, err error) {
+	n, ok := b.bundle.Namespace(specs.MountNamespace)
+	if !ok {
 		b.add("root.path", openRoot{b.bundle.Rootfs})
-		return 0
+		return 0, nil
+	}
+	if b.facts.Shared&unix.CLONE_NEWNS != 0 {
+		return 0, specconv.Fault{Path: element("linux.namespaces", n.Index) + ".path",
+			Problem: "is the host's mount namespace: the container's mounts would be made for the host"}
 	}
 	flags, _ := specconv.PropagationFlag(linux.RootfsPropagation)
 	host, root, final := rootPropagation(flags)
@@ -209,7 +240,7 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64) {
 		b.add(field, makePrivate{parent})
 	}
 	b.add("root.path", bindRoot{b.bundle.Rootfs, root, b.passed()})
-	return final
+	return final, nil
 }
 
 // passed reports whether the runtime passes the mounts that are bound: the process could not copy those of the host any more when it is

@@ -32,8 +32,10 @@ type Facts struct {
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:
 	// /proc and /sys.
 	Pseudo []string
-	// Shared are the namespaces (CLONE_NEW*) that the container joins by a path, and that are the runtime's own. They matter for linux.sysctl.
+	// Shared are the namespaces (CLONE_NEW*) that the container joins by a path, and that are the runtime's own: see checkShared.
 	Shared uintptr
+	// Hostname and Domainname are those of the runtime's UTS namespace, if that is in Shared.
+	Hostname, Domainname string
 	// Umask is the runtime's own. It matters for hooks that run with the runtime's rights.
 	Umask uint32
 	// AppArmor and SELinux tell which security modules are there to confine the process.

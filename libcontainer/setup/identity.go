@@ -90,7 +90,7 @@ func (k joinKeyring) lower(l *lowering) {
 	l.prog.Place(none)
 }
 
-// identitySteps appends the steps that set what a process is, apart from files.
+// sessionSteps appends the steps that give the process a session and a keyring of its own.
 func (b *builder) sessionSteps(o Options) {
 	b.add("", newSession{})
 	if !o.NoNewKeyring {

@@ -58,9 +58,8 @@ func (b *builder) sysctlSteps(sysctl map[string]string, own bool) error {
 		if !ok {
 			return specconv.Fault{Path: "linux.sysctl." + n, Problem: "is not a name of a kernel parameter"}
 		}
-		kind := specconv.SysctlNamespace(file)
-		if flag, _ := specconv.NamespaceFlag(kind); b.facts.Shared&flag != 0 {
-			return specconv.Fault{Path: "linux.sysctl." + n, Problem: "the " + string(kind) + " namespace is the runtime's own: it would be set for the host"}
+		if err := b.checkShared("linux.sysctl."+n, specconv.SysctlNamespace(file)); err != nil {
+			return err
 		}
 		b.add("linux.sysctl."+n, setSysctl{n, file, sysctl[n]})
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/tests/harness"
 )
@@ -69,6 +70,73 @@ func TestJoinMount(t *testing.T) {
 	if after := pod.OK("exec", pod.ID, "ls", "/"); after != before {
 		t.Errorf("the pod's root is now %q", after)
 	}
+}
+
+// TestHostNamespaceByPath: a namespace of the runtime's that is joined by a path, whichever it is, is not changed: what would be set in it
+// is refused.
+func TestHostNamespaceByPath(t *testing.T) {
+	harness.OrlopOnly(t, "others change the host")
+	var host unix.Utsname
+	must(t, unix.Uname(&host))
+	hostname, domainname := unix.ByteSliceToString(host.Nodename[:]), unix.ByteSliceToString(host.Domainname[:])
+	names := func(hostname, domainname string) func(*specs.Spec) {
+		return func(s *specs.Spec) { s.Hostname, s.Domainname = hostname, domainname }
+	}
+	device := func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"lo": {Name: "lo9"}} }
+	offsets := func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 5}} }
+	shared := func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" }
+	const mounts, sets = "].path: is the host's mount namespace", "the uts namespace is the runtime's own: it would be set for the host"
+	for _, tc := range []struct {
+		name   string
+		kind   specs.LinuxNamespaceType
+		change func(*specs.Spec)
+		fault  string // "": the container runs
+	}{
+		{"mounts", "mount", nop, mounts},
+		{"no mounts", "mount", func(s *specs.Spec) { withoutMounts(s); harness.WithNamespace("mount", "")(s) }, mounts},
+		{"propagation", "mount", shared, mounts},
+		{"hostname", "uts", names("deck", ""), "hostname: " + sets},
+		{"domainname", "uts", names("", "deck"), "domainname: " + sets},
+		{"equal names", "uts", names(hostname, domainname), ""},
+		{"no names", "uts", names("", ""), ""},
+		{"network device", "network", device, "linux.netDevices: the network namespace is the runtime's own"},
+		{"network", "network", nop, ""},
+		{"clocks", "time", offsets, "linux.timeOffsets: needs a new time namespace"},
+		{"time", "time", nop, ""},
+		{"ipc", "ipc", nop, ""},
+	} {
+		file := fileOf(tc.kind)
+		link := filepath.Join(t.TempDir(), "ns")
+		must(t, os.Symlink(nsFile(os.Getpid(), file), link))
+		for by, path := range map[string]string{"process": nsFile(os.Getpid(), file), "own": "/proc/self/ns/" + file, "link": link} {
+			t.Run(tc.name+" by "+by, func(t *testing.T) {
+				before := read(t, "/proc/self/mountinfo")
+				b := harness.New(t, tc.change, harness.WithNamespace(tc.kind, path), harness.Args("hostname"))
+				if r := b.Do("run", "--bundle", b.Bundle, b.ID); tc.fault == "" {
+					if got := r.OK(b); tc.kind == "uts" && got != hostname+"\n" {
+						t.Errorf("the container's hostname is %q", got)
+					}
+				} else {
+					r.Fails(b, tc.fault)
+				}
+				b.CheckClean()
+				var after unix.Utsname
+				must(t, unix.Uname(&after))
+				if after != host {
+					t.Errorf("the host's names are now %q and %q", after.Nodename, after.Domainname)
+				}
+				if got := read(t, "/proc/self/mountinfo"); got != before {
+					t.Errorf("the host's mounts are now %s", got)
+				}
+			})
+		}
+	}
+	t.Run("first process", func(t *testing.T) {
+		b := harness.New(t, harness.WithNamespace("mount", "/proc/1/ns/mnt"))
+		// A host, and a runtime in a mount namespace of its own.
+		b.Wrap = []string{"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", `readlink /proc/1/ns/mnt; unshare --mount "$@"; exit $?`, "sh"}
+		b.Do("run", "--bundle", b.Bundle, b.ID).Fails(b, mounts)
+	})
 }
 
 // withoutMounts makes a container that has no mount namespace of its own: no mounts, and nothing that needs them.
