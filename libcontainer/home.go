@@ -41,7 +41,17 @@ func homeIn(root *os.File, uid uint32) string {
 		return noHome
 	}
 	defer passwd.Close()
-	users, err := user.ParsePasswdFilter(io.LimitReader(passwd, passwdLimit), func(u user.User) bool { return u.Uid == int(uid) })
+	return homeFrom(io.LimitReader(passwd, passwdLimit), uid)
+}
+
+// homeFrom returns the home of the first user of that UID. It keeps no other user: a small file can name millions of them.
+func homeFrom(passwd io.Reader, uid uint32) string {
+	found := false
+	users, err := user.ParsePasswdFilter(passwd, func(u user.User) bool {
+		first := !found && u.Uid == int(uid)
+		found = found || first
+		return first
+	})
 	if err != nil || len(users) == 0 {
 		return noHome
 	}

@@ -1,7 +1,9 @@
 package hostinfo
 
 import (
+	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"io"
 	"os"
 	"path/filepath"
@@ -42,6 +44,9 @@ func known(f *os.File) (string, bool) {
 	for _, p := range file.Progs {
 		if p.Type == elf.PT_INTERP {
 			path, err := io.ReadAll(p.Open())
+			if err == nil && uint64(len(path)) < p.Filesz {
+				err = io.ErrUnexpectedEOF // the kernel does not start it either
+			}
 			return strings.TrimRight(string(path), "\x00"), err == nil
 		}
 	}
@@ -72,11 +77,14 @@ func TestElfTable(t *testing.T) {
 	}
 }
 
+// FuzzElfInterpreter: what is found is in the file, is what debug/elf finds, and costs no memory beyond the limits of the kernel.
 func FuzzElfInterpreter(f *testing.F) {
 	if program, err := os.ReadFile("/bin/sh"); err == nil {
 		f.Add(program[:min(len(program), 4096)])
 	}
 	f.Add([]byte("\x7fELF\x02\x01\x01" + strings.Repeat("\xff", 100)))
+	f.Add(dynamic(2, "/lib64/ld-linux-x86-64.so.2\x00"))
+	f.Add(dynamic(1, "/lib/ld-linux.so.2\x00"))
 	file := filepath.Join(f.TempDir(), "program")
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if err := os.WriteFile(file, content, 0o644); err != nil {
@@ -87,6 +95,36 @@ func FuzzElfInterpreter(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer program.Close()
-		elfInterpreter(program)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := elfInterpreter(program)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%d bytes were taken", n)
+		}
+		if len(got) > 4096 || !bytes.Contains(content, []byte(got)) {
+			t.Errorf("%q is not in the file", got)
+		}
+		if content = content[:min(len(content), 7)]; len(content) < 7 || content[5] != byte(elf.ELFDATA2LSB) {
+			return // no ELF file, or one of a machine of the other byte order
+		}
+		if want, ok := known(program); ok && len(want) <= 4096 && got != want {
+			t.Errorf("%q, debug/elf finds %q", got, want)
+		}
 	})
+}
+
+// dynamic makes the start of a program of a class (1: 32 bits, 2: 64 bits) that names its loader.
+func dynamic(class byte, loader string) []byte {
+	var buf bytes.Buffer
+	ident := [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', class, byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}
+	if class == byte(elf.ELFCLASS64) {
+		_ = binary.Write(&buf, binary.LittleEndian, elf.Header64{Ident: ident, Type: 2, Machine: 62, Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1})
+		_ = binary.Write(&buf, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_INTERP), Off: 120, Filesz: uint64(len(loader))})
+	} else {
+		_ = binary.Write(&buf, binary.LittleEndian, elf.Header32{Ident: ident, Type: 2, Machine: 3, Version: 1, Phoff: 52, Ehsize: 52, Phentsize: 32, Phnum: 1})
+		_ = binary.Write(&buf, binary.LittleEndian, elf.Prog32{Type: uint32(elf.PT_INTERP), Off: 84, Filesz: uint32(len(loader))})
+	}
+	buf.WriteString(loader)
+	return buf.Bytes()
 }

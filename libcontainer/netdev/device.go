@@ -39,24 +39,32 @@ func (s *socket) numbered(index uint32) (link, error) {
 
 func (s *socket) get(r request) (l link, err error) {
 	err = s.exchange(r, func(m syscall.NetlinkMessage) {
-		if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg {
-			return
-		}
-		l.index = binary.NativeEndian.Uint32(m.Data[4:])
-		l.up = binary.NativeEndian.Uint32(m.Data[8:])&unix.IFF_UP != 0
-		for kind, value := range attributes(m.Data[unix.SizeofIfInfomsg:]) {
-			switch kind {
-			case unix.IFLA_IFNAME:
-				l.name = text(value)
-			case unix.IFLA_MASTER:
-				l.master = word(value)
-			}
+		if described, ok := linkOf(m); ok {
+			l = described
 		}
 	})
 	if err == nil && l.index == 0 {
 		err = errors.New("netlink: malformed answer")
 	}
 	return l, err
+}
+
+// linkOf returns the device that a message describes, false if it describes none.
+func linkOf(m syscall.NetlinkMessage) (l link, ok bool) {
+	if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg {
+		return l, false
+	}
+	l.index = binary.NativeEndian.Uint32(m.Data[4:])
+	l.up = binary.NativeEndian.Uint32(m.Data[8:])&unix.IFF_UP != 0
+	for kind, value := range attributes(m.Data[unix.SizeofIfInfomsg:]) {
+		switch kind {
+		case unix.IFLA_IFNAME:
+			l.name = text(value)
+		case unix.IFLA_MASTER:
+			l.master = word(value)
+		}
+	}
+	return l, true
 }
 
 // set changes a device: change are the flags (IFF_*) that are to be as in flags, and add appends attributes.

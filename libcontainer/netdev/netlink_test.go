@@ -1,0 +1,97 @@
+package netdev
+
+import (
+	"bytes"
+	"encoding/binary"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// FuzzAnswer: whatever an answer's bytes are, what is read from it is in it; and a device, an address or a refusal that is
+// written is read again.
+func FuzzAnswer(f *testing.F) {
+	f.Add(answer(unix.RTM_NEWLINK, 0, device(7, "eth0", 3)), uint32(7), "eth0", uint32(3))
+	f.Add(answer(unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED, make([]byte, 40)), uint32(1), "", uint32(0))
+	f.Add(answer(unix.RTM_NEWADDR, 0, make([]byte, 9)), uint32(0), "a\x00", uint32(1)<<31)
+	f.Fuzz(func(t *testing.T, datagram []byte, index uint32, name string, number uint32) {
+		messages, err := syscall.ParseNetlinkMessage(datagram)
+		if err != nil {
+			messages = nil
+		}
+		for _, m := range messages {
+			if l, ok := linkOf(m); ok && !bytes.Contains(m.Data, []byte(l.name)) {
+				t.Errorf("the name %q is not in %q", l.name, m.Data)
+			}
+			if e, ok := refusal(m).(*Error); ok && !bytes.Contains(m.Data, []byte(e.Message)) {
+				t.Errorf("the message %q is not in %q", e.Message, m.Data)
+			}
+			if len(m.Data) >= unix.SizeofIfAddrmsg {
+				a := Address(m.Data)
+				if a.persistent() && a.flags()&unix.IFA_F_PERMANENT == 0 {
+					t.Errorf("flags %#x are persistent", a.flags())
+				}
+			}
+			total := 0
+			for kind, value := range attributes(m.Data) {
+				total += unix.SizeofRtAttr + len(value)
+				if kind > typeMask {
+					t.Errorf("kind %#x", kind)
+				}
+			}
+			if total > len(m.Data) {
+				t.Errorf("attributes of %d bytes in %d", total, len(m.Data))
+			}
+		}
+		if len(name) > 1<<15 {
+			return // an attribute's length has 16 bits
+		}
+		l, ok := linkOf(first(t, answer(unix.RTM_NEWLINK, 0, device(index, name, number))))
+		if want := (link{index: index, name: name, master: number}); !ok || l != want {
+			t.Errorf("%+v, want %+v", l, want)
+		}
+		said := make([]byte, 4+unix.NLMSG_HDRLEN)
+		binary.NativeEndian.PutUint32(said, -number)
+		r := request(said)
+		r.addString(unix.NLMSGERR_ATTR_MSG, name)
+		e, ok := refusal(first(t, answer(unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED, r))).(*Error)
+		if ok != (number != 0) || ok && (e.Message != name || uint32(e.Errno) != number && int32(number) > 0) {
+			t.Errorf("%#v, want %q", e, name)
+		}
+		a := request(make([]byte, unix.SizeofIfAddrmsg))
+		a.addString(unix.IFA_LABEL, name)
+		a.addUint32(unix.IFA_FLAGS, number)
+		if got := Address(a).flags(); got != number {
+			t.Errorf("flags %#x, want %#x", got, number)
+		}
+	})
+}
+
+// device is the body of a message that describes a device.
+func device(index uint32, name string, master uint32) []byte {
+	r := request(ifinfo(index, 0, 0))
+	r.addString(unix.IFLA_IFNAME, name)
+	r.addUint32(unix.IFLA_MASTER, master)
+	return r
+}
+
+// answer is a datagram of one message.
+func answer(kind, flags uint16, body []byte) []byte {
+	r := newRequest(kind, flags, body)
+	binary.NativeEndian.PutUint32(r, uint32(len(r)))
+	for len(r)%unix.NLMSG_ALIGNTO != 0 {
+		r = append(r, 0)
+	}
+	return r
+}
+
+// first returns the only message of a datagram.
+func first(t *testing.T, datagram []byte) syscall.NetlinkMessage {
+	t.Helper()
+	messages, err := syscall.ParseNetlinkMessage(datagram)
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%d messages, %v", len(messages), err)
+	}
+	return messages[0]
+}
