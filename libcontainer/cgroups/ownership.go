@@ -36,7 +36,8 @@ type Owner interface {
 func (m *Manager) SetOwner(o Owner) { m.owner = o }
 
 // The attributes: the owner's mark, and what tells the owner that the directory is to be removed although it was found. Ordinary users, and
-// root in a user namespace, have but the second name space.
+// root in a user namespace, have but the second name space. Everybody else disregards it: a container
+// that may write in its cgroup sets there what it likes.
 const (
 	markName   = "orlop.container"
 	forsaken   = "orlop.forsaken"
@@ -47,22 +48,24 @@ const (
 
 func getTag(dir, name string) string {
 	buf := make([]byte, longestTag)
-	for _, space := range [...]string{trusted, ordinary} {
-		n, err := unix.Getxattr(dir, space+name, buf)
-		if err == nil {
-			return string(buf[:n])
-		}
+	n, err := unix.Getxattr(dir, trusted+name, buf)
+	if err != nil && inUserNamespace() {
+		n, err = unix.Getxattr(dir, ordinary+name, buf)
 	}
-	return ""
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
 }
 
 // setTag returns ENOTSUP where no attribute can be set.
 func setTag(dir, name, value string, flags int) error {
 	err := unix.Setxattr(dir, trusted+name, []byte(value), flags)
-	if err == unix.EPERM || err == unix.ENOTSUP {
-		if err = unix.Setxattr(dir, ordinary+name, []byte(value), flags); err == unix.EPERM || err == unix.EACCES {
-			err = unix.ENOTSUP
-		}
+	if (err == unix.EPERM || err == unix.ENOTSUP) && inUserNamespace() {
+		err = unix.Setxattr(dir, ordinary+name, []byte(value), flags)
+	}
+	if err == unix.EPERM || err == unix.EACCES {
+		err = unix.ENOTSUP
 	}
 	return err
 }

@@ -479,6 +479,56 @@ func TestCgroupAbove(t *testing.T) {
 	}
 }
 
+// TestForgedMark: a container that may write in its cgroup cannot give a part of it to another container. What an ordinary user can set
+// there does not count; with the mark that only the runtime can set, the part is the other one's.
+func TestForgedMark(t *testing.T) {
+	harness.OrlopOnly(t, "others have no mark")
+	const mark = "orlop.container"
+	for space, forged := range map[string]bool{"user.": true, "trusted.": false} {
+		t.Run(space, func(t *testing.T) {
+			g := lay(t, "host", nil)
+			first, others := children(t, g.box, 1, false)
+			lead := g.folders[0]
+			value := make([]byte, 4096)
+			n := -1
+			for i, mount := range cgroupMounts(t) {
+				if size, err := unix.Getxattr(filepath.Join(mount, g.other.Cgroup), "trusted."+mark, value); err == nil {
+					lead, n = g.folders[i], size
+				}
+			}
+			if n < 0 {
+				t.Fatal("the other container's cgroup has no mark")
+			}
+			for _, folder := range g.folders {
+				must(t, os.Mkdir(folder+"/sub", 0o755))
+				for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
+					if data, err := os.ReadFile(folder + file); err == nil && len(data) > 1 {
+						must(t, os.WriteFile(folder+"/sub"+file, data, 0))
+					}
+				}
+				must(t, os.WriteFile(folder+"/sub/cgroup.procs", []byte(strconv.Itoa(others[0])), 0))
+			}
+			if err := unix.Setxattr(lead+"/sub", space+mark, value[:n], 0); err != nil {
+				t.Skip("no such attributes on cgroups: ", err)
+			}
+			g.box.OK("delete", "--force", g.box.ID)
+			g.box.WaitGone(first)
+			if forged {
+				g.box.WaitGone(others[0])
+				g.box.CheckClean()
+				return
+			}
+			must(t, unix.Kill(others[0], 0))
+			must(t, unix.Kill(others[0], unix.SIGKILL))
+			g.box.WaitGone(others[0])
+			for _, folder := range g.folders {
+				must(t, os.Remove(folder+"/sub"))
+				must(t, os.Remove(folder))
+			}
+		})
+	}
+}
+
 // TestMovedIn: who is moved into a container's cgroup by somebody's hand ends with it where there is nothing to tell its processes by but the cgroup, and is
 // left alone where the container has a PID namespace of its own.
 func TestMovedIn(t *testing.T) {
