@@ -57,7 +57,7 @@ func allowed() []row {
 		{place: "| a namespace of the host's by its path, beside a new user namespace", key: `: status`, features: `ns=\w+:hostpath.*userns=|userns=.*ns=\w+:hostpath`, orlop: `^[03]$`},
 		{place: "| `process.ioPriority` and `process.scheduler` in a user namespace", key: `: status`, features: `userns=`, orlop: `^[03]$`, crun: true},
 		{place: "| a device rule without `access`", key: `: status`, features: `rule=[^ ]*:x( |$)`, orlop: `^1$`},
-		{place: "| a group twice for `exec`", key: `exec: (files status Groups|tries id)`, features: `exec,`, runc: `(2000.*){2}`},
+		{place: "| a group twice for `exec`", key: `exec: files status Groups`, features: `exec,`, runc: `(2000.*){2}`},
 		{place: "| `HOME` for a line of `/etc/passwd` without a home", key: `environ`, features: `image=passwd-no-home`, orlop: `^HOME=/$`, runc: `^HOME=$`},
 		{place: "| a link as `root.path`", key: `: status`, features: `root=link`, orlop: `^[03]$`, crun: true},
 		{place: "| a mount without a source", key: `mountinfo `, features: `mount=tmpfs::`, orlop: `tmpfs none`},
@@ -74,6 +74,8 @@ func allowed() []row {
 		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
 		{place: "| a device rule of all types", key: `cgroup file devices.list`, features: `rule=\w+:a:`},
 		{place: "| a mount with the option `remount`", key: `mountinfo `, features: `mount=[^ ]*remount`},
+		{place: "| an unknown option of a bind mount", key: `: status`, features: `mount=(bind|none)?:[^ ]*mode=`, orlop: `^[03]$`, runc: `^1$`},
+		{place: "| signals that the caller ignores", key: `SigIgn$`, features: `caller=ignored`, runc: `^0000000[0-7]0000000[45]$`, crun: true},
 		{place: "| the session keyring's name", key: `session keyring`},
 		{place: "| a killed `create` |", key: `^left |^pid file`, orlop: `^(\(none\)|false)$`},
 	}

@@ -57,7 +57,11 @@ func (j job) do() answer {
 	cmd.Stdin = bytes.NewReader(input)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNS,
+		Setsid:     true, // no terminal of the caller's
+		Pdeathsig:  unix.SIGKILL,
+	}
 	err = cmd.Run()
 	var a answer
 	if decode := json.Unmarshal(out.Bytes(), &a); decode != nil {
@@ -70,7 +74,9 @@ func (j job) do() answer {
 func childMain() {
 	var j job
 	a := answer{}
-	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
+	if os.Getenv(plainEnv) == "" {
+		a.Fault = execPlain().Error() // It does not return otherwise.
+	} else if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
 		a.Fault = err.Error()
 	} else if err := j.run(&a); err != nil {
 		a.Fault = err.Error()
@@ -85,7 +91,6 @@ func (j job) run(a *answer) error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	unix.Umask(0o022)
 	if err := unix.Mount("tmpfs", j.Dir, "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount %s: %w", j.Dir, err)
 	}

@@ -41,6 +41,7 @@ func callerKinds() map[string]kind {
 		"affinity":    `set -- taskset 1 "$@"`,
 		"blocked":     `set -- env --block-signal=USR1,TERM "$@"`,
 		"ignored":     `trap '' HUP USR2 PIPE`,
+		"ignored-rt":  `trap '' 34 50`,
 		"umask":       "umask 077",
 		"no-stdin":    "exec 0<&-",
 		"no-stdout":   "exec 1>&-",
