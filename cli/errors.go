@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -81,7 +82,7 @@ func origin(err error) (field, step string) {
 	return field, step
 }
 
-// codeOf names the kind of an error. The names are part of the interface.
+// codeOf names the kind of an error: every error has one. The names are part of the interface.
 func codeOf(err error) string {
 	for _, known := range [...]struct {
 		err  error
@@ -101,11 +102,15 @@ func codeOf(err error) string {
 		{libcontainer.ErrForeign, "foreign"},
 		{libcontainer.ErrNoCgroup, "no-cgroup"},
 		{libcontainer.ErrCgroupInUse, "cgroup-in-use"},
+		{libcontainer.ErrUnitExist, "cgroup-in-use"},
+		{cgroups.ErrFull, "resource"},
 		{libcontainer.ErrNoRDT, "no-rdt-group"},
 		{libcontainer.ErrNoResctrl, "unsupported"},
 		{libcontainer.ErrDamaged, "damaged"},
 		{libcontainer.ErrDeleted, "deleted"},
+		{libcontainer.ErrNewer, "newer"},
 		{libcontainer.ErrNoSystemd, "systemd"},
+		{seccomp.ErrUnavailable, "unsupported"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code
@@ -116,24 +121,26 @@ func codeOf(err error) string {
 		code string
 	}{
 		{isA[*usageError], "usage"},
+		{isA[*cgroups.SubError], "usage"},
+		{isA[*libcontainer.HookError], "hook"},
+		{func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }, "timeout"},
 		{isA[specconv.Fault], "config"},
 		{isA[*specconv.SyntaxError], "config"},
 		{isA[*seccomp.Error], "config"},
-		{isA[*libcontainer.HookError], "hook"},
 		{isA[*cgroups.ResourceError], "resource"},
 		{isA[*setup.StepError], "step"},
-		{isA[*setup.RuleError], "internal"},
 		{isA[*libcontainer.SetupError], "process"},
-		{isA[*libcontainer.LockError], "timeout"},
-		{func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }, "timeout"},
 		{isA[*specconv.FieldError], "host"},
+		{isA[*libcontainer.SystemdError], "systemd"},
+		{isA[*exec.ExitError], "program"},
+		{isA[*exec.Error], "program"},
 		{isA[syscall.Errno], "system"},
 	} {
 		if known.is(err) {
 			return known.code
 		}
 	}
-	return ""
+	return "internal"
 }
 
 // isA reports whether an error is of a type.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -127,7 +126,7 @@ func execSpec(args *arguments, container *libcontainer.Container) (*specs.Proces
 		return nil, err
 	}
 	if process == nil {
-		return nil, errors.New("exec: the container's configuration has no process to start from: use --process")
+		return nil, usagef("exec: the container's configuration has no process to start from: use --process")
 	}
 	return process, amendProcess(process, args)
 }

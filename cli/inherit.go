@@ -92,7 +92,7 @@ func listened(getenv func(string) string, pid int) (int, error) {
 	}
 	n, err := strconv.ParseUint(count, 10, 16)
 	if err != nil {
-		return 0, fmt.Errorf("LISTEN_FDS=%q: no number of descriptors", count)
+		return 0, usagef("LISTEN_FDS=%q: no number of descriptors", count)
 	}
 	return int(n), nil
 }

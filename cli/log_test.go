@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/tests/hang"
 )
@@ -187,7 +189,16 @@ func TestDetails(t *testing.T) {
 		err  error
 		want string
 	}{
-		{errors.New("x"), ""},
+		{errors.New("x"), "code=internal"},
+		{timeout.Errorf("x"), "code=timeout"},
+		{&specconv.FieldError{Path: "mounts[0]", Err: timeout.Errorf("x")}, "code=timeout field=mounts[0]"},
+		{&libcontainer.HookError{Kind: "poststart", Path: "/x", Err: timeout.Errorf("x")}, "code=hook path=/x field=hooks.poststart[0]"},
+		{timeout.Errorf("x: %w", unix.EBUSY), "code=timeout errno=EBUSY"},
+		{specconv.Fault{Problem: "x"}, "code=config"},
+		{fmt.Errorf("x: %w", libcontainer.ErrNewer), "code=newer"},
+		{&libcontainer.SystemdError{Name: "failed"}, "code=systemd"},
+		{&exec.Error{Name: "ps", Err: exec.ErrNotFound}, "code=program"},
+		{&cgroups.SubError{Sub: "x"}, "code=usage"},
 		{libcontainer.ErrExist, "code=exist"},
 		{libcontainer.ErrPaused, "code=paused"},
 		{libcontainer.ErrNotPaused, "code=not-paused"},

@@ -84,7 +84,7 @@ func psRows(table []byte, pids []int) ([]byte, error) {
 	heading, rows, _ := bytes.Cut(table, []byte("\n"))
 	column := slices.IndexFunc(bytes.Fields(heading), func(name []byte) bool { return string(name) == "PID" })
 	if column < 0 {
-		return nil, fmt.Errorf("ps: its heading %q has no PID", heading)
+		return nil, usagef("ps: its heading %q has no PID", heading)
 	}
 	kept := append(slices.Clone(heading), '\n')
 	for row := range bytes.Lines(rows) {
@@ -93,12 +93,12 @@ func psRows(table []byte, pids []int) ([]byte, error) {
 			continue
 		}
 		if len(fields) <= column {
-			return nil, fmt.Errorf("ps: its row %q has no PID", bytes.TrimSpace(row))
+			return nil, usagef("ps: its row %q has no PID", bytes.TrimSpace(row))
 		}
 		pid, err := strconv.Atoi(string(fields[column]))
 		if err != nil {
 			// A column before it holds blanks.
-			return nil, fmt.Errorf("ps: its row %q has no PID where the heading has: put it first", bytes.TrimSpace(row))
+			return nil, usagef("ps: its row %q has no PID where the heading has: put it first", bytes.TrimSpace(row))
 		}
 		if _, found := slices.BinarySearch(pids, pid); found {
 			kept = append(append(kept, bytes.TrimSuffix(row, []byte("\n"))...), '\n')

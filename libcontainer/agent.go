@@ -47,7 +47,7 @@ func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
 	}
 	err := c.filter.made.wait()
 	if errors.Is(err, seccomp.ErrUnavailable) {
-		return nil, specconv.Fault{Path: "linux.seccomp", Problem: err.Error()}
+		return nil, &specconv.FieldError{Path: "linux.seccomp", Err: err}
 	}
 	if err != nil {
 		return nil, err

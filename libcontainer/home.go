@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/moby/sys/user"
 
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // homeTimeout bounds the wait for a file system of a container's own making, such as one of FUSE.
@@ -30,7 +30,7 @@ func homeOf(root *os.File, uid uint32) (string, error) {
 	case h := <-home:
 		return h, nil
 	case <-time.After(homeTimeout):
-		return "", &timeoutError{fmt.Sprintf("read /etc/passwd of the container for HOME: no answer within %v (HOME in process.env makes it unnecessary)", homeTimeout)}
+		return "", timeout.Errorf("read /etc/passwd of the container for HOME: no answer within %v (HOME in process.env makes it unnecessary)", homeTimeout)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -66,7 +67,7 @@ func (v *view) killAll() error {
 		if len(fresh) == 0 || late {
 			err := v.signalMembers(pids, unix.SIGKILL)
 			if late {
-				err = errors.Join(err, fmt.Errorf("kill: processes fork faster than they are found: %v", fresh))
+				err = errors.Join(err, timeout.Errorf("kill: processes fork faster than they are found: %v", fresh))
 			}
 			return err
 		}

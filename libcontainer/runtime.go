@@ -81,10 +81,12 @@ func (r *Runtime) warn(message string) {
 	}
 }
 
-// HookError is the failure of a hook, and LockError that of a wait for another call on the same container.
+// HookError is the failure of a hook, LockError that of a wait for another call on the same container, and SystemdError what systemd
+// answers when it does not do something.
 type (
-	HookError = hooks.Error
-	LockError = state.LockError
+	HookError    = hooks.Error
+	LockError    = state.LockError
+	SystemdError = systemd.Error
 )
 
 // Errors that callers ask for with errors.Is. Engines match on their texts.
@@ -103,7 +105,9 @@ var (
 	ErrIncomplete = errors.New("container was never created") // what a create left that was killed
 	ErrDeleted    = errors.New("container was deleted meanwhile")
 	ErrDamaged    = state.ErrDamaged       // a record that cannot be read
+	ErrNewer      = state.ErrVersion       // a record of a newer version
 	ErrNoSystemd  = systemd.ErrUnavailable // which the cgroup manager needs
+	ErrUnitExist  = systemd.ErrExist       // of a unit, with processes
 	// ErrInterrupted says that Runtime.Interrupt ended an operation.
 	ErrInterrupted = errors.New("interrupted")
 )

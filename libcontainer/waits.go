@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/nsenter"
 )
 
@@ -24,13 +25,6 @@ const (
 
 // errEnded stops what is done for a container whose first process has ended meanwhile.
 var errEnded = errors.New("stopped, for the container's process has ended meanwhile")
-
-// timeoutError is a wait that was given up. It is os.ErrDeadlineExceeded.
-type timeoutError struct{ text string }
-
-func (e *timeoutError) Error() string { return e.text }
-
-func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
 // stops are what stops hooks and conversations from outside.
 func (r *Runtime) stops() []hooks.Stop {
@@ -64,7 +58,7 @@ func awaitAnswer(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks
 	case err != nil:
 		return err
 	case first == nsenter.TimeUp:
-		return &timeoutError{fmt.Sprintf("the process did not go on within %v: %s", limit, cgroups.Holdup(pid))}
+		return timeout.Errorf("the process did not go on within %v: %s", limit, cgroups.Holdup(pid))
 	case first > 0:
 		return stops[first-1].Err
 	}
@@ -81,7 +75,7 @@ func waitPidfd(f *os.File, pid int, deadline time.Time) error {
 		case err != nil:
 			return fmt.Errorf("wait for process %d: %w", pid, err)
 		case n == 0:
-			return &timeoutError{fmt.Sprintf("killed, and has not ended within %v: %s", endLimit, cgroups.Holdup(pid))}
+			return timeout.Errorf("killed, and has not ended within %v: %s", endLimit, cgroups.Holdup(pid))
 		default:
 			return nil
 		}

@@ -85,14 +85,13 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tooLarge := fmt.Errorf("%s: larger than %d MiB", name, MaxConfigSize>>20)
 	switch {
 	case info.IsDir():
-		return nil, fmt.Errorf("%s: is a folder, not a file", name)
+		return nil, Fault{Problem: name + ": is a folder, not a file"}
 	case regular && !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is not a regular file", name)
+		return nil, Fault{Problem: name + ": is not a regular file"}
 	case info.Size() > MaxConfigSize:
-		return nil, tooLarge
+		return nil, tooLarge(name + ": ")
 	}
 	// One byte of room beyond the size lets ReadFull see the end of the file without growing the buffer.
 	config := make([]byte, info.Size()+1)
@@ -109,9 +108,25 @@ func readConfig(name string, regular bool) ([]byte, error) {
 		return nil, err
 	}
 	if config = append(config, rest...); len(config) > MaxConfigSize {
-		return nil, tooLarge
+		return nil, tooLarge(name + ": ")
 	}
 	return config, nil
+}
+
+// tooLarge is the fault of what has more than MaxConfigSize bytes.
+func tooLarge(where string) Fault {
+	return Fault{Problem: fmt.Sprintf("%slarger than %d MiB", where, MaxConfigSize>>20)}
+}
+
+// checkSize finds that a text can be no JSON object, by its length.
+func checkSize(text []byte) error {
+	switch {
+	case len(text) > MaxConfigSize:
+		return tooLarge("")
+	case len(text) == 0:
+		return Fault{Problem: "empty, where a JSON object is expected"}
+	}
+	return nil
 }
 
 // checkRootfs finds a root that is absent. Other errors (no permission, say) are left to the one who mounts it: a plan can
@@ -128,7 +143,7 @@ func checkRootfs(rootfs string) Faults {
 }
 
 // Parse validates config as the config.json of a bundle in dir, which must be absolute. It touches nothing but its
-// arguments. The error is Faults or a *SyntaxError.
+// arguments. The error is a Fault, Faults or a *SyntaxError.
 func Parse(config []byte, dir string) (*Bundle, error) {
 	b, faults, err := parse(config, dir)
 	if err != nil {
@@ -145,11 +160,8 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, nil, fmt.Errorf("bundle %q: must be absolute", dir)
 	}
-	if len(config) > MaxConfigSize {
-		return nil, nil, fmt.Errorf("larger than %d MiB", MaxConfigSize>>20)
-	}
-	if len(config) == 0 {
-		return nil, nil, errors.New("empty, where a JSON object is expected")
+	if err := checkSize(config); err != nil {
+		return nil, nil, err
 	}
 	spec := new(specs.Spec)
 	d := decodeAll(config, "", spec, decodeSpec)
@@ -174,11 +186,8 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 // ParseProcess parses and validates a process as exec --process takes it. Its faults' paths start with "process", and
 // the error is as Parse's.
 func ParseProcess(data []byte) (*specs.Process, error) {
-	if len(data) > MaxConfigSize {
-		return nil, fmt.Errorf("larger than %d MiB", MaxConfigSize>>20)
-	}
-	if len(data) == 0 {
-		return nil, errors.New("empty, where a JSON object is expected")
+	if err := checkSize(data); err != nil {
+		return nil, err
 	}
 	p := new(specs.Process)
 	d := decodeAll(data, "process", p, decodeProcess)

@@ -1,8 +1,6 @@
 package specconv
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -14,11 +12,8 @@ import (
 // ParseResources parses and validates resources as update --resources takes them: an object as linux.resources of config.json is one. Its
 // faults' paths start with "linux.resources", and the error is as Parse's. warnings name what is unknown in it.
 func ParseResources(data []byte) (r *specs.LinuxResources, warnings []string, err error) {
-	if len(data) > MaxConfigSize {
-		return nil, nil, fmt.Errorf("larger than %d MiB", MaxConfigSize>>20)
-	}
-	if len(data) == 0 {
-		return nil, nil, errors.New("empty, where a JSON object is expected")
+	if err := checkSize(data); err != nil {
+		return nil, nil, err
 	}
 	r = new(specs.LinuxResources)
 	d := decodeAll(data, "linux.resources", r, decodeResources)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // freezeLimit bounds the wait for processes to stand still; one in an uninterruptible system call may never do.
@@ -120,7 +122,7 @@ func stillMoving(dir string) error {
 		wchan, _ := readFile("/proc/" + strconv.Itoa(pid) + "/wchan")
 		return strings.Contains(wchan, "refrigerator") || strings.Contains(wchan, "freezer_trap")
 	})
-	return fmt.Errorf("freeze %s: not all processes stand still after %v: %s", dir, freezeLimit, Holdup(pids...))
+	return timeout.Errorf("freeze %s: not all processes stand still after %v: %s", dir, freezeLimit, Holdup(pids...))
 }
 
 // ThawKilled lets processes end that were killed while they were frozen, also by a cgroup below that the container has made and frozen itself. A

@@ -153,9 +153,15 @@ func (m *Manager) MemoryTasks() (*os.File, error) {
 	return rawfile.Open(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
 }
 
+// SubError says what is wrong with a cgroup that Sub is given.
+type SubError struct{ Sub, Problem string }
+
+func (e *SubError) Error() string { return fmt.Sprintf("cgroup %q: %s", e.Sub, e.Problem) }
+
 // Sub gives the manager of existing cgroups below the container's, for exec --cgroup: "PATH" in all hierarchies, or, as often as wanted,
 // "CONTROLLER[,CONTROLLER...]:PATH" in those of these controllers alone (v1; named ones as "name=..."; "" is cgroup2). A path with ".." is an
 // error; "/" is the container's own cgroup. That the folders are there shows at Spawn.
+// The error is a *SubError.
 func (m *Manager) Sub(subs ...string) (*Manager, error) {
 	s := m.clone()
 	changed := make(map[*folder]int) // by which of subs, from 1
@@ -165,10 +171,10 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 			unsafePath = sub
 		}
 		if err := checkPath(unsafePath + "/x"); err != nil {
-			return nil, fmt.Errorf("cgroup %q: %w", sub, err)
+			return nil, &SubError{sub, err.Error()}
 		}
 		if !limited && len(subs) > 1 {
-			return nil, fmt.Errorf("cgroup %q: must be the only one, or CONTROLLER:PATH", sub)
+			return nil, &SubError{sub, "must be the only one, or CONTROLLER:PATH"}
 		}
 		below := func(f *folder) error {
 			switch changed[f] {
@@ -176,7 +182,7 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 				changed[f], f.dir = i+1, path.Join(f.dir, unsafePath)
 			case i + 1: // cpu and cpuacct are one hierarchy, mostly
 			default:
-				return fmt.Errorf("cgroup %q: there are two paths for %q", sub, strings.Join(f.keys, ","))
+				return &SubError{sub, fmt.Sprintf("there are two paths for %q", strings.Join(f.keys, ","))}
 			}
 			return nil
 		}
@@ -189,7 +195,7 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 				f = &s.unified
 			}
 			if f == nil {
-				return nil, fmt.Errorf("cgroup %q: no v1 hierarchy has the controller %q (\"PATH\" alone is for all that there are)", sub, controller)
+				return nil, &SubError{sub, fmt.Sprintf("no v1 hierarchy has the controller %q (\"PATH\" alone is for all that there are)", controller)}
 			}
 			if err := below(f); err != nil {
 				return nil, err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // killLimit bounds how long Kill chases processes that fork faster than it finds them.
@@ -238,7 +240,7 @@ func (m *Manager) signalAll(sig unix.Signal, killing bool) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("kill: processes fork faster than they are found: %v", fresh)
+			return timeout.Errorf("kill: processes fork faster than they are found: %v", fresh)
 		}
 		if killing && round > 0 {
 			// Only a help. Kill thaws v1's at the end; SIGKILL gets through cgroup2's, which may have others below.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // The kernel tells of a cgroup that empties in two ways. cgroup2: cgroup.events changes, which wakes poll. v1 has nothing of
@@ -136,5 +138,5 @@ func earlier(a, b time.Time) time.Time {
 func (m *Manager) stillUsed(operation, dir string, limit time.Duration) error {
 	var pids []int
 	m.members(dir, &pids)
-	return fmt.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, Holdup(pids...), unix.EBUSY)
+	return timeout.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, Holdup(pids...), unix.EBUSY)
 }

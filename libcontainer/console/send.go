@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // The names that go with a pidfd, as runc (since 1.2) sends them.
@@ -57,7 +59,7 @@ const sendLimit = 10 * time.Second
 // explainLate says what a timeout of a socket, EAGAIN, means.
 func explainLate(err error) error {
 	if err == unix.EAGAIN {
-		return fmt.Errorf("the receiver has not taken it within %v", sendLimit)
+		return timeout.Errorf("the receiver has not taken it within %v", sendLimit)
 	}
 	return err
 }

@@ -85,6 +85,9 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("timed out after %d s%s", e.Timeout/time.Second, outputSuffix(e.Output))
 }
 
+// Is makes it an os.ErrDeadlineExceeded.
+func (e *TimeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
 func signalName(s unix.Signal) string {
 	if name := unix.SignalName(s); name != "" {
 		return name

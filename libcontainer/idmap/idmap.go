@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/nsenter"
 )
 
@@ -149,7 +150,7 @@ func byProgram(program string, pid int, list []specs.LinuxIDMapping) error {
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: has not ended within %v, and was killed", path, programLimit)
+		return timeout.Errorf("%s: has not ended within %v, and was killed", path, programLimit)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", path, err, strings.TrimSpace(string(out)))

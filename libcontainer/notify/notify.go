@@ -30,6 +30,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // Variable is the environment variable with the address, for the runtime and for the container.
@@ -207,7 +209,7 @@ func barrier(fd int, address string) error {
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
 		case n == 0:
-			return fmt.Errorf("%s: the service manager has not read within %v that the container is ready", address, barrierLimit)
+			return timeout.Errorf("%s: the service manager has not read within %v that the container is ready", address, barrierLimit)
 		default:
 			return nil
 		}

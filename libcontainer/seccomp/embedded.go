@@ -14,6 +14,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // Available reports whether this build has a compiler.
@@ -81,7 +83,7 @@ func runCompiler(input []byte) (string, error) {
 		return "", err
 	}
 	if !late.Stop() {
-		return "", fmt.Errorf("the compiler has not ended within %v, and was killed", compilerLimit)
+		return "", timeout.Errorf("the compiler has not ended within %v, and was killed", compilerLimit)
 	}
 	if _, err := files[2].Seek(0, io.SeekStart); err != nil {
 		return "", err

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // Lock waits until this Dir is the only one that holds the container's lock. The error is ErrNotExist when the container
@@ -102,6 +104,9 @@ func (e *LockError) Error() string {
 	return fmt.Sprintf("waited %v for the lock on %s%s", e.Limit, e.Path, heldBy(e.Holders))
 }
 
+// Is makes it an os.ErrDeadlineExceeded.
+func (e *LockError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
 // Marks are locks of the open directory of another kind (fcntl_locking(2), "Open file description locks"), which flock's know nothing of, and for
 // which nobody waits: each is one byte that does not exist. They are read locks since a directory cannot be opened for writing.
 const (
@@ -162,7 +167,7 @@ func (d *Dir) AwaitCreator(limit time.Duration) error {
 			return err
 		}
 		if !time.Now().Before(deadline) {
-			return fmt.Errorf("waited %v for the end of the container's creation%s", limit, heldBy(d.holders("OFDLCK")))
+			return timeout.Errorf("waited %v for the end of the container's creation%s", limit, heldBy(d.holders("OFDLCK")))
 		}
 		time.Sleep(pause)
 	}

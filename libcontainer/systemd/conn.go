@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // Conn is a connection to systemd. It is for one goroutine at a time. After an error that is no *Error it is of no use any more.
@@ -78,7 +80,7 @@ func (c *Conn) open(path string) error {
 			continue
 		}
 		if err == unix.EAGAIN {
-			err = timeout(c.limits.answer)
+			err = noAnswer(c.limits.answer)
 		}
 		if err != nil {
 			return err
@@ -184,11 +186,11 @@ func (c *Conn) job(member, sig string, body []byte) error {
 			if r.result == "done" {
 				return nil
 			}
-			return fmt.Errorf("systemd says %q (journalctl --unit=%s may tell why)", r.result, r.unit)
+			return &Error{Name: r.result, Message: fmt.Sprintf("systemd says %q (journalctl --unit=%s may tell why)", r.result, r.unit)}
 		}
 		c.removed = nil
 		if _, err := c.next(); errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("%s: systemd has not done it: %w", member, timeout(c.limits.job))
+			return fmt.Errorf("%s: systemd has not done it: %w", member, noAnswer(c.limits.job))
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", member, err)
 		}
@@ -277,15 +279,11 @@ func (c *Conn) write(data []byte) error {
 func (c *Conn) wait(events int16) error {
 	left := time.Until(c.deadline)
 	if left <= 0 {
-		return timeout(c.limits.answer)
+		return noAnswer(c.limits.answer)
 	}
 	most := unix.NsecToTimespec(int64(left))
 	_, err := unix.Ppoll([]unix.PollFd{{Fd: int32(c.fd), Events: events}}, &most, nil)
 	return err
 }
 
-// timeout is an os.ErrDeadlineExceeded that says how long was waited.
-type timeout time.Duration
-
-func (t timeout) Error() string        { return fmt.Sprintf("no answer within %v", time.Duration(t)) }
-func (t timeout) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+func noAnswer(limit time.Duration) error { return timeout.Errorf("no answer within %v", limit) }

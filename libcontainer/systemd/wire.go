@@ -149,7 +149,7 @@ func (m *message) set(field byte, value string) {
 
 // Error is what systemd, or the bus, answers when it does not do something.
 type Error struct {
-	Name    string // "org.freedesktop.systemd1.NoSuchUnit"
+	Name    string // "org.freedesktop.systemd1.NoSuchUnit"; of a job its result, "failed"
 	Message string // for people
 }
 

@@ -98,6 +98,12 @@ func TestErrorDetails(t *testing.T) {
 		"update, cpus":           {nil, create, []string{"update", "--cpuset-cpus", "4000", "ID"}, details{Code: "resource", Errno: "E", Path: "/sys/fs/cgroup", Field: "linux.resources.cpu.cpus"}},
 		"kill, signal":           {nil, create, []string{"kill", "ID", "NOSUCH"}, details{Code: "usage"}},
 		"resume":                 {nil, create, []string{"resume", "ID"}, details{Code: "not-paused"}},
+		"exec, cgroup":           {nil, create, []string{"exec", "--cgroup", "nosuch:x", "ID", "true"}, details{Code: "usage"}},
+		"ps, option":             {nil, create, []string{"ps", "ID", "--nosuch"}, details{Code: "program"}},
+		"ps, columns":            {nil, create, []string{"ps", "ID", "-o", "comm"}, details{Code: "usage"}},
+		"empty file":             {nil, create, []string{"update", "--resources", "/dev/null", "ID"}, details{Code: "config"}},
+		"no process":             {func(s *specs.Spec) { s.Process = nil }, create, []string{"exec", "ID", "true"}, details{Code: "usage"}},
+		"host's mounts":          {harness.WithNamespace(specs.MountNamespace, "/proc/self/ns/mnt"), nil, create, details{Code: "config", Field: "linux.namespaces["}},
 		"flag":                   {nil, nil, []string{"create", "--nosuch"}, details{Code: "usage"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -114,7 +114,7 @@ func TestExecThatHangs(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestUnkillable: what cannot end is waited for ten seconds, and named.
+// TestUnkillable: what cannot end is waited for ten seconds, and named. The error is known as a timeout.
 func TestUnkillable(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	b := harness.New(t, harness.Writable)
@@ -122,12 +122,14 @@ func TestUnkillable(t *testing.T) {
 	taken, release := stickyMount(t, b, pid, true)
 	b.OK("exec", "--detach", b.ID, "ls", "/mnt/x")
 	<-taken
-	quick(b, "pause", b.ID).Fails(b, "(ls) is in an uninterruptible sleep (D), waits in the kernel's ")
+	b.Global = []string{"--log-format", "json"}
+	const late = `"code":"timeout"`
+	quick(b, "pause", b.ID).Fails(b, "(ls) is in an uninterruptible sleep (D), waits in the kernel's ").Fails(b, late)
 	b.Status("running")
 	quick(b, "kill", b.ID, "KILL").OK(b)
 	for range 2 {
 		quick(b, "delete", "--force", b.ID).Fails(b, "killed, and has not ended within 10s: process ").
-			Fails(b, "(ls) is in an uninterruptible sleep (D), waits in the kernel's ")
+			Fails(b, "(ls) is in an uninterruptible sleep (D), waits in the kernel's ").Fails(b, late)
 	}
 	release()
 	quick(b, "delete", "--force", b.ID).OK(b)
