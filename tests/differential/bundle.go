@@ -8,25 +8,20 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "embed"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-//go:embed probe.sh
-var probe []byte
-
-//go:embed hook.sh
-var hookScript []byte
-
 // applets are the links to busybox in an image.
-var applets = []string{"cat", "dd", "env", "false", "find", "grep", "head", "hostname", "id", "ionice", "ls", "mkdir", "mknod", "mount",
-	"rm", "rmdir", "sh", "sleep", "sort", "stat", "stty", "tr", "true", "tty", "umount"}
+var applets = []string{"false", "sh", "true"}
+
+// programs are the files that images are made of.
+type programs struct{ Busybox, Probe string }
 
 // A bundle is what the features of a case make: a configuration, an image and a way to call the
 // runtime.
 type bundle struct {
+	programs
 	dir    string // holds all that belongs to the case; the same path for each runtime
 	id     string
 	cgroup string // the container's, unless a feature says otherwise
@@ -53,7 +48,8 @@ type step struct {
 	args  []string
 }
 
-// An entry is a file of the image. Its kind is dir, file, script, link or gone.
+// An entry is a file of the image. Its kind is dir, file, script, private, fifo, link, gone, or probe
+// for the program of probe/probe.c.
 type entry struct{ path, kind, content string }
 
 // rootfs is the directory of the root filesystem.
@@ -93,7 +89,7 @@ func baseSpec(cgroup string) *specs.Spec {
 		Version: "1.0.2",
 		Root:    &specs.Root{Path: "rootfs"},
 		Process: &specs.Process{
-			Args:         []string{"sh", "/probe", "once"},
+			Args:         []string{"probe", "once"},
 			Env:          []string{"PATH=/bin:/usr/bin", "TERM=xterm"},
 			Cwd:          "/",
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
@@ -120,13 +116,9 @@ func baseSpec(cgroup string) *specs.Spec {
 }
 
 // write makes the bundle's files.
-func (b *bundle) write(busybox string) error {
-	program, err := os.ReadFile(busybox)
-	if err != nil {
-		return err
-	}
+func (b *bundle) write() error {
 	image := []entry{
-		{"bin/busybox", "script", string(program)}, {"probe", "script", string(probe)}, {"hook", "script", string(hookScript)},
+		{"bin/busybox", "busybox", ""}, {"bin/probe", "probe", ""}, {"hook", "probe", ""},
 		{"dev", "dir", ""}, {"home/sailor", "dir", ""}, {"mnt", "dir", ""}, {"proc", "dir", ""}, {"root", "dir", ""},
 		{"run", "dir", ""}, {"sys", "dir", ""}, {"tmp", "dir", ""}, {"var", "dir", ""}, {"usr/share/zone", "file", "zone"},
 		{"etc/passwd", "file", "root:x:0:0:root:/root:/bin/sh\nsailor:x:1000:1001:A Sailor:/home/sailor:/bin/sh\n"},
@@ -149,8 +141,8 @@ func (b *bundle) write(busybox string) error {
 	// What mounts have as their sources, and hooks as their programs.
 	outside := []entry{
 		{"host/dir/file", "file", "of the host\n"}, {"host/dir/true", "script", "#!/bin/sh\nexit 0\n"}, {"host/file", "file", "of the host\n"},
-		{"host/upper", "dir", ""}, {"host/work", "dir", ""}, {"hook", "script", string(hookScript)},
-		{"bin/busybox", "script", string(program)}, {"in", "file", "input\n"}, {"hooks.log", "file", ""},
+		{"host/upper", "dir", ""}, {"host/work", "dir", ""}, {"hook", "probe", ""},
+		{"in", "file", "input\n"}, {"hooks.log", "file", ""},
 	}
 	if err := b.lay(b.dir, append(outside, b.outside...)); err != nil {
 		return err
@@ -172,7 +164,7 @@ func (b *bundle) write(busybox string) error {
 func (b *bundle) finishImage() error {
 	tmp := filepath.Join(b.rootfs(), "tmp")
 	if info, err := os.Lstat(tmp); err == nil && info.IsDir() {
-		if err := os.Chmod(tmp, 0o1777); err != nil {
+		if err := os.Chmod(tmp, os.ModeSticky|0o777); err != nil {
 			return err
 		}
 	}
@@ -201,6 +193,14 @@ func (b *bundle) hostMount(name string, flags uintptr) error {
 		return err
 	}
 	return os.Mkdir(filepath.Join(path, "dir"), 0o755)
+}
+
+func copyProgram(path, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o755)
 }
 
 // lay makes entries below a directory.
@@ -234,6 +234,10 @@ func (b *bundle) lay(root string, entries []entry) error {
 			}
 		case "fifo":
 			err = unix.Mkfifo(path, 0o644)
+		case "busybox":
+			err = copyProgram(path, b.Busybox)
+		case "probe":
+			err = copyProgram(path, b.Probe)
 		case "link":
 			err = os.Symlink(e.content, path)
 		default:

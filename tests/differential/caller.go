@@ -12,13 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plainEnv is set for a process whose caller's attributes have been reset.
+// plainEnv is set for a process that has reset the attributes of its caller.
 const plainEnv = "ORLOP_DIFFERENTIAL_PLAIN"
 
-// execPlain executes this program again with the attributes of an ordinary caller: cases show the
-// same whoever started the tester. What a case's own caller changes comes after it. The nice value
-// stays, for it is how people keep a long run out of the way.
-func execPlain() error {
+// becomePlain gives this program the attributes of an ordinary caller, by executing it again: cases
+// show the same whoever started the tester. The nice value stays, for it is how people keep a long
+// run out of the way.
+func becomePlain() error {
+	if os.Geteuid() != 0 || os.Getenv(plainEnv) != "" {
+		return nil
+	}
 	// Masks, scheduling and capabilities belong to the thread.
 	runtime.LockOSThread()
 	for _, reset := range []func() error{resetSignals, resetLimits, resetScheduling, resetCredentials, resetFiles} {

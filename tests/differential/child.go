@@ -25,8 +25,8 @@ const (
 type job struct {
 	Case            Case
 	Dir, ID, Cgroup string
-	Busybox         string
 	Runtime         runtimeProgram
+	programs
 }
 
 // A runtimeProgram is one of those that are compared.
@@ -74,9 +74,7 @@ func (j job) do() answer {
 func childMain() {
 	var j job
 	a := answer{}
-	if os.Getenv(plainEnv) == "" {
-		a.Fault = execPlain().Error() // It does not return otherwise.
-	} else if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
+	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
 		a.Fault = err.Error()
 	} else if err := j.run(&a); err != nil {
 		a.Fault = err.Error()
@@ -102,7 +100,8 @@ func (j job) run(a *answer) error {
 	if err != nil {
 		return err
 	}
-	if err := b.write(j.Busybox); err != nil {
+	b.programs = j.programs
+	if err := b.write(); err != nil {
 		return err
 	}
 	if config, err := os.ReadFile(j.Dir + "/bundle/config.json"); err == nil {

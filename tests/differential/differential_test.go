@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		childMain()
 		return
+	}
+	if err := becomePlain(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -48,7 +53,7 @@ func TestSample(t *testing.T) {
 			t.Fatalf("build orlop: %v\n%s", err, out)
 		}
 	}
-	tester, err := newTester(append([]runtimeProgram{{"orlop", orlop}}, peers...))
+	tester, err := newTester(orlop, peers)
 	if err != nil {
 		t.Skip("cannot make images: ", err)
 	}

@@ -72,7 +72,7 @@ func pickStep(r *rand.Rand) string {
 	case 0, 1, 2, 3, 4:
 		flags := some(3, "-u,1000", "-u,1000:5", "-u,4242", "-u,sailor", "-g,2000", "-e,B=2", "-e,HOME=", "-e,A", "-e,PATH=/nosuch", "--cwd,/tmp", "--cwd,/nosuch/x", "--cap,CAP_NET_RAW", "--cap,CAP_NOSUCH",
 			"--no-new-privs", "-t", "-d", "--preserve-fds,1", "--apparmor,nosuch")(r)
-		command := oneOf("sh,/probe,once", "sh,/probe,once", "sh,/probe,once", "--,sh,/probe,once", "nosuch", "/etc/conf", "/etc", "true", "false", "sh,-c,kill -9 $$", "")(r)
+		command := oneOf("probe,once", "probe,once", "probe,once", "--,probe,once", "nosuch", "/etc/conf", "/etc", "true", "false", "sh,-c,kill -9 $$", "")(r)
 		words := "exec"
 		for _, more := range []string{flags, "ID", command} {
 			if more != "" {

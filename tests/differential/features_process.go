@@ -10,16 +10,16 @@ import (
 // argLists are command lines by name.
 func argLists() map[string][]string {
 	return map[string][]string{
-		"words":       {"sh", "/probe", "once", "two words", "", "-e", "ä\n"},
+		"words":       {"probe", "once", "two words", "", "-e", "ä\n"},
 		"path":        {"inpath", "once"},
-		"absolute":    {"/bin/sh", "/probe", "once"},
+		"absolute":    {"/bin/probe", "once"},
 		"missing":     {"nosuch"},
 		"missing-abs": {"/nosuch/program"},
 		"plain":       {"/etc/conf"},
 		"directory":   {"/etc"},
 		"format":      {"/badformat"},
 		"interpreter": {"/badinterpreter"},
-		"relative":    {"./bin/sh", "/probe", "once"},
+		"relative":    {"./bin/probe", "once"},
 		"none":        {},
 		"empty":       {""},
 		"ends":        {"true"},
@@ -46,7 +46,7 @@ func processKinds() map[string]kind {
 	return map[string]kind{
 		"args": {6, 1, oneOf(names(argLists())...), always(func(b *bundle, value string) {
 			b.spec.Process.Args = append([]string{}, argLists()[value]...)
-			b.image = append(b.image, entry{"bin/inpath", "script", string(probe)}, entry{"badformat", "script", "no program\n"},
+			b.image = append(b.image, entry{"bin/inpath", "probe", ""}, entry{"badformat", "script", "no program\n"},
 				entry{"badinterpreter", "script", "#!/nosuch/sh\n"}, entry{"loop", "link", "loop"})
 		})},
 		"cwd": {5, 1, oneOf("/tmp", "/home/sailor", "/nosuch/deep", "/private", "/link", "tmp", "/etc/conf", "/dangling", "/proc", ""), always(func(b *bundle, value string) {

@@ -23,6 +23,9 @@ func main() {
 }
 
 func run() error {
+	if err := becomePlain(); err != nil {
+		return err
+	}
 	orlop := flag.String("orlop", "./orlop", "the orlop to test")
 	source := flag.String("source", "tests/differential", "directory of this package, with the script that stages the peers")
 	count := flag.Uint64("count", 100, "how many cases")
@@ -30,6 +33,7 @@ func run() error {
 	first := flag.Uint64("first", 0, "index of the first case")
 	jobs := flag.Int("jobs", runtime.NumCPU(), "how many run at once")
 	one := flag.String("case", "none", "run this case alone, and print what it shows; an ordinary container if it is empty")
+	facts := flag.Bool("facts", false, "with -case: print all facts that it shows under orlop")
 	all := flag.Bool("all", false, "shrink each case that differs, not one of each kind")
 	noShrink := flag.Bool("no-shrink", false, "print cases as they were generated")
 	flag.Parse()
@@ -41,7 +45,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	t, err := newTester(append([]runtimeProgram{{"orlop", path}}, peers...))
+	t, err := newTester(path, peers)
 	if err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		return t.show(os.Stdout, c)
+		return t.show(os.Stdout, c, *facts)
 	}
 	t.everyCase, t.noShrink = *all, *noShrink
 	s := t.sweep(*seed, *first, *count, *jobs, os.Stdout)

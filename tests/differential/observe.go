@@ -117,17 +117,10 @@ func (o *observation) probe(name, text string) {
 		section, lines, _ := strings.Cut(part, "\n")
 		section = strings.TrimSuffix(section, `\r`)
 		seen := map[string]int{}
-		dir := ""
 		for line := range strings.SplitSeq(lines, "\n") {
-			if strings.HasSuffix(strings.TrimSuffix(line, `\r`), ":") && section == "links" {
-				dir = ownProcess.ReplaceAllString(line, "")
-			}
 			key, value := splitFact(section, line)
 			if key == "" && value == "" {
 				continue
-			}
-			if section == "links" {
-				key = dir + key
 			}
 			seen[key]++
 			if n := seen[key]; n > 1 {
@@ -160,7 +153,6 @@ func splitFact(section, line string) (key, value string) {
 		return name, rest
 	case "files":
 		path, text, _ := strings.Cut(line, ":")
-		path = ownProcess.ReplaceAllString(path, "")
 		if path == "limits" && len(text) > 26 {
 			return "limits " + strings.TrimSpace(text[:26]), strings.Join(strings.Fields(text[26:]), " ")
 		}
@@ -179,27 +171,17 @@ func splitFact(section, line string) (key, value string) {
 			return "session keyring", longName.ReplaceAllString(strings.Join(parts[4:9], " "), "HEX")
 		}
 		return path, text
-	case "environ", "start", "terminal", "":
+	case "environ", "start", "":
 		return "", strings.TrimSpace(ownProcess.ReplaceAllString(line, "/proc/self/"))
 	}
-	key, value, _ = strings.Cut(strings.Replace(line, "regular empty file", "regular file", 1), ": ") // empty or not is a matter of time
+	key, value, _ = strings.Cut(line, ": ")
 	return key, ownProcess.ReplaceAllString(value, "/proc/self/")
 }
 
+// splitLink reads what the probe prints of a link.
 func splitLink(line string) (key, value string) {
-	left, target, ok := strings.Cut(line, " -> ")
-	parts := strings.Fields(left)
-	if !ok || len(parts) < 9 {
-		if strings.HasPrefix(line, "ls:") {
-			return "ls", ownProcess.ReplaceAllString(line, "/proc/self/")
-		}
-		return "", ""
-	}
-	target = anonymous.ReplaceAllString(target, "$1")
-	if parts[8] == "10" && strings.HasSuffix(target, "/probe") {
-		return "", "" // the shell's own
-	}
-	return ownProcess.ReplaceAllString(parts[8], ""), fmt.Sprintf("%s %s:%s %s", parts[0], parts[2], parts[3], target)
+	key, value, _ = strings.Cut(line, "|")
+	return key, anonymous.ReplaceAllString(ownProcess.ReplaceAllString(value, "/proc/self/"), "$1")
 }
 
 func splitMount(line string) (key, value string) {
@@ -332,11 +314,8 @@ func (r *runner) hooks(name, text string) {
 		title, lines, _ := strings.Cut(part, "\n")
 		for line := range strings.SplitSeq(lines, "\n") {
 			key, value, _ := strings.Cut(line, ":")
-			if strings.Contains(line, " -> ") {
+			if strings.HasPrefix(line, "ns:") {
 				key, value = splitLink(line)
-			}
-			if strings.HasPrefix(line, "total ") {
-				continue
 			}
 			if key == "state" {
 				value = hookPid.ReplaceAllString(value, `"pid":PID`)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// peersEnv names a directory with runc and crun, in place of those that the script stages.
+// peersEnv names a directory with runc, crun and the probe, in place of those that the script stages.
 const peersEnv = "ORLOP_PEERS"
 
 // cannotStage is the status with which the script says that the peers cannot be had here.
@@ -21,8 +21,14 @@ type errNoPeers struct{ reason string }
 
 func (e errNoPeers) Error() string { return e.reason }
 
-// findPeers returns runc and crun, staged if they are not.
-func findPeers(source string) ([]runtimeProgram, error) {
+// peers are what the script stages: runtimes to compare with, and the program that runs in containers.
+type peers struct {
+	runtimes []runtimeProgram
+	probe    string
+}
+
+// findPeers returns the peers, staged if they are not.
+func findPeers(source string) (peers, error) {
 	dir := os.Getenv(peersEnv)
 	if dir == "" {
 		var errs bytes.Buffer
@@ -31,12 +37,12 @@ func findPeers(source string) ([]runtimeProgram, error) {
 		out, err := cmd.Output()
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == cannotStage {
 			lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
-			return nil, errNoPeers{strings.TrimPrefix(lines[len(lines)-1], "peers: ")}
+			return peers{}, errNoPeers{strings.TrimPrefix(lines[len(lines)-1], "peers: ")}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("stage runc and crun: %w\n%s", err, &errs)
+			return peers{}, fmt.Errorf("stage runc and crun: %w\n%s", err, &errs)
 		}
 		dir = strings.TrimSpace(string(out))
 	}
-	return []runtimeProgram{{"runc", filepath.Join(dir, "runc")}, {"crun", filepath.Join(dir, "crun")}}, nil
+	return peers{[]runtimeProgram{{"runc", filepath.Join(dir, "runc")}, {"crun", filepath.Join(dir, "crun")}}, filepath.Join(dir, "probe")}, nil
 }

@@ -401,7 +401,7 @@ func (r *runner) holdNamespaces() error {
 	}
 	flags := map[string]uintptr{"pid": unix.CLONE_NEWPID, "net": unix.CLONE_NEWNET, "ipc": unix.CLONE_NEWIPC, "uts": unix.CLONE_NEWUTS,
 		"mnt": unix.CLONE_NEWNS, "cgroup": unix.CLONE_NEWCGROUP, "time": unix.CLONE_NEWTIME}
-	r.helper = exec.Command(r.dir+"/bin/busybox", "sleep", "1000")
+	r.helper = exec.Command(r.Busybox, "sleep", "1000")
 	attr := &syscall.SysProcAttr{}
 	for _, name := range r.joined {
 		if name == "pid" || name == "time" {

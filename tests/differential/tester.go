@@ -15,8 +15,8 @@ import (
 
 // A tester runs cases and compares what they show.
 type tester struct {
-	dir      string // where the cases' directories are mounted
-	busybox  string
+	dir string // where the cases' directories are mounted
+	programs
 	runtimes []runtimeProgram // orlop first
 	rules    []rule
 
@@ -25,7 +25,7 @@ type tester struct {
 	used                sync.Map // index of a rule -> true
 }
 
-func newTester(runtimes []runtimeProgram) (*tester, error) {
+func newTester(orlop string, p peers) (*tester, error) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func newTester(runtimes []runtimeProgram) (*tester, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return &tester{dir: dir, busybox: busybox, runtimes: runtimes, rules: rules()}, nil
+	return &tester{dir: dir, programs: programs{busybox, p.probe}, runtimes: append([]runtimeProgram{{"orlop", orlop}}, p.runtimes...), rules: rules()}, nil
 }
 
 // cgroup is the parent of all cases' cgroups, from the root of each hierarchy.
@@ -66,7 +66,7 @@ func (t *tester) do(c Case) result {
 	res := result{c: c}
 	for _, program := range t.runtimes {
 		a := job{Case: c, Dir: t.dir, ID: fmt.Sprintf("differential-%d-%d", os.Getpid(), n), Cgroup: fmt.Sprintf("%s/%d", t.cgroup(), n),
-			Busybox: t.busybox, Runtime: program}.do()
+			Runtime: program, programs: t.programs}.do()
 		if a.Fault != "" {
 			res.fault = program.Name + ": " + a.Fault
 			return res
@@ -191,12 +191,17 @@ func (r result) report(runtimes []runtimeProgram) string {
 }
 
 // show runs one case and prints everything.
-func (t *tester) show(out io.Writer, c Case) error {
+func (t *tester) show(out io.Writer, c Case, facts bool) error {
 	res := t.do(c)
 	if res.fault != "" {
 		return fmt.Errorf("%v: %s", c, res.fault)
 	}
 	fmt.Fprintf(out, "%s\n%s", res.config, res.report(t.runtimes))
+	if facts {
+		for _, f := range res.seen[0].Facts {
+			fmt.Fprintf(out, "  %s\n\t%s\n", f.Key, f.Value)
+		}
+	}
 	if len(res.differ) > 0 {
 		return fmt.Errorf("%d facts differ", len(res.differ))
 	}
