@@ -56,6 +56,8 @@ type birth struct {
 	agent    func(listener *os.File) error
 	// enterCgroup puts the process into its cgroup, at setup.MessageCgroup.
 	enterCgroup func(pid int) error
+	// copyUp fills a tmpfs at setup.MessageCopyTo, whose value is step.
+	copyUp func(from, to *os.File, step uint32) error
 	// takeNetDevices is called at setup.MessageNetDevices.
 	takeNetDevices func() error
 }
@@ -219,7 +221,7 @@ func (b *birth) serve(m nsenter.Message) error {
 		b.copy = m.File
 		return nil
 	case setup.MessageCopyTo:
-		err := copyUp(b.copy, m.File)
+		err := b.copyUp(b.copy, m.File, m.Value)
 		b.copy.Close()
 		m.File.Close()
 		b.copy = nil

@@ -2,7 +2,6 @@ package libcontainer
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
@@ -10,31 +9,53 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/proxy"
 )
 
-// copyUp copies what the folder from of the image holds into the folder to, a tmpfs that nobody else sees yet: files, folders, links
+// A copier copies a directory of the image into a tmpfs (tmpcopyup). It looks at the image itself. What takes memory it has done by a process in the
+// container's cgroup: files, directories, links, extended attributes and data are charged to the container.
+type copier struct {
+	start func() (*proxy.Process, error)
+	proc  *proxy.Process // nil until something is to be made
+}
+
+// copy copies what the directory from of the image holds into the directory to, a tmpfs that nobody else sees yet: files, directories, links
 // and special files, with owner, mode, extended attributes and times. Both are descriptors, and nothing is followed on the way, so what the image
 // holds cannot lead out of it.
-func copyUp(from, to *os.File) error {
-	if from == nil || to == nil {
-		return errors.New("tmpcopyup: the process sent no descriptor")
-	}
-	// The image's folder came as an O_PATH descriptor.
+func (c *copier) copy(from, to *os.File) error {
+	// The image's directory came as an O_PATH descriptor.
 	src, err := openAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return fmt.Errorf("tmpcopyup: %w", err)
+		return err
 	}
 	defer src.Close()
 	dst, err := openAt(to, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return fmt.Errorf("tmpcopyup: %w", err)
+		return err
 	}
 	defer dst.Close()
-	if err := copyFolder(src, dst, "."); err != nil {
-		return fmt.Errorf("tmpcopyup: %w", err)
-	}
-	return nil
+	return c.copyFolder(src, dst, ".")
 }
+
+// process returns the process that makes what is copied, and starts it the first time.
+func (c *copier) process() (_ *proxy.Process, err error) {
+	if c.proc == nil {
+		c.proc, err = c.start()
+	}
+	return c.proc, err
+}
+
+// call has the process make a system call.
+func (c *copier) call(number uintptr, args ...proxy.Arg) (int, error) {
+	p, err := c.process()
+	if err != nil {
+		return 0, err
+	}
+	return p.Call(number, args...)
+}
+
+func fdOf(f *os.File) proxy.Int { return proxy.Int(f.Fd()) }
 
 func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
@@ -45,13 +66,13 @@ func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 }
 
 // copyFolder copies the entries of src and then src's own attributes. displayPath is for messages.
-func copyFolder(src, dst *os.File, displayPath string) error {
+func (c *copier) copyFolder(src, dst *os.File, displayPath string) error {
 	entries, err := src.ReadDir(-1)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := copyEntry(src, dst, e.Name(), path.Join(displayPath, e.Name())); err != nil {
+		if err := c.copyEntry(src, dst, e.Name(), path.Join(displayPath, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -59,12 +80,12 @@ func copyFolder(src, dst *os.File, displayPath string) error {
 	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
 		return &os.PathError{Op: "stat", Path: displayPath, Err: err}
 	}
-	return copyAttributes(src, dst, &st, displayPath)
+	return c.copyAttributes(src, dst, &st, displayPath)
 }
 
 // copyEntry copies one entry. It opens the entry once, without following or activating it, and looks at
 // and reads only what it has opened: a neighbor that shares the volume may exchange the name meanwhile.
-func copyEntry(src, dst *os.File, name, displayPath string) error {
+func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: displayPath, Err: err} }
 	entry, err := openAt(src, name, unix.O_PATH)
 	if err != nil {
@@ -77,7 +98,7 @@ func copyEntry(src, dst *os.File, name, displayPath string) error {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		if err := unix.Mkdirat(int(dst.Fd()), name, 0o700); err != nil {
+		if _, err := c.call(unix.SYS_MKDIRAT, fdOf(dst), proxy.Text(name), proxy.Int(0o700)); err != nil {
 			return fail("mkdir", err)
 		}
 		from, err := openAt(entry, ".", unix.O_RDONLY|unix.O_DIRECTORY)
@@ -90,26 +111,28 @@ func copyEntry(src, dst *os.File, name, displayPath string) error {
 			return err
 		}
 		defer to.Close()
-		return copyFolder(from, to, displayPath)
+		return c.copyFolder(from, to, displayPath)
 	case unix.S_IFREG:
 		from, err := reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
 		if err != nil {
 			return fail("open", err)
 		}
 		defer from.Close()
-		to, err := openAt(dst, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR)
+		const flags = unix.O_CREAT | unix.O_EXCL | unix.O_RDWR | unix.O_CLOEXEC
+		fd, err := c.call(unix.SYS_OPENAT, fdOf(dst), proxy.Text(name), proxy.Int(flags), proxy.Int(0o600))
 		if err != nil {
-			return err
+			return fail("open", err)
 		}
+		to := os.NewFile(uintptr(fd), name)
 		defer to.Close()
-		if err := copyData(from, to, st.Size); err != nil {
+		if err := c.copyData(from, to, st.Size); err != nil {
 			return fail("copy", err)
 		}
-		return copyAttributes(from, to, &st, displayPath)
+		return c.copyAttributes(from, to, &st, displayPath)
 	case unix.S_IFLNK:
-		return copyLink(entry, dst, name, &st, fail)
+		return c.copyLink(entry, dst, name, &st, fail)
 	default:
-		if err := unix.Mknodat(int(dst.Fd()), name, st.Mode, int(st.Rdev)); err != nil {
+		if _, err := c.call(unix.SYS_MKNODAT, fdOf(dst), proxy.Text(name), proxy.Int(st.Mode), proxy.Int(st.Rdev)); err != nil {
 			return fail("mknod", err)
 		}
 		if err := unix.Fchownat(int(dst.Fd()), name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -133,7 +156,7 @@ func reopen(f *os.File, flags int) (*os.File, error) {
 }
 
 // copyData copies a file of this size. Its holes stay holes: they cost the target no memory.
-func copyData(from, to *os.File, size int64) error {
+func (c *copier) copyData(from, to *os.File, size int64) error {
 	if err := to.Truncate(size); err != nil {
 		return err
 	}
@@ -149,8 +172,7 @@ func copyData(from, to *os.File, size int64) error {
 		if err != nil {
 			return err
 		}
-		part := io.NewSectionReader(from, data, min(end, size)-data)
-		if _, err := io.Copy(io.NewOffsetWriter(to, data), part); err != nil {
+		if err := c.copyPart(from, to, data, min(end, size)); err != nil {
 			return err
 		}
 		at = end
@@ -158,14 +180,41 @@ func copyData(from, to *os.File, size int64) error {
 	return nil
 }
 
+// copyPart copies what a file has from one offset to another, or to its end, should that come before.
+func (c *copier) copyPart(from, to *os.File, at, end int64) error {
+	p, err := c.process()
+	if err != nil {
+		return err
+	}
+	buf := p.Data()
+	for at < end {
+		n, err := from.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+		for done := 0; done < n; {
+			written, err := p.Call(unix.SYS_PWRITE64, fdOf(to), proxy.DataAt(done), proxy.Int(n-done), proxy.Int(at)+proxy.Int(done))
+			if err != nil {
+				return err
+			}
+			done += written
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
 // copyLink copies a symbolic link, of which entry is an O_PATH descriptor.
-func copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
+func (c *copier) copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(entry.Fd()), "", buf)
 	if err != nil {
 		return fail("readlink", err)
 	}
-	if err := unix.Symlinkat(string(buf[:n]), int(dst.Fd()), name); err != nil {
+	if _, err := c.call(unix.SYS_SYMLINKAT, proxy.Text(buf[:n]), fdOf(dst), proxy.Text(name)); err != nil {
 		return fail("symlink", err)
 	}
 	if err := unix.Fchownat(int(dst.Fd()), name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -174,7 +223,7 @@ func copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(strin
 	return nil
 }
 
-func copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath string) error {
+func (c *copier) copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath string) error {
 	fd := int(dst.Fd())
 	if err := unix.Fchown(fd, int(st.Uid), int(st.Gid)); err != nil {
 		return &os.PathError{Op: "chown", Path: displayPath, Err: err}
@@ -183,7 +232,7 @@ func copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath string) erro
 	if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
 		return &os.PathError{Op: "chmod", Path: displayPath, Err: err}
 	}
-	if err := copyXattrs(int(src.Fd()), fd); err != nil {
+	if err := c.copyXattrs(src, dst); err != nil {
 		return &os.PathError{Op: "copy the extended attributes of", Path: displayPath, Err: err}
 	}
 	times := []unix.Timeval{unix.NsecToTimeval(st.Atim.Nano()), unix.NsecToTimeval(st.Mtim.Nano())}
@@ -194,7 +243,8 @@ func copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath string) erro
 }
 
 // copyXattrs copies extended attributes as far as tmpfs takes them.
-func copyXattrs(src, dst int) error {
+func (c *copier) copyXattrs(from, to *os.File) error {
+	src := int(from.Fd())
 	size, err := unix.Flistxattr(src, nil)
 	if errors.Is(err, unix.ENOTSUP) || size == 0 {
 		return nil
@@ -215,7 +265,7 @@ func copyXattrs(src, dst int) error {
 		if n, err = unix.Fgetxattr(src, name, value); err != nil {
 			return err
 		}
-		err = unix.Fsetxattr(dst, name, value[:n], 0)
+		_, err = c.call(unix.SYS_FSETXATTR, fdOf(to), proxy.Text(name), proxy.Text(value[:n]), proxy.Int(n), proxy.Int(0))
 		if err != nil && !errors.Is(err, unix.ENOTSUP) {
 			return err
 		}

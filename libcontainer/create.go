@@ -286,6 +286,7 @@ func (c *creation) makeBirth() (err error) {
 	c.birth.agent = func(listener *os.File) error {
 		return handListener(c.rec, specs.StateCreating, c.birth.proc.Pid, listener)
 	}
+	c.birth.copyUp = c.copyUp
 	c.birth.takeNetDevices = c.lend
 	c.birth.stops = c.runtime.stops()
 	c.birth.here = c.forker.flags

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // An OOMWatch waits for the kernel to run out of memory for a cgroup. Nothing is polled: the kernel wakes it.
@@ -255,3 +258,30 @@ func (s *oomV2) take() (bool, error) {
 }
 
 func (s *oomV2) close() { unix.Close(s.events) }
+
+// OOMKills counts the processes of the cgroup that the kernel has killed because memory ran out.
+func (m *Manager) OOMKills() (kills uint64, err error) {
+	f, v := m.place("memory")
+	if f == nil {
+		return 0, nil
+	}
+	file := f.dir + "/memory.events"
+	if v == v1 {
+		file = f.dir + "/memory.oom_control"
+	}
+	data, err := rawfile.Read(file)
+	if errors.Is(err, fs.ErrNotExist) { // the controller is not delegated to the cgroup
+		return 0, nil
+	}
+	if err == nil {
+		err = parseFlat(string(data), func(key string, n uint64) {
+			if key == "oom_kill" { // since kernel 4.13
+				kills = n
+			}
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", file, err)
+	}
+	return kills, nil
+}

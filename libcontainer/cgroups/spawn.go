@@ -116,6 +116,29 @@ func (m *Manager) SpawnEarly(fork func(unifiedFD int) error) error {
 	return bornIn(m.unified.dir, fork)
 }
 
+// SpawnCharged calls fork for a process whose memory is to be charged to the cgroup. join is what the process then has to write "0" to,
+// nil if it was born in the cgroup, or if no cgroup is charged for memory. The cgroup's limit of processes does not refuse it.
+func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, err error) {
+	switch f, v := m.place("memory"); {
+	case f == nil:
+		return nil, fork(-1)
+	case v == v1:
+		if err := fork(-1); err != nil {
+			return nil, err
+		}
+		return rawfile.Open(f.dir+"/tasks", unix.O_WRONLY)
+	}
+	if dir := m.birthFolder(); dir != "" {
+		if err := bornIn(dir, fork); !errors.Is(err, unix.EAGAIN) {
+			return nil, err
+		}
+	}
+	if err := fork(-1); err != nil {
+		return nil, err
+	}
+	return m.Tasks(unifiedName)
+}
+
 func bornIn(dir string, fork func(unifiedFD int) error) error {
 	if dir == "" {
 		return fork(-1)

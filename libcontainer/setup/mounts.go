@@ -100,7 +100,7 @@ func (l *lowering) noteMount(destination string, mount nsenter.Reg, kept, fresh 
 	l.mounted = append(l.mounted, mounted{destination: destination, fd: mount, kept: kept, fresh: fresh})
 }
 
-// copyUp mounts a tmpfs that has a copy of the folder that it covers. The copying is the runtime's to do: the image's files may be
+// copyUp mounts a tmpfs that has a copy of the directory that it covers. The runtime has it copied: the image's files may be
 // of any kind and number.
 func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
 	to, from := l.mountPoint(m.Destination, aFolder), l.fd()
@@ -108,7 +108,7 @@ func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
 	attributes := m.attributes()
 	m.make(l, mount, to, attributes&^unix.MOUNT_ATTR_RDONLY)
 	l.sendFile(MessageCopyFrom, from, nil)
-	l.sendFile(MessageCopyTo, mount, nil)
+	l.sendFile(MessageCopyTo, mount, nsenter.Int(l.step))
 	l.await()
 	if attributes&unix.MOUNT_ATTR_RDONLY != 0 {
 		l.setattr(mount, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)
@@ -116,6 +116,16 @@ func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
 	m.propagate(l, mount)
 	l.move(mount, to)
 	m.remember(l, mount)
+}
+
+// CopiedUp returns the field and the destination of the mount of a [MessageCopyTo]. step is the message's value.
+func (p *Plan) CopiedUp(step uint32) (field, destination string) {
+	if int(step) < len(p.Steps) {
+		if m, ok := p.Steps[step].Action.(mountNew); ok {
+			return p.Steps[step].Field, m.Destination
+		}
+	}
+	return "mounts", "" // no step of the plan's: the process has gone astray
 }
 
 // propagate appends what sets the mount's propagation, if the configuration does.

@@ -120,7 +120,8 @@ const (
 	// createContainer hooks are to be run.
 	MessageHooks
 	// MessageCopyFrom comes with a folder of the image, MessageCopyTo after it with the new tmpfs that is to be mounted over
-	// that folder, and is a rendezvous: the one's content is to be copied into the other (tmpcopyup).
+	// that folder and the number of the step as its value, and is a rendezvous: the one's content is to be copied into the other
+	// (tmpcopyup). See CopiedUp.
 	MessageCopyFrom
 	MessageCopyTo
 	// MessageConsole comes with the master side of the terminal; the process goes on.

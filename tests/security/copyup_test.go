@@ -1,9 +1,11 @@
 package security
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,4 +79,87 @@ func TestNaiveCopyUp(t *testing.T) {
 	if !found {
 		t.Error("the race was never lost: it does not show anything")
 	}
+}
+
+// What the image has for a tmpfs with tmpcopyup takes more memory than expensiveLimit, in the form of data, of inodes, or of
+// extended attributes.
+const expensiveLimit = 4 << 20
+
+var expensive = []struct {
+	name  string
+	write func(t *testing.T, dir string)
+}{
+	{"a large file", func(t *testing.T, dir string) {
+		must(t, os.WriteFile(filepath.Join(dir, "large"), bytes.Repeat([]byte("x"), 4*expensiveLimit), 0o644))
+	}},
+	{"many files", func(t *testing.T, dir string) {
+		for i := range 6000 { // each takes an inode and an entry, some 900 bytes
+			must(t, unix.Mknod(filepath.Join(dir, fmt.Sprint("file", i)), unix.S_IFREG|0o644, 0))
+		}
+	}},
+	{"many directories and links", func(t *testing.T, dir string) {
+		for i := range 3000 {
+			must(t, os.Mkdir(filepath.Join(dir, fmt.Sprint("dir", i)), 0o755))
+			must(t, os.Symlink(strings.Repeat("x", 2000), filepath.Join(dir, fmt.Sprint("link", i))))
+		}
+	}},
+}
+
+// TestCopyUpCharged: an image has more for a tmpfs with tmpcopyup than the memory limit of the container lets it have. The copy is charged
+// to the container, not to the host: it is refused, and nothing of it is left.
+func TestCopyUpCharged(t *testing.T) {
+	harness.OrlopOnly(t, "runc charges the host")
+	file := memoryFile(t)
+	limit, most := int64(expensiveLimit), int64(1) // its own process fills the container
+	shelf := filepath.Join(harness.New(t).Dir, "shelf")
+	harness.MountTmpfs(t, shelf) // quicker than a disk
+	boxes := make([]*harness.Box, len(expensive))
+	for i, e := range expensive {
+		volume := filepath.Join(shelf, strconv.Itoa(i))
+		e.write(t, folder(t, filepath.Join(volume, "data")))
+		b := harness.New(t, harness.WithMount("/var", "bind", volume, "bind"),
+			harness.WithMount("/var/data", "tmpfs", "tmpfs", "tmpcopyup", "size=1g", "nr_inodes=100000"))
+		boxes[i] = b
+
+		// The trap is armed: without the limit all is copied, and costs the container more than that.
+		b.Up()
+		if used := number(t, filepath.Join(file.mount, b.Cgroup, file.name)); used < limit {
+			t.Fatalf("%s: the copy is charged to the container with %d bytes only", e.name, used)
+		}
+		b.OK("delete", "--force", b.ID)
+		b.Spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+		b.Spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: &most}
+		b.Write()
+	}
+	attempts(t, len(boxes), func(n int) {
+		b, e := boxes[n%len(boxes)], expensive[n%len(boxes)]
+		const want = "mounts[8]: tmpcopyup of /var/data: the container's memory limit is too small for the copy (linux.resources.memory)"
+		if r := b.Do("run", "--detach", "--bundle", b.Bundle, b.ID); r.Status == 0 || !strings.Contains(r.Stderr, want) {
+			t.Errorf("%s: status %d, %q", e.name, r.Status, r.Stderr)
+		}
+		b.CheckClean()
+	})
+}
+
+// memoryUse is where a cgroup tells how much memory it uses.
+type memoryUse struct{ mount, name string }
+
+// memoryFile finds out where a cgroup tells its use of memory, and skips the test if none does.
+func memoryFile(t *testing.T) memoryUse {
+	t.Helper()
+	if mount := harness.CgroupMount("memory"); mount != "" {
+		return memoryUse{mount, "memory.usage_in_bytes"}
+	}
+	mount := harness.CgroupMount("")
+	if controllers, err := os.ReadFile(filepath.Join(mount, "cgroup.controllers")); err != nil || !strings.Contains(string(controllers), "memory") {
+		t.Skip("no memory controller here")
+	}
+	return memoryUse{mount, "memory.current"}
+}
+
+func number(t *testing.T, path string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(strings.TrimSpace(read(t, path)), 10, 64)
+	must(t, err)
+	return n
 }

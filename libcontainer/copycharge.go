@@ -1,0 +1,131 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/proxy"
+	"github.com/orlop/orlop/libcontainer/systemd"
+	"github.com/orlop/orlop/libcontainer/timeout"
+	"github.com/orlop/orlop/specconv"
+)
+
+// copyUp fills a tmpfs with what the directory has that it covers. step is the mount's. The copy is charged to the container, so that
+// linux.resources.memory holds for it.
+func (c *creation) copyUp(from, to *os.File, step uint32) error {
+	field, destination := c.steps.CopiedUp(step)
+	if from == nil || to == nil {
+		return &specconv.FieldError{Path: field, Err: errors.New("tmpcopyup: the process sent no descriptor")}
+	}
+	stops := c.runtime.stopsAtEnd(c.birth.proc.Pidfd)
+	kills := uint64(0)
+	copier := copier{start: func() (_ *proxy.Process, err error) {
+		if err := c.settle(); err != nil { // systemd may not have written the limits yet
+			return nil, err
+		}
+		if kills, err = c.cgroup.OOMKills(); err != nil {
+			return nil, err
+		}
+		return c.startProxy(stops)
+	}}
+	err := copier.copy(from, to)
+	if err != nil {
+		err = c.whyNotCopied(err, kills, copier.proc, stops)
+	}
+	if copier.proc != nil {
+		err = errors.Join(err, endProxy(copier.proc))
+	}
+	if err != nil {
+		return &specconv.FieldError{Path: field, Err: fmt.Errorf("tmpcopyup of %s: %w", destination, err)}
+	}
+	return nil
+}
+
+// startProxy starts a process that is charged to the container's cgroup for what it has made for it.
+func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
+	files := make([]*os.File, len(stops))
+	for i, s := range stops {
+		files[i] = s.File
+	}
+	var p *proxy.Process
+	fork := func(cgroup int) (err error) {
+		p, err = proxy.Start(cgroup, answerLimit, files)
+		return err
+	}
+	join, err := (*os.File)(nil), error(nil)
+	if c.unit != nil && c.unit.moves() {
+		if err = fork(-1); err == nil {
+			err = c.attach(p.Pid())
+		}
+	} else {
+		join, err = c.cgroup.SpawnCharged(fork)
+	}
+	if join != nil {
+		_, err = p.Call(unix.SYS_WRITE, fdOf(join), proxy.Text("0"), proxy.Int(1))
+		join.Close()
+	}
+	if err == nil {
+		// If memory runs out, the kernel is to kill this process, not the container's.
+		err = os.WriteFile("/proc/"+strconv.Itoa(p.Pid())+"/oom_score_adj", []byte("1000"), 0)
+	}
+	if err != nil {
+		err = fmt.Errorf("start a process in the container's cgroup: %w", err)
+		if p != nil {
+			err = errors.Join(err, endProxy(p))
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+// attach has systemd put a process where the container's first one is.
+func (c *creation) attach(pid int) error {
+	conn, err := systemd.Dial(c.unit.bus)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	home, err := c.top.Beside(c.birth.proc.Pid)
+	if err != nil {
+		return err
+	}
+	return conn.Attach(c.unit.Name, c.top.Below(home), pid)
+}
+
+// whyNotCopied says what has ended a copy. kills is how many processes of the cgroup the kernel had killed before.
+func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops []hooks.Stop) error {
+	var stopped *proxy.StoppedError
+	switch {
+	case errors.As(err, &stopped):
+		err = stops[stopped.Stop].Err
+	case p != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		return timeout.Errorf("no progress within %v: %s", answerLimit, cgroups.Holdup(p.Pid()))
+	}
+	if !errors.Is(err, proxy.ErrKilled) && !errors.Is(err, errEnded) && !errors.Is(err, unix.ENOMEM) {
+		return err
+	}
+	now, countErr := c.cgroup.OOMKills()
+	if countErr == nil && (now > kills || errors.Is(err, unix.ENOMEM)) {
+		return fmt.Errorf("the container's memory limit is too small for the copy (linux.resources.memory): %w", err)
+	}
+	return errors.Join(err, countErr)
+}
+
+// endProxy kills the process and waits for its end.
+func endProxy(p *proxy.Process) error {
+	pidfd, err := p.Kill()
+	if err == nil {
+		err = waitPidfd(pidfd, p.Pid(), time.Now().Add(endLimit))
+	}
+	if err != nil {
+		return err
+	}
+	return p.Close()
+}

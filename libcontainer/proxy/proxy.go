@@ -1,0 +1,248 @@
+// Package proxy makes system calls by another process, which can be in another cgroup: what they allocate is charged to that one.
+//
+// The kernel charges memory to the cgroup of the process that owns the memory image, so a thread of this program does not do. The process is a
+// fork of this program without an exec. It shares its descriptors, and so what one opens the other one has. It runs no Go, which does not survive
+// such a fork: a loop in assembler (loop_amd64.s, loop_arm64.s) takes one call after the other from a page that both share.
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A request is a system call in the shared memory, at its beginning. The loop knows these offsets.
+type request struct {
+	number uintptr
+	args   [6]uintptr
+	result uintptr
+	bell   byte  // what goes through the pipes
+	pidfd  int32 // of the process, which the kernel writes
+}
+
+const (
+	dataOffset = 4096
+	// DataSize is the size of the shared memory that a caller has for the data of a call: see [Process.Data].
+	DataSize = 256 << 10
+)
+
+// A Process makes system calls for this program, with its rights, root and working directory. It is for one goroutine.
+type Process struct {
+	pid    int
+	pidfd  *os.File
+	shared []byte
+	ask    [2]int // pipes, read by the process and by the caller
+	answer [2]int
+	limit  time.Duration
+	waits  []unix.PollFd // for the answer, the end of the process, and what stops it
+}
+
+// ErrKilled says that the process was killed, which this program has not done.
+var ErrKilled = errors.New("the process was killed")
+
+// A StoppedError says that one of the files that stop a process has become readable.
+type StoppedError struct{ Stop int }
+
+func (e *StoppedError) Error() string { return "stopped" }
+
+// cloneArgs is struct clone_args of clone3(2).
+type cloneArgs struct {
+	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize, cgroup uint64
+}
+
+// spawn forks the process, which runs the loop and never returns. It ends when it is not parent's child any more.
+func spawn(args *cloneArgs, size uintptr, shared *request, ask, answer, parent int) (pid int)
+
+// Start starts a process. cgroup is a descriptor of the cgroup2 directory that it is born in, or -1 for this program's own.
+// A call that takes longer than limit, or that is not back when one of stops becomes readable, is an error. Close ends the process;
+// until then the calling goroutine keeps its thread, at whose end the kernel would kill the process.
+func Start(cgroup int, limit time.Duration, stops []*os.File) (_ *Process, err error) {
+	p := &Process{ask: [2]int{-1, -1}, answer: [2]int{-1, -1}, limit: limit}
+	runtime.LockOSThread()
+	defer func() {
+		if err != nil {
+			p.release()
+		}
+	}()
+	p.shared, err = unix.Mmap(-1, 0, dataOffset+DataSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("mmap: %w", err)
+	}
+	for _, pipe := range []*[2]int{&p.ask, &p.answer} {
+		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+			return nil, fmt.Errorf("pipe2: %w", err)
+		}
+	}
+	if err := p.fork(cgroup); err != nil {
+		return nil, err
+	}
+	for _, fd := range []int{p.answer[0], int(p.pidfd.Fd())} {
+		p.waits = append(p.waits, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	for _, f := range stops {
+		p.waits = append(p.waits, unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN})
+	}
+	return p, nil
+}
+
+func (p *Process) fork(cgroup int) error {
+	r := p.request()
+	args := cloneArgs{flags: unix.CLONE_FILES | unix.CLONE_PIDFD, pidfd: uint64(uintptr(unsafe.Pointer(&r.pidfd)))}
+	if cgroup >= 0 {
+		args.flags |= unix.CLONE_INTO_CGROUP
+		args.cgroup = uint64(cgroup)
+	}
+	// No handler of Go's may run in the process. It keeps the mask.
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		return fmt.Errorf("rt_sigprocmask: %w", err)
+	}
+	pid := spawn(&args, unsafe.Sizeof(args), r, p.ask[0], p.answer[1], unix.Getpid())
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil); err != nil {
+		return fmt.Errorf("rt_sigprocmask: %w", err)
+	}
+	if pid < 0 {
+		return fmt.Errorf("clone3: %w", unix.Errno(-pid))
+	}
+	p.pid, p.pidfd = pid, os.NewFile(uintptr(r.pidfd), "pidfd")
+	return nil
+}
+
+func (p *Process) request() *request { return (*request)(unsafe.Pointer(&p.shared[0])) }
+
+// Pid is the process's PID.
+func (p *Process) Pid() int { return p.pid }
+
+// Data is memory that the process sees too. The texts of a call go to its beginning.
+func (p *Process) Data() []byte { return p.shared[dataOffset:] }
+
+// An Arg is an argument of a system call.
+type Arg interface {
+	// value returns the argument. What it points to is put into Data behind what is used of that.
+	value(p *Process, used *int) (uintptr, error)
+}
+
+// Int is a number, or a descriptor.
+type Int int64
+
+func (n Int) value(*Process, *int) (uintptr, error) { return uintptr(n), nil }
+
+// Text is the address of a text, which a zero byte ends.
+type Text string
+
+func (t Text) value(p *Process, used *int) (uintptr, error) {
+	data := p.Data()[*used:]
+	if len(t) >= len(data) {
+		return 0, unix.E2BIG
+	}
+	copy(data, t)
+	data[len(t)] = 0
+	*used += len(t) + 1
+	return uintptr(unsafe.Pointer(&data[0])), nil
+}
+
+// DataAt is the address of this offset in Data, which the caller has filled.
+type DataAt int
+
+func (o DataAt) value(p *Process, _ *int) (uintptr, error) {
+	return uintptr(unsafe.Pointer(&p.Data()[o])), nil
+}
+
+// Call makes a system call of at most six arguments. Its error is the call's [unix.Errno], or ErrKilled, a *StoppedError or
+// [os.ErrDeadlineExceeded]. After one of these three the process is of no more use.
+func (p *Process) Call(number uintptr, args ...Arg) (int, error) {
+	r, used := p.request(), 0
+	r.number, r.args = number, [6]uintptr{}
+	for i, a := range args {
+		var err error
+		if r.args[i], err = a.value(p, &used); err != nil {
+			return 0, err
+		}
+	}
+	var bell [1]byte
+	if _, err := unix.Write(p.ask[1], bell[:]); err != nil {
+		return 0, fmt.Errorf("write to the process: %w", err)
+	}
+	if err := p.wait(); err != nil {
+		return 0, err
+	}
+	if _, err := unix.Read(p.answer[0], bell[:]); err != nil {
+		return 0, fmt.Errorf("read from the process: %w", err)
+	}
+	if result := int(r.result); result < 0 && result > -4096 {
+		return 0, unix.Errno(-result)
+	}
+	return int(r.result), nil
+}
+
+// wait waits for the answer to a call.
+func (p *Process) wait() error {
+	deadline := time.Now().Add(p.limit)
+	for {
+		n, err := unix.Poll(p.waits, int(max(time.Until(deadline), 0).Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("poll: %w", err)
+		case n == 0:
+			return os.ErrDeadlineExceeded
+		case p.waits[0].Revents != 0:
+			return nil
+		case p.waits[1].Revents != 0:
+			return ErrKilled
+		}
+		for i, stop := range p.waits[2:] {
+			if stop.Revents != 0 {
+				return &StoppedError{i}
+			}
+		}
+	}
+}
+
+// Kill kills the process, and returns its pidfd to wait for its end by. Close comes after that.
+func (p *Process) Kill() (*os.File, error) {
+	if err := unix.PidfdSendSignal(int(p.pidfd.Fd()), unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("kill process %d: %w", p.pid, err)
+	}
+	return p.pidfd, nil
+}
+
+// Close reaps the process, which has ended, and releases what it shared.
+func (p *Process) Close() error {
+	defer p.release()
+	for {
+		_, err := unix.Wait4(p.pid, nil, unix.WALL, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("wait for process %d: %w", p.pid, err)
+		}
+		return nil
+	}
+}
+
+// release closes all that Start has made.
+func (p *Process) release() {
+	for _, fd := range []int{p.ask[0], p.ask[1], p.answer[0], p.answer[1]} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	if p.pidfd != nil {
+		p.pidfd.Close()
+	}
+	if p.shared != nil {
+		_ = unix.Munmap(p.shared) // it is mapped, and is not used any more
+	}
+	runtime.UnlockOSThread()
+}
