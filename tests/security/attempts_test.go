@@ -48,11 +48,11 @@ func attempts(t *testing.T, usual int, try func(n int)) {
 // report writes the line that `make attacks` makes its table of.
 func report(t *testing.T, tried int) {
 	t.Helper()
-	failed := tried
+	repelled := tried
 	if t.Failed() {
-		failed--
+		repelled--
 	}
-	t.Logf("attack %s failed %d of %d times", t.Name(), failed, tried)
+	t.Logf("attack %s repelled %d of %d times", t.Name(), repelled, tried)
 }
 
 // unharmed looks at the runtime's binary. check fails the test when it has changed since.
