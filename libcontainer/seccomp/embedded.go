@@ -40,7 +40,7 @@ func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{profilePath, err}
 	}
-	program, err := runCompiler(input)
+	program, err := runCompiler(compiler, input, compilerLimit)
 	if err != nil {
 		return nil, &Error{profilePath, fmt.Errorf("compile: %w", err)}
 	}
@@ -58,10 +58,10 @@ func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 // compilerLimit is how long the compiler may take, which for the largest profiles is a fraction of a second.
 const compilerLimit = time.Minute
 
-// runCompiler runs the compiler with files for input and output, which need nobody to serve them, and returns its output.
-func runCompiler(input []byte) (string, error) {
+// runCompiler runs a program with files for input and output, which need nobody to serve them, and returns its output.
+func runCompiler(program string, input []byte, limit time.Duration) (string, error) {
 	var files [3]*os.File
-	for i, content := range []string{compiler, string(input), ""} {
+	for i, content := range []string{program, string(input), ""} {
 		fd, err := unix.MemfdCreate("seccomp", unix.MFD_CLOEXEC)
 		if err != nil {
 			return "", fmt.Errorf("memfd_create: %w", err)
@@ -77,13 +77,13 @@ func runCompiler(input []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	late := time.AfterFunc(compilerLimit, func() { _ = process.Kill() })
+	late := time.AfterFunc(limit, func() { _ = process.Kill() })
 	state, err := process.Wait()
 	if err != nil {
 		return "", err
 	}
 	if !late.Stop() {
-		return "", timeout.Errorf("the compiler has not ended within %v, and was killed", compilerLimit)
+		return "", timeout.Errorf("the compiler has not ended within %v, and was killed", limit)
 	}
 	if _, err := files[2].Seek(0, io.SeekStart); err != nil {
 		return "", err

@@ -78,3 +78,22 @@ func TestMountLabel(t *testing.T) {
 		}
 	}
 }
+
+// TestLongOptions: a long option of whatever file system goes to the kernel by mount(2), a short one by fsconfig(2).
+func TestLongOptions(t *testing.T) {
+	long := strings.Repeat("x", maxParameter+1)
+	for fstype, option := range map[string]string{"9p": "aname=", "nfs4": "clientaddr=", "cifs": "password=", "ceph": "secret=", "fuse": "subtype=", "overlay": "lowerdir=/"} {
+		for value, want := range map[string]string{long: "mount", "x": "fsconfig"} {
+			m := mountNew{Mount: specconv.Mount{Type: fstype, Source: "s", Destination: "/mnt", Data: []string{"ro", option + value}}}
+			l := newLowering(&Plan{})
+			m.make(l, l.fd(), l.fd(), 0)
+			count := map[string]int{}
+			for _, op := range l.prog.Ops() {
+				count[op.Name()]++
+			}
+			if by := map[bool]string{true: "mount", false: "fsconfig"}[count["mount"] > 0]; by != want {
+				t.Errorf("%s, %d bytes: by %s, not %s", fstype, len(value), by, want)
+			}
+		}
+	}
+}

@@ -95,6 +95,30 @@ func TestLongMountOptions(t *testing.T) {
 			}
 		})
 	}
+	t.Run("ordinary user", func(t *testing.T) {
+		b := harness.New(t, harness.Sh("grep -o ' /mnt .*' /proc/self/mountinfo | cut -d' ' -f6; stat -c %a /mnt"))
+		asOrdinary(t, b)
+		harness.WithMount("/mnt", "tmpfs", long, "mode=711")(b.Spec)
+		if got, want := b.Run().OK(b), long+"\n711\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	// A file system whose options are its own business: network file systems and those of FUSE have such.
+	t.Run("fuse", func(t *testing.T) {
+		device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+		if err != nil {
+			t.Skip("no FUSE here: ", err)
+		}
+		defer device.Close() // which ends the file system
+		b := harness.New(t, harness.Sh("grep -o ' /mnt .*' /proc/self/mountinfo | cut -d' ' -f5,6"))
+		harness.WithMount("/mnt", "fuse", long+"x", "fd=3", "rootmode=40000", "user_id=0", "group_id=0", "subtype="+long)(b.Spec)
+		b.Write()
+		c := b.Cmd("run", "--bundle", b.Bundle, "--preserve-fds", "1", b.ID)
+		c.Files = []*os.File{device}
+		if got, want := c.Run().OK(b), "fuse."+long+" "+long+"x\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 	t.Run("a failure leaves nothing", func(t *testing.T) {
 		b := harness.New(t, harness.Args("true"), hostMounts)
 		harness.WithMount("/mnt", "tmpfs", "tmpfs", "nosuch="+long)(b.Spec)

@@ -228,3 +228,27 @@ func TestHostilePasswd(t *testing.T) {
 		}
 	}
 }
+
+// TestFifoOverAccounts: a named pipe that a mount of the configuration puts in the place of a file of accounts holds nobody up.
+func TestFifoOverAccounts(t *testing.T) {
+	harness.OrlopOnly(t, "others read it")
+	for _, file := range []string{"/etc/passwd", "/etc/group"} {
+		t.Run(file, func(t *testing.T) {
+			b := harness.New(t)
+			fifo := filepath.Join(b.Dir, "fifo")
+			must(t, unix.Mkfifo(fifo, 0o644))
+			harness.WithMount(file, "bind", fifo, "bind")(b.Spec)
+			want := map[string]string{"/etc/passwd": "/\n", "/etc/group": "/root\n"}[file]
+			b.Spec.Process.Args = []string{"sh", "-c", "echo $HOME"}
+			b.Write()
+			if out := quick(b, "run", "--bundle", b.Bundle, b.ID).OK(b); out != want {
+				t.Errorf("run: HOME is %q", out)
+			}
+			b.Up()
+			if out := quick(b, "exec", b.ID, "sh", "-c", "echo $HOME").OK(b); out != want {
+				t.Errorf("exec: HOME is %q", out)
+			}
+			quick(b, "exec", "--user", "7:8", "--additional-gids", "9", b.ID, "true").OK(b)
+		})
+	}
+}
