@@ -32,6 +32,8 @@ func detailed(b *harness.Box, args ...string) (details, string) {
 
 // TestErrorDetails: what an error comes from is in the log for programs to read, whatever part of a container's life it ends. In want, a value is there as
 // it begins: BUNDLE is the bundle, and what is empty must not be there.
+//
+// long: a table
 func TestErrorDetails(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such details")
 	needBusybox(t)
