@@ -149,7 +149,7 @@ func (p *program) command(called string) *command {
 
 // runtime returns the library's view of the state folder.
 func (p *program) runtime() *libcontainer.Runtime {
-	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, Note: p.log.note, CgroupManager: p.cgroups, Rootless: p.rootless, Interrupt: p.interrupt}
+	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, Note: p.log.note, CgroupManager: p.cgroups, Rootless: p.rootless, Interrupt: p.interrupt, TimerSlack: p.slack}
 }
 
 // creator is runtime for commands that create a container.

@@ -105,7 +105,6 @@ func (p *program) streams(args *arguments, terminal, detach bool) (libcontainer.
 		ConsoleSocket: args.String("console-socket"),
 		PidfdSocket:   args.String("pidfd-socket"),
 		PidFile:       args.String("pid-file"),
-		TimerSlack:    p.slack,
 	}
 	switch {
 	case detach && terminal && s.ConsoleSocket == "":

@@ -158,7 +158,7 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		return err
 	}
 	facts.Streams, c.between = streamFacts(c.bundle.Spec.Process, &c.options.Streams, setup.UserNamespace(c.bundle, &facts))
-	facts.TimerSlack = c.options.TimerSlack
+	facts.TimerSlack = c.runtime.TimerSlack
 	if facts.Seccomp, err = c.seccompFacts(); err != nil {
 		return err
 	}
@@ -385,13 +385,13 @@ func (c *creation) createHooks() error {
 	// The specification's text fits both states: the environment has been made (created is "after step 2 in the lifecycle"), and the create
 	// operation has not finished. Prestart hooks were written for a time when they came with start, and so for a created container.
 	stops := c.runtime.stopsAtEnd(c.birth.proc.Pidfd)
-	if err := runHostHooks(hooks.Prestart, c.rec, specs.StateCreated, stops); err != nil {
+	if err := c.runtime.runHostHooks(hooks.Prestart, c.rec, specs.StateCreated, stops); err != nil {
 		return err
 	}
-	if err := runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating, stops); err != nil {
+	if err := c.runtime.runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating, stops); err != nil {
 		return err
 	}
-	return runCreateHooks(c.rec, c.birth.proc.Pidfd, stops)
+	return c.runtime.runCreateHooks(c.rec, c.birth.proc.Pidfd, stops)
 }
 
 func (c *creation) warnings() {
@@ -432,7 +432,7 @@ func (c *creation) undo() error {
 	}
 	errs = append(errs, c.removeCgroup(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount), c.dir.Remove())
 	if c.lived {
-		poststop(c.runtime, c.rec)
+		c.runtime.poststop(c.rec)
 	}
 	return errors.Join(errs...)
 }

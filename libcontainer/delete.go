@@ -147,7 +147,7 @@ func (v *view) destroy(r *Runtime) error {
 		return err
 	}
 	if v.rec.Status == specs.StateCreated {
-		poststop(r, v.rec)
+		r.poststop(v.rec)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, c.wrap(err)
 	}
-	process, err := v.exec(p, o, c.runtime.stops())
+	process, err := v.exec(c.runtime, p, o, c.runtime.stops())
 	c.runtime.takeInterrupt(err)
 	if err != nil {
 		return nil, c.wrap(err)
@@ -50,17 +50,17 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 }
 
 // exec starts the process. Where the limit of processes refuses it, a second one gets into the cgroup in another way.
-func (v *view) exec(p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
-	process, err := v.execOnce(p, o, stops, false)
+func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
+	process, err := v.execOnce(r, p, o, stops, false)
 	if errors.Is(err, cgroups.ErrFull) {
 		o.BeforeStart = nil // it has been called
-		process, err = v.execOnce(p, o, stops, true)
+		process, err = v.execOnce(r, p, o, stops, true)
 	}
 	return process, err
 }
 
 // execOnce starts the process. full says that the limit of processes has refused one: see cgroups.Manager.Entry.
-func (v *view) execOnce(p *specs.Process, o ExecOptions, stops []hooks.Stop, full bool) (*Process, error) {
+func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop, full bool) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
 	}
@@ -82,7 +82,7 @@ func (v *view) execOnce(p *specs.Process, o ExecOptions, stops []hooks.Stop, ful
 	if err != nil {
 		return nil, err
 	}
-	facts.TimerSlack = o.TimerSlack
+	facts.TimerSlack = r.TimerSlack
 	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (c *creation) letGo() error {
 	if !c.direct {
 		return c.birth.proc.Conn.Resume()
 	}
-	if err := runStartHooks(c.rec, c.dir, c.runtime.stopsAtEnd(c.birth.proc.Pidfd)); err != nil {
+	if err := c.runtime.runStartHooks(c.rec, c.dir, c.runtime.stopsAtEnd(c.birth.proc.Pidfd)); err != nil {
 		return err
 	}
 	if !c.ahead {
@@ -61,5 +61,5 @@ func (c *creation) letGo() error {
 	if err := c.dir.Created(); err != nil {
 		return err
 	}
-	return runPoststartHooks(c.dir, c.rec, c.runtime.stops())
+	return c.runtime.runPoststartHooks(c.dir, c.rec, c.runtime.stops())
 }

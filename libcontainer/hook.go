@@ -68,7 +68,7 @@ func stateForHooks(rec *state.Record, status specs.ContainerState, pid int) ([]b
 }
 
 // runHostHooks runs hooks in the runtime's namespaces, until something stops them.
-func runHostHooks(kind string, rec *state.Record, status specs.ContainerState, stops []hooks.Stop) error {
+func (r *Runtime) runHostHooks(kind string, rec *state.Record, status specs.ContainerState, stops []hooks.Stop) error {
 	list, err := hooksOf(rec, kind)
 	if err != nil || len(list) == 0 {
 		return err
@@ -77,7 +77,7 @@ func runHostHooks(kind string, rec *state.Record, status specs.ContainerState, s
 	if err != nil {
 		return err
 	}
-	return hooks.Run(kind, list, s, redirected(rec, hooks.Host(rec.Bundle)), stops...)
+	return hooks.Run(kind, list, s, redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), stops...)
 }
 
 // redirected returns a starter of hooks that write to the files which annotations name.
@@ -121,7 +121,7 @@ func appendTo(path string) (*os.File, error) {
 
 // runStartHooks runs the startContainer hooks. Their programs come from the image, so each gets all that the container's process gets: cgroup, limits,
 // credentials, labels and filter.
-func runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error {
+func (r *Runtime) runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error {
 	list, s, err := containerHooks(hooks.StartContainer, rec, specs.StateCreated)
 	if err != nil || len(list) == 0 {
 		return err
@@ -136,7 +136,7 @@ func runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error 
 	v := &view{dir: dir, rec: rec}
 	return hooks.Run(hooks.StartContainer, list, s, redirected(rec, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
 		o := ExecOptions{Streams: Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr, keepOwner: true}, hook: &h}
-		process, err := v.exec(setup.HookProcess(&h, p), o, stops)
+		process, err := v.exec(r, setup.HookProcess(&h, p), o, stops)
 		if err != nil {
 			return hooks.Process{}, err
 		}
@@ -159,7 +159,7 @@ func containerHooks(kind string, rec *state.Record, status specs.ContainerState)
 }
 
 // runCreateHooks runs the createContainer hooks, in the namespaces of the container whose first process is given, with the runtime's rights.
-func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) error {
+func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) error {
 	list, s, err := containerHooks(hooks.CreateContainer, rec, specs.StateCreating)
 	if err != nil || len(list) == 0 {
 		return err
@@ -168,6 +168,7 @@ func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) e
 	if err != nil {
 		return err
 	}
+	facts.TimerSlack = r.TimerSlack
 	if facts.Umask, err = ownUmask(); err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) e
 }
 
 // runPoststartHooks runs the poststart hooks, until something stops them or the container is deleted. That its program has ended is no reason to stop them.
-func runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) error {
+func (r *Runtime) runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) error {
 	list, err := hooksOf(rec, hooks.Poststart)
 	if err != nil || len(list) == 0 {
 		return err
@@ -208,7 +209,7 @@ func runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) er
 	case !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENOSPC): // limits of inotify, which are no reason to fail
 		return err
 	}
-	return runHostHooks(hooks.Poststart, rec, specs.StateRunning, stops)
+	return r.runHostHooks(hooks.Poststart, rec, specs.StateRunning, stops)
 }
 
 // startHook starts a hook's process and returns when it has executed the hook.
@@ -236,7 +237,7 @@ func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile, stops []h
 }
 
 // poststop runs the poststop hooks. Their failure is only warned about, as the specification demands.
-func poststop(r *Runtime, rec *state.Record) {
+func (r *Runtime) poststop(rec *state.Record) {
 	list, err := hooksOf(rec, hooks.Poststop)
 	if err != nil {
 		r.warn(err.Error())
@@ -249,7 +250,7 @@ func poststop(r *Runtime, rec *state.Record) {
 		r.warn(err.Error())
 		return
 	}
-	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle)), r.stops()...) {
+	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), r.stops()...) {
 		r.warn(err.Error())
 	}
 }

@@ -44,6 +44,9 @@ type Runtime struct {
 	// Interrupt, if it is not nil, is an eventfd(2), and each number that is written to it ends what its methods are waiting for: a hook, which is killed with
 	// its process group, or a process that sets itself up. What was begun is undone, and the error is ErrInterrupted.
 	Interrupt *os.File
+	// TimerSlack is that of each process that is started, a container's or a hook, in nanoseconds (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the
+	// thread which happens to start it.
+	TimerSlack int
 	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
 	Rootless Rootless
 }
@@ -138,8 +141,6 @@ type Streams struct {
 	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
 	// the process is there.
 	PidFile string
-	// TimerSlack is the process's, in nanoseconds (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the thread which happens to start it.
-	TimerSlack int
 	// BeforeStart, if it is not nil, is called before the process executes its program, which an error prevents. It is for what must be so by
 	// then, and not before: that signals are caught, say.
 	BeforeStart func() error

@@ -101,7 +101,7 @@ func (v *view) start(r *Runtime) error {
 	case m.ID != setup.MessageStart:
 		return fmt.Errorf("the container's process sent message %d at its start", m.ID)
 	}
-	if err := runStartHooks(v.rec, v.dir, stops); err != nil {
+	if err := r.runStartHooks(v.rec, v.dir, stops); err != nil {
 		return err
 	}
 	if err := conn.Resume(); err != nil {
@@ -128,7 +128,7 @@ func (v *view) start(r *Runtime) error {
 	if err := v.executed(container); err != nil {
 		return err
 	}
-	return runPoststartHooks(v.dir, v.rec, r.stops())
+	return r.runPoststartHooks(v.dir, v.rec, r.stops())
 }
 
 // executed is the function of that name for the container's process. What its filter allows is only

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,7 +49,7 @@ func descriptors(t testing.TB) int {
 func TestRunInOrder(t *testing.T) {
 	dir := t.TempDir()
 	list := []specs.Hook{sh("echo 1 $(cat) >> out"), sh("echo 2 $(cat) >> out"), sh("pwd >> out")}
-	if err := Run(Prestart, list, []byte(`{"id":"c1"}`), Host(dir)); err != nil {
+	if err := Run(Prestart, list, []byte(`{"id":"c1"}`), Host(dir, 0)); err != nil {
 		t.Fatal(err)
 	}
 	want := "1 {\"id\":\"c1\"}\n2 {\"id\":\"c1\"}\n" + dir + "\n"
@@ -87,7 +88,7 @@ func TestArgumentsAndEnvironment(t *testing.T) {
 			}
 			defer stdout.Close()
 			defer out.Close()
-			p, err := Host(dir)(test.hook, in, out, out)
+			p, err := Host(dir, 0)(test.hook, in, out, out)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +151,7 @@ func TestFailures(t *testing.T) {
 			dir := t.TempDir()
 			before := descriptors(t)
 			list := []specs.Hook{sh("echo first >> out"), test.hook, sh("echo third >> out")}
-			err := Run(CreateRuntime, list, nil, Host(dir))
+			err := Run(CreateRuntime, list, nil, Host(dir, 0))
 			want := fmt.Sprintf("hooks.createRuntime[1] %s: %s", test.hook.Path, test.want)
 			if err == nil || err.Error() != want {
 				t.Fatalf("got %v\nwant %s", err, want)
@@ -162,7 +163,7 @@ func TestFailures(t *testing.T) {
 			if got := read(t, filepath.Join(dir, "out")); got != "first\n" {
 				t.Errorf("ran: %q", got)
 			}
-			warnings := RunAll(Poststop, []specs.Hook{test.hook, sh("echo all >> out"), test.hook}, nil, Host(dir))
+			warnings := RunAll(Poststop, []specs.Hook{test.hook, sh("echo all >> out"), test.hook}, nil, Host(dir, 0))
 			if len(warnings) != 2 || !strings.HasPrefix(warnings[1].Error(), "hooks.poststop[2] ") {
 				t.Errorf("warnings: %v", warnings)
 			}
@@ -177,7 +178,7 @@ func TestFailures(t *testing.T) {
 }
 
 func TestErrorTypes(t *testing.T) {
-	start := Host("/")
+	start := Host("/", 0)
 	var exit *ExitError
 	if err := Run(Poststart, []specs.Hook{sh("exit 7")}, nil, start); !errors.As(err, &exit) || exit.Status.ExitStatus() != 7 {
 		t.Errorf("exit: %v", err)
@@ -205,7 +206,7 @@ func TestTimeoutKillsGroup(t *testing.T) {
 	}
 	defer r.Close()
 	begin := time.Now()
-	err = Run(Prestart, []specs.Hook{limited(sh("exec 9>fifo; echo $$ >&9; trap '' TERM; sleep 1000 & sleep 1000 & wait"), 1)}, nil, Host(dir))
+	err = Run(Prestart, []specs.Hook{limited(sh("exec 9>fifo; echo $$ >&9; trap '' TERM; sleep 1000 & sleep 1000 & wait"), 1)}, nil, Host(dir, 0))
 	if took := time.Since(begin); took < time.Second || took > hang.Limit {
 		t.Errorf("took %v", took)
 	}
@@ -241,7 +242,7 @@ func TestLongState(t *testing.T) {
 			sh("cat > all"),
 			sh("cat /dev/stdin > again"),
 		}
-		if err := Run(Prestart, list, state, Host(dir)); err != nil {
+		if err := Run(Prestart, list, state, Host(dir, 0)); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		for _, name := range []string{"all", "again"} {
@@ -270,7 +271,7 @@ func TestMemoryFile(t *testing.T) {
 
 // More output than a pipe holds does not block a hook.
 func TestMuchOutput(t *testing.T) {
-	if err := Run(Prestart, []specs.Hook{sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2")}, nil, Host("/")); err != nil {
+	if err := Run(Prestart, []specs.Hook{sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2")}, nil, Host("/", 0)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -279,7 +280,7 @@ func TestMuchOutput(t *testing.T) {
 func TestBackground(t *testing.T) {
 	dir := t.TempDir()
 	begin := time.Now()
-	if err := Run(Prestart, []specs.Hook{sh("sleep 1000 & echo $! > pid")}, nil, Host(dir)); err != nil {
+	if err := Run(Prestart, []specs.Hook{sh("sleep 1000 & echo $! > pid")}, nil, Host(dir, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took > hang.Limit {
@@ -296,10 +297,25 @@ func TestBackground(t *testing.T) {
 
 // One that writes without end does not keep the runtime either, and its limit holds.
 func TestEndlessOutput(t *testing.T) {
-	err := Run(Prestart, []specs.Hook{limited(sh("exec cat /dev/zero"), 1)}, nil, Host("/"))
+	err := Run(Prestart, []specs.Hook{limited(sh("exec cat /dev/zero"), 1)}, nil, Host("/", 0))
 	var late *TimeoutError
 	if !errors.As(err, &late) {
 		t.Error(err)
+	}
+}
+
+// TestSlack: a hook has the timer slack that is given, and not that of the thread which starts it.
+func TestSlack(t *testing.T) {
+	runtime.LockOSThread() // and no unlocking: the thread ends with the test
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 2_000_000, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := Run(Prestart, []specs.Hook{sh("cat /proc/self/timerslack_ns > out")}, nil, Host(dir, 50_001)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, filepath.Join(dir, "out")); got != "50001\n" {
+		t.Errorf("got %s", got)
 	}
 }
 
@@ -307,7 +323,7 @@ func TestBundleIsGone(t *testing.T) {
 	dir := t.TempDir()
 	h := sh("pwd > " + filepath.Join(dir, "out"))
 	for _, gone := range []string{"", filepath.Join(dir, "gone")} {
-		if err := Run(Poststop, []specs.Hook{h}, nil, Host(gone)); err != nil {
+		if err := Run(Poststop, []specs.Hook{h}, nil, Host(gone, 0)); err != nil {
 			t.Fatal(err)
 		}
 		if got := read(t, filepath.Join(dir, "out")); got != "/\n" {

@@ -2,7 +2,9 @@ package hooks
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -25,13 +27,20 @@ func Complete(h specs.Hook) specs.Hook {
 // Host returns the Starter for hooks that run in the runtime's namespaces: a plain fork and exec. The specification names no
 // working folder for hooks; as with other runtimes it is the bundle's, dir, and "/" when that is gone, as it may be by
 // the time of poststop. Of other descriptors the hook inherits those that are not close-on-exec, which are none of this
-// library's.
-func Host(dir string) Starter {
+// library's. It gets the timer slack that is given, in nanoseconds, unless that is 0.
+func Host(dir string, slack int) Starter {
 	return func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error) {
 		h = Complete(h)
 		cwd := dir
 		if _, err := os.Stat(dir); dir == "" || errors.Is(err, os.ErrNotExist) {
 			cwd = "/"
+		}
+		if slack > 0 {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+				return Process{}, fmt.Errorf("prctl: %w", err)
+			}
 		}
 		pidfd := -1
 		// syscall.StartProcess and not os.StartProcess: the hook is waited for here, by pid and pidfd.

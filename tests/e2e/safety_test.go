@@ -70,9 +70,11 @@ func TestSmallMemory(t *testing.T) {
 	harness.OrlopOnly(t, "runc needs some MiB")
 	limit := int64(262144)
 	b := harness.New(t)
+	first := strconv.Itoa(firstCPU(t))
 	b.Spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+	b.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: first} // what the caller is kept to does not hold for containers
 	b.Write()
-	b.Wrap = []string{"taskset", "--cpu-list", strconv.Itoa(firstCPU(t))}
+	b.Wrap = []string{"taskset", "--cpu-list", first}
 	for range 5 {
 		b.OK("run", "--bundle", b.Bundle, b.ID)
 	}

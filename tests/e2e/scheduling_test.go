@@ -418,5 +418,29 @@ func TestCallersScheduling(t *testing.T) {
 	}
 }
 
+// TestHooksSlack: hooks of each kind have the caller's timers, too.
+func TestHooksSlack(t *testing.T) {
+	needBusybox(t)
+	harness.OrlopOnly(t, "others do not change their timers")
+	const slack = 123456
+	for _, kind := range hookKinds() {
+		t.Run(kind, func(t *testing.T) {
+			runtime.LockOSThread() // and no unlocking: the thread ends with the test
+			must(t, unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0))
+			b := harness.New(t)
+			log := logged(b)
+			addHook(b, kind, "cat > /dev/null; cat /proc/self/timerslack_ns > "+log)
+			b.Spec.Process.Args = []string{"/bin/true"}
+			b.Write()
+			b.OK("create", "--bundle", b.Bundle, b.ID)
+			b.OK("start", b.ID)
+			b.OK("delete", "--force", b.ID)
+			if got := read(t, log); got != "123456\n" {
+				t.Errorf("got %q, want %d", got, slack)
+			}
+		})
+	}
+}
+
 // asOrdinaryIn is asOrdinary for a table.
 func asOrdinaryIn(t *testing.T, b *harness.Box) { asOrdinary(t, b) }
