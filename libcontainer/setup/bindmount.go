@@ -89,17 +89,18 @@ func (m bindMount) point(l *lowering, kind destinationKind) nsenter.Reg {
 	return l.mountPoint(m.Destination, kind)
 }
 
-// hint says what the mount of a directory on a file, or the reverse, comes to.
+// hint says what the mount of a directory on a file, or the reverse, comes to. It avoids "is a
+// directory", which people's scripts look for in errors about programs.
 func (m bindMount) hint(errno syscall.Errno) string {
 	switch {
 	case errno != unix.ENOTDIR:
 		return ""
 	case m.InRoot != "":
-		return "one of source and destination is a directory, the other a file, or something lies below a file"
+		return "a directory can only be mounted on a directory, a file only on a file, and neither below a file"
 	case m.File:
-		return "the source is a file, and the destination a directory or below a file"
+		return "the source, a file, cannot be mounted on a directory or below a file"
 	}
-	return "the source is a directory, and the destination a file or below one"
+	return "the source, a directory, cannot be mounted on a file or below one"
 }
 
 // moveFile appends the attachment of a file's mount. That a directory is no place for it is an error that the kernel has for several
@@ -164,9 +165,13 @@ func (l *lowering) changeExactly(mount nsenter.Reg, set uint64, m *specconv.Moun
 	} else {
 		named.Attr_set &^= atime
 	}
-	locked, done := l.prog.NewLabel(), l.prog.NewLabel()
-	// EINVAL: before Linux 5.14, there is no attribute nosymfollow.
-	l.setattr(mount, named, false).OnError(locked, unix.EPERM, unix.EINVAL)
+	locked, old, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	// Before Linux 5.14, there is no attribute nosymfollow to be cleared. Where nothing is mounted, that is no reason.
+	l.setattr(mount, named, false).OnError(old, unix.EPERM, unix.EINVAL)
+	l.prog.Jump(done)
+	l.prog.Place(old)
+	named.Attr_clr &^= unix.MOUNT_ATTR_NOSYMFOLLOW
+	l.setattr(mount, named, false).OnError(locked, unix.EPERM)
 	l.prog.Jump(done)
 	l.prog.Place(locked)
 	if own := (unix.MountAttr{Attr_set: set, Attr_clr: m.AttrClear}); own != (unix.MountAttr{}) {
@@ -220,11 +225,7 @@ func (m remount) lower(l *lowering) {
 		l.configure(fs, m.Type, parameters)
 		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_CMD_RECONFIGURE))
 	}
-	if m.Bind {
-		l.changeExactly(mount, m.AttrSet, &m.Mount, m.Passed)
-		return
-	}
-	l.changeMount(mount, m.AttrSet, &m.Mount)
+	l.changeExactly(mount, m.AttrSet, &m.Mount, m.Passed)
 }
 
 // readOnlyLater makes a mount read-only in which something had to be made first.

@@ -18,18 +18,18 @@ type row struct {
 // allowed lists what differs on purpose.
 func allowed() []row {
 	return []row{
-		{place: "| standard streams of `run` and `exec` in the foreground", key: `: (links fd:\d+|streams \d)$|: tries write to stdout`, crun: true},
-		{place: "| standard streams of `run` and `exec` in the foreground", key: `^\d+ exec: (links fd:\d+|streams \d)$`, runc: `pipe|fifo`},
+		{place: "| standard streams of `run` and `exec` in the foreground", key: `^(container|\d+ exec): (links fd:[012]|streams [012])$`, features: `sequence=foreground|step=[^ ]*exec`, runc: `pipe|fifo`},
+		{place: "| standard streams of `run` and `exec` in the foreground", key: `^(container|\d+ exec): tries write to stdout$`, features: `sequence=foreground|step=[^ ]*exec`, orlop: `^Permission denied$`, runc: `^ok$`},
 		{place: "| what covers a masked directory", key: `mountinfo `, orlop: `size=4k,nr_inodes=1`, runc: `size=4k,nr_inodes=1`},
-		{place: "| what covers a masked directory", key: `: tree `, features: `masked=/(data|tmp|sys)`, orlop: `^directory 755`, runc: `^directory 1777`},
-		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
-		{place: "| no `process.capabilities`", key: `^container: |exec: `, features: `caps=nil`},
+		{place: "| what covers a masked directory", key: `: tree `, features: `masked=/(data|tmp|sys|proc)?( |$)|masked=/data/dir`, orlop: `^directory 755`, runc: `^directory 1777`},
+		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup( #\d)?$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
 		{place: "| a masked file |", key: `mountinfo /`, orlop: `^/null r`, runc: `/null r`},
 		{place: "| the owner of `/dev/mqueue` in a user namespace", key: `nodes /dev/mqueue`, features: `userns=`, crun: true},
+		{place: "| createContainer hooks |", key: `: (status|stuck|error)$`, features: `hook=createContainer:leave`, runc: `^(137|yes|)$`},
 		{place: "| createContainer hooks |", key: `^hooks \d createContainer: `},
 		{place: "| `process.capabilities.effective` with what is not permitted", key: `: status`, features: `caps=effective-not-permitted`, orlop: `^[03]$`, runc: `^1$`},
 		{place: "| a startContainer hook that fails", key: `: status`, features: `hook=startContainer:(fail|slow|missing|relative)`, orlop: `^1$`, runc: `^0$`},
-		{place: "| the option `rro` of a mount that is no bind mount", key: `mountinfo `, features: `rro`, crun: true},
+		{place: "| the option `rro` of a mount that is no bind mount", key: `mountinfo |: status`, features: `rro`, crun: true},
 		{place: "| `kill ID 0` |", key: `kill: `, features: `step=\w+:kill,ID,0`},
 		{place: "| `exec --cap` of an unknown capability", key: `exec: (status|error)`, features: `CAP_NOSUCH`},
 		{place: "| a program that cannot be executed", key: `: status|left`, features: `seccomp=(no-exec|default-errno)|args=`, orlop: `^[1-9]\d*$`, runc: `^0$`},
@@ -40,6 +40,8 @@ func allowed() []row {
 		{place: "| standard streams of a detached process", key: `streams [012]$|links fd:[012]$|tries write to stdout$`, features: `userns=`},
 		{place: "| `hostname`, `domainname`, `linux.netDevices`", key: `: status`, features: `ns=uts:hostpath`, orlop: `^1$`, runc: `^[03]$`},
 		{place: "| a standard stream that is the host's `/dev/null`", key: `: status`, features: `device=\w:\d+:\d+:/dev/null:`, orlop: `^[03]$`, runc: `^1$`, crun: true},
+		{place: "| `..` in `linux.cgroupsPath`", key: `: status`, features: `cgroup=dots`, orlop: `^1$`, runc: `^[03]$`},
+		{place: "| `linux.resources.blockIO.weight` out of range", key: `: status`, features: `blkio=5`, orlop: `^1$`, runc: `^[03]$`},
 		{place: "| a limit of `linux.resources` below -1", key: `: status`, features: `pids=-5`, orlop: `^1$`},
 		{place: "| `linux.uidMappings` without a user namespace", key: `: status`, features: `maps=alone`, orlop: `^1$`},
 		{place: "| a device rule without `access`", key: `: status`, features: `rule=\w+:\w:[0-9*]+:[0-9*]+:( |$)`, orlop: `^[03]$`},
@@ -73,12 +75,14 @@ func allowed() []row {
 		{place: "| the flags of the hierarchies of cgroup v1 in a cgroup namespace", key: `mountinfo `, features: `ns=cgroup:.*mount=cgroup|mount=cgroup.*ns=cgroup:|ns=cgroup`, crun: true},
 		{place: "| the cgroup mount on cgroup2", key: `mountinfo /sys/fs/cgroup`, orlop: `^.CGROUP .*cgroup2`},
 		{place: "| a limit of cgroup v1 that cgroup2 has nothing like", key: `: status`, features: `network=|memory=(swappiness|kernel|oomkill)`, orlop: `^1$`},
-		{place: "| the tmpfs that holds the hierarchies of cgroup v1", key: `mountinfo /sys/fs/cgroup$`, orlop: `^/ ro,.*tmpfs`, runc: `^/ rw,.*tmpfs`},
 		{place: "| a device rule of all types", key: `cgroup file devices.list`, features: `rule=\w+:a:`},
-		{place: "| a mount with the option `remount`", key: `mountinfo `, features: `mount=[^ ]*remount`},
+		{place: "| a mount with the options `remount` and `ro`", key: `mountinfo `, features: `mount=[^ ]*remount`, orlop: `^/ ro,.* ro`, runc: `^/ ro,.* rw`},
+		{place: "| a mount with the option `remount`, in a user namespace", key: `mountinfo `, features: `userns=.*mount=[^ ]*remount|mount=[^ ]*remount.*userns=`},
+		{place: "| a mount of type `mqueue`, with the host's IPC namespace", key: `: status`, features: `userns=.*ns=ipc:(host|joined)|ns=ipc:(host|joined).*userns=`, orlop: `^[03]$`, runc: `^1$`},
+		{place: "| a path twice in `linux.maskedPaths`", key: `mountinfo (/proc/sys|/proc/kcore|/etc/secret|/data|/data/dir|/tmp|/sys) #2$`, features: `(masked|readonly)=`, orlop: `^\(none\)$`},
 		{place: "| `pids.max` for a `pids.limit` of 0", key: `cgroup file pids.max$`, features: `pids=0`, orlop: `^0$`, runc: `^1$`},
 		{place: "| an unknown option of a bind mount", key: `: status`, features: `mount=(bind|none)?:[^ ]*mode=`, orlop: `^[03]$`, runc: `^1$`},
-		{place: "| signals that the caller ignores", key: `SigIgn$`, features: `caller=ignored`, runc: `^0000000[0-7]0000000[45]$`, crun: true},
+		{place: "| signals that the caller ignores", key: `SigIgn$`, features: `caller=ignored`, runc: `^0000000[0-3]0000000[01]$`, crun: true},
 		{place: "| the session keyring's name", key: `session keyring`},
 		{place: "| a killed `create` |", key: `^left |^pid file`, orlop: `^(\(none\)|false)$`},
 	}
@@ -103,7 +107,7 @@ func rules() []rule {
 func match(rules []rule, c Case, d difference) int {
 	for i, r := range rules {
 		if r.key.MatchString(d.Key) && r.features.MatchString(c.String()) && r.orlop.MatchString(d.Orlop) && r.runc.MatchString(d.Runc) &&
-			(!r.crun || d.Orlop == d.Crun) {
+			(!r.crun || d.asked && d.Orlop == d.Crun) {
 			return i
 		}
 	}

@@ -36,7 +36,8 @@ type runtimeProgram struct{ Name, Path string }
 type answer struct {
 	Seen   *observation
 	Config string
-	Fault  string // of the tester itself
+	Fault  string        // of the tester itself
+	Took   time.Duration // by calls of the runtime
 }
 
 // do runs a job in a process of its own, in namespaces of its own: what a runtime leaves there ends
@@ -115,5 +116,7 @@ func (j job) run(a *answer) error {
 	}
 	r := &runner{bundle: b, program: j.Runtime.Path, kind: j.Runtime.Name, seen: &observation{}}
 	a.Seen = r.seen
-	return r.run()
+	err = r.run()
+	a.Took = r.took
+	return err
 }

@@ -10,6 +10,7 @@ import (
 type difference struct {
 	Key               string
 	Orlop, Runc, Crun string
+	asked             bool // crun was run, too
 }
 
 func (d difference) String() string {

@@ -11,6 +11,9 @@ import (
 	"runtime"
 )
 
+// manyCases is how many cases should use each row that may differ, all in all.
+const manyCases = 1000
+
 func main() {
 	if os.Getenv(childEnv) != "" {
 		childMain()
@@ -35,6 +38,7 @@ func run() error {
 	one := flag.String("case", "none", "run this case alone, and print what it shows; an ordinary container if it is empty")
 	facts := flag.Bool("facts", false, "with -case: print all facts that it shows under orlop")
 	all := flag.Bool("all", false, "shrink each case that differs, not one of each kind")
+	allowed := flag.String("allowed", "", "write differences that are allowed to this file, one a line: the row, key, values and case")
 	noShrink := flag.Bool("no-shrink", false, "print cases as they were generated")
 	flag.Parse()
 	path, err := filepath.Abs(*orlop)
@@ -50,6 +54,14 @@ func run() error {
 		return err
 	}
 	defer t.close()
+	if *allowed != "" {
+		f, err := os.Create(*allowed)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		t.allowed = f
+	}
 	if *one != "none" {
 		c, err := parseCase(*one)
 		if err != nil {
@@ -59,6 +71,12 @@ func run() error {
 	}
 	t.everyCase, t.noShrink = *all, *noShrink
 	s := t.sweep(*seed, *first, *count, *jobs, os.Stdout)
+	fmt.Print(t.timesTaken())
+	if s.cases >= manyCases {
+		for _, line := range t.unused() {
+			fmt.Println(line)
+		}
+	}
 	fmt.Println(s)
 	if s.differ > 0 || s.faults > 0 {
 		return fmt.Errorf("seed %d: %d cases differ", *seed, s.differ)

@@ -163,6 +163,13 @@ func splitFact(section, line string) (key, value string) {
 			}
 			return "status " + name, strings.Join(strings.Fields(rest), " ")
 		}
+		if path == "cgroup" {
+			parts := strings.SplitN(text, ":", 3)
+			if len(parts) < 3 || !mounted(parts[1]) {
+				return "", ""
+			}
+			return "cgroup " + parts[1], parts[2]
+		}
 		if path == "/proc/keys" {
 			parts := strings.Fields(text)
 			if len(parts) < 9 || !strings.Contains(text, "$ID") {
@@ -239,6 +246,9 @@ func (r *runner) outside(when string) {
 	}
 	for line := range strings.Lines(string(own)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if !mounted(parts[1]) {
+			continue
+		}
 		r.seen.add("cgroup "+parts[1], r.normal(parts[2]))
 		if parts[2] == "/" || r.kind == "crun" && parts[1] == "" && hybrid() {
 			continue
@@ -268,6 +278,13 @@ func cgroupMount(controllers string) string {
 		name = "unified"
 	}
 	return filepath.Join("/sys/fs/cgroup", name)
+}
+
+// mounted reports whether the hierarchy with these controllers has its place. Others come and go with
+// who mounts them elsewhere.
+func mounted(controllers string) bool {
+	_, err := os.Stat(cgroupMount(controllers))
+	return err == nil
 }
 
 // hybrid reports whether cgroup2 has the place that it has beside v1's hierarchies.

@@ -55,6 +55,7 @@ type runner struct {
 	container int       // PID of the container's first process, 0 before it is known
 	output    *stream   // the container's
 	calls     int
+	took      time.Duration // by all calls
 }
 
 // A stream is what a command prints, and the container that it starts: a file, or what is read from a pipe or terminal.
@@ -239,6 +240,7 @@ func (r *runner) call(args []string, parse bool) (*stream, int) {
 	if err != nil {
 		return fail(err)
 	}
+	begin := time.Now()
 	err = cmd.Start()
 	for _, f := range child {
 		f.Close()
@@ -247,6 +249,7 @@ func (r *runner) call(args []string, parse bool) (*stream, int) {
 		return fail(err)
 	}
 	status, stuck := r.finish(cmd)
+	r.took += time.Since(begin)
 	if foreground {
 		select {
 		case <-out.done:

@@ -21,9 +21,15 @@ type tester struct {
 	rules    []rule
 
 	everyCase, noShrink bool
+	always              bool      // crun is run for each case
+	allowed             io.Writer // gets the differences that are allowed, nil for none
 	serial              atomic.Int64
 	used                sync.Map // index of a rule -> true
+	times               sync.Map // name of a runtime -> *spent
 }
+
+// spent is how long the jobs of a runtime took, and the calls of the runtime in them.
+type spent struct{ jobs, calls atomic.Int64 }
 
 func newTester(orlop string, p peers) (*tester, error) {
 	busybox, err := exec.LookPath("busybox")
@@ -60,38 +66,63 @@ type result struct {
 	allowed int
 }
 
-// do runs a case and compares.
+// do runs a case under orlop and runc and compares. What crun does is asked only if that may explain
+// something, or is shown.
 func (t *tester) do(c Case) result {
 	n := t.serial.Add(1)
 	res := result{c: c}
-	for _, program := range t.runtimes {
-		a := job{Case: c, Dir: t.dir, ID: fmt.Sprintf("differential-%d-%d", os.Getpid(), n), Cgroup: fmt.Sprintf("%s/%d", t.cgroup(), n),
-			Runtime: program, programs: t.programs}.do()
-		if a.Fault != "" {
-			res.fault = program.Name + ": " + a.Fault
+	for _, program := range t.runtimes[:2] {
+		if !t.runUnder(program, n, &res) {
 			return res
 		}
-		res.config, res.seen = a.Config, append(res.seen, a.Seen)
 	}
-	seen := res.seen
-	crun := map[string]string{}
-	if len(seen) > 2 {
-		_, _, crun = parts(seen[2], seen[2])
+	differ := compare(res.seen[0], res.seen[1])
+	// Of several faults in one configuration, each runtime names the one that it finds first.
+	differ = slices.DeleteFunc(differ, func(d difference) bool {
+		return len(c) > 1 && (d.Key == "1 run: error" || d.Key == "1 create: error")
+	})
+	t.explain(differ, &res)
+	if len(res.differ) == 0 && !t.always || !t.runUnder(t.runtimes[2], n, &res) {
+		return res
 	}
-	for _, d := range compare(seen[0], seen[1]) {
-		d.Crun = value(crun, d.Key)
-		// Of several faults in one configuration, each runtime names the one that it finds first.
-		if len(c) > 1 && (d.Key == "1 run: error" || d.Key == "1 create: error") {
-			continue
-		}
-		if i := match(t.rules, c, d); i >= 0 {
+	_, _, crun := parts(res.seen[2], res.seen[2])
+	for i := range differ {
+		differ[i].Crun, differ[i].asked = value(crun, differ[i].Key), true
+	}
+	t.explain(differ, &res)
+	return res
+}
+
+// runUnder runs a case under one runtime, and reports whether it could.
+func (t *tester) runUnder(program runtimeProgram, n int64, res *result) bool {
+	begin := time.Now()
+	a := job{Case: res.c, Dir: t.dir, ID: fmt.Sprintf("differential-%d-%d", os.Getpid(), n), Cgroup: fmt.Sprintf("%s/%d", t.cgroup(), n),
+		Runtime: program, programs: t.programs}.do()
+	times, _ := t.times.LoadOrStore(program.Name, &spent{})
+	times.(*spent).jobs.Add(int64(time.Since(begin)))
+	times.(*spent).calls.Add(int64(a.Took))
+	if a.Fault != "" {
+		res.fault = program.Name + ": " + a.Fault
+		return false
+	}
+	res.config, res.seen = a.Config, append(res.seen, a.Seen)
+	return true
+}
+
+// explain sorts differences into those that are allowed and others.
+func (t *tester) explain(differ []difference, res *result) {
+	res.allowed, res.differ = 0, nil
+	for _, d := range differ {
+		if i := match(t.rules, res.c, d); i >= 0 {
 			t.used.Store(i, true)
 			res.allowed++
+			if t.allowed != nil {
+				fmt.Fprintf(t.allowed, "%s\t%s\t%s\t%s\t%s\t%s\n", t.rules[i].place, d.Key, d.Orlop, d.Runc, d.Crun, res.c)
+			}
 			continue
 		}
 		res.differ = append(res.differ, d)
 	}
-	return res
 }
 
 // A summary counts what a sweep found.
@@ -153,6 +184,28 @@ func (t *tester) sweep(seed, first, count uint64, jobs int, out io.Writer) summa
 	return s
 }
 
+// timesTaken says for each runtime how long its jobs took.
+func (t *tester) timesTaken() string {
+	var text strings.Builder
+	for _, program := range t.runtimes {
+		if times, ok := t.times.Load(program.Name); ok {
+			s := times.(*spent)
+			fmt.Fprintf(&text, "%s: %v, of it %v in its commands\n", program.Name, time.Duration(s.jobs.Load()).Round(time.Millisecond), time.Duration(s.calls.Load()).Round(time.Millisecond))
+		}
+	}
+	return text.String()
+}
+
+// unused lists the rows that no case used.
+func (t *tester) unused() (list []string) {
+	for i, r := range t.rules {
+		if _, ok := t.used.Load(i); !ok {
+			list = append(list, fmt.Sprintf("row without use: %s | %s | %s", r.row.place, r.row.key, r.row.features))
+		}
+	}
+	return list
+}
+
 // shrunk returns the result of the smallest case that shows the first difference of this one.
 func (t *tester) shrunk(res result) result {
 	if t.noShrink {
@@ -192,6 +245,7 @@ func (r result) report(runtimes []runtimeProgram) string {
 
 // show runs one case and prints everything.
 func (t *tester) show(out io.Writer, c Case, facts bool) error {
+	t.always = true
 	res := t.do(c)
 	if res.fault != "" {
 		return fmt.Errorf("%v: %s", c, res.fault)
