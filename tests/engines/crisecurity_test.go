@@ -44,8 +44,9 @@ func testCRIResources(t *testing.T, c *cri) {
 		var stats *pb.ContainerStats
 		eventually(t, "processor time is accounted", func() bool {
 			got, err := c.ContainerStats(c.time(t), &pb.ContainerStatsRequest{ContainerId: id})
-			if err != nil {
-				t.Fatal(err)
+			if err != nil { // so says containerd when its shim is slow to answer: "unexpected metrics response: []"
+				t.Log(err)
+				return false
 			}
 			stats = got.Stats
 			return stats.Cpu != nil && stats.Cpu.UsageCoreNanoSeconds.GetValue() > 0

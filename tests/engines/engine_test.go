@@ -249,4 +249,4 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 // hog is a shell script that wants more memory than there is. The shell lives on for a while: engines learn of the lack and of a container's end
 // in whatever order, and don't call it a container that was ended for lack of memory if the second comes first.
-const hog = "tail /dev/zero; status=$?; sleep 1; exit $status"
+const hog = "tail /dev/zero; status=$?; sleep 5; exit $status"
