@@ -114,6 +114,9 @@ func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 		return c.copyFolder(from, to, displayPath)
 	case unix.S_IFREG:
 		from, err := reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
+		if errors.Is(err, unix.EAGAIN) {
+			return fail("open", errLeased)
+		}
 		if err != nil {
 			return fail("open", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -100,11 +101,13 @@ func (v *view) removeCgroup(r *Runtime) error {
 	if stop == nil && cgroup.DeleteEmpty() {
 		return nil
 	}
-	if empty, err := cgroup.Empty(); err != nil {
-		return err
-	} else if !empty {
+	// An exec that has not got into the PID namespace yet ends as soon as it sees that the container has ended.
+	switch err := cgroup.WaitEmpty(enterLimit); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		r.warn("cgroup: processes that are not the container's were moved into " + cgroup.Dir() + ", which stays")
 		return nil
+	case err != nil:
+		return err
 	}
 	return removeCgroup(cgroup, stop)
 }

@@ -33,6 +33,9 @@ func openInRoot(root *os.File, path string, flags uint64) (*os.File, error) {
 // errNotPlain says that something is not a file which can be read without a wait and without an effect.
 var errNotPlain = errors.New("not a plain file")
 
+// errLeased says that a process has a lease on a file (F_SETLEASE of fcntl(2)): it could delay an opening that waits by 45 s.
+var errLeased = errors.New("a process has a lease on it")
+
 // openPlainInRoot opens a file below a hostile root for reading: see openPlain.
 func openPlainInRoot(root *os.File, path string) (*os.File, error) {
 	f, err := openInRoot(root, path, unix.O_PATH)
@@ -54,8 +57,7 @@ var pseudoFilesystems = []int64{
 const mqueueMagic = 0x19800202 // MQUEUE_MAGIC of ipc/mqueue.c
 
 // openPlain opens for reading what an O_PATH descriptor stands for, if that is a regular file of a file system that stores files. A
-// FIFO, a device or a file of procfs is errNotPlain, and so is a file under a lease (F_SETLEASE of fcntl(2)), whose holder could
-// delay the opening by 45 s.
+// FIFO, a device or a file of procfs is errNotPlain, and so is a file under a lease.
 func openPlain(f *os.File) (*os.File, error) {
 	fail := func(why string) error { return fmt.Errorf("open %s: %w: %s", f.Name(), errNotPlain, why) }
 	info, err := f.Stat()
@@ -77,7 +79,7 @@ func openPlain(f *os.File) (*os.File, error) {
 	}
 	plain, err := rawfile.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_RDONLY|unix.O_NONBLOCK)
 	if errors.Is(err, unix.EAGAIN) {
-		return nil, fail("a process has a lease on it")
+		return nil, fail(errLeased.Error())
 	}
 	return plain, err
 }

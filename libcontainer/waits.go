@@ -20,6 +20,7 @@ const (
 	creatorLimit = 10 * time.Second // a creator whose container is to be deleted
 	endLimit     = 10 * time.Second // a process that was killed
 	chaseLimit   = 10 * time.Second // processes that fork faster than they are found
+	enterLimit   = 2 * time.Second  // processes on their way into a container that has ended
 	answerLimit  = 30 * time.Second // a process that sets itself up, each time that it is to say something
 )
 

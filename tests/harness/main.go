@@ -70,6 +70,8 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	shared = w
+	// Tests give their threads namespaces of their own and end them. The main thread cannot end, and /proc/self shows it.
+	runtime.LockOSThread()
 	status := m.Run()
 	w.close()
 	return status

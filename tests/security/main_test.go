@@ -21,5 +21,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(bombEnv) != "" { // likewise
 		bomb()
 	}
+	if os.Getenv(stopperEnv) != "" { // likewise
+		stopAll()
+	}
 	os.Exit(harness.Main(m))
 }
