@@ -20,7 +20,7 @@ import (
 // copyUp fills a tmpfs with what the directory has that it covers. step is the mount's. The copy is charged to the container, so that
 // linux.resources.memory holds for it.
 func (c *creation) copyUp(from, to *os.File, step uint32) error {
-	field, destination := c.steps.CopiedUp(step)
+	field, mount := c.steps.CopiedUp(step)
 	if from == nil || to == nil {
 		return &specconv.FieldError{Path: field, Err: errors.New("tmpcopyup: the process sent no descriptor")}
 	}
@@ -35,7 +35,7 @@ func (c *creation) copyUp(from, to *os.File, step uint32) error {
 		}
 		return c.startProxy(stops)
 	}}
-	err := copier.copy(from, to)
+	err := copier.copy(from, to, mount.Data)
 	if err != nil {
 		err = c.whyNotCopied(err, kills, copier.proc, stops)
 	}
@@ -43,7 +43,7 @@ func (c *creation) copyUp(from, to *os.File, step uint32) error {
 		err = errors.Join(err, endProxy(copier.proc))
 	}
 	if err != nil {
-		return &specconv.FieldError{Path: field, Err: fmt.Errorf("tmpcopyup of %s: %w", destination, err)}
+		return &specconv.FieldError{Path: field, Err: fmt.Errorf("tmpcopyup of %s: %w", mount.Destination, err)}
 	}
 	return nil
 }

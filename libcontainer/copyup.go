@@ -22,8 +22,8 @@ type copier struct {
 
 // copy copies what the directory from of the image holds into the directory to, a tmpfs that nobody else sees yet: files, directories, links
 // and special files, with owner, mode, extended attributes and times. Both are descriptors, and nothing is followed on the way, so what the image
-// holds cannot lead out of it.
-func (c *copier) copy(from, to *os.File) error {
+// holds cannot lead out of it. What options say of the tmpfs itself stays.
+func (c *copier) copy(from, to *os.File, options []string) error {
 	// The image's directory came as an O_PATH descriptor.
 	src, err := openAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -35,7 +35,40 @@ func (c *copier) copy(from, to *os.File) error {
 		return err
 	}
 	defer dst.Close()
-	return c.copyFolder(src, dst, ".")
+	var own unix.Stat_t
+	if err := unix.Fstat(int(dst.Fd()), &own); err != nil {
+		return &os.PathError{Op: "stat", Path: ".", Err: err}
+	}
+	if err := c.copyFolder(src, dst, "."); err != nil {
+		return err
+	}
+	return keepNamed(dst, &own, options)
+}
+
+// keepNamed gives a tmpfs back the owner and the mode that its options name.
+func keepNamed(dst *os.File, own *unix.Stat_t, options []string) error {
+	uid, gid, mode := -1, -1, false
+	for _, o := range options {
+		switch name, _, _ := strings.Cut(o, "="); name {
+		case "uid":
+			uid = int(own.Uid)
+		case "gid":
+			gid = int(own.Gid)
+		case "mode":
+			mode = true
+		}
+	}
+	if uid >= 0 || gid >= 0 {
+		if err := dst.Chown(uid, gid); err != nil {
+			return err
+		}
+	}
+	if mode {
+		if err := unix.Fchmod(int(dst.Fd()), own.Mode&0o7777); err != nil {
+			return &os.PathError{Op: "chmod", Path: ".", Err: err}
+		}
+	}
+	return nil
 }
 
 // process returns the process that makes what is copied, and starts it the first time.

@@ -118,14 +118,14 @@ func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
 	m.remember(l, mount)
 }
 
-// CopiedUp returns the field and the destination of the mount of a [MessageCopyTo]. step is the message's value.
-func (p *Plan) CopiedUp(step uint32) (field, destination string) {
+// CopiedUp returns the mount of a [MessageCopyTo], and its field. step is the message's value.
+func (p *Plan) CopiedUp(step uint32) (field string, mount specconv.Mount) {
 	if int(step) < len(p.Steps) {
 		if m, ok := p.Steps[step].Action.(mountNew); ok {
-			return p.Steps[step].Field, m.Destination
+			return p.Steps[step].Field, m.Mount
 		}
 	}
-	return "mounts", "" // no step of the plan's: the process has gone astray
+	return "mounts", specconv.Mount{} // no step of the plan's: the process has gone astray
 }
 
 // propagate appends what sets the mount's propagation, if the configuration does.

@@ -91,6 +91,21 @@ func TestCopyUpOverLink(t *testing.T) {
 	b.CheckClean()
 }
 
+// TestCopyUpNamed: what the options say of the tmpfs itself is not copied from the directory that it covers.
+func TestCopyUpNamed(t *testing.T) {
+	tests := map[string][]string{
+		"755 1 2": {}, "700 1 2": {"mode=700"}, "755 5 2": {"uid=5"}, "755 1 6": {"gid=6"}, "1777 5 6": {"gid=6", "mode=1777", "uid=5"},
+	}
+	for want, options := range tests {
+		b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", append(options, "tmpcopyup")...))
+		must(t, os.Chown(filepath.Join(b.Rootfs, "var"), 1, 2))
+		must(t, os.Chmod(filepath.Join(b.Rootfs, "var"), 0o755))
+		if got := strings.TrimSpace(b.Sh("stat -c '%a %u %g' /var")); got != want {
+			t.Errorf("%q: got %s, want %s", options, got, want)
+		}
+	}
+}
+
 // TestCopyUpFull: a tmpfs that is too small for its image's folder is an error.
 func TestCopyUpFull(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
