@@ -161,6 +161,12 @@ func TestCVE2024_21626_WorkingFolder(t *testing.T) {
 			}
 		}
 	})
+	// Nor does the container's process see them, unless they are passed on purpose.
+	look := b.Cmd("exec", "--preserve-fds", "1", b.ID, "sh", "-c", "for f in /proc/self/fd/*; do [ -e $f/etc/passwd ] && echo ${f##*/}; done; ls /proc/$$/fd | wc -l")
+	look.Files = files
+	if r := look.Run(); !strings.HasPrefix(r.Stdout, "3\n4\n") {
+		t.Errorf("0 to 2 and the one that is passed, 3, are to be seen: %q, %s", r.Stdout, r.Stderr)
+	}
 	// Nor by a link of the image.
 	must(t, os.Symlink("/proc/self/fd/7", filepath.Join(b.Rootfs, "out")))
 	if r := b.Do("exec", "--cwd", "/out", b.ID, "ls"); r.Status == 0 {
@@ -206,6 +212,11 @@ func TestCVE2022_29162_Capabilities(t *testing.T) {
 	b := harness.New(t)
 	b.Up()
 	const sets = "grep -E '^Cap(Inh|Amb)' /proc/self/status | cut -f2"
+	for _, set := range []string{"inheritable", "ambient"} {
+		if out := b.OK("spec", "--bundle", folder(t, filepath.Join(b.Dir, set))); strings.Contains(out+read(t, filepath.Join(b.Dir, set, "config.json")), `"`+set+`"`) {
+			t.Errorf("spec lists %s capabilities", set)
+		}
+	}
 	variants := [][]string{{}, {"--cap", "CAP_NET_RAW"}, {"--cap", "CAP_NET_RAW", "--user", "1000"}}
 	attempts(t, len(variants), func(n int) {
 		args := variants[n%len(variants)]
@@ -246,6 +257,13 @@ func TestDots(t *testing.T) {
 		b.Fails(f.field, "create", "--bundle", b.Bundle, b.ID)
 		b.CheckClean()
 	})
+	b.Spec = harness.Example()
+	b.Spec.Linux.CgroupsPath = b.Cgroup
+	b.Up()
+	for _, cgroup := range []string{"..", "/..", "/../..", "a/../../b", "/a/.."} {
+		b.Fails("", "exec", "--cgroup", cgroup, b.ID, "true")
+	}
+	b.OK("delete", "--force", b.ID)
 	for _, command := range []string{"state", "start", "kill", "delete", "pause", "resume"} {
 		b.Fails("", command, "../"+filepath.Base(b.Bundle))
 	}
@@ -258,8 +276,15 @@ func TestDots(t *testing.T) {
 // TestCVE2021_43784_LargeConfig: more than 64 KiB of everything works, or is a clear error.
 func TestCVE2021_43784_LargeConfig(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
-	const environment, mounts, argument = 0, 1, 2
-	boxes := []*harness.Box{harness.New(t), harness.New(t), harness.New(t, harness.Args("true", strings.Repeat("x", 200_000)))} // MAX_ARG_STRLEN is 128 KiB
+	const environment, mounts, argument, mappings = 0, 1, 2, 3
+	boxes := []*harness.Box{harness.New(t), harness.New(t), harness.New(t, harness.Args("true", strings.Repeat("x", 200_000))), // MAX_ARG_STRLEN is 128 KiB
+		harness.New(t, harness.WithNamespace("user", ""))}
+	for i := range uint32(3000) { // the kernel takes 340, and 4 KiB of them
+		m := specs.LinuxIDMapping{ContainerID: i, HostID: 100_000 + 2*i, Size: 1}
+		linux := boxes[mappings].Spec.Linux
+		linux.UIDMappings, linux.GIDMappings = append(linux.UIDMappings, m), append(linux.GIDMappings, m)
+	}
+	boxes[mappings].Write()
 	for i := range 2000 {
 		env := &boxes[environment].Spec.Process.Env
 		*env = append(*env, "V"+strconv.Itoa(i)+"="+strings.Repeat("x", 100))
@@ -282,6 +307,9 @@ func TestCVE2021_43784_LargeConfig(t *testing.T) {
 			}
 		case argument:
 			b.Fails("argument list too long", "run", "--bundle", b.Bundle, b.ID)
+			b.CheckClean()
+		case mappings:
+			b.Fails("linux.uidMappings", "run", "--bundle", b.Bundle, b.ID)
 			b.CheckClean()
 		}
 	})

@@ -24,5 +24,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(stopperEnv) != "" { // likewise
 		stopAll()
 	}
+	if os.Getenv(chaseEnv) != "" { // likewise
+		chase()
+	}
 	os.Exit(harness.Main(m))
 }
