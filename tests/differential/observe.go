@@ -46,10 +46,13 @@ func errorClasses() []string {
 		"does not exist", "not running", "already exists", "exec format error", "operation not permitted"}
 }
 
+// warningLine is one by which a runtime tells of something else than its error.
+var warningLine = regexp.MustCompile(`(?m)^.*(level=warning|warning:).*$`)
+
 // classOf names what an error's text says in the words that others look for.
 func classOf(text string) string {
 	var found []string
-	text = strings.ToLower(text)
+	text = warningLine.ReplaceAllString(strings.ToLower(text), "")
 	for _, words := range errorClasses() {
 		if strings.Contains(text, words) {
 			found = append(found, words)
@@ -113,9 +116,9 @@ func (o *observation) probe(name, text string) {
 		return
 	}
 	o.add(name+": ends", fmt.Sprint(strings.Contains(text, "== end")))
-	for part := range strings.SplitSeq("\n"+strings.ReplaceAll(text, "\r\n", "\\r\n"), "\n== ") {
+	o.add(name+": carriage returns", fmt.Sprint(strings.Contains(text, "\r\n")))
+	for part := range strings.SplitSeq("\n"+strings.ReplaceAll(text, "\r\n", "\n"), "\n== ") {
 		section, lines, _ := strings.Cut(part, "\n")
-		section = strings.TrimSuffix(section, `\r`)
 		seen := map[string]int{}
 		for line := range strings.SplitSeq(lines, "\n") {
 			key, value := splitFact(section, line)

@@ -159,7 +159,7 @@ func differences() []difference {
 		}, steps(create), outcome{1, "bind mounts cannot have any filesystem-specific options"}, outcome{0, ""}},
 		{"`exec ID -- COMMAND`", harness.Args("sleep", "1000"), steps(create, "start ID", "exec ID -- true"),
 			outcome{255, "--"}, outcome{0, ""}},
-		{"a directory as the program of `exec`", harness.Args("sleep", "1000"), steps(create, "start ID", "exec ID /bin"),
+		{"a directory as the program", harness.Args("sleep", "1000"), steps(create, "start ID", "exec ID /bin"),
 			outcome{255, "is a directory"}, outcome{255, "permission denied"}},
 		{"a field that orlop does not know", nop, []step{{create, ""}, {"update --resources - ID", `{"memmory":{"limit":1}}`}},
 			outcome{0, ""}, outcome{0, "memmory: unknown property, ignored"}},
