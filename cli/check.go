@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -44,6 +45,9 @@ func (p *program) check(args *arguments) error {
 	}
 	b, faults, err := specconv.Examine(dir)
 	if err != nil {
+		return err
+	}
+	if err := setReceiver(b, os.Getenv(seccompReceiver)); err != nil {
 		return err
 	}
 	report, err := p.runtime().Check(id, b, faults, libcontainer.CreateOptions{})

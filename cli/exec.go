@@ -59,7 +59,7 @@ func (p *program) exec(args *arguments) error {
 }
 
 func (p *program) execProcess(args *arguments) error {
-	process, err := processFile(args) // before signals are caught, which do not end a read
+	process, err := p.processFile(args) // before signals are caught, which do not end a read
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (p *program) execProcess(args *arguments) error {
 }
 
 // processFile returns the process of --process, nil without.
-func processFile(args *arguments) (*specs.Process, error) {
+func (p *program) processFile(args *arguments) (*specs.Process, error) {
 	file := args.String("process")
 	if file == "" {
 		return nil, nil
@@ -112,9 +112,12 @@ func processFile(args *arguments) (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	process, err := specconv.ParseProcess(data)
+	process, warnings, err := specconv.ParseProcess(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, w := range warnings {
+		p.log.warn(w)
 	}
 	return process, nil
 }

@@ -67,7 +67,23 @@ func (p *program) loadBundle(args *arguments) (*specconv.Bundle, error) {
 		b.Spec.Linux.Seccomp = nil
 		p.log.warn("linux.seccomp: left out, as --no-seccomp says: the container can make any system call")
 	}
-	return b, nil
+	return b, setReceiver(b, os.Getenv(seccompReceiver))
+}
+
+// seccompReceiver is crun's variable for the receiver of a seccomp filter's listener.
+const seccompReceiver = "RUN_OCI_SECCOMP_RECEIVER"
+
+// setReceiver makes path the receiver if the configuration names none.
+func setReceiver(b *specconv.Bundle, path string) error {
+	linux := b.Spec.Linux
+	if path == "" || linux == nil || linux.Seccomp == nil || linux.Seccomp.ListenerPath != "" {
+		return nil
+	}
+	if !filepath.IsAbs(path) {
+		return usagef("%s=%s: must be absolute", seccompReceiver, path)
+	}
+	linux.Seccomp.ListenerPath = path
+	return nil
 }
 
 func configOf(b *specconv.Bundle) string { return filepath.Join(b.Dir, specconv.ConfigName) }

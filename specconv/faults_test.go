@@ -341,11 +341,14 @@ func TestSeccompFaults(t *testing.T) {
 
 // A process given to exec is checked as that of config.json, unsupported fields included.
 func TestProcessAlone(t *testing.T) {
-	p, err := ParseProcess([]byte(`{"args":["a"],"cwd":"/","user":{"uid":3}}`))
+	p, warnings, err := ParseProcess([]byte(`{"args":["a"],"cwd":"/","user":{"uid":3,"username":"u"},"argz":1}`))
 	if err != nil || p.User.UID != 3 {
 		t.Fatal(p, err)
 	}
-	_, err = ParseProcess([]byte(`{"args":"a","cwd":"x","apparmorProfile":"p"}`))
+	if got := strings.Join(warnings, "\n"); !strings.HasPrefix(got, "process.argz: unknown property") || !strings.Contains(got, "process.user.username: has no effect") {
+		t.Errorf("warnings: %s", got)
+	}
+	_, _, err = ParseProcess([]byte(`{"args":"a","cwd":"x","apparmorProfile":"p"}`))
 	const want = "2 faults:\n  process.args: must be an array, not a string\n  process.cwd: must be absolute, not \"x\""
 	if err == nil || err.Error() != want {
 		t.Errorf("%v", err)

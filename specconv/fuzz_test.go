@@ -62,12 +62,12 @@ func FuzzParseOther(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if p, err := ParseProcess(text); err == nil {
+		if p, _, err := ParseProcess(text); err == nil {
 			again, err := json.Marshal(p)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := ParseProcess(again); err != nil {
+			if _, _, err := ParseProcess(again); err != nil {
 				t.Errorf("%q became %q: %v", text, again, err)
 			}
 		}

@@ -184,31 +184,29 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 }
 
 // ParseProcess parses and validates a process as exec --process takes it. Its faults' paths start with "process", and
-// the error is as Parse's.
-func ParseProcess(data []byte) (*specs.Process, error) {
+// the error is as Parse's. warnings name what has no effect.
+func ParseProcess(data []byte) (p *specs.Process, warnings []string, err error) {
 	if err := checkSize(data); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	p := new(specs.Process)
+	p = new(specs.Process)
 	d := decodeAll(data, "process", p, decodeProcess)
 	if d.syntax != nil {
-		return nil, d.syntax
+		return nil, nil, d.syntax
 	}
-	if err := mergeFaults(d.faults, processFaults(p)).err(); err != nil {
-		return nil, err
+	c := checker{spec: new(specs.Spec), warnings: d.warnings}
+	c.process(p)
+	if err := mergeFaults(d.faults, c.faults).err(); err != nil {
+		return nil, nil, err
 	}
-	return p, nil
+	return p, c.warnings, nil
 }
 
 // ValidateProcess checks a process as that of config.json is checked; the error is Faults.
 func ValidateProcess(p *specs.Process) error {
-	return processFaults(p).err()
-}
-
-func processFaults(p *specs.Process) Faults {
 	c := checker{spec: new(specs.Spec)}
 	c.process(p)
-	return c.faults
+	return c.faults.err()
 }
 
 // mergeFaults joins the faults of decoding with those of checking, without the latter's about fields that could not be

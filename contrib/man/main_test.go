@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/cli"
+	"github.com/orlop/orlop/specconv"
 )
 
 func TestPages(t *testing.T) {
@@ -146,6 +147,23 @@ func lint(t *testing.T, files []string, argv ...string) {
 		// Pages are the same whenever they are made.
 		if !strings.Contains(line, "missing date, using \"\": TH") {
 			t.Error(strings.TrimSpace(line))
+		}
+	}
+}
+
+// TestConfigurationIsDocumented: the manual has the annotations that concern the runtime, and the mount options that mount(8) has not.
+func TestConfigurationIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("pages/orlop-create.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"tmpcopyup", "idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"}
+	for _, r := range specconv.AnnotationRules() {
+		names = append(names, r.Name)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(page), "**"+name+"**") {
+			t.Errorf("%s: not in orlop-create.8", name)
 		}
 	}
 }

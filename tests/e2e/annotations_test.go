@@ -44,6 +44,17 @@ func TestAnnotationsRefused(t *testing.T) {
 			t.Errorf("standard error has no warning of %s: %q", field, r.Stderr)
 		}
 	}
+	b := harness.New(t)
+	b.Up()
+	file := filepath.Join(b.Dir, "process.json")
+	must(t, os.WriteFile(file, []byte(`{"args":["/bin/true"],"cwd":"/","user":{"uid":0,"gid":0,"username":"who"},"argz":1}`), 0o644))
+	r := b.Do("exec", "--process", file, b.ID)
+	r.OK(b)
+	for _, field := range []string{"process.user.username", "process.argz"} {
+		if !strings.Contains(r.Stderr, field) {
+			t.Errorf("standard error of exec has no warning of %s: %q", field, r.Stderr)
+		}
+	}
 }
 
 // TestHookOutput: hooks of all kinds write to the files that annotations name; a relative one is the bundle's.

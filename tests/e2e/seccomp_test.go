@@ -295,6 +295,15 @@ func TestSeccompAgent(t *testing.T) {
 	if got := b.Run(harness.Sh(script)).OK(b); !strings.Contains(got, "No space left on device") {
 		t.Errorf("by annotation: got %q", got)
 	}
+	b.Spec.Annotations, b.Spec.Linux.Seccomp.ListenerMetadata = nil, ""
+	b.Write()
+	b.Env = []string{"RUN_OCI_SECCOMP_RECEIVER=" + socket}
+	if got := b.Run(harness.Sh(script)).OK(b); !strings.Contains(got, "No space left on device") {
+		t.Errorf("by crun's variable: got %q", got)
+	}
+	b.OK("check", "--bundle", b.Bundle)
+	b.Env = []string{"RUN_OCI_SECCOMP_RECEIVER=relative"}
+	b.Fails("RUN_OCI_SECCOMP_RECEIVER=relative: must be absolute", "run", "--bundle", b.Bundle, b.ID)
 }
 
 // TestSeccompCache: a profile is compiled once, a damaged entry just costs time, and the option goes without.
