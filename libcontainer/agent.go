@@ -63,8 +63,8 @@ func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
 func filterFacts(program []byte, flags uint, notify bool) *setup.SeccompFilter {
 	f := &setup.SeccompFilter{Program: program, Flags: flags, Notify: notify, Answers: make(map[uintptr]uint32)}
 	for _, call := range setup.FilteredCalls() {
-		if answer, ok := seccomp.Answer(program, call); ok {
-			f.Answers[call] = answer
+		if answer, ok := seccomp.Answer(program, call.Number, call.Args...); ok {
+			f.Answers[call.Number] = answer
 		}
 	}
 	return f

@@ -32,14 +32,17 @@ type birth struct {
 	here    uintptr      // namespaces of the plan (CLONE_NEW*) that the thread which starts the process is in
 	owned   []*os.File   // descriptors that were opened for the plan, closed when the process has them
 	tasks   []tasksFile  // by which the process joins its cgroup
+	inside  []tasksFile  // by which it does so when it has entered the PID namespace: descriptors before all others
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
-	first   *nsenter.Process // the process that gave way to proc by joining a PID namespace; nil when there was none
-	early   []heard          // what proc said before its number was known
-	master  *os.File         // of its terminal
-	pidFile string           // has the process's number, which is another's once the process has ended
-	copy    *os.File         // the folder of the image that is to be copied next
-	initial string           // the processors that it is started from, "" for the runtime's
+	first   *nsenter.Process  // the process that gave way to proc by joining a PID namespace; nil when there was none
+	early   []heard           // what proc said before its number was known
+	gaveWay bool              // the first process has given way to proc
+	waiting []nsenter.Message // that are served when a process that does so last has done so
+	master  *os.File          // of its terminal
+	pidFile string            // has the process's number, which is another's once the process has ended
+	copy    *os.File          // the folder of the image that is to be copied next
+	initial string            // the processors that it is started from, "" for the runtime's
 	// patient says that the process may take any time to go on, and stops what is not to be waited for any longer: see awaitAnswer.
 	patient bool
 	stops   []hooks.Stop
@@ -100,31 +103,90 @@ func (b *birth) prepare(extra ...nsenter.NamedFile) error {
 		Inherit:    s.Files,
 		Files:      files,
 		Cloneflags: b.plan.Cloneflags &^ b.here,
+		Senders:    b.plan.ClonesLast(),
 	})
 	return err
 }
 
 // start starts the process. It is called where the process is to be born: see cgroups.Manager.Spawn. It returns when the process
-// will make no other one.
+// will make no other one, unless that is the last thing it does: see enter.
 func (b *birth) start(cgroup int) (err error) {
 	if b.proc, err = b.launch.Start(cgroup); err != nil {
 		return err
 	}
-	if !b.plan.Clones() {
+	if !b.plan.Clones() || b.plan.ClonesLast() {
 		return nil
 	}
 	child, err := b.child()
 	if err != nil {
 		return err
 	}
+	return b.giveWay(child)
+}
+
+// giveWay goes on with the child that has taken the place of the process.
+func (b *birth) giveWay(child int) error {
 	// A child that is not reaped keeps its number, so this cannot be another process.
 	fd, err := unix.PidfdOpen(child, 0)
 	if err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
-	b.first = b.proc
+	b.first, b.gaveWay = b.proc, true
 	b.proc = &nsenter.Process{Pid: child, Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
 	return nil
+}
+
+// entering reports whether the process is to give way to another one, after its set-up.
+func (b *birth) entering() bool { return !b.gaveWay && b.plan.ClonesLast() }
+
+// enter serves a process until it gives way to another one, in a PID namespace where a tracer may take that over. So only what the first
+// process says is believed until it has told of its child, and then only what the child may say: see checkSaid.
+func (b *birth) enter() error {
+	var early []heard
+	for {
+		m, err := b.receive()
+		switch {
+		case m.Sender != 0 && m.Sender != b.proc.Pid:
+			early = append(early, heard{m, err})
+		case err != nil:
+			b.early = early // whose files are to be closed
+			return b.explain(err)
+		case m.ID == setup.MessageChild:
+			b.early = early
+			if err := b.giveWay(int(m.Value)); err != nil {
+				return err
+			}
+			return b.serveWaiting()
+		case m.ID == setup.MessageConsole, m.ID == setup.MessageSeccomp: // others get what came with it, once, and for the child
+			b.waiting = append(b.waiting, m)
+		default:
+			if err := b.serve(m); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (b *birth) serveWaiting() error {
+	for len(b.waiting) > 0 {
+		m := b.waiting[0]
+		b.waiting = b.waiting[1:]
+		if err := b.serve(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSaid refuses a message that a process which has entered a PID namespace last has no reason to send.
+func (b *birth) checkSaid(m nsenter.Message) error {
+	if !b.gaveWay || b.plan.SaidLast(m.ID) {
+		return nil
+	}
+	if m.File != nil {
+		m.File.Close()
+	}
+	return fmt.Errorf("the process sent message %d, which nothing waits for", m.ID)
 }
 
 // child waits for the number of the process that takes the place of the first one. What that says itself may come before.
@@ -177,6 +239,11 @@ func (b *birth) receive() (nsenter.Message, error) {
 
 // converse serves the process until it sends the message with this number, or, when until is 0, until it has executed its program.
 func (b *birth) converse(until int) error {
+	if b.entering() {
+		if err := b.enter(); err != nil {
+			return err
+		}
+	}
 	for {
 		m, err := b.next()
 		if err == io.EOF && until == 0 {
@@ -187,6 +254,9 @@ func (b *birth) converse(until int) error {
 		}
 		if err != nil {
 			return b.explain(err)
+		}
+		if err := b.checkSaid(m); err != nil {
+			return err
 		}
 		if m.ID == until {
 			return nil
@@ -353,11 +423,14 @@ func (b *birth) release() {
 		b.proc.Conn.Close()
 	}
 	for _, h := range b.early {
-		if h.File != nil {
-			h.File.Close()
+		b.waiting = append(b.waiting, h.Message)
+	}
+	for _, m := range b.waiting {
+		if m.File != nil {
+			m.File.Close()
 		}
 	}
-	b.early = nil
+	b.early, b.waiting = nil, nil
 	if b.copy != nil {
 		b.copy.Close()
 		b.copy = nil

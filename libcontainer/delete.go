@@ -97,7 +97,7 @@ func (v *view) removeCgroup(r *Runtime) error {
 	if v.rec.Pid == 0 || !v.ownPidNamespace() {
 		return removeCgroup(cgroup, stop)
 	}
-	// With its own PID namespace, every process of the container is dead by now.
+	// With its own PID namespace, every process of the container is dead by now, but for those that are about to enter it.
 	if stop == nil && cgroup.DeleteEmpty() {
 		return nil
 	}

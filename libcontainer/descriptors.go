@@ -17,9 +17,13 @@ import (
 
 // descriptors opens what the plan needs and does not get from extra. Files of cgroups are only named, until openTasks.
 func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
-	files := slices.Clone(extra)
-	for i := range b.tasks {
-		files = append(files, nsenter.NamedFile{Name: string(b.tasks[i].name), File: b.tasks[i].file})
+	var files []nsenter.NamedFile
+	for _, t := range b.inside {
+		files = append(files, nsenter.NamedFile{Name: string(t.name), File: t.file})
+	}
+	files = append(files, extra...)
+	for _, t := range b.tasks {
+		files = append(files, nsenter.NamedFile{Name: string(t.name), File: t.file})
 	}
 	for _, d := range b.plan.Needs() {
 		has := func(f nsenter.NamedFile) bool { return f.Name == string(d.Name) }

@@ -127,7 +127,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 		b.abort()
 		return nil, err
 	}
-	b.pidfdName, b.tasks = console.PidfdExec, entrance.tasks
+	b.pidfdName, b.tasks, b.inside = console.PidfdExec, entrance.tasks, entrance.inside
 	status := specs.ContainerState(specs.StateRunning)
 	if o.hook != nil {
 		status = specs.StateCreated
@@ -177,6 +177,10 @@ func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.N
 	}
 	how.JoinMemory = cgroup.JoinMemoryLater()
 	e.Entry, e.frozen = cgroup.Entry(frozen, full), frozen
+	for _, h := range e.Inside {
+		how.JoinInside = append(how.JoinInside, setup.TasksOf(h))
+		e.inside = append(e.inside, tasksOf(cgroup, h))
+	}
 	e.tasks = joinCgroups(cgroup, e.First, &how)
 	for _, h := range e.Last {
 		how.JoinLast = append(how.JoinLast, setup.TasksOf(h))
@@ -190,6 +194,7 @@ type entrance struct {
 	cgroups.Entry
 	frozen bool        // it will stop there
 	tasks  []tasksFile // by which it joins
+	inside []tasksFile // likewise, when it has entered the PID namespace
 }
 
 // cgroupFor returns the cgroup that a process of these options belongs in.
@@ -230,6 +235,9 @@ func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, e entrance, named [
 		return nil, err
 	}
 	if err := b.converse(0); err != nil {
+		if setup.IsRefusedClone(err) && cgroup.Limits() {
+			err = fmt.Errorf("%w: %w", cgroups.ErrFull, err)
+		}
 		return nil, err
 	}
 	if err := b.reapFirst(); err != nil {

@@ -116,16 +116,18 @@ func tasksOf(cgroup *cgroups.Manager, hierarchy string) tasksFile {
 
 // openTasks opens the files by which the process joins its cgroup, which is there by now.
 func (b *birth) openTasks() error {
-	for i := range b.tasks {
-		t := &b.tasks[i]
-		f, err := t.open()
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
-		}
-		b.owned = append(b.owned, f)
-		t.file = f
-		if err := b.launch.Give(string(t.name), f); err != nil {
-			return err
+	for _, list := range [...][]tasksFile{b.inside, b.tasks} {
+		for i := range list {
+			t := &list[i]
+			f, err := t.open()
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			b.owned = append(b.owned, f)
+			t.file = f
+			if err := b.launch.Give(string(t.name), f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

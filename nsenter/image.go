@@ -113,12 +113,15 @@ func (p *Program) encodeOp(rec []byte, index int, op *Op, fds map[string]int) er
 				return fmt.Errorf("register %d does not exist", v)
 			}
 			rec[2] |= 1 << j
-		case descriptor:
+		case descriptor, aboveDescriptor:
 			n, ok := fds[p.names[v]]
 			if !ok {
 				return fmt.Errorf("descriptor %q is not passed", p.names[v])
 			}
 			v = uint64(n)
+			if a.kind == aboveDescriptor {
+				v++
+			}
 		}
 		le.PutUint64(rec[16+8*j:], v)
 	}

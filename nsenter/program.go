@@ -59,11 +59,12 @@ const (
 	immediate operandKind = iota
 	register
 	descriptor
+	aboveDescriptor
 )
 
 type operand struct {
 	kind  operandKind
-	value uint64 // for a descriptor, the index of its name
+	value uint64 // for a descriptor, or what is above one, the index of its name
 }
 
 // Int is an immediate argument.
@@ -84,13 +85,23 @@ func (r Reg) operand(*Program) operand { return operand{kind: register, value: u
 // FD is a descriptor that the starter passes under this name; nobody but [Start] knows its number.
 type FD string
 
-func (f FD) operand(p *Program) operand {
-	i := slices.Index(p.names, string(f))
+func (f FD) operand(p *Program) operand { return operand{kind: descriptor, value: p.name(string(f))} }
+
+// AboveFD is the number above that of a descriptor: where a range begins that the descriptor is not in.
+type AboveFD FD
+
+func (f AboveFD) operand(p *Program) operand {
+	return operand{kind: aboveDescriptor, value: p.name(string(f))}
+}
+
+// name returns the index of a descriptor's name.
+func (p *Program) name(name string) uint64 {
+	i := slices.Index(p.names, name)
 	if i < 0 {
 		i = len(p.names)
-		p.names = append(p.names, string(f))
+		p.names = append(p.names, name)
 	}
-	return operand{kind: descriptor, value: uint64(i)}
+	return uint64(i)
 }
 
 // Label is a place in the program that operations jump to. The zero value is none.

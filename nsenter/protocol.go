@@ -35,6 +35,13 @@ func (p *Program) Send(id int, value Arg) {
 	p.Call(unix.SYS_SENDTO, Channel, rec, Int(reportSize), Int(unix.MSG_NOSIGNAL))
 }
 
+// Write is Send by write(2), which more seccomp filters allow. When the starter has gone, SIGPIPE ends the process.
+func (p *Program) Write(id int, value Arg) {
+	rec := p.message(id)
+	p.Store(rec+8, value)
+	p.Call(unix.SYS_WRITE, Channel, rec, Int(reportSize))
+}
+
 // Rendezvous appends operations that send a message and wait until the starter answers it with [Conn.Resume].
 func (p *Program) Rendezvous(id int) {
 	p.Send(id, nil)
@@ -102,6 +109,9 @@ type Message struct {
 	ID    int
 	Value uint32
 	File  *os.File // that came with it, or nil; the receiver's to close
+	// Sender is the PID of the process that sent it, as the kernel tells it, in the receiver's PID namespace. It is known with
+	// Start.Senders only, and then also for a Failure.
+	Sender int
 }
 
 // A Failure is the operation that failed and its error. Op is an index into the program's operations as long as the
@@ -153,12 +163,12 @@ func (c *Conn) Wait(limit time.Duration, files ...*os.File) (int, error) {
 // no longer: it executed its program, or it died.
 func (c *Conn) Next() (Message, error) {
 	buf := make([]byte, reportSize)
-	control := make([]byte, unix.CmsgSpace(4))
+	control := make([]byte, unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))
 	n, ctl, flags, err := c.receive(buf, control)
 	if err != nil {
 		return Message{}, fmt.Errorf("read from the process: %w", err)
 	}
-	file, err := receivedFile(control[:ctl])
+	file, sender, err := received(control[:ctl])
 	if err != nil {
 		return Message{}, err
 	}
@@ -170,9 +180,9 @@ func (c *Conn) Next() (Message, error) {
 		if file != nil {
 			file.Close()
 		}
-		return Message{}, err
+		return Message{Sender: sender}, err
 	}
-	m.File = file
+	m.File, m.Sender = file, sender
 	return m, nil
 }
 
@@ -205,27 +215,30 @@ func decode(rec []byte, flags int) (Message, error) {
 	}
 }
 
-func receivedFile(control []byte) (*os.File, error) {
-	if len(control) == 0 {
-		return nil, nil
-	}
+// received returns the descriptor that came with a message, and who sent it.
+func received(control []byte) (f *os.File, sender int, err error) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return nil, fmt.Errorf("read from the process: %w", err)
+		return nil, 0, fmt.Errorf("read from the process: %w", err)
 	}
-	var received []int
+	var files []int
 	for _, m := range messages {
 		if fds, err := unix.ParseUnixRights(&m); err == nil {
-			received = append(received, fds...)
+			files = append(files, fds...)
+		} else if c, err := unix.ParseUnixCredentials(&m); err == nil {
+			sender = int(c.Pid)
 		}
 	}
-	if len(received) == 1 {
-		return os.NewFile(uintptr(received[0]), "received"), nil
+	switch len(files) {
+	case 0:
+		return nil, sender, nil
+	case 1:
+		return os.NewFile(uintptr(files[0]), "received"), sender, nil
 	}
-	for _, fd := range received { // the padding has room for a second one
+	for _, fd := range files { // the padding has room for a second one
 		unix.Close(fd)
 	}
-	return nil, fmt.Errorf("read from the process: a message with %d descriptors, not 1", len(received))
+	return nil, sender, fmt.Errorf("read from the process: a message with %d descriptors, not 1", len(files))
 }
 
 // Resume lets a process go on that stands at a rendezvous. EPIPE says that the process has gone; Next tells why.

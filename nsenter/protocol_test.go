@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,6 +76,44 @@ func TestAnswer(t *testing.T) {
 		}
 		r.Close()
 		wantStatus(t, proc, 0)
+	}
+}
+
+// TestSenders: the kernel tells which process has sent a message or a failure, whatever that says itself. The second process has
+// none of the descriptors above the channel.
+func TestSenders(t *testing.T) {
+	p := NewProgram()
+	pid, child := p.Reg(), p.NewLabel()
+	p.Call(unix.SYS_CLOSE_RANGE, AboveFD(FirstOwn), Int(math.MaxUint32), Int(0))
+	p.Call(unix.SYS_CLONE, Int(unix.CLONE_PARENT|int(unix.SIGCHLD))).Result(pid).OnZero(child)
+	p.Write(1, pid)
+	p.Call(unix.SYS_EXIT_GROUP)
+	p.Place(child)
+	p.Write(1, Int(1))
+	p.Call(unix.SYS_FCNTL, FD("file"), Int(unix.F_GETFD))
+	proc := start(t, p, Start{Files: []NamedFile{{"file", temporaryFile(t)}}, Senders: true})
+	var told, lied, failed int
+	for range 3 {
+		m, err := proc.Conn.Next()
+		var f *Failure
+		switch {
+		case errors.As(err, &f) && f.Errno == unix.EBADF:
+			failed = m.Sender
+		case err != nil || m.ID != 1:
+			t.Fatalf("got %+v, %v", m, err)
+		case m.Sender == proc.Pid:
+			told = int(m.Value)
+		default:
+			lied = m.Sender
+		}
+	}
+	wantEOF(t, proc.Conn)
+	if told == 0 || lied != told || failed != told {
+		t.Errorf("the child is %d; it lied as %d and failed as %d", told, lied, failed)
+	}
+	wantStatus(t, proc, 0)
+	if _, err := unix.Wait4(told, nil, unix.WALL, nil); err != nil {
+		t.Error(err)
 	}
 }
 

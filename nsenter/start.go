@@ -16,6 +16,7 @@ type Start struct {
 	Inherit               []*os.File // become descriptors 3, 4, ...; a nil one stays closed
 	Files                 []NamedFile
 	Cloneflags            uintptr // CLONE_NEW*: namespaces that the process is born in; not CLONE_NEWTIME, see clone(2)
+	Senders               bool    // have each message tell who has sent it: see Message
 }
 
 // namespaceFlags are all that clone takes for new namespaces. The bit of CLONE_NEWTIME belongs to the signal that the
@@ -68,6 +69,11 @@ func Prepare(p *Program, s Start) (_ *Launch, err error) {
 	}
 	l.channel[0] = os.NewFile(uintptr(pair[0]), "channel")
 	l.channel[1] = os.NewFile(uintptr(pair[1]), "channel of the child")
+	if s.Senders {
+		if err := unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+			return nil, fmt.Errorf("prepare a process: SO_PASSCRED: %w", err)
+		}
+	}
 	if err := l.number(); err != nil {
 		return nil, err
 	}

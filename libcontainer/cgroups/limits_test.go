@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -100,10 +101,10 @@ func TestSmallLimits(t *testing.T) {
 		for range 3 {
 			var pid int
 			entry := late.Entry(false, false)
-			err := late.SpawnInto(entry, forkExec(late, append(entry.First, entry.Last...), &pid, "/bin/sleep", "1000"))
+			err := late.SpawnInto(entry, forkExec(late, slices.Concat(entry.First, entry.Last, entry.Inside), &pid, "/bin/sleep", "1000"))
 			if errors.Is(err, ErrFull) {
 				entry = late.Entry(false, true)
-				err = late.SpawnInto(entry, forkExec(late, append(entry.First, entry.Last...), &pid, "/bin/sleep", "1000"))
+				err = late.SpawnInto(entry, forkExec(late, slices.Concat(entry.First, entry.Last, entry.Inside), &pid, "/bin/sleep", "1000"))
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -60,25 +60,30 @@ const unifiedName = "cgroup2"
 
 // An Entry says how a process enters the cgroup of a container that is there already, by hierarchies as [Manager.Joins] names them.
 type Entry struct {
-	First []string // those that the process joins before all else
-	Last  []string // those that it joins right before it executes its program, in this order
+	First  []string // those that the process joins before all else
+	Last   []string // those that it joins when it has nothing left to do but to enter the PID namespace and to execute its program
+	Inside []string // those that it joins after it has entered the PID namespace, in this order
 }
 
-// Entry says how a process enters the cgroup. It joins the v1 pids hierarchy last: pids.max then counts none of the
-// runtime's own clones and does not refuse the process, for the kernel lets a process move into a full cgroup. Where
-// cgroup2 limits processes, full says that it has refused one that was to be born there: the process then joins
-// cgroup2 last, for which it waits. frozen says that the cgroup is frozen: the process joins what freezes it last of
-// all, so that it does not stop before its exec.
+// Entry says how a process enters the cgroup. full says that the limit of processes has refused one: either it was to
+// be born in cgroup2, or it was the second process, by which the first one enters a PID namespace. Then the second process is
+// born outside and moves in, for the kernel lets a process move into a full cgroup. frozen says that the cgroup is frozen: the
+// process joins what freezes it last of all, so that it does not stop before.
 func (m *Manager) Entry(frozen, full bool) Entry {
 	var e Entry
-	if limiter := m.hierarchyOf("pids"); limiter != "" && (limiter != unifiedName || full) {
-		e.Last = []string{limiter}
+	limiter, freezer := m.hierarchyOf("pids"), m.hierarchyOf("freezer")
+	if full && limiter != "" {
+		e.Inside = []string{limiter}
 	}
-	if freezer := m.hierarchyOf("freezer"); frozen && !slices.Contains(e.Last, freezer) {
-		e.Last = append(e.Last, freezer)
+	switch {
+	case !frozen || full && freezer == limiter:
+	case full:
+		e.Inside = append(e.Inside, freezer)
+	default:
+		e.Last = []string{freezer}
 	}
 	for _, name := range m.Joins() {
-		if !slices.Contains(e.Last, name) {
+		if !slices.Contains(e.Last, name) && !slices.Contains(e.Inside, name) {
 			e.First = append(e.First, name)
 		}
 	}
@@ -100,7 +105,7 @@ func (m *Manager) hierarchyOf(controller string) string {
 // SpawnInto calls fork for a process that enters the cgroup as e says: it is born in cgroup2 if it does not join that
 // by itself. errors.Is(err, ErrFull): cgroup2 has as many processes as its limit lets it; Entry has another way.
 func (m *Manager) SpawnInto(e Entry, fork func(unifiedFD int) error) error {
-	if slices.Contains(e.First, unifiedName) || slices.Contains(e.Last, unifiedName) {
+	if slices.Contains(e.First, unifiedName) || slices.Contains(e.Last, unifiedName) || slices.Contains(e.Inside, unifiedName) {
 		return fork(-1)
 	}
 	err := bornIn(m.unified.dir, fork)
@@ -138,6 +143,9 @@ func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, e
 	}
 	return m.Tasks(unifiedName)
 }
+
+// Limits reports whether the cgroup limits processes.
+func (m *Manager) Limits() bool { return m.hierarchyOf("pids") != "" }
 
 func bornIn(dir string, fork func(unifiedFD int) error) error {
 	if dir == "" {

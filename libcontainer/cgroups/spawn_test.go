@@ -101,7 +101,7 @@ func TestJoins(t *testing.T) {
 	}
 }
 
-// TestEntry: what limits processes is joined last, and after it what stops them.
+// TestEntry: what stops processes is joined last; what is full is joined after the PID namespace.
 func TestEntry(t *testing.T) {
 	first := map[string]string{"cpu": "/c/a", "freezer": "/f/a", "pids": "/p/a", "": "/u/a"}
 	second := map[string]string{"": "/u/a"}
@@ -112,15 +112,18 @@ func TestEntry(t *testing.T) {
 		frozen, full bool
 		want         Entry
 	}{
-		{"v1", first, false, false, Entry{[]string{"cpu", "freezer"}, []string{"pids"}}},
-		{"v1, frozen", first, true, false, Entry{[]string{"cpu"}, []string{"pids", "freezer"}}},
+		{"v1", first, false, false, Entry{First: []string{"cpu", "pids", "freezer"}}},
+		{"v1, frozen", first, true, false, Entry{First: []string{"cpu", "pids"}, Last: []string{"freezer"}}},
+		{"v1, full", first, false, true, Entry{First: []string{"cpu", "freezer"}, Inside: []string{"pids"}}},
+		{"v1, full and frozen", first, true, true, Entry{First: []string{"cpu"}, Inside: []string{"pids", "freezer"}}},
 		{"v2", second, false, false, Entry{}},
-		{"v2, full", second, false, true, Entry{nil, []string{"cgroup2"}}},
-		{"v2, frozen", second, true, false, Entry{nil, []string{"cgroup2"}}},
-		{"pids on v2", hybrid, false, false, Entry{[]string{"cpu", "freezer"}, nil}},
-		{"pids on v2, full", hybrid, false, true, Entry{[]string{"cpu", "freezer"}, []string{"cgroup2"}}},
-		{"pids on v2, full and frozen", hybrid, true, true, Entry{[]string{"cpu"}, []string{"cgroup2", "freezer"}}},
-		{"pids and freezer in one hierarchy", map[string]string{"pids": "/p/a", "freezer": "/p/a"}, true, false, Entry{nil, []string{"freezer,pids"}}},
+		{"v2, full", second, false, true, Entry{Inside: []string{"cgroup2"}}},
+		{"v2, frozen", second, true, false, Entry{Last: []string{"cgroup2"}}},
+		{"v2, full and frozen", second, true, true, Entry{Inside: []string{"cgroup2"}}},
+		{"pids on v2", hybrid, false, false, Entry{First: []string{"cpu", "freezer"}}},
+		{"pids on v2, full", hybrid, false, true, Entry{First: []string{"cpu", "freezer"}, Inside: []string{"cgroup2"}}},
+		{"pids on v2, full and frozen", hybrid, true, true, Entry{First: []string{"cpu"}, Inside: []string{"cgroup2", "freezer"}}},
+		{"pids and freezer in one hierarchy", map[string]string{"pids": "/p/a", "freezer": "/p/a"}, true, false, Entry{Last: []string{"freezer,pids"}}},
 	} {
 		if got := Load(Layout{}, tt.paths).Entry(tt.frozen, tt.full); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)

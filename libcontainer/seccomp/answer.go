@@ -8,9 +8,9 @@ import (
 )
 
 // Answer returns what a filter answers to a system call of this architecture: SECCOMP_RET_*, with
-// its data. It reports false if that depends on the arguments, or if the program has instructions
-// that libseccomp does not write.
-func Answer(program []byte, number uintptr) (answer uint32, ok bool) {
+// its data. args are the call's first arguments, as far as they are known. Answer reports false if
+// the answer depends on others, or if the program has instructions that libseccomp does not write.
+func Answer(program []byte, number uintptr, args ...uint64) (answer uint32, ok bool) {
 	var value uint32
 	known := false
 	for at := 0; 8*at+8 <= len(program); {
@@ -20,7 +20,7 @@ func Answer(program []byte, number uintptr) (answer uint32, ok bool) {
 		var holds bool
 		switch op {
 		case opLoad:
-			value, known = dataOf(k, number)
+			value, known = dataOf(k, number, args)
 			continue
 		case opAnd:
 			value &= k
@@ -53,9 +53,13 @@ func Answer(program []byte, number uintptr) (answer uint32, ok bool) {
 	return 0, false
 }
 
-// dataOf returns a word of struct seccomp_data for a call, and false for its arguments and where it
-// comes from.
-func dataOf(offset uint32, number uintptr) (uint32, bool) {
+// dataOf returns a word of struct seccomp_data for a call, and false for arguments that are not known
+// and for where it comes from.
+func dataOf(offset uint32, number uintptr, args []uint64) (uint32, bool) {
+	// Both architectures are little-endian: the low half of an argument comes first.
+	if at := int(offset) - argsOffset; at >= 0 && at < 8*len(args) {
+		return uint32(args[at/8] >> (at % 8 * 8)), true
+	}
 	switch offset {
 	case numberOffset:
 		return uint32(number), true

@@ -42,6 +42,7 @@ const (
 const (
 	numberOffset = 0
 	archOffset   = 4
+	argsOffset   = 16
 )
 
 // A node is an instruction with the nodes that it leads to: yes and no of a comparison, yes alone of another. All come later than the node.

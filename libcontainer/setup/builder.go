@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -22,8 +23,14 @@ type builder struct {
 	dumpable bool             // see isolate
 	inUser   bool             // the process joins a user namespace
 	taken    *setCapabilities // what it is to have in the end: see lendAdmin
-	env      []string         // added to the program's environment
-	hook     *specs.Hook      // what is executed in place of the program
+	last     bool             // the process enters a PID namespace last: see enter.go
+	own      []Step           // what the process that does so has to do for itself
+	room     []Step           // what makes room for it
+	holds    bool             // and then waits for start
+	// filterFirst is set when the filter is loaded before that.
+	filterFirst bool
+	env         []string    // added to the program's environment
+	hook        *specs.Hook // what is executed in place of the program
 	// learnsPid names the variable of that which gets the process's number, "" for none; learnsHome is set when HOME is to be found.
 	learnsPid  string
 	learnsHome bool
@@ -98,7 +105,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 		return nil, err
 	}
 	if process.Terminal {
-		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines})
+		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines, false})
 	}
 	if len(bundle.NetDevices) > 0 {
 		if err := b.checkShared("linux.netDevices", specs.NetworkNamespace); err != nil {
@@ -127,6 +134,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	}
 	b := newBuilder(o, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
+	b.last = j.Namespaces&unix.CLONE_NEWPID != 0
 	b.isolateSteps(p.OOMScoreAdj)
 	b.cgroupSteps(o)
 	if err := b.labelSteps(p); err != nil {
@@ -140,11 +148,11 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 		b.raiseSteps(p.Rlimits)
 	}
 	b.joinContainerSteps(j)
-	b.sessionSteps(o)
+	b.keyringStep(o)
 	b.add("", openOwnRoot{})
 	b.hook = o.Hook
 	if p.Terminal {
-		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false, o.PlainLines})
+		b.add("process.terminal", openConsole{p.ConsoleSize, p.User.UID, false, o.PlainLines, true})
 	}
 	_, notes := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Notes = append(b.plan.Notes, notes...)
@@ -205,7 +213,8 @@ func (b *builder) identitySteps(spec *specs.Spec, o Options) error {
 	if n, ok := b.bundle.Namespace(specs.NetworkNamespace); ok && n.Path == "" {
 		b.add(element("linux.namespaces", n.Index), loopbackUp{})
 	}
-	b.sessionSteps(o)
+	b.add("", newSession{})
+	b.keyringStep(o)
 	return nil
 }
 
@@ -358,8 +367,17 @@ func (b *builder) programSteps(p *specs.Process, o Options) {
 		b.add("linux.intelRdt", joinRDT{tasks})
 	}
 	for _, tasks := range o.JoinLast {
-		b.add("", joinLast{tasks})
+		b.add("", joinLast{tasks, false})
 	}
+	for _, s := range b.files {
+		b.add(s.Field, lowerFileLimit{s.Action.(lowerFileLimit).Limit, true})
+	}
+	b.files = nil
+	kept := nsenter.FirstOwn
+	if n := len(o.JoinInside); n > 0 {
+		kept = o.JoinInside[n-1]
+	}
+	b.enterSteps(p, kept, o.JoinInside)
 	b.execSteps(p)
 }
 
@@ -372,7 +390,9 @@ func (b *builder) execSteps(p *specs.Process) {
 	if b.hook != nil {
 		b.add("", endWithRuntime{})
 	}
-	b.seccompSteps()
+	if !b.filterFirst {
+		b.filterSteps(false)
+	}
 	if b.hook != nil {
 		b.add("hooks", execHook{b.hook.Path, p.Args, b.environment(p.Env), b.learned()})
 		return

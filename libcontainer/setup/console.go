@@ -20,6 +20,8 @@ type openConsole struct {
 	Mount bool
 	// PlainLines is Options.PlainLines.
 	PlainLines bool
+	// Later is set when the terminal becomes the controlling one in a later step: see takeTerminal.
+	Later bool
 }
 
 func (openConsole) Verb() string        { return "open console" }
@@ -65,7 +67,9 @@ func (c openConsole) lower(l *lowering) {
 		c.mount(l, slave)
 	}
 	l.sendFile(MessageConsole, master, nil)
-	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TIOCSCTTY), nsenter.Int(0))
+	if !c.Later {
+		l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TIOCSCTTY), nsenter.Int(0))
+	}
 	for fd := range 3 {
 		l.call(unix.SYS_DUP3, slave, nsenter.Int(fd), nsenter.Int(0))
 	}

@@ -50,14 +50,21 @@ func (loopbackUp) lower(l *lowering) {
 	l.call(unix.SYS_IOCTL, socket, nsenter.Int(unix.SIOCSIFFLAGS), l.prog.Bytes(request))
 }
 
-// newSession makes the process the leader of a session of its own, so that it can have a terminal.
-type newSession struct{}
+// newSession makes the process the leader of a session of its own, so that it can have a terminal. Last is set
+// for one that joins a container.
+type newSession struct{ Last bool }
 
 func (newSession) Verb() string        { return "start" }
 func (newSession) String() string      { return "start a new session" }
 func (newSession) Needs() []Descriptor { return nil }
-func (newSession) phase() phase        { return phaseIdentity }
 func (newSession) lower(l *lowering)   { l.call(unix.SYS_SETSID) }
+
+func (s newSession) phase() phase {
+	if s.Last {
+		return phaseOwn
+	}
+	return phaseIdentity
+}
 
 // joinKeyring gives the container a session keyring of its own, in place of the runtime's. A process that
 // joins the container later joins the keyring by its name. Any process of the same user could do that, so
@@ -90,9 +97,8 @@ func (k joinKeyring) lower(l *lowering) {
 	l.prog.Place(none)
 }
 
-// sessionSteps appends the steps that give the process a session and a keyring of its own.
-func (b *builder) sessionSteps(o Options) {
-	b.add("", newSession{})
+// keyringStep appends the change of the session keyring.
+func (b *builder) keyringStep(o Options) {
 	if !o.NoNewKeyring {
 		b.add("", joinKeyring{o.Keyring})
 	}

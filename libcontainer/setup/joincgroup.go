@@ -76,7 +76,7 @@ type joinMemory struct{ Late bool }
 
 func (joinMemory) Verb() string   { return "join" }
 func (joinMemory) String() string { return "join the memory cgroup" }
-func (joinMemory) phase() phase   { return phaseReady }
+func (joinMemory) phase() phase   { return phaseCharge }
 
 func (j joinMemory) Needs() []Descriptor {
 	if j.Late { // joinLate opens it
@@ -93,15 +93,24 @@ func (j joinMemory) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, tasks, l.str("0"), nsenter.Int(1))
 }
 
-// joinLast moves the process into one of the container's cgroups when it has nothing left to do but its exec. In a
-// frozen one it stands still until the container is resumed. One that limits the number of processes does not
-// count the clone by which the process enters the PID namespace, and does not refuse a process that moves.
-type joinLast struct{ Tasks nsenter.FD }
+// joinLast moves the process into one of the container's cgroups when all else is done. In a frozen one it stands
+// still until the container is resumed. Inside is set for one that limits the number of processes and is full: it
+// would refuse the clone by which the process enters the PID namespace, and does not refuse a process that moves.
+type joinLast struct {
+	Tasks  nsenter.FD
+	Inside bool
+}
 
 func (joinLast) Verb() string          { return "join" }
 func (j joinLast) String() string      { return "join the cgroup by the " + string(j.Tasks) }
 func (j joinLast) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
-func (joinLast) phase() phase          { return phaseReady }
+
+func (j joinLast) phase() phase {
+	if j.Inside {
+		return phaseOwn
+	}
+	return phaseCharge
+}
 
 func (j joinLast) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))

@@ -19,7 +19,7 @@ type joinRDT struct{ Tasks nsenter.FD }
 func (joinRDT) Verb() string          { return "join" }
 func (j joinRDT) String() string      { return "join by the " + string(j.Tasks) }
 func (j joinRDT) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
-func (joinRDT) phase() phase          { return phaseReady }
+func (joinRDT) phase() phase          { return phaseCharge }
 
 func (j joinRDT) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))

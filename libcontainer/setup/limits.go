@@ -51,12 +51,21 @@ func (l *lowering) limit(resource int, soft, hard uint64) *nsenter.Op {
 const roomForFiles = 512
 
 // lowerFileLimit sets a limit of open files that is too low for the set-up itself.
-type lowerFileLimit struct{ Limit setRlimit }
+type lowerFileLimit struct {
+	Limit setRlimit
+	Early bool // before the process enters a PID namespace
+}
 
 func (s lowerFileLimit) Verb() string      { return "set limit" }
 func (s lowerFileLimit) String() string    { return s.Limit.String() }
 func (lowerFileLimit) Needs() []Descriptor { return nil }
-func (lowerFileLimit) phase() phase        { return phaseStart }
+
+func (s lowerFileLimit) phase() phase {
+	if s.Early {
+		return phaseCharge
+	}
+	return phaseStart
+}
 
 func (s lowerFileLimit) lower(l *lowering) { l.limit(s.Limit.Resource, s.Limit.Soft, s.Limit.Hard) }
 
@@ -84,6 +93,54 @@ func (b *builder) raiseSteps(list []specs.POSIXRlimit) {
 	}
 }
 
+// limitProcesses sets RLIMIT_NPROC for a process that enters a PID namespace last. The limit counts all processes of a
+// user: the first process as well, which is gone when the program is executed. So it makes room for the clone:
+//
+//	phaseLimits  the limit, which setresuid(2) compares with: the exec fails later if the user has more processes.
+//	             The hard limit stays as high as the process may have it
+//	phaseCharge  the limit as high, too, for the clone
+//	phaseOwn     the limit and the hard limit
+type limitProcesses struct {
+	Limit setRlimit
+	Room  uint64 // that hard limit
+	When  phase
+}
+
+func (limitProcesses) Verb() string        { return "set limit" }
+func (limitProcesses) Needs() []Descriptor { return nil }
+func (s limitProcesses) phase() phase      { return s.When }
+
+func (s limitProcesses) String() string {
+	if s.When == phaseCharge {
+		return "make room for a process below limit " + s.Limit.Type
+	}
+	return s.Limit.String()
+}
+
+func (s limitProcesses) lower(l *lowering) {
+	switch s.When {
+	case phaseLimits:
+		l.limit(s.Limit.Resource, s.Limit.Soft, s.Room).Ignore(unix.EPERM)
+	case phaseCharge:
+		l.limit(s.Limit.Resource, s.Room, s.Room).Ignore(unix.EPERM)
+	default:
+		l.limit(s.Limit.Resource, s.Limit.Soft, s.Limit.Hard)
+	}
+}
+
+func (b *builder) limitProcesses(field string, s setRlimit) {
+	room := uint64(unix.RLIM_INFINITY)
+	if hard := b.facts.HardLimits; b.inUser || b.facts.Unprivileged || b.facts.Nested {
+		room = s.Hard
+		if s.Resource < len(hard) {
+			room = max(room, hard[s.Resource])
+		}
+	}
+	b.add(field, limitProcesses{s, room, phaseLimits})
+	b.room = append(b.room, Step{field, limitProcesses{s, room, phaseCharge}})
+	b.own = append(b.own, Step{field, limitProcesses{s, room, phaseOwn}})
+}
+
 // limitSteps appends the limits.
 func (b *builder) limitSteps(list []specs.POSIXRlimit) {
 	for i, r := range list {
@@ -92,9 +149,13 @@ func (b *builder) limitSteps(list []specs.POSIXRlimit) {
 			continue // refused by specconv
 		}
 		s := setRlimit{r.Type, resource, r.Soft, r.Hard}
-		b.add(element("process.rlimits", i), s)
+		if field := element("process.rlimits", i); b.last && resource == unix.RLIMIT_NPROC {
+			b.limitProcesses(field, s)
+		} else {
+			b.add(field, s)
+		}
 		if resource == unix.RLIMIT_NOFILE && r.Soft < roomForFiles {
-			b.files = append(b.files, Step{element("process.rlimits", i), lowerFileLimit{s}})
+			b.files = append(b.files, Step{element("process.rlimits", i), lowerFileLimit{Limit: s}})
 		}
 	}
 }

@@ -329,6 +329,12 @@ func (l *lowering) send(id int, value nsenter.Arg) {
 	l.prog.Send(id, value)
 }
 
+// tell is send by a call that most filters allow.
+func (l *lowering) tell(id int, value nsenter.Arg) {
+	l.record(unix.SYS_WRITE, waySend, "", uint64(id))
+	l.prog.Write(id, value)
+}
+
 func (l *lowering) sendFile(id int, fd, value nsenter.Arg) {
 	l.record(0, waySend, "", uint64(id))
 	l.prog.SendFile(id, fd, value)

@@ -82,33 +82,6 @@ func (n newNamespaces) String() string {
 
 func (n newNamespaces) lower(l *lowering) { l.call(unix.SYS_UNSHARE, nsenter.Int(n.Flags)) }
 
-// cloneChild goes on as a new process: a PID namespace that was joined or made, and a time namespace that was made, are only those of
-// children. CLONE_PARENT makes it the runtime's child like the process that it takes the place of.
-type cloneChild struct{}
-
-func (cloneChild) Verb() string        { return "clone" }
-func (cloneChild) String() string      { return "clone a process that is in these namespaces" }
-func (cloneChild) Needs() []Descriptor { return nil }
-func (cloneChild) phase() phase        { return phaseJoin }
-
-func (cloneChild) lower(l *lowering) {
-	child, pid := l.prog.NewLabel(), l.prog.Reg()
-	l.call(unix.SYS_CLONE, nsenter.Int(unix.CLONE_PARENT|int(unix.SIGCHLD))).Result(pid).OnZero(child)
-	l.send(MessageChild, pid)
-	l.call(unix.SYS_EXIT_GROUP)
-	l.prog.Place(child)
-}
-
-// Clones reports whether the first process gives way to another one, and says so with [MessageChild] before all else.
-func (p *Plan) Clones() bool {
-	for _, s := range p.Steps {
-		if is[cloneChild](s) {
-			return true
-		}
-	}
-	return false
-}
-
 // joinSteps appends the steps that get the process into its namespaces, and sets those that it is born in.
 //
 // A namespace belongs to the user namespace in which it was made, and to join it takes a right there: those that belong to the
@@ -149,7 +122,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 		b.add("linux.timeOffsets", setClocks{bundle.Spec.Linux.TimeOffsets})
 	}
 	if clone || made&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0 {
-		b.add("linux.namespaces", cloneChild{})
+		b.add("linux.namespaces", cloneChild{Exposed: clone})
 	}
 }
 
@@ -195,7 +168,7 @@ func (b *builder) joinContainerSteps(j Join) {
 	if b.inUser {
 		b.add("", becomeRoot{b.dumpable})
 	}
-	if j.Namespaces&unix.CLONE_NEWPID != 0 {
+	if j.Namespaces&unix.CLONE_NEWPID != 0 && !b.last {
 		b.add("", cloneChild{})
 	}
 	if j.Chroot {

@@ -69,6 +69,11 @@ const (
 	phaseAmbient                   //
 	phaseNoNewPrivs                //
 	phaseFind                      // the program, as the user who executes it
+	phaseCharge                    // cgroups and limits that would have held for the set-up, too
+	phaseClose                     // from here on others may trace the process that joins a PID namespace: see enter.go
+	phaseFilter                    // from here on, calls may be forbidden that it does not need any more
+	phaseEnter                     // the process gives way to another one, in the PID namespace
+	phaseOwn                       // what no other process can do for it
 	phaseReady                     // all that can fail early has not
 	phaseStart                     // what the wait itself must not suffer from
 	phaseSeccomp                   // from here on, calls may be forbidden
@@ -77,7 +82,7 @@ const (
 
 func (p phase) String() string {
 	return [...]string{"isolate", "join", "identity", "root", "mounts", "devices", "console", "hooks", "hide", "pivot", "inside", "limits",
-		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "ready", "start", "seccomp", "exec"}[p]
+		"credentials", "credentials", "credentials", "credentials", "credentials", "find", "charge", "close", "seccomp", "enter", "own", "ready", "start", "seccomp", "exec"}[p]
 }
 
 // A Descriptor is a descriptor that the runtime opens and passes to the process by name.
@@ -114,7 +119,7 @@ const (
 // for an answer, is part of the number's meaning.
 const (
 	// MessageChild carries the process id of the process that goes on in the process's place in a PID or time namespace; it is a
-	// child of the runtime, too, and goes on at once. The first process exits with status 0.
+	// child of the runtime, too, and goes on at once. The first process exits with status 0. See Plan.ClonesLast for when it comes.
 	MessageChild = iota + 1
 	// MessageHooks is a rendezvous: all is mounted, the root is not changed yet: prestart, createRuntime and
 	// createContainer hooks are to be run.
@@ -171,9 +176,10 @@ type Options struct {
 	LateCgroups []LateCgroup
 	MemoryPath  string
 	JoinMemory  bool // join the v1 memory cgroup by MemoryTasks, after all that it would be charged for
-	// JoinLast are the files by which a process that joins a container joins cgroups when all else is done: see TasksOf.
-	JoinLast    []nsenter.FD
-	AwaitCgroup bool // wait to be put into the cgroup; otherwise the process is born in that of cgroup2
+	// JoinLast are the files by which a process that joins a container joins cgroups when all else is done: see TasksOf. JoinInside
+	// are those by which it does so after it has entered the PID namespace; they are passed before all others.
+	JoinLast, JoinInside []nsenter.FD
+	AwaitCgroup          bool // wait to be put into the cgroup; otherwise the process is born in that of cgroup2
 	// JoinRDT are the files by which a process that joins a container joins its groups in the resctrl file system: RDTTasks and
 	// RDTMonitorTasks, in this order, or fewer.
 	JoinRDT []nsenter.FD

@@ -76,11 +76,18 @@ func (b *builder) affinityStep(a *specs.CPUAffinity) {
 type setScheduler struct {
 	Scheduler specs.Scheduler
 	Outside   bool // the runtime does it
+	Last      bool // for the process that enters a PID namespace last
 }
 
 func (s setScheduler) Verb() string      { return "set scheduler" }
 func (setScheduler) Needs() []Descriptor { return nil }
-func (setScheduler) phase() phase        { return phaseLimits }
+
+func (s setScheduler) phase() phase {
+	if s.Last {
+		return phaseOwn
+	}
+	return phaseLimits
+}
 
 func (s setScheduler) String() string {
 	a := &s.Scheduler
@@ -173,6 +180,11 @@ func (p *Plan) SchedulerError(call string, errno unix.Errno) error {
 		}
 	}
 	return errno
+}
+
+// inherited reports whether a child has its parent's scheduling attributes.
+func inherited(s *specs.Scheduler) bool {
+	return s.Policy != specs.SchedDeadline && SchedAttr(s).Flags&unix.SCHED_FLAG_RESET_ON_FORK == 0
 }
 
 // setIOPriority sets the priority of the process's I/O. The specification wants its process group to have it, which is to say all that it
@@ -271,7 +283,12 @@ func (b *builder) isolateIOStep(io *specs.LinuxIOPriority) {
 func (b *builder) schedulingSteps(p *specs.Process, memory *specs.LinuxMemoryPolicy) {
 	if s := p.Scheduler; s != nil {
 		// An ordinary user's runtime may do no more than the process itself, and less where that has another user's id.
-		b.add("process.scheduler", setScheduler{*s, b.inUser && !b.facts.Unprivileged && !b.facts.Nested})
+		outside := b.inUser && !b.facts.Unprivileged && !b.facts.Nested
+		if b.last && !inherited(s) {
+			b.own = append(b.own, Step{"process.scheduler", setScheduler{*s, true, true}})
+		} else {
+			b.add("process.scheduler", setScheduler{*s, outside, false})
+		}
 	}
 	if io := p.IOPriority; io != nil && !(b.inUser && io.Class == specs.IOPRIO_CLASS_RT) {
 		b.add("process.ioPriority", setIOPriority{io.Class, io.Priority, false})

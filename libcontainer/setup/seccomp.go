@@ -19,15 +19,26 @@ type SeccompFilter struct {
 	Flags uint
 	// Notify is set when the filter hands calls to an agent: the process sends its listener, see [MessageSeccomp].
 	Notify bool
-	// Answers is what the filter answers to the FilteredCalls. An answer that depends on the
-	// arguments is missing.
+	// Answers is what the filter answers to the FilteredCalls. An answer that depends on
+	// arguments which the planner does not know is missing.
 	Answers map[uintptr]uint32
 }
 
-// FilteredCalls are the system calls that a process may make under its own filter: it hands over
-// the listener, drops a capability, executes its program, and writes why that failed.
-func FilteredCalls() []uintptr {
-	return []uintptr{unix.SYS_SENDMSG, unix.SYS_READ, unix.SYS_CAPSET, unix.SYS_EXECVE, unix.SYS_WRITE}
+// A FilteredCall is a system call that a process may make under its own filter.
+type FilteredCall struct {
+	Number uintptr
+	Args   []uint64 // the first ones, as far as they are known
+}
+
+// FilteredCalls are all such calls. A process hands over the listener, drops a capability, executes its program, and writes why
+// that failed. One that joins a PID namespace may clone, and do what comes after that: see filtersFirst.
+func FilteredCalls() []FilteredCall {
+	return []FilteredCall{
+		{unix.SYS_SENDMSG, nil}, {unix.SYS_READ, nil}, {unix.SYS_CAPSET, nil}, {unix.SYS_EXECVE, nil}, {unix.SYS_WRITE, nil},
+		{unix.SYS_CLONE, []uint64{uint64(cloneFlags)}}, {unix.SYS_EXIT_GROUP, []uint64{0}}, {unix.SYS_SETSID, nil}, {unix.SYS_CLOSE, nil},
+		{unix.SYS_IOCTL, []uint64{0, unix.TIOCSCTTY, 0}}, {unix.SYS_PRCTL, []uint64{unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)}},
+		{unix.SYS_PRLIMIT64, nil}, {unix.SYS_SENDTO, nil}, {unix.SYS_ACCEPT4, nil},
+	}
 }
 
 // allows reports whether the filter lets a call through in any case.
@@ -104,12 +115,24 @@ func (b *builder) checkFilter() error {
 func (f *SeccompFilter) instructions() int { return len(f.Program) / 8 }
 
 // loadSeccomp puts the filter in force. It holds for what the process itself still does, so it comes last of all: what is left
-// to be allowed is a capset, where that takes back the capability that the load took, and the exec.
-type loadSeccomp struct{ Filter *SeccompFilter }
+// to be allowed is a capset, where that takes back the capability that the load took, and the exec. First is set where it comes
+// before the process enters a PID namespace: then that and what follows must be allowed, too.
+type loadSeccomp struct {
+	Filter *SeccompFilter
+	First  bool
+}
 
 func (loadSeccomp) Verb() string        { return "load seccomp" }
 func (loadSeccomp) Needs() []Descriptor { return nil }
-func (loadSeccomp) phase() phase        { return phaseSeccomp }
+
+func (s loadSeccomp) phase() phase { return filterPhase(s.First) }
+
+func filterPhase(first bool) phase {
+	if first {
+		return phaseFilter
+	}
+	return phaseSeccomp
+}
 
 func (s loadSeccomp) String() string {
 	text := "load seccomp, " + strconv.Itoa(s.Filter.instructions()) + " instructions"
@@ -127,28 +150,37 @@ func (s loadSeccomp) lower(l *lowering) {
 		flags |= unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	}
 	listener := l.fd()
-	l.closeOnExec() // the call need not be allowed
+	if !l.closed {
+		l.closeOnExec() // the call need not be allowed
+	}
 	l.call(unix.SYS_SECCOMP, nsenter.Int(unix.SECCOMP_SET_MODE_FILTER), nsenter.Int(flags), program).Result(listener)
 	if s.Filter.Notify {
 		l.sendFile(MessageSeccomp, listener, nil)
-		l.await()
+		if s.First {
+			l.call(unix.SYS_CLOSE, listener) // who traces the process in the PID namespace shall not find it
+		} else {
+			l.await()
+		}
 	}
 	l.closed = true
 }
 
 // takeBack drops the capability that the load of a filter took.
-type takeBack struct{ setCapabilities }
+type takeBack struct {
+	setCapabilities
+	First bool // see loadSeccomp
+}
 
-func (t takeBack) phase() phase { return phaseSeccomp }
+func (t takeBack) phase() phase { return filterPhase(t.First) }
 
-// seccompSteps appends the load of the filter, and what must come after it.
-func (b *builder) seccompSteps() {
+// filterSteps appends the load of the filter, and what must come after it.
+func (b *builder) filterSteps(first bool) {
 	if b.facts.Seccomp == nil {
 		return
 	}
-	b.add("linux.seccomp", loadSeccomp{b.facts.Seccomp})
+	b.add("linux.seccomp", loadSeccomp{b.facts.Seccomp, first})
 	if b.taken != nil {
-		b.add("process.capabilities", takeBack{*b.taken})
+		b.add("process.capabilities", takeBack{*b.taken, first})
 	}
 }
 

@@ -27,8 +27,13 @@ import (
 //	calls as listed      which calls may walk paths is listed; all others take none
 //	mount points         links of the image lead to no mount point that the runtime has not looked at
 //	rendezvous paired    who waits has said so, nothing is said twice, and what comes in two messages comes whole
-//	closed last          descriptors are closed in the very operation before the exec, or before the load of a seccomp filter
-//	filtered last        a capability that the load of a seccomp filter took is taken back, and nothing else comes between load and exec
+//	closed last          descriptors are closed in the very operation before the exec, or before the load of a seccomp filter, or
+//	                     before the clone into a PID namespace that others are in, after which none is made
+//	filtered last        a capability that the load of a seccomp filter took is taken back, and nothing else comes between load and exec,
+//	                     or between load and clone
+//	filter allows        what comes after a load before the clone is what the filter allows
+//	entered last         a process that enters a PID namespace which others are in has the program's credentials before, and
+//	                     then does only what it has to do for itself
 //
 // A rehearsal opens no root and executes nothing, so rules about that do not hold for it. It has one of its own:
 //
@@ -97,6 +102,7 @@ var stepRules = [...]struct {
 	{"masks prepared", masksPrepared, false},
 	{"exec last", execLast, false},
 	{"filtered last", filteredLast, true},
+	{"entered last", enteredLast, true},
 }
 
 func isolateFirst(steps []Step) (int, string) {
@@ -286,7 +292,12 @@ func filteredLast(steps []Step) (int, string) {
 				return i, "is there twice"
 			}
 			loaded = true
-			if next := steps[min(i+1, len(steps)-1)]; !is[takeBack](next) && !is[execProgram](next) && !is[execHook](next) {
+			next := steps[min(i+1, len(steps)-1)]
+			last := is[execProgram](next) || is[execHook](next)
+			if a.First {
+				last = is[cloneChild](next)
+			}
+			if !last && !is[takeBack](next) {
 				return i, "is not right before the exec"
 			}
 		case takeBack:
@@ -296,4 +307,48 @@ func filteredLast(steps []Step) (int, string) {
 		}
 	}
 	return 0, ""
+}
+
+// enteredLast holds for programs of the container. A hook of the host has the runtime's rights also there.
+func enteredLast(steps []Step) (int, string) {
+	if n := len(steps); n == 0 || !is[execProgram](steps[n-1]) && !slices.ContainsFunc(steps, is[setCapabilities]) {
+		return 0, ""
+	}
+	joined, dropped, closed, entered := false, false, false, false
+	for i, s := range steps {
+		switch a := s.Action.(type) {
+		case joinContainer:
+			joined = joined || a.Flags&unix.CLONE_NEWPID != 0
+		case joinNamespace:
+			joined = joined || a.Flag == unix.CLONE_NEWPID
+		case setAmbient:
+			dropped = true
+		case closeOwn:
+			closed = true
+		case cloneChild:
+			if joined && !a.Exposed && !(a.Last && dropped && closed) {
+				return i, "others see the process that has not given up its privileges"
+			}
+			entered = a.Last
+			continue
+		}
+		if entered && !ownStep(s.Action) {
+			return i, "is done where others may trace the process"
+		}
+	}
+	return 0, ""
+}
+
+// ownStep reports whether a step is one that no other process could do for the one which enters a PID namespace.
+func ownStep(a Action) bool {
+	switch a := a.(type) {
+	case newSession, takeTerminal, awaitAgent, limitProcesses, learnPid, hold, lowerFileLimit, endWithRuntime, loadSeccomp, takeBack,
+		execProgram, execHook, nothingToExec:
+		return true
+	case setScheduler:
+		return a.Outside
+	case joinLast:
+		return a.Inside
+	}
+	return false
 }

@@ -36,6 +36,20 @@ func examplePlan(t *testing.T) *Plan {
 	return p
 }
 
+// execPlan plans a process that joins a container, under a filter that allows all that the planner asks it for.
+func execPlan(t *testing.T) *Plan {
+	t.Helper()
+	f := &SeccompFilter{Answers: make(map[uintptr]uint32)}
+	for _, c := range FilteredCalls() {
+		f.Answers[c.Number] = unix.SECCOMP_RET_ALLOW
+	}
+	p, err := Exec(specconv.Example().Process, Join{Namespaces: all}, Options{}, Facts{Seccomp: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // index returns the place of the first step whose action is of type T.
 func index[T Action](t *testing.T, p *Plan) int {
 	t.Helper()
@@ -103,10 +117,10 @@ func TestRules(t *testing.T) {
 			insert(p, 1, newCgroupNamespace{})
 		}},
 		{"calls after the filter", "filtered last", func(t *testing.T, p *Plan) {
-			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{&SeccompFilter{}}}, Step{"", does{phaseSeccomp, func(*lowering) {}}})
+			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{Filter: &SeccompFilter{}}}, Step{"", does{phaseSeccomp, func(*lowering) {}}})
 		}},
 		{"nothing to take back", "filtered last", func(t *testing.T, p *Plan) {
-			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{&SeccompFilter{}}}, Step{"", takeBack{}})
+			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{Filter: &SeccompFilter{}}}, Step{"", takeBack{}})
 		}},
 		{"no root", "one root", func(t *testing.T, p *Plan) { remove(p, index[bindRoot](t, p)) }},
 		{"two roots", "one root", func(t *testing.T, p *Plan) { insert(p, index[bindRoot](t, p), openRoot{"/"}) }},
@@ -196,6 +210,22 @@ func TestRules(t *testing.T) {
 		}},
 		{"no exec after all", "closed last", func(_ *testing.T, p *Plan) {
 			p.Steps[len(p.Steps)-1].Action = does{phaseExec, func(l *lowering) { l.closeOnExec() }}
+		}},
+		{"entered with privileges", "entered last", func(t *testing.T, p *Plan) {
+			*p = *execPlan(t)
+			insert(p, index[joinContainer](t, p)+1, cloneChild{})
+		}},
+		{"entered with descriptors", "entered last", func(t *testing.T, p *Plan) {
+			*p = *execPlan(t)
+			remove(p, index[closeOwn](t, p))
+		}},
+		{"work after the entry", "entered last", func(t *testing.T, p *Plan) {
+			*p = *execPlan(t)
+			insert(p, index[cloneChild](t, p)+1, does{phaseOwn, func(*lowering) {}})
+		}},
+		{"entered under a filter", "filter allows", func(t *testing.T, p *Plan) {
+			*p = *execPlan(t)
+			delete(p.Steps[index[loadSeccomp](t, p)].Action.(loadSeccomp).Filter.Answers, unix.SYS_SETSID)
 		}},
 		{"attached in a rehearsal", "nothing stays", func(t *testing.T, p *Plan) {
 			*p = *p.Rehearsal()

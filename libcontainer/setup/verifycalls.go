@@ -2,6 +2,7 @@ package setup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ var callRules = [...]struct {
 	{"mount points", mountPoints, false, false},
 	{"rendezvous paired", rendezvousPaired, false, false},
 	{"closed last", closedLast, true, false},
+	{"filter allows", filterAllows, true, false},
 	{"nothing stays", nothingStays, false, true},
 }
 
@@ -160,7 +162,7 @@ func mountPoints(steps []Step, calls []callRecord) (int, string) {
 	return 0, ""
 }
 
-func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
+func rendezvousPaired(steps []Step, calls []callRecord) (int, string) {
 	var said, answer, from uint64 // messages; whether one waits for an answer; whether a copy's source is sent
 	for i := range calls {
 		c := &calls[i]
@@ -198,7 +200,8 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 			answer = 0
 		default:
 			waits := c.nr == unix.SYS_PPOLL && c.way == wayNone
-			if !waits && (answer != 0 || from != 0) {
+			clones := answer == MessageSeccomp && phaseOf(steps, c) >= phaseFilter && phaseOf(steps, c) <= phaseEnter // the child waits
+			if !waits && !clones && (answer != 0 || from != 0) {
 				return i, "goes on between a message and the wait for its answer"
 			}
 		}
@@ -209,13 +212,63 @@ func rendezvousPaired(_ []Step, calls []callRecord) (int, string) {
 	return 0, ""
 }
 
+// phaseOf is the phase of a call's step.
+func phaseOf(steps []Step, c *callRecord) phase {
+	if c.step >= len(steps) {
+		return phaseExec
+	}
+	return steps[c.step].phase()
+}
+
+// opensNothing reports whether a call makes no descriptor that an exec would keep.
+func opensNothing(c *callRecord) bool {
+	if c.way == waySend || c.way == wayAwait || c.way == wayGate {
+		return true
+	}
+	switch c.nr {
+	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_IOCTL, unix.SYS_PRCTL,
+		unix.SYS_PRLIMIT64, unix.SYS_SECCOMP, unix.SYS_SETSID, unix.SYS_WRITE:
+		return true
+	}
+	return false
+}
+
+// filterAllows looks at what a process does under a filter that was loaded before its clone.
+func filterAllows(steps []Step, calls []callRecord) (int, string) {
+	var f *SeccompFilter
+	for i := range calls {
+		c := &calls[i]
+		if a, ok := steps[min(c.step, len(steps)-1)].Action.(loadSeccomp); ok && c.nr == unix.SYS_SECCOMP {
+			if a.First {
+				f = a.Filter
+			}
+			continue
+		}
+		nr := c.nr
+		switch {
+		case c.way == waySend && nr == 0:
+			nr = unix.SYS_SENDTO
+			if c.resolve == MessageSeccomp {
+				nr = unix.SYS_SENDMSG
+			}
+		case c.way == wayAwait || c.way == wayGate:
+			nr = unix.SYS_READ
+		}
+		if f != nil && !f.allows(nr) {
+			return i, fmt.Sprintf("the filter may not allow system call %d", nr)
+		}
+	}
+	return 0, ""
+}
+
 func closedLast(steps []Step, calls []callRecord) (int, string) {
 	for i := range calls {
 		if calls[i].nr != unix.SYS_EXECVE || calls[i].way != wayOwn {
 			continue
 		}
+		closed := slices.ContainsFunc(steps, is[closeOwn])
 		before := i - 1
-		for before >= 0 && steps[calls[before].step].phase() == phaseSeccomp && calls[before].nr != unix.SYS_CLOSE_RANGE {
+		for before >= 0 && calls[before].nr != unix.SYS_CLOSE_RANGE && (phaseOf(steps, &calls[before]) == phaseSeccomp || closed && opensNothing(&calls[before])) {
 			before-- // the filter's own descriptor is closed on exec from its birth
 		}
 		if before < 0 || calls[before].nr != unix.SYS_CLOSE_RANGE {
