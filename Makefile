@@ -48,8 +48,9 @@ FISH    := $(SHARE)/fish/vendor_completions.d/orlop.fish
 PAGES   := $(patsubst contrib/man/pages/%.md,%.8,$(wildcard contrib/man/pages/*.md))
 SOURCES := go.mod go.sum VERSION $(shell find cli contrib libcontainer nsenter specconv main.go -name '*.go' -o -path 'cli/completion/*' -o -path 'contrib/man/pages/*')
 
-# Which cases `make differential` generates, and how many; CASE is one in the words of its report.
+# Which cases `make differential` generates, from which one, and how many; CASE is one in the words of its report.
 SEED  ?= 1
+FIRST ?= 0
 COUNT ?= $(if $(filter differential-guest,$(MAKECMDGOALS)),300,2000)
 CASE  ?=
 
@@ -112,14 +113,14 @@ test-vm: $(COMPILER) ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaus
 differential: build ## compare COUNT (2000) generated containers with runc and crun, those of SEED; what differs is shrunk
 	@tests/deps.sh certificates busybox
 	@$(GO) build -trimpath -buildvcs=false -o build/differential/differential ./tests/differential
-	@build/differential/differential -orlop ./orlop -count $(COUNT) -seed $(SEED) $(if $(CASE),-case '$(CASE)')
+	@build/differential/differential -orlop ./orlop -seed $(SEED) -first $(FIRST) -count $(COUNT) $(if $(CASE),-case '$(CASE)')
 
 differential-guest: build ## the same in the guest, COUNT=300
 	@tests/deps.sh certificates busybox
 	@tests/vm/build
 	@$(GO) build -trimpath -buildvcs=false -o build/differential/differential ./tests/differential
 	@cp orlop build/differential/ && rm -rf build/differential/peers && cp -a "$$(tests/differential/peers)" build/differential/peers
-	@tests/vm/run -t 7200 build/differential env ORLOP_PEERS=/mnt/share/peers /mnt/share/differential -orlop /mnt/share/orlop -count $(COUNT) -seed $(SEED) $(if $(CASE),-case '$(CASE)')
+	@tests/vm/run -t 7200 build/differential env ORLOP_PEERS=/mnt/share/peers /mnt/share/differential -orlop /mnt/share/orlop -limit 60s -seed $(SEED) -first $(FIRST) -count $(COUNT) $(if $(CASE),-case '$(CASE)')
 
 attacks: $(COMPILER) ## try each attack of docs/threat-model.md ROUNDS (1000) times, to the end
 	@tests/deps.sh certificates busybox

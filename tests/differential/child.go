@@ -17,8 +17,8 @@ import (
 const (
 	// childEnv is set for a process that runs one case.
 	childEnv = "ORLOP_DIFFERENTIAL_CASE"
-	// caseLimit is how long a case may take under all runtimes.
-	caseLimit = 5 * time.Minute
+	// mostCalls is how many calls a job has at most that take their whole time.
+	mostCalls = 15
 )
 
 // A job is a case to be run under a runtime. Each runtime has the same directory for it.
@@ -26,6 +26,7 @@ type job struct {
 	Case            Case
 	Dir, ID, Cgroup string
 	Runtime         runtimeProgram
+	Limit           time.Duration // of a call
 	programs
 }
 
@@ -51,7 +52,7 @@ func (j job) do() answer {
 	if err != nil {
 		return answer{Fault: err.Error()}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), caseLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), mostCalls*j.Limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = append(os.Environ(), childEnv+"=1")
@@ -114,7 +115,7 @@ func (j job) run(a *answer) error {
 			return fmt.Errorf("hide cgroup2: %w", err)
 		}
 	}
-	r := &runner{bundle: b, program: j.Runtime.Path, kind: j.Runtime.Name, seen: &observation{}}
+	r := &runner{bundle: b, program: j.Runtime.Path, kind: j.Runtime.Name, limit: j.Limit, seen: &observation{}}
 	a.Seen = r.seen
 	err = r.run()
 	a.Took = r.took

@@ -38,6 +38,8 @@ func run() error {
 	one := flag.String("case", "none", "run this case alone, and print what it shows; an ordinary container if it is empty")
 	facts := flag.Bool("facts", false, "with -case: print all facts that it shows under orlop")
 	all := flag.Bool("all", false, "shrink each case that differs, not one of each kind")
+	limit := flag.Duration("limit", callLimit, "how long a command may take before it counts as stuck")
+	length := flag.Duration("time", 0, "begin no case after this time")
 	allowed := flag.String("allowed", "", "write differences that are allowed to this file, one a line: the row, key, values and case")
 	noShrink := flag.Bool("no-shrink", false, "print cases as they were generated")
 	flag.Parse()
@@ -54,6 +56,7 @@ func run() error {
 		return err
 	}
 	defer t.close()
+	t.limit, t.length = *limit, *length
 	if *allowed != "" {
 		f, err := os.Create(*allowed)
 		if err != nil {

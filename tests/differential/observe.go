@@ -373,10 +373,12 @@ func (r *runner) leftProcesses() {
 		}
 		return left, pids
 	}
-	left, pids := list()
-	for deadline := time.Now().Add(settleLimit / 5); len(left) > 0 && time.Now().Before(deadline); left, pids = list() {
-		time.Sleep(2 * time.Millisecond)
-	}
+	var left []string
+	var pids []int
+	await(r.settleLimit()/5, func() bool {
+		left, pids = list()
+		return len(left) == 0
+	})
 	for _, text := range left {
 		r.seen.left("left process", r.normal(text))
 	}
@@ -390,9 +392,10 @@ func (r *runner) leftProcesses() {
 		r.helper.Process.Kill()
 		r.helper.Wait()
 	}
-	for deadline := time.Now().Add(settleLimit); len(pids) > 0 && time.Now().Before(deadline); _, pids = list() {
-		time.Sleep(time.Millisecond)
-	}
+	await(r.settleLimit(), func() bool {
+		_, pids = list()
+		return len(pids) == 0
+	})
 }
 
 // otherProcess is the command line of what a feature puts into the container's cgroup beside it.
@@ -460,7 +463,7 @@ func (r *runner) listen(path string) *stream {
 	out := &stream{}
 	go func() {
 		defer listener.Close()
-		listener.SetDeadline(time.Now().Add(callLimit))
+		listener.SetDeadline(time.Now().Add(r.limit))
 		conn, err := listener.AcceptUnix()
 		if err != nil {
 			return

@@ -17,12 +17,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// callLimit is how long a command may take before it counts as stuck.
-	callLimit = 20 * time.Second
-	// settleLimit is how long something may take that nobody waits for by a descriptor: the probe's last line, an exit, the end of what is killed.
-	settleLimit = 10 * time.Second
-)
+// callLimit is how long a command may take before it counts as stuck, unless a flag says otherwise.
+const callLimit = 20 * time.Second
+
+// await asks whether something is done, ever less often, until it is or the limit is over.
+func await(limit time.Duration, done func() bool) {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(limit); !done() && time.Now().Before(deadline); pause = min(2*pause, 20*time.Millisecond) {
+		time.Sleep(pause)
+	}
+}
+
+// settleLimit is how long something may take that nobody waits for by a descriptor: the probe's last
+// line, an exit, the end of what is killed.
+func (r *runner) settleLimit() time.Duration { return r.limit / 2 }
 
 // shellCaller begins the shell that becomes the runtime: what features of the caller use.
 const shellCaller = `join_cgroup() {
@@ -47,8 +55,9 @@ const shellCaller = `join_cgroup() {
 // that a container leaves is below it, and goes with it.
 type runner struct {
 	*bundle
-	program string // the runtime
-	kind    string // orlop, runc or crun
+	program string        // the runtime
+	kind    string        // orlop, runc or crun
+	limit   time.Duration // of a call
 	seen    *observation
 
 	helper    *exec.Cmd // holds the namespaces to join
@@ -104,6 +113,7 @@ func (r *runner) run() error {
 	if err := r.holdNamespaces(); err != nil {
 		return err
 	}
+	left := 1 // the status of delete
 	create := append([]string{"--bundle", r.dir + "/bundle"}, r.create...)
 	pidFile := r.dir + "/pid"
 	switch {
@@ -127,12 +137,14 @@ func (r *runner) run() error {
 		r.awaitExit()
 		r.call([]string{"state", r.id}, true)
 		r.phase("stopped")
-		r.call([]string{"delete", r.id}, true)
+		_, left = r.call([]string{"delete", r.id}, true)
 	}
 	if r.output != nil && (r.container != 0 || strings.Contains(r.output.String(), "== start")) {
 		r.seen.probe("container", r.normal(r.output.String()))
 	}
-	r.call([]string{"delete", "--force", r.id}, true)
+	if left != 0 {
+		r.call([]string{"delete", "--force", r.id}, true)
+	}
 	r.leftovers()
 	return nil
 }
@@ -180,7 +192,7 @@ func (r *runner) phase(name string) {
 		if s.args[0] == "create" {
 			args = append([]string{"create", "--bundle", r.dir + "/bundle"}, args[1:]...)
 		}
-		output, status := r.call(args, true)
+		output, status := r.call(args, !detached)
 		if s.args[0] == "kill" && status == 0 {
 			r.awaitSignal()
 		}
@@ -192,9 +204,7 @@ func (r *runner) phase(name string) {
 
 // awaitSignal gives the container's process time to end: a signal is delivered, but nothing says when it has worked.
 func (r *runner) awaitSignal() {
-	for deadline := time.Now().Add(settleLimit / 20); running(r.container) && time.Now().Before(deadline); {
-		time.Sleep(2 * time.Millisecond)
-	}
+	await(r.settleLimit()/20, func() bool { return !running(r.container) })
 }
 
 // awaitExec waits for the end of a process that exec left in the background, and records what it printed.
@@ -253,7 +263,7 @@ func (r *runner) call(args []string, parse bool) (*stream, int) {
 	if foreground {
 		select {
 		case <-out.done:
-		case <-time.After(settleLimit / 10): // somebody still holds the terminal
+		case <-time.After(r.settleLimit() / 10): // somebody still holds the terminal
 		}
 	}
 	r.seen.call(name, args, status, stuck, r.normal(out.String()), r.normal(errs.String()), parse)
@@ -262,7 +272,7 @@ func (r *runner) call(args []string, parse bool) (*stream, int) {
 
 // finish waits for a command, and ends it after its time.
 func (r *runner) finish(cmd *exec.Cmd) (status int, stuck bool) {
-	timer := time.AfterFunc(callLimit, func() {
+	timer := time.AfterFunc(r.limit, func() {
 		stuck = true
 		cmd.Process.Kill()
 	})
@@ -356,11 +366,9 @@ func (r *runner) awaitProbe() {
 		time.Sleep(200 * time.Millisecond) // Nothing says when it has started.
 		return
 	}
-	for deadline := time.Now().Add(settleLimit); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		if r.container == 0 || strings.Contains(r.output.String(), "== end") || !running(r.container) {
-			return
-		}
-	}
+	await(r.settleLimit(), func() bool {
+		return r.container == 0 || strings.Contains(r.output.String(), "== end") || !running(r.container)
+	})
 }
 
 // awaitExit waits for the end of the container's first process.
@@ -372,19 +380,23 @@ func (r *runner) awaitExit() {
 
 // wait waits for an orphan.
 func (r *runner) wait(pid int) string {
-	for deadline := time.Now().Add(settleLimit); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	end := "still runs"
+	await(r.settleLimit(), func() bool {
 		var status unix.WaitStatus
 		got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil)
 		switch {
 		case errors.Is(err, unix.ECHILD):
-			return "no child"
+			end = "no child"
 		case err == nil && got == pid && status.Signaled():
-			return fmt.Sprintf("signal %d", status.Signal())
+			end = fmt.Sprintf("signal %d", status.Signal())
 		case err == nil && got == pid:
-			return fmt.Sprintf("status %d", status.ExitStatus())
+			end = fmt.Sprintf("status %d", status.ExitStatus())
+		default:
+			return false
 		}
-	}
-	return "still runs"
+		return true
+	})
+	return end
 }
 
 // running reports whether a process is there and has not ended.

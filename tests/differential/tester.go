@@ -20,6 +20,8 @@ type tester struct {
 	runtimes []runtimeProgram // orlop first
 	rules    []rule
 
+	limit               time.Duration // of a call
+	length              time.Duration // of a sweep, which begins no case after it; 0: as long as it takes
 	everyCase, noShrink bool
 	always              bool      // crun is run for each case
 	allowed             io.Writer // gets the differences that are allowed, nil for none
@@ -43,7 +45,7 @@ func newTester(orlop string, p peers) (*tester, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return &tester{dir: dir, programs: programs{busybox, p.probe}, runtimes: append([]runtimeProgram{{"orlop", orlop}}, p.runtimes...), rules: rules()}, nil
+	return &tester{dir: dir, limit: callLimit, programs: programs{busybox, p.probe}, runtimes: append([]runtimeProgram{{"orlop", orlop}}, p.runtimes...), rules: rules()}, nil
 }
 
 // cgroup is the parent of all cases' cgroups, from the root of each hierarchy.
@@ -97,7 +99,7 @@ func (t *tester) do(c Case) result {
 func (t *tester) runUnder(program runtimeProgram, n int64, res *result) bool {
 	begin := time.Now()
 	a := job{Case: res.c, Dir: t.dir, ID: fmt.Sprintf("differential-%d-%d", os.Getpid(), n), Cgroup: fmt.Sprintf("%s/%d", t.cgroup(), n),
-		Runtime: program, programs: t.programs}.do()
+		Runtime: program, Limit: t.limit, programs: t.programs}.do()
 	times, _ := t.times.LoadOrStore(program.Name, &spent{})
 	times.(*spent).jobs.Add(int64(time.Since(begin)))
 	times.(*spent).calls.Add(int64(a.Took))
@@ -144,7 +146,7 @@ func (t *tester) sweep(seed, first, count uint64, jobs int, out io.Writer) summa
 			for index := range next {
 				begin := time.Now()
 				res := t.do(generate(seed, index))
-				if took := time.Since(begin); took > callLimit {
+				if took := time.Since(begin); took > t.limit {
 					fmt.Fprintf(out, "slow: case %d of seed %d took %v: %v\n", index, seed, took.Round(time.Second), res.c)
 				}
 				mu.Lock()
@@ -176,7 +178,8 @@ func (t *tester) sweep(seed, first, count uint64, jobs int, out io.Writer) summa
 			}
 		})
 	}
-	for i := range count {
+	begin := time.Now()
+	for i := uint64(0); i < count && (t.length == 0 || time.Since(begin) < t.length); i++ {
 		next <- first + i
 	}
 	close(next)
