@@ -30,35 +30,44 @@ func targets(out string) map[string]string {
 	return map[string]string{"absolute": out, "relative": strings.Repeat("../", 40) + out}
 }
 
-// TestCVE2021_30465_SwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points lie in a shared volume, in which a neighbour swaps a folder and a
-// link that leads out.
-func TestCVE2021_30465_SwappedMountPoint(t *testing.T) {
+// A mountRace is a container with mount points in a shared volume, at /vol, in which a neighbour swaps names.
+type mountRace struct {
+	// volume makes the volume, with links to target: the directory out, by whatever path.
+	volume func(t *testing.T, b *harness.Box, target, out string) string
+	swaps  []string // as swap takes them
+	// change adds to the configuration; gift is a directory with the file "bound". The container has three mounts of the source "probe", and two of
+	// gift or what is in it.
+	change func(s *specs.Spec, gift string)
+	// after undoes what a run has made in the root file system; nil if there is nothing to undo.
+	after func(t *testing.T, b *harness.Box, out string)
+}
+
+// try runs the container many times. Nothing is ever mounted or made outside its root.
+func (m *mountRace) try(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	for name := range targets("") {
 		t.Run(name, func(t *testing.T) {
 			b := harness.New(t, harness.Args("cat", "/proc/self/mountinfo"))
 			out, check := outside(t, b)
-			volume := sharedVolume(t, b, targets(out)[name], out)
+			volume := m.volume(t, b, targets(out)[name], out)
 			gift := folder(t, filepath.Join(b.Dir, "gift"))
 			must(t, os.WriteFile(filepath.Join(gift, "bound"), nil, 0o644))
-			b.Spec.Mounts = append(b.Spec.Mounts, []specs.Mount{
-				{Destination: "/vol", Type: "bind", Source: volume, Options: []string{"rbind"}},
-				{Destination: "/vol/dir/a", Type: "tmpfs", Source: "probe"},
-				{Destination: "/vol/dir/new/deep", Type: "tmpfs", Source: "probe"},
-				{Destination: "/vol/dir/bound", Type: "bind", Source: filepath.Join(gift, "bound"), Options: []string{"bind"}},
-				{Destination: "/vol/dir/gift", Type: "bind", Source: gift, Options: []string{"rbind"}},
-				{Destination: "/vol/dir", Type: "tmpfs", Source: "probe"},
-			}...)
-			b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths = nil, []string{"/vol/dir/a", "/vol/link/a"}
-			b.Spec.Process.Cwd = "/vol/dir/cwd"
+			harness.WithMount("/vol", "bind", volume, "rbind")(b.Spec)
+			m.change(b.Spec, gift)
 			b.Write()
 
 			times := rounds
 			if name == "relative" {
 				times = 300 // EAGAIN is what it adds
 			}
-			run := func() harness.Result { return b.Do("run", "--bundle", b.Bundle, b.ID) }
-			race(t, times, swap(t, volume, "dir", "link"), run, func(r harness.Result) {
+			run := func() harness.Result {
+				r := b.Do("run", "--bundle", b.Bundle, b.ID)
+				if m.after != nil {
+					m.after(t, b, out)
+				}
+				return r
+			}
+			race(t, times, swap(t, volume, m.swaps...), run, func(r harness.Result) {
 				// What is mounted outside the root shows in no mountinfo once the root is changed.
 				if probes, gifts := strings.Count(r.Stdout, " probe "), strings.Count(r.Stdout, "/gift"); probes < 3 || gifts < 2 {
 					t.Errorf("%d and %d of the mounts are in the container, want 3 and 2:\n%s", probes, gifts, r.Stdout)
@@ -67,6 +76,24 @@ func TestCVE2021_30465_SwappedMountPoint(t *testing.T) {
 			check()
 		})
 	}
+}
+
+// TestCVE2021_30465_SwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points lie in a shared volume, in which a neighbour swaps a folder and a
+// link that leads out.
+func TestCVE2021_30465_SwappedMountPoint(t *testing.T) {
+	(&mountRace{volume: sharedVolume, swaps: []string{"dir", "link"}, change: func(s *specs.Spec, gift string) {
+		for _, mount := range []func(*specs.Spec){
+			harness.WithMount("/vol/dir/a", "tmpfs", "probe"),
+			harness.WithMount("/vol/dir/new/deep", "tmpfs", "probe"),
+			harness.WithMount("/vol/dir/bound", "bind", filepath.Join(gift, "bound"), "bind"),
+			harness.WithMount("/vol/dir/gift", "bind", gift, "rbind"),
+			harness.WithMount("/vol/dir", "tmpfs", "probe"),
+		} {
+			mount(s)
+		}
+		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, []string{"/vol/dir/a", "/vol/link/a"}
+		s.Process.Cwd = "/vol/dir/cwd"
+	}}).try(t)
 }
 
 // TestNaiveMountPoint is the positive control: who looks at a path, and then mounts on it, is led out by the same neighbour.
