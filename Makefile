@@ -149,8 +149,8 @@ conformance: $(if $(RUNTIME),,build) ## the OCI conformance suite, of orlop or R
 	@cd tests/conformance && $(GO) run . -out $(CURDIR)/build/conformance -name '$(NAME)' \
 		-runtime $(if $(RUNTIME),$(if $(findstring /,$(RUNTIME)),$(abspath $(RUNTIME)),$(RUNTIME)),$(CURDIR)/orlop)
 
-fuzz: $(COMPILER) ## run each fuzz target of the tree for FUZZTIME (30s)
-	@tests/fuzz.sh "$(TAGS)" "$(FUZZTIME)"
+fuzz: $(COMPILER) ## run each fuzz target of the tree for FUZZTIME (30s), or those whose names match RUN
+	@tests/fuzz.sh "$(TAGS)" "$(FUZZTIME)" '$(RUN)'
 
 release: ## build what is released, for amd64 and arm64, to build/release; its hashes are the same wherever it is built
 	@tests/deps.sh certificates gcc libseccomp
