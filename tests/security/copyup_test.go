@@ -20,21 +20,29 @@ import (
 // regularFiles is how many pairs of a regular file and something else are swapped at a time.
 const regularFiles = 8
 
-// swappedKinds are what regular files are swapped with: to read the device is what device rules forbid, and to open a FIFO waits.
-var swappedKinds = map[string]func(path string) error{
-	"device": func(path string) error { return unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))) },
-	"fifo":   func(path string) error { return unix.Mkfifo(path, 0o666) },
+// swappedKinds are what regular files are swapped with: to read the device is what device rules forbid, and who opens and reads a FIFO
+// that somebody holds open waits without end.
+var swappedKinds = map[string]func(t *testing.T, path string){
+	"device": func(t *testing.T, path string) {
+		must(t, unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	},
+	"fifo": func(t *testing.T, path string) {
+		must(t, unix.Mkfifo(path, 0o666))
+		writer, err := os.OpenFile(path, os.O_RDWR, 0)
+		must(t, err)
+		t.Cleanup(func() { writer.Close() })
+	},
 }
 
 // swappedNodes fills a directory with regular files and other ones, and returns the pairs of names. A regular file that
 // turns out empty was read from the null device.
-func swappedNodes(t *testing.T, dir string, mknod func(path string) error) []string {
+func swappedNodes(t *testing.T, dir string, mknod func(t *testing.T, path string)) []string {
 	t.Helper()
 	var names []string
 	for i := range regularFiles {
 		file, node := fmt.Sprintf("file%d", i), fmt.Sprintf("node%d", i)
 		must(t, os.WriteFile(filepath.Join(dir, file), []byte("regular\n"), 0o644))
-		must(t, mknod(filepath.Join(dir, node)))
+		mknod(t, filepath.Join(dir, node))
 		names = append(names, file, node)
 	}
 	return names

@@ -31,5 +31,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(chaseEnv) != "" { // likewise
 		chase()
 	}
+	if os.Getenv(movingChaseEnv) != "" { // likewise
+		movingChase()
+	}
 	os.Exit(harness.Main(m))
 }
