@@ -150,6 +150,7 @@ func TestMountsOverProc(t *testing.T) {
 		"/proc/self":                             "/proc/self is inside /proc, and must not be mounted over",
 		"/proc/self/attr/../attr":                "/proc/self/attr is inside /proc, and must not be mounted over",
 		"/proc/sys":                              "/proc/sys is inside /proc, and must not be mounted over",
+		"/proc/net/dev":                          "/proc/net/dev is inside /proc, and must not be mounted over",
 		"/proc/cpuinfo":                          "",
 		"/proc/sys/kernel/../kernel/ns_last_pid": "",
 		"/process":                               "",

@@ -3,6 +3,7 @@ package setup
 import (
 	"encoding/binary"
 	"fmt"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -41,12 +42,11 @@ func (c openConsole) String() string {
 
 func (c openConsole) lower(l *lowering) {
 	master, slave := l.fd(), l.fd()
-	if l.hasPts {
-		l.open(master, l.devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
-	} else {
-		// Whatever it is that is opened here, the calls below only work on the master of a terminal.
-		l.open(master, l.root, "dev/ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, inRoot)
+	devpts := l.devpts
+	if !l.hasPts {
+		devpts = l.foundDevpts()
 	}
+	l.open(master, devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
 	l.call(unix.SYS_IOCTL, master, nsenter.Int(unix.TIOCSPTLCK), l.prog.Bytes(words(0)))
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
 	l.call(unix.SYS_IOCTL, master, nsenter.Int(tiocgptpeer), nsenter.Int(flags)).Result(slave)
@@ -73,6 +73,30 @@ func (c openConsole) lower(l *lowering) {
 	for fd := range 3 {
 		l.call(unix.SYS_DUP3, slave, nsenter.Int(fd), nsenter.Int(0))
 	}
+}
+
+// foundDevpts appends the opening of the container's /dev/pts, which the container may have put there, and a look whether it is a devpts. All that is in
+// one is of the kernel's making, so what is called ptmx is the device that it should be, unless it is mounted over.
+func (l *lowering) foundDevpts() nsenter.Reg {
+	const statfsSize = 120 // of struct statfs, which begins with the file system's magic number
+	devpts, ok := l.fd(), l.prog.NewLabel()
+	l.open(devpts, l.root, "dev/pts", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot)
+	statfs := l.prog.Bytes(make([]byte, statfsSize))
+	l.call(unix.SYS_FSTATFS, devpts, statfs)
+	l.prog.Load(statfs, ^uint32(0), unix.DEVPTS_SUPER_MAGIC).OnZero(ok)
+	l.prog.Fail(unix.ENODEV)
+	l.prog.Place(ok)
+	return devpts
+}
+
+func (openConsole) hint(errno syscall.Errno) string {
+	switch errno {
+	case unix.ENODEV:
+		return "/dev/pts of the container is no devpts"
+	case unix.EXDEV:
+		return "something is mounted over /dev/pts/ptmx of the container"
+	}
+	return ""
 }
 
 // plainLines appends what clears ONLCR of a terminal.

@@ -98,8 +98,8 @@ func (l *lowering) mountPoint(p string, kind destinationKind) nsenter.Reg {
 	return fd
 }
 
-// inProc reports whether a path lies in what the plan has mounted on /proc. Links of a procfs, such as /proc/net, lead nowhere else,
-// and which files of it may be mounted over is specconv's to know.
+// inProc reports whether a path lies in what the plan has mounted on /proc. Which files of it may be mounted over is
+// specconv's to know: none is reached through a link.
 func (l *lowering) inProc(p string) bool {
 	if !strings.HasPrefix(p, "/proc/") {
 		return false

@@ -129,7 +129,7 @@ func callsAsListed(_ []Step, calls []callRecord) (int, string) {
 func takesNoPath(nr uintptr) bool {
 	switch nr {
 	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_EXIT_GROUP,
-		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_IOCTL,
+		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_FSTATFS, unix.SYS_IOCTL,
 		unix.SYS_IOPRIO_SET, unix.SYS_KEYCTL, unix.SYS_PERSONALITY, unix.SYS_PPOLL, unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_READ, unix.SYS_RT_SIGACTION,
 		unix.SYS_RT_SIGPROCMASK, unix.SYS_SCHED_SETAFFINITY,
 		unix.SYS_SCHED_SETATTR, unix.SYS_SECCOMP, unix.SYS_SETDOMAINNAME, unix.SYS_SETGROUPS, unix.SYS_SETHOSTNAME, unix.SYS_SETNS, unix.SYS_SETPRIORITY,

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,4 +88,67 @@ func consoles(t *testing.T, b *harness.Box) (path string, masters chan *os.File)
 		}
 	}()
 	return path, masters
+}
+
+// opens tells of each opening of a file from now on. O_PATH opens nothing.
+func opens(t *testing.T, path string) (opened func() bool) {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	_, err = unix.InotifyAddWatch(fd, path, unix.IN_OPEN)
+	must(t, err)
+	return func() bool {
+		n, err := unix.Read(fd, make([]byte, 4096))
+		if err != nil && err != unix.EAGAIN {
+			t.Fatal(err)
+		}
+		return n > 0
+	}
+}
+
+// TestTerminalOfContainer: a container has something else in place of its devices of terminals, which exec is to open one by. Nothing
+// of that is opened: the terminal comes from the devpts of the container, or there is none.
+func TestTerminalOfContainer(t *testing.T) {
+	harness.OrlopOnly(t, "others open what is there")
+	traps := []struct{ name, make, undo, trap, want string }{
+		{"a FIFO as /dev/ptmx", "rm -f /dev/ptmx; mkfifo /dev/ptmx", "", "/dev/ptmx", ""},
+		{"a link as /dev/ptmx", "touch /trap; ln -sf /trap /dev/ptmx", "", "/trap", ""},
+		{"a bind mount on /dev/ptmx", "rm -f /dev/ptmx; touch /trap /dev/ptmx; mount --bind /trap /dev/ptmx", "umount /dev/ptmx", "/trap", ""},
+		{"a bind mount on /dev/pts/ptmx", "touch /trap; mount --bind /trap /dev/pts/ptmx", "umount /dev/pts/ptmx", "/trap",
+			"something is mounted over /dev/pts/ptmx of the container"},
+		{"a tmpfs on /dev/pts", "mount -t tmpfs tmpfs /dev/pts; mkfifo /dev/pts/ptmx", "umount /dev/pts", "/dev/pts/ptmx",
+			"/dev/pts of the container is no devpts"},
+		{"a folder on /dev/pts", "mkdir -p /folder; touch /trap; ln -sf ../trap /folder/ptmx; mount --bind /folder /dev/pts", "umount /dev/pts",
+			"/trap", "/dev/pts of the container is no devpts"},
+	}
+	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"))
+	pid := b.Up()
+	socket, masters := consoles(t, b)
+	attempts(t, 2*len(traps), func(n int) {
+		trap := traps[n%len(traps)]
+		b.OK("exec", b.ID, "sh", "-c", trap.make)
+		path := "/proc/" + strconv.Itoa(pid) + "/root" + trap.trap
+		opened := opens(t, path)
+		if n < len(traps) {
+			// The trap is armed: who opens it is seen.
+			f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
+			must(t, err)
+			f.Close()
+			if !opened() {
+				t.Fatalf("%s: nobody sees that it is opened, so this shows nothing", trap.name)
+			}
+		}
+		r := quick(b, "exec", "--tty", "--detach", "--console-socket", socket, b.ID, "true")
+		if trap.want == "" {
+			r.OK(b)
+			(<-masters).Close()
+		} else {
+			r.Fails(b, trap.want)
+		}
+		if opened() {
+			t.Errorf("%s: exec has opened it", trap.name)
+		}
+		b.OK("exec", b.ID, "sh", "-c", trap.undo)
+	})
 }

@@ -116,7 +116,7 @@ func TestCVE2019_16884_MountsOverProc(t *testing.T) {
 	must(t, os.Symlink("proc/self", filepath.Join(b.Rootfs, "linked")))
 	volume := hostDir(t, b, "volume")
 	usual := len(b.Spec.Mounts)
-	destinations := []string{"/proc", "/proc/", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/1", "/mnt/../proc/self", "/link/self", "/link/sys", "/linked"}
+	destinations := []string{"/proc", "/proc/", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/1", "/proc/net/dev", "/mnt/../proc/self", "/link/self", "/link/sys", "/linked"}
 	attempts(t, 2*len(destinations), func(n int) {
 		destination := destinations[n/2%len(destinations)]
 		b.Spec.Mounts = b.Spec.Mounts[:usual]
