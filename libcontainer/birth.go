@@ -142,17 +142,14 @@ func (b *birth) entering() bool { return !b.gaveWay && b.plan.ClonesLast() }
 // enter serves a process until it gives way to another one, in a PID namespace where a tracer may take that over. So only what the first
 // process says is believed until it has told of its child, and then only what the child may say: see checkSaid.
 func (b *birth) enter() error {
-	var early []heard
 	for {
 		m, err := b.receive()
 		switch {
 		case m.Sender != 0 && m.Sender != b.proc.Pid:
-			early = append(early, heard{m, err})
+			b.early = append(b.early, heard{m, err})
 		case err != nil:
-			b.early = early // whose files are to be closed
 			return b.explain(err)
 		case m.ID == setup.MessageChild:
-			b.early = early
 			if err := b.giveWay(int(m.Value)); err != nil {
 				return err
 			}

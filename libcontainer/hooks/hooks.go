@@ -15,6 +15,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
 // The kinds of hooks, named as in config.json.
@@ -178,6 +180,12 @@ func (p Process) wait(limit time.Duration, stops []Stop, stdout, stderr *tail) e
 	timedOut, err := p.watch(limit, stops, stdout, stderr)
 	if timedOut || err != nil {
 		p.kill()
+		if late := p.awaitEnd(); late != nil {
+			if timedOut {
+				err = &TimeoutError{Timeout: limit}
+			}
+			return fmt.Errorf("%w; %w", err, late)
+		}
 	}
 	var status unix.WaitStatus
 	if _, werr := retryInt(func() (int, error) { return unix.Wait4(p.Pid, &status, unix.WALL, nil) }); werr != nil && err == nil {
@@ -212,15 +220,15 @@ func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (tim
 		for _, o := range outputs {
 			fds = append(fds, unix.PollFd{Fd: o.pollFd(), Events: unix.POLLIN})
 		}
-		timeout := -1
+		most := -1
 		if limit > 0 {
 			left := time.Until(deadline)
 			if left <= 0 {
 				return true, nil
 			}
-			timeout = pollTimeout(left)
+			most = pollTimeout(left)
 		}
-		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
+		if _, err := unix.Poll(fds, most); err != nil && err != unix.EINTR {
 			return false, fmt.Errorf("poll process %d: %w", p.Pid, err)
 		} else if err != nil {
 			continue
@@ -246,6 +254,26 @@ func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (tim
 func pollTimeout(d time.Duration) int {
 	const day = 24 * time.Hour // poll takes 32 bits
 	return int((min(d, day) + time.Millisecond - 1) / time.Millisecond)
+}
+
+// endLimit is how long a killed hook may take to end.
+const endLimit = 10 * time.Second
+
+// awaitEnd waits for the end of the process, which was killed. A hook that waits in the kernel or in a frozen cgroup may not end.
+func (p Process) awaitEnd() error {
+	fds := []unix.PollFd{{Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(endLimit); ; {
+		n, err := unix.Poll(fds, pollTimeout(max(time.Until(deadline), 0)))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("poll process %d: %w", p.Pid, err)
+		case n == 0:
+			return timeout.Errorf("killed, and has not ended within %v: process %d", endLimit, p.Pid)
+		default:
+			return nil
+		}
+	}
 }
 
 // kill kills the process and its process group. The numbers cannot be others' as long as the process is not reaped.

@@ -252,3 +252,29 @@ func TestFifoOverAccounts(t *testing.T) {
 		})
 	}
 }
+
+// TestHookThatCannotEnd: a hook that was killed and does not end is waited for ten seconds, and named.
+func TestHookThatCannotEnd(t *testing.T) {
+	harness.OrlopOnly(t, "others wait without end")
+	needBusybox(t)
+	own, ok := cgroupFolders(t, os.Getpid())["freezer"]
+	if !ok {
+		t.Skip("v1 only: a frozen cgroup2 lets its processes die")
+	}
+	b := harness.New(t)
+	frozen := filepath.Join(own, b.ID)
+	must(t, os.Mkdir(frozen, 0o755))
+	thaw := func() { os.WriteFile(frozen+"/freezer.state", []byte("THAWED"), 0) }
+	t.Cleanup(func() { thaw(); os.Remove(frozen) })
+	addHook(b, "createRuntime", "echo $$ > "+frozen+"/cgroup.procs; echo FROZEN > "+frozen+"/freezer.state; exec sleep 1000")
+	limit := 1
+	b.Spec.Hooks.CreateRuntime[0].Timeout = &limit
+	b.Write()
+	quick(b, "create", "--bundle", b.Bundle, b.ID).
+		Fails(b, "hooks.createRuntime[0] /bin/busybox: timed out after 1 s; killed, and has not ended within 10s: process ")
+	hook, err := strconv.Atoi(strings.TrimSpace(read(t, frozen+"/cgroup.procs")))
+	must(t, err)
+	thaw()
+	b.WaitGone(hook)
+	b.CheckClean()
+}

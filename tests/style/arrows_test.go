@@ -50,7 +50,7 @@ func arrows() []arrow {
 		{"libcontainer/notify", []string{"libcontainer/timeout"}, []string{sys}},
 		{"libcontainer/systemd", []string{"libcontainer/timeout", "specconv"}, []string{sys}},
 		{"libcontainer/state", []string{"libcontainer/timeout", "specconv"}, []string{sys, spec, paths}},
-		{"libcontainer/hooks", []string{"specconv"}, []string{sys, spec}},
+		{"libcontainer/hooks", []string{"libcontainer/timeout", "specconv"}, []string{sys, spec}},
 		{"libcontainer/console", []string{"libcontainer/timeout", "specconv"}, []string{sys, spec}},
 		{"specconv", []string{"libcontainer/rawfile"}, []string{sys, spec}},
 		{"nsenter", nil, []string{sys}},
