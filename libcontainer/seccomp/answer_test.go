@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -36,4 +37,27 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("%s: answers %#x", name, a)
 		}
 	}
+}
+
+// FuzzEvaluate: the answer is the kernel's machine's, whatever the arguments are that it was found without; and no bytes are too odd.
+func FuzzEvaluate(f *testing.F) {
+	for seed := range uint64(100) {
+		f.Add(seed, uint32(seed), seed<<32|seed, []byte{6, 0, 0, 0, 1, 0, 0, 0})
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, number uint32, argument uint64, odd []byte) {
+		arch := native(t)
+		Answer(odd, uintptr(number), argument)
+		program, _ := randomProgram(rand.New(rand.NewPCG(seed, 0)))
+		vm := machine(t, program)
+		without, ok := Answer(program, uintptr(number))
+		for _, a := range []uint64{argument, 0, ^uint64(0), argument >> 32, argument << 32} {
+			want := answer(t, vm, arch, number, a)
+			if got, known := Answer(program, uintptr(number), a); !known || got != want {
+				t.Errorf("call %d %#x: %#x, %v, want %#x", number, a, got, known, want)
+			}
+			if ok && without != want {
+				t.Errorf("call %d %#x: %#x, found without the argument, want %#x", number, a, without, want)
+			}
+		}
+	})
 }
