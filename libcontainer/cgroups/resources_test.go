@@ -113,6 +113,18 @@ func TestDelegate(t *testing.T) {
 	if !errors.Is(err, errNoController) {
 		t.Errorf("a controller that is not there at all: error %v", err)
 	}
+	// Folders that are made on the way have no controllers of their own yet.
+	root = fakeTree(t, map[string]string{
+		"cgroup.controllers": "cpu memory\n", "cgroup.subtree_control": "cpu memory\n",
+		"p/cgroup.controllers": "cpu\n", "p/cgroup.subtree_control": "", "p/a/cgroup.controllers": "", "p/a/cgroup.subtree_control": "", "p/a/c/cgroup.controllers": "",
+	})
+	deep := &Manager{unifiedLeads: true, unified: folder{dir: root + "/p/a/c", mount: root}, made: []string{root + "/p/a", root + "/p/a/c"}}
+	if err := deep.delegate(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, root+"/p/cgroup.subtree_control"); got != "+cpu" {
+		t.Errorf("above a folder that was made: %q written", got)
+	}
 	full := fakeTree(t, map[string]string{"p/cgroup.controllers": "cpu", "p/c/cgroup.controllers": "cpu"})
 	if err := manager(full).delegate(nil); err != nil {
 		t.Errorf("all is there, yet more was looked at: %v", err)

@@ -32,7 +32,7 @@ func (m *Manager) delegate(list []setting) error {
 	}
 	wanted := needed
 	if m.unifiedLeads {
-		if wanted, err = controllers(path.Dir(m.unified.dir), "cgroup.controllers"); err != nil {
+		if wanted, err = controllers(m.foundAbove(), "cgroup.controllers"); err != nil {
 			return err
 		}
 		wanted = append(wanted, needed...)
@@ -66,6 +66,16 @@ func (m *Manager) delegate(list []setting) error {
 		return &ResourceError{Field: s.field, Controller: c, Value: s.value, Err: err}
 	}
 	return nil
+}
+
+// foundAbove gives the cgroup2 folder next above the container's that was there before. Those between, which were made, have no controllers yet.
+func (m *Manager) foundAbove() string {
+	for _, dir := range m.made { // parents first
+		if strings.HasPrefix(m.unified.dir+"/", dir+"/") {
+			return path.Dir(dir)
+		}
+	}
+	return path.Dir(m.unified.dir)
 }
 
 // unifiedController gives the controller that cgroup2 must have for a setting; "": none.

@@ -45,8 +45,7 @@ func (b *builder) labelSteps(p *specs.Process) error {
 	}
 	if label := p.SelinuxLabel; label != "" {
 		if !b.facts.SELinux {
-			b.warn("process.selinuxLabel: SELinux is not enabled on this host: no label is set")
-			return nil
+			return specconv.Fault{Path: "process.selinuxLabel", Problem: "SELinux is not enabled on this host"}
 		}
 		b.add("process.selinuxLabel", setLabel{"SELinux", "exec", label})
 		b.add("process.selinuxLabel", setLabel{"SELinux", "keycreate", label})

@@ -131,7 +131,7 @@ func TestPlans(t *testing.T) {
 		{"user", inUser(t, 100000), Options{StartSocket: true},
 			Facts{AppArmor: true, SELinux: true, Streams: StreamFacts{Given: [3]bool{true, true}, Owner: 101000, Null: [3]bool{2: true}}, Seccomp: &SeccompFilter{Program: make([]byte, 80), Notify: true}, Cgroup: v1Facts().Cgroup, UserFacts: UserFacts{HardLimits: make([]uint64, 16), Foreign: unix.CLONE_NEWIPC}}},
 		{"ordinary-user", inUser(t, 1000), Options{},
-			Facts{AppArmor: true, Grantable: 1, Streams: StreamFacts{Given: [3]bool{true, true}, Owner: 2000}, UserFacts: UserFacts{Unprivileged: true, SetgroupsDenied: true, LeastOOMScore: new(int), Foreign: unix.CLONE_NEWNET}}},
+			Facts{AppArmor: true, SELinux: true, Grantable: 1, Streams: StreamFacts{Given: [3]bool{true, true}, Owner: 2000}, UserFacts: UserFacts{Unprivileged: true, SetgroupsDenied: true, LeastOOMScore: new(int), Foreign: unix.CLONE_NEWNET}}},
 		{"no-mount-namespace", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"},"process":{"args":["/bin/sh"],"cwd":"/"},"linux":{}}`), Options{}, Facts{Streams: StreamFacts{Given: [3]bool{false, true, true}, Null: [3]bool{true}}}},
 		{"no-process", []byte(`{"ociVersion":"1.0.0","root":{"path":"rootfs"}}`), Options{StartSocket: true}, Facts{}},
 	}

@@ -25,13 +25,13 @@ func rehearse(t *testing.T, name string, p *Plan) {
 
 // TestWithoutField: what fails in a rehearsal is left out with what belongs to it, unless all else stands on it.
 func TestWithoutField(t *testing.T) {
-	p, err := Container(parse(t, inUser(t, 100000)), Options{}, Facts{AppArmor: true})
+	p, err := Container(parse(t, inUser(t, 100000)), Options{}, Facts{AppArmor: true, SELinux: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := p.Rehearsal()
 	for field, gone := range map[string]int{
-		"mounts[1].options[2]": 2, "mounts[1]": 4, "process.capabilities": 3, "": 1, "linux.namespaces": -1, "linux.namespaces[5]": -1, "hostname": -1, "mounts[99]": -1,
+		"mounts[1].options[2]": 3, "mounts[1]": 5, "process.capabilities": 3, "": 1, "linux.namespaces": -1, "linux.namespaces[5]": -1, "hostname": -1, "mounts[99]": -1,
 	} {
 		got := -1
 		if w := r.WithoutField(field); w != nil {
