@@ -84,8 +84,8 @@ func (r *Runtime) warn(message string) {
 	}
 }
 
-// HookError is the failure of a hook, LockError that of a wait for another call on the same container, and SystemdError what systemd
-// answers when it does not do something.
+// HookError is the failure of a hook, LockError that of a wait for another call on the same
+// container, and SystemdError what systemd answers when it does not do something.
 type (
 	HookError    = hooks.Error
 	LockError    = state.LockError

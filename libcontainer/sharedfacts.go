@@ -13,8 +13,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// sharedFacts finds which of the namespaces that the container joins are the runtime's own, whatever their path is. It looks only at
-// those that the configuration would change.
+// sharedFacts finds which of the namespaces that the container joins are the runtime's own,
+// whatever their path is. It looks only at those that the configuration would change.
 func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 	for _, k := range specconv.NamespaceKinds() {
 		n, ok := b.Namespace(k.Type)
@@ -69,8 +69,8 @@ func changes(b *specconv.Bundle, kind specs.LinuxNamespaceType) bool {
 	return false
 }
 
-// isFirst reports whether a namespace is that of the host's first process. A caller that may not look at that process has no right to
-// join its namespaces either.
+// isFirst reports whether a namespace is that of the host's first process. A caller that may not
+// look at that process has no right to join its namespaces either.
 func isFirst(ns os.FileInfo, proc string) (bool, error) {
 	first, err := os.Stat("/proc/1/ns/" + proc)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

@@ -151,7 +151,8 @@ func lint(t *testing.T, files []string, argv ...string) {
 	}
 }
 
-// TestConfigurationIsDocumented: the manual has the annotations that concern the runtime, and the mount options that mount(8) has not.
+// TestConfigurationIsDocumented: the manual has the annotations that concern the runtime, and the
+// mount options that mount(8) has not.
 func TestConfigurationIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("pages/orlop-create.md")
 	if err != nil {

@@ -259,7 +259,8 @@ func pollTimeout(d time.Duration) int {
 // endLimit is how long a killed hook may take to end.
 const endLimit = 10 * time.Second
 
-// awaitEnd waits for the end of the process, which was killed. A hook that waits in the kernel or in a frozen cgroup may not end.
+// awaitEnd waits for the end of the process, which was killed. A hook that waits in the kernel or
+// in a frozen cgroup may not end.
 func (p Process) awaitEnd() error {
 	fds := []unix.PollFd{{Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
 	for deadline := time.Now().Add(endLimit); ; {

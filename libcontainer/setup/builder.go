@@ -186,8 +186,8 @@ func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	return b.plan, nil
 }
 
-// checkShared finds that a field of the configuration would change a namespace which is the runtime's own, joined by its path. The
-// container is not to change what is the host's.
+// checkShared finds that a field of the configuration would change a namespace which is the
+// runtime's own, joined by its path. The container is not to change what is the host's.
 func (b *builder) checkShared(field string, kind specs.LinuxNamespaceType) error {
 	if flag, _ := specconv.NamespaceFlag(kind); b.facts.Shared&flag == 0 {
 		return nil
@@ -195,8 +195,8 @@ func (b *builder) checkShared(field string, kind specs.LinuxNamespaceType) error
 	return specconv.Fault{Path: field, Problem: "the " + string(kind) + " namespace is the runtime's own: it would be set for the host"}
 }
 
-// identitySteps appends the steps that set what a process is, apart from files. The names that the runtime's own UTS namespace has
-// need not be set there.
+// identitySteps appends the steps that set what a process is, apart from files. The names that the
+// runtime's own UTS namespace has need not be set there.
 func (b *builder) identitySteps(spec *specs.Spec, o Options) error {
 	if spec.Hostname != "" && spec.Hostname != b.facts.Hostname {
 		if err := b.checkShared("hostname", specs.UTSNamespace); err != nil {

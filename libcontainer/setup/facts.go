@@ -32,7 +32,8 @@ type Facts struct {
 	// Pseudo are the mount points of procfs and sysfs on the host, the outermost first. It matters for Options.NoPivot. nil:
 	// /proc and /sys.
 	Pseudo []string
-	// Shared are the namespaces (CLONE_NEW*) that the container joins by a path, and that are the runtime's own: see checkShared.
+	// Shared are the namespaces (CLONE_NEW*) that the container joins by a path, and that are the
+	// runtime's own: see checkShared.
 	Shared uintptr
 	// Hostname and Domainname are those of the runtime's UTS namespace, if that is in Shared.
 	Hostname, Domainname string

@@ -79,7 +79,8 @@ func TestMountLabel(t *testing.T) {
 	}
 }
 
-// TestLongOptions: a long option of whatever file system goes to the kernel by mount(2), a short one by fsconfig(2).
+// TestLongOptions: a long option of whatever file system goes to the kernel by mount(2), a short
+// one by fsconfig(2).
 func TestLongOptions(t *testing.T) {
 	long := strings.Repeat("x", maxParameter+1)
 	for fstype, option := range map[string]string{"9p": "aname=", "nfs4": "clientaddr=", "cifs": "password=", "ceph": "secret=", "fuse": "subtype=", "overlay": "lowerdir=/"} {

@@ -17,7 +17,8 @@ import (
 // fromRunc is the page that tells users of runc what is otherwise.
 const fromRunc = "../../docs/from-runc.md"
 
-// newRunc returns the path of the runc that the page tells of: the one that tests/differential pins. It skips a test where that cannot be had.
+// newRunc returns the path of the runc that the page tells of: the one that tests/differential
+// pins. It skips a test where that cannot be had.
 func newRunc(t *testing.T) string {
 	t.Helper()
 	harness.OrlopOnly(t, "it runs runc itself")

@@ -72,8 +72,8 @@ func TestJoinMount(t *testing.T) {
 	}
 }
 
-// TestHostNamespaceByPath: a namespace of the runtime's that is joined by a path, whichever it is, is not changed: what would be set in it
-// is refused.
+// TestHostNamespaceByPath: a namespace of the runtime's that is joined by a path, whichever it is,
+// is not changed: what would be set in it is refused.
 func TestHostNamespaceByPath(t *testing.T) {
 	harness.OrlopOnly(t, "others change the host")
 	var host unix.Utsname

@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// deaf returns a socket of which nobody takes anything. A full one has no room for another connection; else there is room for one, which is
-// accepted by nobody.
+// deaf returns a socket of which nobody takes anything. A full one has no room for another
+// connection; else there is room for one, which is accepted by nobody.
 func deaf(t *testing.T, b *harness.Box, full bool) string {
 	t.Helper()
 	path := filepath.Join(b.Dir, "deaf")
@@ -39,7 +39,8 @@ func deaf(t *testing.T, b *harness.Box, full bool) string {
 	return path
 }
 
-// TestDeafReceiver: a receiver of a descriptor that does not take it is waited for ten seconds. What fits in its socket is sent all the same.
+// TestDeafReceiver: a receiver of a descriptor that does not take it is waited for ten seconds.
+// What fits in its socket is sent all the same.
 func TestDeafReceiver(t *testing.T) {
 	harness.OrlopOnly(t, "others wait for ever")
 	create := func(flags ...string) []string {

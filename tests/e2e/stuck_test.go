@@ -229,7 +229,8 @@ func TestHostilePasswd(t *testing.T) {
 	}
 }
 
-// TestFifoOverAccounts: a named pipe that a mount of the configuration puts in the place of a file of accounts holds nobody up.
+// TestFifoOverAccounts: a named pipe that a mount of the configuration puts in the place of a file
+// of accounts holds nobody up.
 func TestFifoOverAccounts(t *testing.T) {
 	harness.OrlopOnly(t, "others read it")
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
@@ -253,7 +254,8 @@ func TestFifoOverAccounts(t *testing.T) {
 	}
 }
 
-// TestHookThatCannotEnd: a hook that was killed and does not end is waited for ten seconds, and named.
+// TestHookThatCannotEnd: a hook that was killed and does not end is waited for ten seconds, and
+// named.
 func TestHookThatCannotEnd(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	needBusybox(t)

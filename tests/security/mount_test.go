@@ -30,13 +30,14 @@ func targets(out string) map[string]string {
 	return map[string]string{"absolute": out, "relative": strings.Repeat("../", 40) + out}
 }
 
-// A mountRace is a container with mount points in a shared volume, at /vol, in which a neighbour swaps names.
+// A mountRace is a container with mount points in a shared volume, at /vol, in which a neighbour
+// swaps names.
 type mountRace struct {
 	// volume makes the volume, with links to target: the directory out, by whatever path.
 	volume func(t *testing.T, b *harness.Box, target, out string) string
 	swaps  []string // as swap takes them
-	// change adds to the configuration; gift is a directory with the file "bound". The container has three mounts of the source "probe", and two of
-	// gift or what is in it.
+	// change adds to the configuration; gift is a directory with the file "bound". The container
+	// has three mounts of the source "probe", and two of gift or what is in it.
 	change func(s *specs.Spec, gift string)
 	// after undoes what a run has made in the root file system; nil if there is nothing to undo.
 	after func(t *testing.T, b *harness.Box, out string)

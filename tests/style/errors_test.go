@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestErrorsAreTyped: programs learn from the log what an error is, which takes an error of a type that says so. What only the text
-// tells is found here.
+// TestErrorsAreTyped: programs learn from the log what an error is, which takes an error of a type
+// that says so. What only the text tells is found here.
 func TestErrorsAreTyped(t *testing.T) {
 	const made = `(?:fmt\.Errorf|errors\.New)\(["` + "`" + `]`
 	rules := []struct {
