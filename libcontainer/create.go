@@ -145,6 +145,11 @@ func (c *creation) create() (*Container, error) {
 	if err := c.birth.reapFirst(); err != nil {
 		return nil, err
 	}
+	if c.steps.ClonesLast() {
+		if err := c.registerSecond(); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
@@ -217,6 +222,9 @@ func (c *creation) makeProcess() error {
 	case err == nil:
 		if err := <-c.forker.begin(c.spawn); err != nil {
 			return err
+		}
+		if c.steps.ClonesLast() {
+			return nil // the limit of processes is to leave room for the second one
 		}
 		return c.cgroup.Tighten()
 	case cgroup != nil:
@@ -370,6 +378,25 @@ func (c *creation) register() error {
 			return err
 		}
 	}
+	if err := c.dir.Write(c.rec); err != nil {
+		return err
+	}
+	return c.dir.Unlock()
+}
+
+// registerSecond records the process that has taken the place of the first one.
+func (c *creation) registerSecond() error {
+	if err := c.cgroup.Tighten(); err != nil {
+		return err
+	}
+	proc, err := state.Stat(c.birth.proc.Pid)
+	if err != nil {
+		return err
+	}
+	if err := c.dir.LockSame(lockLimit); err != nil {
+		return err
+	}
+	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
 	if err := c.dir.Write(c.rec); err != nil {
 		return err
 	}

@@ -37,6 +37,10 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 	if err := sharedFacts(b, &f); err != nil {
 		return f, err
 	}
+	f.ProcOfOthers, err = procOfOthers(b)
+	if err != nil {
+		return f, err
+	}
 	f.Cgroup = cgroupFacts(layout, paths)
 	if l := b.Spec.Linux; l != nil && l.MountLabel != "" {
 		f.SELinux = selinuxEnabled()
@@ -45,6 +49,37 @@ func hostFacts(b *specconv.Bundle, layout cgroups.Layout, paths map[string]strin
 		f.RootParent, _, err = mountOf(b.Rootfs)
 	}
 	return f, err
+}
+
+// procOfOthers finds out whether the kernel can make a procfs of a PID namespace that is joined by a path, for a caller that is not in there.
+// Who has no right to mount before there is a user namespace goes by the kernel's version.
+func procOfOthers(b *specconv.Bundle) (bool, error) {
+	n, ok := b.Namespace(specs.PIDNamespace)
+	if !ok || n.Path == "" {
+		return false, nil
+	}
+	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if errors.Is(err, unix.EPERM) {
+		return kernelFrom(6, 17)
+	}
+	if err != nil {
+		return false, os.NewSyscallError("fsopen", err)
+	}
+	defer unix.Close(fs)
+	return unix.FsconfigSetString(fs, "pidns", "/proc/self/ns/pid") == nil, nil
+}
+
+// kernelFrom reports whether the kernel's version is this one or a later one.
+func kernelFrom(major, minor int) (bool, error) {
+	var names unix.Utsname
+	if err := unix.Uname(&names); err != nil {
+		return false, os.NewSyscallError("uname", err)
+	}
+	var a, b int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(names.Release[:]), "%d.%d", &a, &b); err != nil {
+		return false, nil // some other kernel's
+	}
+	return a > major || a == major && b >= minor, nil
 }
 
 // processFacts gathers what the planner must know for any process.

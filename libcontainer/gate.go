@@ -22,7 +22,7 @@ func pipe() (ends [2]*os.File, err error) {
 // takes 0.15 ms where a processor has to wake up for it.
 func (c *creation) goAhead() error {
 	hooks, s := c.bundle.Spec.Hooks, &c.options.Streams
-	c.ahead = c.direct && c.unit == nil && !c.cgroup.None() && c.ready == nil && len(c.bundle.NetDevices) == 0 &&
+	c.ahead = c.direct && !c.steps.ClonesLast() && c.unit == nil && !c.cgroup.None() && c.ready == nil && len(c.bundle.NetDevices) == 0 &&
 		(hooks == nil || len(hooks.StartContainer) == 0) && s.PidFile == "" && s.PidfdSocket == "" && s.pidfdReceiver == ""
 	if !c.ahead {
 		return nil

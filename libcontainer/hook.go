@@ -176,6 +176,11 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 	if err != nil {
 		return err
 	}
+	if joinsPIDNamespace(rec) {
+		// The container's process is in it already, or is about to enter it: see setup.Plan.ClonesLast.
+		join.Namespaces &^= unix.CLONE_NEWPID
+		join.PIDNamespace = "/proc/" + strconv.Itoa(rec.Pid) + "/ns/pid_for_children"
+	}
 	if facts.UserFacts, err = joinUserFacts(join, rec.Pid, nil); err != nil {
 		return err
 	}
@@ -253,6 +258,16 @@ func (r *Runtime) poststop(rec *state.Record) {
 	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), r.stops()...) {
 		r.warn(err.Error())
 	}
+}
+
+// joinsPIDNamespace reports whether a container is in a PID namespace that was there before.
+func joinsPIDNamespace(rec *state.Record) bool {
+	for _, n := range rec.Namespaces {
+		if n.Type == specs.PIDNamespace {
+			return n.Path != ""
+		}
+	}
+	return false
 }
 
 // innerPid returns a process's number in its own PID namespace.

@@ -20,7 +20,8 @@ import (
 
 // mayJoinLate reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of the process's set-up: it
 // has to find the paths of the host where they are, with the runtime's rights. A new cgroup namespace would show where it began.
-// And where the cgroup was there, whether others are in it is to be known before anything is.
+// And where the cgroup was there, whether others are in it is to be known before anything is. In a PID namespace that is joined the process gives way
+// to another one, for which the limit of processes must leave room until then (Tighten).
 func (c *creation) mayJoinLate() bool {
 	if c.unit != nil || c.found || len(c.cgroup.Joins()) == 0 {
 		return false
@@ -30,6 +31,9 @@ func (c *creation) mayJoinLate() bool {
 		return false
 	}
 	if _, ok := c.bundle.Namespace(specs.UserNamespace); ok {
+		return false
+	}
+	if pid, ok := c.bundle.Namespace(specs.PIDNamespace); ok && pid.Path != "" {
 		return false
 	}
 	n, ok := c.bundle.Namespace(specs.CgroupNamespace)

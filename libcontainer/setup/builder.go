@@ -75,6 +75,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	}
 	_, b.inUser = bundle.Namespace(specs.UserNamespace)
 	b.dumpable = f.Unprivileged && !joinsOthers(bundle)
+	b.last = b.entersLast(bundle)
 	b.isolateSteps(process.OOMScoreAdj)
 	b.cgroupSteps(o)
 	if err := b.labelSteps(process); err != nil {
@@ -105,7 +106,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 		return nil, err
 	}
 	if process.Terminal {
-		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines, false})
+		b.add("process.terminal", openConsole{process.ConsoleSize, process.User.UID, b.mountNamespace(), o.PlainLines, b.last})
 	}
 	if len(bundle.NetDevices) > 0 {
 		if err := b.checkShared("linux.netDevices", specs.NetworkNamespace); err != nil {
@@ -213,7 +214,9 @@ func (b *builder) identitySteps(spec *specs.Spec, o Options) error {
 	if n, ok := b.bundle.Namespace(specs.NetworkNamespace); ok && n.Path == "" {
 		b.add(element("linux.namespaces", n.Index), loopbackUp{})
 	}
-	b.add("", newSession{})
+	if !b.last {
+		b.add("", newSession{})
+	}
 	b.keyringStep(o)
 	return nil
 }
@@ -350,6 +353,14 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 	}
 	if o.JoinMemory {
 		b.add("", joinMemory{Late: o.MemoryPath != ""})
+	}
+	if b.last {
+		b.holds = true
+		kept := Gate
+		if o.StartSocket {
+			kept = StartSocket
+		}
+		b.enterSteps(p, kept, nil)
 	}
 	b.add("", hold{o.StartSocket, b.makesPIDNamespace()})
 	b.execSteps(p)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // How a process enters a PID namespace that others are in.
@@ -50,7 +51,7 @@ const cloneFlags = unix.CLONE_PARENT | int(unix.SIGCHLD)
 // those of children.
 type cloneChild struct {
 	Last bool // others are in the PID namespace
-	// Exposed is set where others are in there, and the process has to be there before: see procOfJoined.
+	// Exposed is set where others are in there, and the process has to be there before: see entersLast.
 	Exposed bool
 }
 
@@ -117,7 +118,7 @@ func (p *Plan) SaidLast(id int) bool {
 			if last && id == MessagePid {
 				return true
 			}
-		case hold:
+		case hold, endRehearsal:
 			if last && id == MessageReady {
 				return true
 			}
@@ -172,6 +173,17 @@ func (b *builder) enterSteps(p *specs.Process, kept nsenter.FD, inside []nsenter
 		b.add("process.terminal", takeTerminal{})
 	}
 	b.plan.Steps = append(b.plan.Steps, b.own...)
+}
+
+// entersLast reports whether the container's process enters its PID namespace last: others may be in it. Where a procfs of that is to be
+// mounted, the kernel must make one for a process that is not in there. Otherwise the process is in there from the beginning.
+func (b *builder) entersLast(bundle *specconv.Bundle) bool {
+	n, ok := bundle.Namespace(specs.PIDNamespace)
+	if !ok || n.Path == "" {
+		return false
+	}
+	proc := func(m specconv.Mount) bool { return m.Type == "proc" && !m.Bind && !m.Remount }
+	return b.facts.ProcOfOthers || !slices.ContainsFunc(bundle.Mounts, proc)
 }
 
 // filtersFirst reports whether the filter can be loaded before the process enters the PID namespace: it must let through what is

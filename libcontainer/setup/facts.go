@@ -37,6 +37,8 @@ type Facts struct {
 	Shared uintptr
 	// Hostname and Domainname are those of the runtime's UTS namespace, if that is in Shared.
 	Hostname, Domainname string
+	// ProcOfOthers is set when the kernel makes a procfs also of a PID namespace that the caller is not in (pidns=, since Linux 6.17).
+	ProcOfOthers bool
 	// Umask is the runtime's own. It matters for hooks that run with the runtime's rights.
 	Umask uint32
 	// AppArmor and SELinux tell which security modules are there to confine the process.

@@ -32,6 +32,7 @@ type lowering struct {
 	devpts  nsenter.Reg
 	hasPts  bool
 	nodes   nsenter.Reg // the file system of the nodes that the runtime has made
+	pidns   nsenter.FD  // a PID namespace that the process is not in yet, and is to have the procfs of; "" for none
 	memory  nsenter.Reg // the tasks of the memory cgroup, opened by joinLate
 	empty   nsenter.Reg // the tmpfs of masked folders
 	first   nsenter.Reg // the same once it is attached; before that no descriptor

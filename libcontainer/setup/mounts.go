@@ -166,6 +166,9 @@ func (l *lowering) newMount(mount nsenter.Reg, fstype, source string, parameters
 	if source != "" {
 		l.setString(fs, "source", source)
 	}
+	if fstype == "proc" && l.pidns != "" {
+		l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_SET_FD), l.str("pidns"), nsenter.Int(0), l.pidns)
+	}
 	l.configure(fs, fstype, parameters)
 	l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_CMD_CREATE))
 	l.call(unix.SYS_FSMOUNT, fs, nsenter.Int(unix.FSMOUNT_CLOEXEC), nsenter.Int(attributes)).Result(mount)

@@ -21,6 +21,8 @@ type joinNamespace struct {
 	Type specs.LinuxNamespaceType
 	Path string
 	Flag uintptr
+	// Outside is set for a PID namespace that the process enters last: until then, a procfs is that of the namespace only if it is told so.
+	Outside bool
 }
 
 func (j joinNamespace) Verb() string { return "join" }
@@ -37,6 +39,9 @@ func (j joinNamespace) Needs() []Descriptor {
 
 func (j joinNamespace) lower(l *lowering) {
 	l.call(unix.SYS_SETNS, j.name(), nsenter.Int(j.Flag))
+	if j.Outside {
+		l.pidns = j.name()
+	}
 }
 
 // joinContainer joins the namespaces of the container's process at once.
@@ -121,7 +126,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	if offsets {
 		b.add("linux.timeOffsets", setClocks{bundle.Spec.Linux.TimeOffsets})
 	}
-	if clone || made&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0 {
+	if !b.last && (clone || made&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0) {
 		b.add("linux.namespaces", cloneChild{Exposed: clone})
 	}
 }
@@ -152,7 +157,7 @@ func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) b
 		n, ok := bundle.Namespace(t)
 		flag, _ := specconv.NamespaceFlag(t)
 		if ok && n.Path != "" && wanted(flag) {
-			b.add(element("linux.namespaces", n.Index), joinNamespace{t, n.Path, flag})
+			b.add(element("linux.namespaces", n.Index), joinNamespace{t, n.Path, flag, t == specs.PIDNamespace && b.last})
 			clone = clone || t == specs.PIDNamespace
 		}
 	}
@@ -168,7 +173,10 @@ func (b *builder) joinContainerSteps(j Join) {
 	if b.inUser {
 		b.add("", becomeRoot{b.dumpable})
 	}
-	if j.Namespaces&unix.CLONE_NEWPID != 0 && !b.last {
+	if j.PIDNamespace != "" {
+		b.add("", joinNamespace{specs.PIDNamespace, j.PIDNamespace, unix.CLONE_NEWPID, false})
+	}
+	if (j.PIDNamespace != "" || j.Namespaces&unix.CLONE_NEWPID != 0) && !b.last {
 		b.add("", cloneChild{})
 	}
 	if j.Chroot {

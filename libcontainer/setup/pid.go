@@ -8,12 +8,21 @@ import (
 
 // learnPid asks the runtime for the number that the process has in its PID namespace, and puts it into a variable of the program's environment: a
 // service whose sockets were opened by the service manager takes them only when $LISTEN_PID is its own number (sd_listen_fds(3)).
-type learnPid struct{ Variable string }
+type learnPid struct {
+	Variable string
+	Last     bool // by the process that enters a PID namespace last
+}
 
 func (learnPid) Verb() string        { return "learn" }
 func (l learnPid) String() string    { return "learn the process's number for $" + l.Variable }
 func (learnPid) Needs() []Descriptor { return nil }
-func (learnPid) phase() phase        { return phaseIdentity }
+
+func (l learnPid) phase() phase {
+	if l.Last {
+		return phaseOwn
+	}
+	return phaseIdentity
+}
 
 func (a learnPid) lower(l *lowering) {
 	const digits = 10
@@ -32,5 +41,9 @@ func (b *builder) pidStep(variable string) {
 		return
 	}
 	b.learnsPid = variable
-	b.add("", learnPid{variable})
+	if b.last {
+		b.own = append(b.own, Step{"", learnPid{variable, true}})
+		return
+	}
+	b.add("", learnPid{variable, false})
 }

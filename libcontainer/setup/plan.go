@@ -204,6 +204,8 @@ type Share struct {
 type Join struct {
 	// Namespaces are the CLONE_NEW* flags of the container's own namespaces, to be joined through PidfdOfContainer.
 	Namespaces uintptr
+	// PIDNamespace is the file of one that is joined beside them: the container's process is about to enter it.
+	PIDNamespace string
 	// Chroot is set for a container without a mount namespace: the process changes its root to the folder
 	// that is passed as RootOfContainer.
 	Chroot bool

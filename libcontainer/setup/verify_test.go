@@ -98,7 +98,7 @@ func TestRules(t *testing.T) {
 		{"another user without a namespace", "namespaces in order", func(_ *testing.T, p *Plan) { insert(p, 1, becomeRoot{}) }},
 		{"join after clone", "namespaces in order", func(_ *testing.T, p *Plan) {
 			insert(p, 1, cloneChild{})
-			insert(p, 2, joinNamespace{"network", "/n", unix.CLONE_NEWNET})
+			insert(p, 2, joinNamespace{"network", "/n", unix.CLONE_NEWNET, false})
 		}},
 		{"cloned twice", "namespaces in order", func(_ *testing.T, p *Plan) {
 			insert(p, 1, cloneChild{})
@@ -106,7 +106,7 @@ func TestRules(t *testing.T) {
 		}},
 		{"dumpable among others", "isolate first", func(_ *testing.T, p *Plan) {
 			p.Steps[0].Action = isolate{Dumpable: true}
-			insert(p, 1, joinNamespace{"network", "/n", unix.CLONE_NEWNET})
+			insert(p, 1, joinNamespace{"network", "/n", unix.CLONE_NEWNET, false})
 		}},
 		{"cgroup after its namespace", "cgroups first", func(t *testing.T, p *Plan) {
 			insert(p, 1, newCgroupNamespace{})

@@ -127,7 +127,7 @@ func (s seizure) beyond() string {
 		return "no filter"
 	case s.host:
 		return "files of the host"
-	case s.files > 1 && strings.HasPrefix(s.program, "memfd:"): // the channel, on which it says why the exec failed
+	case s.files > 3 && strings.HasPrefix(s.program, "memfd:"): // the channel; what a created container waits for start on; that start
 		return fmt.Sprintf("%d descriptors of the runtime's", s.files)
 	}
 	return ""
@@ -253,4 +253,36 @@ func tracedBy(t *testing.T, a, b *harness.Box, try func(n int)) {
 		t.Error("nothing was seized: it does not show anything")
 	}
 	check()
+}
+
+// TestTracerOfCreate: likewise for a container that is created in the PID namespace of another one, and its startContainer hooks.
+func TestTracerOfCreate(t *testing.T) {
+	a, b := harness.New(t, withTracer), harness.New(t, withTracer)
+	if !procOfOthers(t) {
+		t.Skip("the kernel makes no procfs of other PID namespaces (pidns=, since Linux 6.17)")
+	}
+	b.Spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/true"}}}
+	b.Spec.Process.Args = []string{"usleep", "1000"}
+	tracedBy(t, a, b, func(n int) {
+		if n == 0 {
+			harness.WithNamespace(specs.PIDNamespace, fmt.Sprintf("/proc/%d/ns/pid", a.State().Pid))(b.Spec)
+			b.Write()
+		}
+		if n%2 == 0 {
+			b.Do("run", "--bundle", b.Bundle, b.ID)
+		} else {
+			b.Do("create", "--bundle", b.Bundle, b.ID)
+			b.Do("start", b.ID)
+		}
+		b.Do("delete", "--force", b.ID)
+	})
+}
+
+// procOfOthers reports whether the kernel makes a procfs of a PID namespace that the caller is not in.
+func procOfOthers(t *testing.T) bool {
+	t.Helper()
+	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	must(t, err)
+	defer unix.Close(fs)
+	return unix.FsconfigSetString(fs, "pidns", "/proc/self/ns/pid") == nil
 }
