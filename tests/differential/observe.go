@@ -88,6 +88,11 @@ func (o *observation) call(name string, args []string, status int, stuck bool, o
 	}
 }
 
+// ran reports whether the container's process has printed something.
+func (o *observation) ran() bool {
+	return slices.ContainsFunc(o.Facts, func(f fact) bool { return strings.HasPrefix(f.Key, "container: ") })
+}
+
 func indent(text string) string {
 	if text = strings.TrimSpace(text); text == "" {
 		return ""

@@ -128,10 +128,11 @@ func (t *tester) explain(differ []difference, res *result) {
 }
 
 // A summary counts what a sweep found.
-type summary struct{ cases, equal, allowed, differ, faults int }
+type summary struct{ cases, ran, equal, allowed, differ, faults int }
 
 func (s summary) String() string {
-	return fmt.Sprintf("%d cases: %d equal, %d with allowed differences, %d with others, %d not run", s.cases, s.equal, s.allowed, s.differ, s.faults)
+	return fmt.Sprintf("%d cases, %d of them with a container that ran: %d equal, %d with allowed differences, %d with others, %d not run",
+		s.cases, s.ran, s.equal, s.allowed, s.differ, s.faults)
 }
 
 // sweep runs generated cases, several at once, and reports what differs, one of each kind.
@@ -151,6 +152,9 @@ func (t *tester) sweep(seed, first, count uint64, jobs int, out io.Writer) summa
 				}
 				mu.Lock()
 				s.cases++
+				if len(res.seen) > 0 && res.seen[0].ran() {
+					s.ran++
+				}
 				fresh := false
 				switch {
 				case res.fault != "":
