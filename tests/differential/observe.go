@@ -88,6 +88,11 @@ func (o *observation) call(name string, args []string, status int, stuck bool, o
 	}
 }
 
+// stuck reports whether a command took longer than it may.
+func (o *observation) stuck() bool {
+	return slices.ContainsFunc(o.Facts, func(f fact) bool { return strings.HasSuffix(f.Key, ": stuck") })
+}
+
 // ran reports whether the container's process has printed something.
 func (o *observation) ran() bool {
 	return slices.ContainsFunc(o.Facts, func(f fact) bool { return strings.HasPrefix(f.Key, "container: ") })

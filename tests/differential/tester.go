@@ -61,6 +61,7 @@ func (t *tester) close() {
 // A result is what came of a case.
 type result struct {
 	c       Case
+	limit   time.Duration // of a call
 	config  string
 	seen    []*observation // one of each runtime
 	fault   string         // of the tester: the case was not run
@@ -68,11 +69,24 @@ type result struct {
 	allowed int
 }
 
-// do runs a case under orlop and runc and compares. What crun does is asked only if that may explain
-// something, or is shown.
+// do runs a case and compares. A command that seems stuck may be slow because the machine is busy: it
+// then gets more time.
 func (t *tester) do(c Case) result {
+	res := t.attempt(c, t.limit)
+	if len(res.differ) > 0 && slices.ContainsFunc(res.seen, (*observation).stuck) {
+		res = t.attempt(c, patience*t.limit)
+	}
+	return res
+}
+
+// patience is how much longer a command may take at the second attempt.
+const patience = 5
+
+// attempt runs a case under orlop and runc and compares. What crun does is asked only if that may
+// explain something, or is shown.
+func (t *tester) attempt(c Case, limit time.Duration) result {
 	n := t.serial.Add(1)
-	res := result{c: c}
+	res := result{c: c, limit: limit}
 	for _, program := range t.runtimes[:2] {
 		if !t.runUnder(program, n, &res) {
 			return res
@@ -99,7 +113,7 @@ func (t *tester) do(c Case) result {
 func (t *tester) runUnder(program runtimeProgram, n int64, res *result) bool {
 	begin := time.Now()
 	a := job{Case: res.c, Dir: t.dir, ID: fmt.Sprintf("differential-%d-%d", os.Getpid(), n), Cgroup: fmt.Sprintf("%s/%d", t.cgroup(), n),
-		Runtime: program, Limit: t.limit, programs: t.programs}.do()
+		Runtime: program, Limit: res.limit, programs: t.programs}.do()
 	times, _ := t.times.LoadOrStore(program.Name, &spent{})
 	times.(*spent).jobs.Add(int64(time.Since(begin)))
 	times.(*spent).calls.Add(int64(a.Took))
