@@ -53,10 +53,32 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
 	process, err := v.execOnce(r, p, o, stops, false)
 	if errors.Is(err, cgroups.ErrFull) {
+		if traced, terr := v.traced(); traced || terr != nil {
+			return nil, errors.Join(err, terr)
+		}
 		o.BeforeStart = nil // it has been called
 		process, err = v.execOnce(r, p, o, stops, true)
 	}
 	return process, err
+}
+
+// traced reports whether a process of the container may trace one that enters its PID namespace. Such a process must not be there outside of
+// the container's cgroup, not even for a moment: it would take no notice of the limit of processes, and on cgroup2 of no other one.
+func (v *view) traced() (bool, error) {
+	for _, n := range v.rec.Namespaces {
+		switch {
+		case n.Type == specs.UserNamespace:
+			return false, nil // the kernel keeps it from what was executed outside
+		case n.Type == specs.PIDNamespace && n.Path != "":
+			return true, nil // others may be in there
+		}
+	}
+	p, err := v.rec.Process()
+	if err != nil || p == nil {
+		return false, err
+	}
+	sets, _ := specconv.ParseCapabilities(p.Capabilities)
+	return sets.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0, nil
 }
 
 // execOnce starts the process. full says that the limit of processes has refused one: see cgroups.Manager.Entry.

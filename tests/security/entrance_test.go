@@ -286,3 +286,16 @@ func procOfOthers(t *testing.T) bool {
 	defer unix.Close(fs)
 	return unix.FsconfigSetString(fs, "pidns", "/proc/self/ns/pid") == nil
 }
+
+// TestTracerOfFull: a container that may trace is not entered by a process outside of its cgroup when its cgroup is full.
+func TestTracerOfFull(t *testing.T) {
+	one := int64(1)
+	b := harness.New(t, withTracer, harness.Args("sleep", "1000"), func(s *specs.Spec) {
+		s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &one}
+	})
+	b.Write()
+	b.OK("run", "--detach", "--bundle", b.Bundle, b.ID)
+	attempts(t, 2, func(int) {
+		b.Fails("the container has as many processes as linux.resources.pids.limit allows", "exec", b.ID, "true")
+	})
+}
