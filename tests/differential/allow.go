@@ -16,6 +16,8 @@ type row struct {
 }
 
 // allowed lists what differs on purpose.
+//
+// long: a table
 func allowed() []row {
 	return []row{
 		{place: "| standard streams of `run` and `exec` in the foreground", key: `^(container|\d+ exec): (links fd:[012]|streams [012])$`, features: `sequence=foreground|step=[^ ]*exec`, runc: `pipe|fifo`},
@@ -105,7 +107,8 @@ func allowed() []row {
 		{place: "| directories that are made for mounts", key: `: tree `, features: `caller=umask`, orlop: `^directory 755`, runc: `^directory 700`},
 		{place: "| several options of a mount's propagation", key: `mountinfo `, features: `mount=bind[^ ]*(private|slave|shared|unbindable)[^ ]*(private|slave|shared|unbindable)`, orlop: `(rw|ro|time) (shared|master|) - `, runc: `(rw|ro|time) (shared|master|) - `},
 		{place: "| a startContainer hook beyond `pids.limit`", key: `: status$`, features: `pids=0.*hook=startContainer|hook=startContainer.*pids=0`},
-		{place: "| `linux.devices` in a user namespace", key: `: status$`, features: `device=.*userns=|userns=.*device=`, orlop: `^[03]$`, runc: `^1$`, crun: true},
+		{place: "| `linux.devices` in a user namespace, at a path", key: `: status$`, features: `device=\w:\d+:\d+:/data:.*userns=|userns=.*device=\w:\d+:\d+:/data:`, orlop: `^[03]$`, runc: `^1$`},
+		{place: "| `linux.devices` in a user namespace |", key: `: status$`, features: `device=.*userns=|userns=.*device=`, orlop: `^[03]$`, runc: `^1$`, crun: true},
 		{place: "| an option that clears what the source of a bind mount has", key: `: status$`, features: `userns=.*mount=bind:[^ ]*(atime|suid|exec|dev|rw)|mount=bind:[^ ]*(atime|suid|exec|dev|rw)[^ ]* .*userns=`, orlop: `^[03]$`, runc: `^1$`, crun: true},
 		{place: "| a path twice in `linux.maskedPaths`", key: `mountinfo (/proc/sys|/proc/kcore|/etc/secret|/data|/data/dir|/tmp|/sys) #2$`, features: `(masked|readonly)=`, orlop: `^\(none\)$`},
 		{place: "| `pids.max` for a `pids.limit` of 0", key: `cgroup file pids.max$`, features: `pids=0`, orlop: `^0$`, runc: `^1$`},
