@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -30,8 +31,17 @@ func labelFacts(f *setup.Facts, p *specs.Process) (err error) {
 	if f.AppArmor, err = appArmorEnabled(); err != nil || !f.AppArmor {
 		return err
 	}
-	return profileLoaded(p.ApparmorProfile)
+	if err := profileLoaded(p.ApparmorProfile); err != nil {
+		return err
+	}
+	current, err := rawfile.Read("/proc/self/attr/apparmor/current")
+	f.Confined = isConfined(string(current))
+	return err
 }
+
+// isConfined tells from the text of a process's attr/apparmor/current whether a profile confines it: "NAME (enforce)", or several
+// with "//&" between them.
+func isConfined(current string) bool { return strings.TrimRight(current, "\n\x00") != "unconfined" }
 
 func appArmorEnabled() (bool, error) {
 	data, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")

@@ -43,6 +43,8 @@ type Facts struct {
 	Umask uint32
 	// AppArmor and SELinux tell which security modules are there to confine the process.
 	AppArmor, SELinux bool
+	// Confined is set when a profile of AppArmor confines the runtime itself.
+	Confined bool
 	// Seccomp is the compiled filter of linux.seccomp; nil without one.
 	Seccomp *SeccompFilter
 	UserFacts

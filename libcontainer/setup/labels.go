@@ -41,7 +41,7 @@ func (b *builder) labelSteps(p *specs.Process) error {
 		if !b.facts.AppArmor {
 			return specconv.Fault{Path: "process.apparmorProfile", Problem: "AppArmor is not enabled on this host"}
 		}
-		b.add("process.apparmorProfile", setLabel{"AppArmor", "apparmor/exec", "exec " + profile})
+		b.add("process.apparmorProfile", setLabel{"AppArmor", "apparmor/exec", b.profileCommand(p) + " " + profile})
 	}
 	if label := p.SelinuxLabel; label != "" {
 		if !b.facts.SELinux {
@@ -51,6 +51,15 @@ func (b *builder) labelSteps(p *specs.Process) error {
 		b.add("process.selinuxLabel", setLabel{"SELinux", "keycreate", label})
 	}
 	return nil
+}
+
+// profileCommand returns how the kernel is to take on a profile. With no_new_privs it lets a confined process only give up rights: the profile is
+// then stacked on the runtime's, and both hold.
+func (b *builder) profileCommand(p *specs.Process) string {
+	if p.NoNewPrivileges && b.facts.Confined {
+		return "stack"
+	}
+	return "exec"
 }
 
 // mountLabel returns what gives a new file system linux.mountLabel, or nothing: the kernel has labels of its own for procfs and sysfs.
