@@ -46,12 +46,11 @@ func (a Address) temporary() bool {
 // addresses returns the addresses of a device, of all families, in the order in which they have to be given to one for the same effect:
 // the kernel puts an IPv6 address before those that are there, all others after them.
 func (s *socket) addresses(index uint32) ([]Address, error) {
-	for {
+	const tries = 100 // of reading a list that somebody changes all the time
+	for try := 1; ; try++ {
 		var list []Address
-		whole := true
 		r := newRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg))
 		err := s.exchange(r, func(m syscall.NetlinkMessage) {
-			whole = whole && m.Header.Flags&unix.NLM_F_DUMP_INTR == 0
 			if m.Header.Type != unix.RTM_NEWADDR || len(m.Data) < unix.SizeofIfAddrmsg || binary.NativeEndian.Uint32(m.Data[4:]) != index {
 				return
 			}
@@ -62,7 +61,7 @@ func (s *socket) addresses(index uint32) ([]Address, error) {
 				list = append(list, a)
 			}
 		})
-		if err != nil || whole {
+		if !errors.Is(err, errIncomplete) || try == tries {
 			return list, err
 		}
 	}

@@ -91,27 +91,51 @@ func (s *socket) exchange(r request, each func(syscall.NetlinkMessage)) error {
 	if err := unix.Sendto(s.fd, r, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("netlink send", err)
 	}
+	// An answer that is not read to its end is dropped with the next request's: its messages have another number.
 	asked := binary.NativeEndian.Uint16(r[6:])
 	for {
 		messages, err := s.receive()
 		if err != nil {
 			return err
 		}
-		for _, m := range messages {
-			switch {
-			case m.Header.Seq != s.serial:
-			case m.Header.Type == unix.NLMSG_ERROR:
-				return refusal(m)
-			case m.Header.Type == unix.NLMSG_DONE:
-				return nil
-			default:
-				each(m)
-				if asked&(unix.NLM_F_ACK|unix.NLM_F_DUMP) == 0 {
-					return nil
-				}
-			}
+		if done, err := reply(messages, s.serial, asked, each); done || err != nil {
+			return err
 		}
 	}
+}
+
+// errIncomplete says that what a dump lists has changed meanwhile: the list may lack something.
+var errIncomplete = errors.New("what is listed has changed meanwhile")
+
+// reply hands on the messages of one datagram that answer a request with the flags asked. done: they are the last ones.
+func reply(messages []syscall.NetlinkMessage, serial uint32, asked uint16, each func(syscall.NetlinkMessage)) (done bool, err error) {
+	for _, m := range messages {
+		if m.Header.Seq != serial {
+			continue
+		}
+		switch m.Header.Type {
+		case unix.NLMSG_ERROR:
+			return true, refusal(m)
+		case unix.NLMSG_OVERRUN:
+			return true, errors.New("netlink receive: the kernel has lost messages")
+		case unix.NLMSG_DONE:
+			if len(m.Data) >= 4 { // the dump's own outcome; none from old kernels
+				err = refusal(m)
+			}
+			if err == nil && m.Header.Flags&unix.NLM_F_DUMP_INTR != 0 {
+				err = errIncomplete
+			}
+			return true, err
+		}
+		if m.Header.Flags&unix.NLM_F_DUMP_INTR != 0 {
+			return true, errIncomplete
+		}
+		each(m)
+		if asked&(unix.NLM_F_ACK|unix.NLM_F_DUMP) == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // receive returns the messages of one datagram.
@@ -124,14 +148,19 @@ func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
 		if err != nil {
 			return nil, os.NewSyscallError("netlink receive", err)
 		}
-		if flags&unix.MSG_TRUNC != 0 {
-			return nil, errors.New("netlink receive: the kernel's answer is too long")
-		}
 		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 { // other processes may send, too
 			continue
 		}
-		return syscall.ParseNetlinkMessage(s.buffer[:n])
+		return parse(s.buffer[:n], flags)
 	}
+}
+
+// parse splits a datagram, which has come with these flags. One that did not fit into the buffer is an error.
+func parse(datagram []byte, flags int) ([]syscall.NetlinkMessage, error) {
+	if flags&unix.MSG_TRUNC != 0 {
+		return nil, errors.New("netlink receive: the kernel's answer is too long")
+	}
+	return syscall.ParseNetlinkMessage(datagram)
 }
 
 // refusal returns the error of an NLMSG_ERROR, nil for an acknowledgement.

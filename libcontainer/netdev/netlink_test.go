@@ -95,3 +95,72 @@ func first(t *testing.T, datagram []byte) syscall.NetlinkMessage {
 	}
 	return messages[0]
 }
+
+// numbered gives a message the number of its request, and flags.
+func numbered(serial uint32, flags uint16, message []byte) []byte {
+	binary.NativeEndian.PutUint16(message[6:], flags)
+	binary.NativeEndian.PutUint32(message[8:], serial)
+	return message
+}
+
+// TestReply: an answer is complete, or an error: also one in many datagrams, or that fills the buffer, or that the kernel breaks off.
+func TestReply(t *testing.T) {
+	const serial, another = 7, 6
+	link := func() []byte {
+		return numbered(serial, unix.NLM_F_MULTI, answer(unix.RTM_NEWLINK, 0, device(1, "eth0", 0)))
+	}
+	outcome := func(errno unix.Errno) []byte { return binary.NativeEndian.AppendUint32(nil, uint32(-int32(errno))) }
+	done := func(errno unix.Errno, flags uint16) []byte {
+		return numbered(serial, unix.NLM_F_MULTI|flags, answer(unix.NLMSG_DONE, 0, outcome(errno)))
+	}
+	full := bytes.Repeat(link(), datagram/len(link())) // as much as the buffer takes
+	inFull := len(full) / len(link())
+	for _, tc := range []struct {
+		name      string
+		datagrams [][]byte
+		flags     int // of the last datagram
+		asked     uint16
+		links     int
+		err       string
+		more      bool // the answer is not complete yet
+	}{
+		{name: "one", datagrams: [][]byte{link()}, links: 1},
+		{name: "many datagrams", datagrams: [][]byte{full, full, full, done(0, 0)}, asked: unix.NLM_F_DUMP, links: 3 * inFull},
+		{name: "the end in the same datagram", datagrams: [][]byte{append(link(), done(0, 0)...)}, asked: unix.NLM_F_DUMP, links: 1},
+		{name: "no end yet", datagrams: [][]byte{full, full}, asked: unix.NLM_F_DUMP, links: 2 * inFull, more: true},
+		{name: "truncated", datagrams: [][]byte{full}, flags: unix.MSG_TRUNC, asked: unix.NLM_F_DUMP, err: "netlink receive: the kernel's answer is too long"},
+		{name: "half a message", datagrams: [][]byte{full[:len(full)-8]}, asked: unix.NLM_F_DUMP, err: "invalid argument"},
+		{name: "broken off", datagrams: [][]byte{full, done(unix.EMSGSIZE, 0)}, asked: unix.NLM_F_DUMP, links: inFull, err: "message too long"},
+		{name: "changed meanwhile", datagrams: [][]byte{numbered(serial, unix.NLM_F_DUMP_INTR, link())}, asked: unix.NLM_F_DUMP, err: errIncomplete.Error()},
+		{name: "changed at the end", datagrams: [][]byte{link(), done(0, unix.NLM_F_DUMP_INTR)}, asked: unix.NLM_F_DUMP, links: 1, err: errIncomplete.Error()},
+		{name: "lost", datagrams: [][]byte{numbered(serial, 0, answer(unix.NLMSG_OVERRUN, 0, nil))}, err: "netlink receive: the kernel has lost messages"},
+		{name: "refused", datagrams: [][]byte{numbered(serial, 0, answer(unix.NLMSG_ERROR, 0, outcome(unix.EPERM)))}, err: "operation not permitted"},
+		{name: "accepted", datagrams: [][]byte{numbered(serial, 0, answer(unix.NLMSG_ERROR, 0, outcome(0)))}, asked: unix.NLM_F_ACK},
+		{name: "of another request", datagrams: [][]byte{numbered(another, 0, link()), numbered(another, 0, done(unix.EPERM, 0))}, more: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			links, complete := 0, false
+			var err error
+			for i, data := range tc.datagrams {
+				flags := 0
+				if i == len(tc.datagrams)-1 {
+					flags = tc.flags
+				}
+				var messages []syscall.NetlinkMessage
+				if messages, err = parse(data, flags); err == nil {
+					complete, err = reply(messages, serial, tc.asked, func(syscall.NetlinkMessage) { links++ })
+				}
+				if (complete || err != nil) && i < len(tc.datagrams)-1 {
+					t.Fatalf("it ends with datagram %d: %v", i, err)
+				}
+			}
+			said := ""
+			if err != nil {
+				said = err.Error()
+			}
+			if links != tc.links || said != tc.err || err == nil && complete == tc.more {
+				t.Errorf("%d links, %q, complete %v; want %d, %q, %v", links, said, complete, tc.links, tc.err, !tc.more)
+			}
+		})
+	}
+}
