@@ -141,7 +141,10 @@ func (a *asking) noexec(at found) bool {
 
 // format looks whether the kernel can execute a file of this format.
 func (a *asking) format(name string, at found) error {
-	f, err := os.OpenFile(at.host, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := at.read()
+	if errors.Is(err, errChanged) {
+		return errUnknown
+	}
 	if err != nil {
 		return nil // it may be executable and not readable
 	}

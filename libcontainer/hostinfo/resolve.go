@@ -6,10 +6,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -19,7 +21,10 @@ const maxLinks = 40
 // A found is a file of the container as it will be, before the container is there.
 type found struct {
 	host  string // where the host has it
+	root  string // the root file system or the source of a mount, which host is in or below
+	rel   string // host from there; "" for root itself
 	info  fs.FileInfo
+	link  string          // what it leads to, if it is a symbolic link
 	mount *specconv.Mount // nil in the root file system itself
 	empty bool            // it is in a new tmpfs, in which nothing is yet
 }
@@ -54,14 +59,10 @@ func resolve(b *specconv.Bundle, unsafePath string) (found, error) {
 		if links++; links > maxLinks {
 			return at, unix.ELOOP
 		}
-		target, err := os.Readlink(at.host)
-		if err != nil {
-			return at, err
-		}
-		if path.IsAbs(target) {
+		if path.IsAbs(at.link) {
 			here = "/"
 		}
-		left = append(strings.Split(target, "/"), left...)
+		left = append(strings.Split(at.link, "/"), left...)
 		if at, err = look(b, here); err != nil {
 			return at, err
 		}
@@ -71,7 +72,7 @@ func resolve(b *specconv.Bundle, unsafePath string) (found, error) {
 
 // look looks at a path of the container that has no links in it but perhaps for its end.
 func look(b *specconv.Bundle, clean string) (found, error) {
-	at := found{host: filepath.Join(b.Rootfs, clean)}
+	at := found{root: b.Rootfs, rel: clean, host: filepath.Join(b.Rootfs, clean)}
 	for i := range b.Mounts {
 		m := &b.Mounts[i]
 		rel, ok := below(m.Destination, clean)
@@ -80,14 +81,11 @@ func look(b *specconv.Bundle, clean string) (found, error) {
 		}
 		switch {
 		case m.Bind:
-			at = found{host: filepath.Join(m.Source, rel), mount: m}
-			if rel == "" {
-				at.host, _ = filepath.EvalSymlinks(m.Source)
-			}
+			at = found{root: m.Source, rel: rel, host: filepath.Join(m.Source, rel), mount: m}
 		case m.TmpCopyUp: // the same files
 			at.mount = m
 		case rel == "": // what a file system is mounted on is a folder
-			at = found{host: b.Rootfs, mount: m}
+			at = found{root: b.Rootfs, host: b.Rootfs, mount: m}
 		case m.Type == "tmpfs" && !mountedBelow(b, i, clean):
 			at = found{mount: m, empty: true}
 		default:
@@ -100,13 +98,68 @@ func look(b *specconv.Bundle, clean string) (found, error) {
 	case at.host == "":
 		return at, errUnknown
 	}
-	info, err := os.Lstat(at.host)
+	err := at.stat()
 	if errors.Is(err, fs.ErrNotExist) && mountedBelow(b, -1, clean) { // the way to a mount point is made
-		info, err = os.Lstat(b.Rootfs)
+		at.info, err = os.Stat(b.Rootfs)
 	}
-	at.info = info
 	return at, err
 }
+
+// open opens what was found without following or activating it. The image is hostile and a volume may change: no link leads out of the
+// root, and what is there by now need not be what was found.
+func (at *found) open() (*os.File, error) {
+	root, err := rawfile.Open(at.root, unix.O_PATH)
+	if err != nil || at.rel == "" || at.rel == "/" {
+		return root, err
+	}
+	defer root.Close()
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	for {
+		fd, err := unix.Openat2(int(root.Fd()), "./"+at.rel, how)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, &os.PathError{Op: "open", Path: at.host, Err: err}
+		default:
+			return os.NewFile(uintptr(fd), at.host), nil
+		}
+	}
+}
+
+// stat looks at what is found.
+func (at *found) stat() error {
+	f, err := at.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if at.info, err = f.Stat(); err != nil || at.info.Mode().Type() != fs.ModeSymlink {
+		return err
+	}
+	target := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(int(f.Fd()), "", target)
+	at.link = string(target[:max(n, 0)])
+	return err
+}
+
+// read opens a regular file that was found for reading. errChanged: it is another one by now.
+func (at *found) read() (*os.File, error) {
+	f, err := at.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	now, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !now.Mode().IsRegular() || !os.SameFile(now, at.info) {
+		return nil, errChanged
+	}
+	return rawfile.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), unix.O_RDONLY|unix.O_NONBLOCK)
+}
+
+var errChanged = errors.New("it has changed meanwhile")
 
 // mountedBelow reports whether a mount after that with an index lies on a path or below it.
 func mountedBelow(b *specconv.Bundle, after int, clean string) bool {

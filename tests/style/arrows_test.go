@@ -35,7 +35,7 @@ func arrows() []arrow {
 		{"libcontainer/signals", nil, []string{sys}},
 		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/proxy", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/rawfile", "libcontainer/timeout", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/needs", []string{"libcontainer/setup", "specconv"}, []string{sys, spec}},
-		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "specconv"}, []string{sys, spec}},
+		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "libcontainer/rawfile", "specconv"}, []string{sys, spec}},
 		{"libcontainer/seccomp", []string{"libcontainer/timeout"}, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
 		{"libcontainer/seccomp/compiler", []string{"libcontainer/seccomp"}, []string{spec}},
 		{"libcontainer/idmap", []string{"libcontainer/rawfile", "libcontainer/timeout", "nsenter"}, []string{sys, spec}},
