@@ -108,6 +108,10 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
+	// What was read by the PID is the container's if that has not become another process's meanwhile.
+	if (join.Chroot || join.Namespaces&unix.CLONE_NEWUSER != 0) && hasEnded(container) {
+		return nil, ErrNotRunning
+	}
 	var users *setup.IDMap
 	if join.Namespaces&unix.CLONE_NEWUSER != 0 {
 		users = facts.Users

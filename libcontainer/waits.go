@@ -66,6 +66,12 @@ func awaitAnswer(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks
 	return nil
 }
 
+// hasEnded reports whether the process of a pidfd has ended.
+func hasEnded(f *os.File) bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, 0) // EINTR cannot come without a wait
+	return n > 0
+}
+
 // waitPidfd waits until a process that was killed has ended; it need not be a child. deadline bounds the wait.
 func waitPidfd(f *os.File, pid int, deadline time.Time) error {
 	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
