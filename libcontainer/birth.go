@@ -61,6 +61,8 @@ type birth struct {
 	enterCgroup func(pid int) error
 	// copyUp fills a tmpfs at setup.MessageCopyTo, whose value is step.
 	copyUp func(from, to *os.File, step uint32) error
+	// entered is called when a process that gives way last has done so; nil for nothing.
+	entered func() error
 	// takeNetDevices is called at setup.MessageNetDevices.
 	takeNetDevices func() error
 }
@@ -152,6 +154,11 @@ func (b *birth) enter() error {
 		case m.ID == setup.MessageChild:
 			if err := b.giveWay(int(m.Value)); err != nil {
 				return err
+			}
+			if b.entered != nil {
+				if err := b.entered(); err != nil {
+					return err
+				}
 			}
 			return b.serveWaiting()
 		case m.ID == setup.MessageConsole, m.ID == setup.MessageSeccomp: // others get what came with it, once, and for the child

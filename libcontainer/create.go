@@ -145,11 +145,6 @@ func (c *creation) create() (*Container, error) {
 	if err := c.birth.reapFirst(); err != nil {
 		return nil, err
 	}
-	if c.steps.ClonesLast() {
-		if err := c.registerSecond(); err != nil {
-			return nil, err
-		}
-	}
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
@@ -296,6 +291,7 @@ func (c *creation) makeBirth() (err error) {
 	}
 	c.birth.copyUp = c.copyUp
 	c.birth.takeNetDevices = c.lend
+	c.birth.entered = c.registerSecond
 	c.birth.stops = c.runtime.stops()
 	c.birth.here = c.forker.flags
 	c.birth.pidfdName = console.PidfdCreate
@@ -384,7 +380,8 @@ func (c *creation) register() error {
 	return c.dir.Unlock()
 }
 
-// registerSecond records the process that has taken the place of the first one.
+// registerSecond records the process that has taken the place of the first one, before anything is asked of it: others may have stopped it. Who
+// deletes the container meanwhile has killed the one that was recorded before.
 func (c *creation) registerSecond() error {
 	if err := c.cgroup.Tighten(); err != nil {
 		return err
@@ -399,6 +396,9 @@ func (c *creation) registerSecond() error {
 	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
 	if err := c.dir.Write(c.rec); err != nil {
 		return err
+	}
+	if c.dir.Doomed() {
+		return errEnded
 	}
 	return c.dir.Unlock()
 }

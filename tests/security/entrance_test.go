@@ -115,7 +115,7 @@ func withTracer(s *specs.Spec) {
 	s.Process.NoNewPrivileges = false
 }
 
-// within reports what a process that enters the container has beyond those of the container, "" for nothing.
+// beyond reports what a process that enters the container has beyond those of the container, "" for nothing.
 func (s seizure) beyond() string {
 	const all = 1<<unix.CAP_CHOWN | 1<<unix.CAP_KILL | 1<<unix.CAP_MKNOD | 1<<unix.CAP_SETUID | 1<<unix.CAP_SYS_PTRACE
 	switch {
@@ -161,8 +161,9 @@ func enterNaively(t *testing.T, pid int) (release func()) {
 	return func() {
 		w.Close()
 		if n > 0 {
-			_, err := unix.Wait4(n, nil, 0, nil)
-			must(t, err)
+			if _, err := unix.Wait4(n, nil, 0, nil); err != nil && err != unix.ECHILD { // the harness reaps, too
+				t.Error(err)
+			}
 		}
 	}
 }
