@@ -110,6 +110,7 @@ func allowed() []row {
 		{place: "| `linux.devices` in a user namespace, at a path", key: `: status$`, features: `device=\w:\d+:\d+:/data:.*userns=|userns=.*device=\w:\d+:\d+:/data:`, orlop: `^[03]$`, runc: `^1$`},
 		{place: "| `linux.devices` in a user namespace |", key: `: status$`, features: `device=.*userns=|userns=.*device=`, orlop: `^[03]$`, runc: `^1$`, crun: true},
 		{place: "| an option that clears what the source of a bind mount has", key: `: status$`, features: `userns=.*mount=bind:[^ ]*(atime|suid|exec|dev|rw)|mount=bind:[^ ]*(atime|suid|exec|dev|rw)[^ ]* .*userns=`, orlop: `^[03]$`, runc: `^1$`, crun: true},
+		{place: "| `/dev/core` in a container without", key: `nodes /dev/core -> /proc/kcore$`, features: `without=/proc`, orlop: `^\(none\)$`},
 		{place: "| a path twice in `linux.maskedPaths`", key: `mountinfo (/proc/sys|/proc/kcore|/etc/secret|/data|/data/dir|/tmp|/sys) #2$`, features: `(masked|readonly)=`, orlop: `^\(none\)$`},
 		{place: "| `pids.max` for a `pids.limit` of 0", key: `cgroup file pids.max$`, features: `pids=0`, orlop: `^0$`, runc: `^1$`},
 		{place: "| an unknown option of a bind mount", key: `: status`, features: `mount=(bind|none)?:[^ ]*mode=`, orlop: `^[03]$`, runc: `^1$`},
