@@ -127,7 +127,7 @@ func (o *observation) probe(name, text string) {
 	}
 	o.add(name+": ends", fmt.Sprint(strings.Contains(text, "== end")))
 	o.add(name+": carriage returns", fmt.Sprint(strings.Contains(text, "\r\n")))
-	for part := range strings.SplitSeq("\n"+strings.ReplaceAll(text, "\r\n", "\n"), "\n== ") {
+	for part := range strings.SplitSeq("\n"+lineEnd.ReplaceAllString(text, "\n"), "\n== ") {
 		section, lines, _ := strings.Cut(part, "\n")
 		seen := map[string]int{}
 		for line := range strings.SplitSeq(lines, "\n") {
@@ -145,6 +145,7 @@ func (o *observation) probe(name, text string) {
 }
 
 var (
+	lineEnd    = regexp.MustCompile(`\r*\n`) // of a terminal, or of one in another
 	ownProcess = regexp.MustCompile(`/proc/\d+/`)
 	anonymous  = regexp.MustCompile(`(pipe|socket|anon_inode):\[\w*\]`)
 	ids        = regexp.MustCompile(`(shared|master|propagate_from):\d+`)
