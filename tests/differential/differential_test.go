@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -67,6 +68,20 @@ func TestSample(t *testing.T) {
 	t.Log(s)
 	if s.differ > 0 || s.faults > 0 {
 		t.Error(out.String())
+	}
+}
+
+// TestPlain: nothing that the caller of the tests ignores, and none of its limits, reaches a case.
+func TestPlain(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for path, want := range map[string]string{
+		"/proc/self/status": `(?m)^SigIgn:\s0{16}$`, "/proc/self/limits": `(?m)^Max core file size\s+0\s`, "/proc/self/oom_score_adj": `^0$`,
+	} {
+		if data, err := os.ReadFile(path); err != nil || !regexp.MustCompile(want).MatchString(strings.TrimSpace(string(data))) {
+			t.Errorf("%s is not as %s: %v\n%s", path, want, err, data)
+		}
 	}
 }
 
