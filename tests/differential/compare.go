@@ -42,13 +42,21 @@ func compare(orlop, other *observation) []difference {
 		}
 	}
 	if first > 0 && slices.ContainsFunc(list, func(d difference) bool { return isStatus(d.Key) }) {
-		return slices.DeleteFunc(list, func(d difference) bool { return !isStatus(d.Key) && !strings.HasPrefix(d.Key, "left ") })
+		return slices.DeleteFunc(list, func(d difference) bool {
+			return !isStatus(d.Key) && (!strings.HasPrefix(d.Key, "left ") || leftByHook(d))
+		})
 	}
 	if here[createdKey(here)] != "0" {
 		// Where neither made a container, it depends on the order of the work how far they came.
 		return slices.DeleteFunc(list, func(d difference) bool { return strings.HasPrefix(d.Key, "hooks ") })
 	}
 	return list
+}
+
+// leftByHook reports whether a difference is a process that a hook was to leave: where one runtime got
+// as far as the hook and the other did not, it follows.
+func leftByHook(d difference) bool {
+	return d.Key == "left process" && (strings.HasPrefix(d.Orlop, "hook ") || strings.HasPrefix(d.Runc, "hook "))
 }
 
 // createdKey is the key of the status of the first call.
