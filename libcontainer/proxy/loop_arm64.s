@@ -20,7 +20,7 @@
 #define RESULT 56
 #define BELL 64
 
-// func spawn(args *cloneArgs, size uintptr, shared *request, ask, answer, parent int) (pid int)
+// func spawn(args unsafe.Pointer, size uintptr, shared *request, ask, answer, parent int) (pid int)
 //
 // See loop_amd64.s. A system call keeps all registers but R0.
 //

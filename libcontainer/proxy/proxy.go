@@ -56,7 +56,7 @@ type cloneArgs struct {
 }
 
 // spawn forks the process, which runs the loop and never returns. It ends when it is not parent's child any more.
-func spawn(args *cloneArgs, size uintptr, shared *request, ask, answer, parent int) (pid int)
+func spawn(args unsafe.Pointer, size uintptr, shared *request, ask, answer, parent int) (pid int)
 
 // Start starts a process. cgroup is a descriptor of the cgroup2 directory that it is born in, or -1 for this program's own.
 // A call that takes longer than limit, or that is not back when one of stops becomes readable, is an error. Close ends the process;
@@ -105,7 +105,7 @@ func (p *Process) fork(cgroup int) error {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
 		return fmt.Errorf("rt_sigprocmask: %w", err)
 	}
-	pid := spawn(&args, unsafe.Sizeof(args), r, p.ask[0], p.answer[1], unix.Getpid())
+	pid := spawn(unsafe.Pointer(&args), unsafe.Sizeof(args), r, p.ask[0], p.answer[1], unix.Getpid())
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil); err != nil {
 		return fmt.Errorf("rt_sigprocmask: %w", err)
 	}
