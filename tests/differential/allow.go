@@ -112,6 +112,7 @@ func allowed() []row {
 		{place: "| an option that clears what the source of a bind mount has", key: `: status$`, features: `userns=.*mount=bind:[^ ]*(atime|suid|exec|dev|rw)|mount=bind:[^ ]*(atime|suid|exec|dev|rw)[^ ]* .*userns=`, orlop: `^[03]$`, runc: `^1$`, crun: true},
 		{place: "| `/dev/core` in a container without", key: `nodes /dev/core -> /proc/kcore$`, features: `without=/proc`, orlop: `^\(none\)$`},
 		{place: "| `process.consoleSize` in the foreground", key: `: terminal size$`, features: `sequence=foreground.*terminal=30x100|terminal=30x100.*sequence=foreground`, orlop: `^30x100$`, runc: `^0x0$`, crun: true},
+		{place: "| `process.terminal` in a container without `/proc`", key: `: status$`, features: `without=/proc.*terminal=|terminal=.*without=/proc`, orlop: `^[03]$`, runc: `^1$`, crun: true},
 		{place: "| a path twice in `linux.maskedPaths`", key: `mountinfo (/proc/sys|/proc/kcore|/etc/secret|/data|/data/dir|/tmp|/sys) #2$`, features: `(masked|readonly)=`, orlop: `^\(none\)$`},
 		{place: "| `pids.max` for a `pids.limit` of 0", key: `cgroup file pids.max$`, features: `pids=0`, orlop: `^0$`, runc: `^1$`},
 		{place: "| an unknown option of a bind mount", key: `: status`, features: `mount=(bind|none)?:[^ ]*mode=`, orlop: `^[03]$`, runc: `^1$`},
