@@ -82,7 +82,7 @@ func allowed() []row {
 		{place: "| a limit of cgroup v1 that cgroup2 has nothing like", key: `: status`, features: `network=|memory=(swappiness|kernel|oomkill)`, orlop: `^1$`},
 		{place: "| a device rule of all types", key: `cgroup file devices.list`, features: `rule=\w+:a:`},
 		{place: "| a mount with the options `remount` and `ro`", key: `mountinfo `, features: `mount=[^ ]*remount`, orlop: `^/ ro,.* ro`, runc: `^/ ro,.* rw`},
-		{place: "| a mount with the option `remount`, in a user namespace", key: `mountinfo `, features: `userns=.*mount=[^ ]*remount|mount=[^ ]*remount.*userns=`},
+		{place: "| a mount with the option `remount`, in a user namespace", key: `mountinfo |: status$`, features: `userns=.*mount=[^ ]*remount|mount=[^ ]*remount.*userns=`},
 		{place: "| a mount of type `mqueue`, with the host's IPC namespace", key: `: status`, features: `userns=.*ns=ipc:(host|joined)|ns=ipc:(host|joined).*userns=`, orlop: `^[03]$`, runc: `^1$`},
 		{place: "| an `/etc/passwd` that is a fifo", key: `: (status|stuck)$`, features: `image=passwd-fifo|mount=bind:fifo:/etc/passwd:`, runc: `^(137|yes)$`},
 		{place: "| a mount of type `bind` whose options", key: `: status$`, features: `mount=bind:\w+:[^: ]+:[^b ]*( |$)`, orlop: `^[03]$`, runc: `^1$`},
