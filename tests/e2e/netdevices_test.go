@@ -284,7 +284,7 @@ func TestNetDevicesOwnNamespace(t *testing.T) {
 	b := harness.New(t)
 	n := newNetwork(b)
 	n.sh(twoDevices)
-	n.run(b, devices("v0", "eth0"), harness.WithNamespace("network", n.path)).Fails(b, "linux.netDevices: the container is in the runtime's own network namespace")
+	n.run(b, devices("v0", "eth0"), harness.WithNamespace("network", n.path)).Fails(b, "linux.netDevices: the network namespace is the runtime's own")
 	n.run(b, harness.WithoutNamespace("network")).Fails(b, "linux.netDevices: needs a network namespace")
 	b.CheckClean()
 }
