@@ -95,7 +95,7 @@ func processKinds() map[string]kind {
 		// Not nil: under runc the probe then has all rights, and what it tries does harm.
 		"caps": {10, 1, oneOf(slices.DeleteFunc(names(capabilitySets()), func(name string) bool { return name == "nil" })...), always(func(b *bundle, value string) { b.spec.Process.Capabilities = capabilitySets()[value] })},
 		"rlimit": {8, 3, oneOf("NOFILE:512:1024", "NOFILE:64:64", "CORE:0:0", "NPROC:64:64", "FSIZE:1000000:1000000", "STACK:1000000:8000000",
-			"FOO:1:1", "NOFILE:2000:1000", "MEMLOCK:0:18446744073709551615", "NOFILE:1:1073741817", "AS:1000000000:1000000000", "RTPRIO:5:5", "nofile:5:5"),
+			"FOO:1:1", "NOFILE:2000:1000", "MEMLOCK:0:18446744073709551615", "NOFILE:1:1073741817", "AS:64000000000:64000000000", "RTPRIO:5:5", "nofile:5:5"),
 			func(b *bundle, value string) error {
 				parts, err := fields(value, 3)
 				if err != nil {

@@ -101,6 +101,7 @@ func (t *tree) populate(dir *node, control *group) {
 	g := &group{control: control, l3: [2]uint64{cbmMask, cbmMask}, mb: [2]uint64{100, 100}}
 	dir.group = g
 	t.add(dir, &node{name: "tasks", group: g, read: g.tasks, write: func(pid int, text string) unix.Errno { return t.join(g, pid, text) }})
+	t.add(dir, &node{name: "joined", group: g, read: g.joined}) // which the kernel does not have
 	data := t.add(dir, &node{name: "mon_data", dir: true})
 	for i := range g.l3 {
 		cache := t.add(data, &node{name: fmt.Sprintf("mon_L3_%02d", i), dir: true})
@@ -127,6 +128,15 @@ func (g *group) tasks() string {
 		if unix.Kill(pid, 0) != unix.ESRCH {
 			fmt.Fprintln(&text, pid)
 		}
+	}
+	return text.String()
+}
+
+// joined lists all processes that have ever joined the group.
+func (g *group) joined() string {
+	var text strings.Builder
+	for _, pid := range g.pids {
+		fmt.Fprintln(&text, pid)
 	}
 	return text.String()
 }
