@@ -1,10 +1,7 @@
 package systemd
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -12,25 +9,22 @@ import (
 )
 
 // show prints a value with its type: "u 7", "as [a, b]".
-func show(v dbus.Variant) string {
-	return v.Signature().String() + " " + showData(reflect.ValueOf(v.Value()))
-}
+func show(v Value) string { return v.Type + " " + showData(v) }
 
-func showData(v reflect.Value) string {
-	var parts []string
-	switch v.Kind() {
-	case reflect.String:
-		return fmt.Sprintf("%q", v)
-	case reflect.Slice:
-		for i := range v.Len() {
-			parts = append(parts, showData(v.Index(i)))
+func showData(v Value) string {
+	list, ok := v.data.([]Value)
+	if !ok {
+		if n, isNumber := v.data.(uint64); isNumber && strings.Contains("nix", v.Type) {
+			return fmt.Sprint(int64(n))
 		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			parts = append(parts, showData(v.Field(i)))
+		if s, isText := v.data.(string); isText {
+			return fmt.Sprintf("%q", s)
 		}
-	default:
-		return fmt.Sprint(v)
+		return fmt.Sprint(v.data)
+	}
+	parts := make([]string, len(list))
+	for i := range list {
+		parts[i] = showData(list[i])
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
 }
@@ -95,7 +89,6 @@ func TestParseValue(t *testing.T) {
 		{"1x", `1x is no integer of type "i"`},
 		{"--1", `--1 is no integer of type "i"`},
 		{strings.Repeat("[", 40), "values in values, too many"},
-		{"(" + strings.Repeat("1, ", 300) + "1)", `values in values, too many: dbus: invalid signature: "(` + strings.Repeat("i", 301) + `)" (too long)`},
 	} {
 		got := ""
 		if v, err := ParseValue(c.text); err != nil {
@@ -120,19 +113,16 @@ func FuzzParseValue(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var message bytes.Buffer
-		sent := dbus.Message{Type: dbus.TypeMethodCall, Body: []any{v}, Headers: map[dbus.HeaderField]dbus.Variant{
-			dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/")), dbus.FieldMember: dbus.MakeVariant("M"), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(v)),
-		}}
-		if err := sent.EncodeTo(&message, binary.LittleEndian); err != nil {
-			t.Fatalf("%q: cannot be sent: %v", text, err)
-		}
+		sent := roundTrip(t, v)
 		other, err := dbus.ParseVariant(text, dbus.Signature{})
 		if err != nil || libraryIsWrong(text) {
 			return
 		}
-		if show(v) != show(other) {
-			t.Fatalf("%q: is %s, and %s to the library", text, show(v), show(other))
+		if got := other.Signature().String(); got != v.Type {
+			t.Fatalf("%q: is of type %s, and %s to the library", text, v.Type, got)
+		}
+		if a, b := fmt.Sprintf("%#v", sent), fmt.Sprintf("%#v", other.Value()); a != b {
+			t.Fatalf("%q: is %s, and %s to the library", text, a, b)
 		}
 	})
 }
