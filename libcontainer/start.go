@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -97,7 +98,7 @@ func (v *view) start(r *Runtime) error {
 	case err == io.EOF, errors.Is(err, errEnded):
 		return v.gone()
 	case err != nil:
-		return v.explain(err)
+		return v.explain(container, err)
 	case m.ID != setup.MessageStart:
 		return fmt.Errorf("the container's process sent message %d at its start", m.ID)
 	}
@@ -123,7 +124,7 @@ func (v *view) start(r *Runtime) error {
 		return fmt.Errorf("the container's process sent message %d in place of its exec", m.ID)
 	}
 	if err != io.EOF {
-		return v.explain(err)
+		return v.explain(container, err)
 	}
 	if err := v.executed(container); err != nil {
 		return err
@@ -159,19 +160,20 @@ func (v *view) gone() error {
 	return ErrStopped
 }
 
-// explain says which step of the waiting process failed.
-func (v *view) explain(err error) error {
+// explain says which step of the waiting process failed, and waits for its end: then the container has stopped.
+func (v *view) explain(container *os.File, err error) error {
 	var f *nsenter.Failure
 	if !errors.As(err, &f) {
 		return err
 	}
+	ended := waitPidfd(container, v.rec.Pid, time.Now().Add(endLimit))
 	operations, rerr := v.rec.Remaining()
 	if rerr != nil {
-		return errors.Join(err, rerr)
+		return errors.Join(err, rerr, ended)
 	}
 	var left []setup.Remaining
 	for _, o := range operations {
 		left = append(left, setup.Remaining(o))
 	}
-	return setup.ExplainRemaining(left, f)
+	return errors.Join(setup.ExplainRemaining(left, f), ended)
 }
