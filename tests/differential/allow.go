@@ -43,7 +43,7 @@ func allowed() []row {
 		{place: "| `process.cwd` through a dangling link", key: `: status`, features: `cwd=/dangling`, orlop: `^[03]$`, runc: `^1$`},
 		{place: "| standard streams of a detached process", key: `streams [012]$|links fd:[012]$|tries write to stdout$`, features: `userns=`},
 		{place: "| `hostname`, `domainname`, `linux.netDevices`", key: `: status`, features: `ns=uts:hostpath`, orlop: `^1$`, runc: `^[03]$`},
-		{place: "| a standard stream that is the host's `/dev/null`", key: `: status`, features: `device=\w:\d+:\d+:/dev/null:`, orlop: `^[03]$`, runc: `^1$`, crun: true},
+		{place: "| a standard stream that is the host's `/dev/null`", key: `: status`, features: `device=\w:\d+:\d+:/dev/null:`, orlop: `^[03]$`, runc: `^1$`},
 		{place: "| `..` in `linux.cgroupsPath`", key: `: status`, features: `cgroup=dots`, orlop: `^1$`, runc: `^[03]$`},
 		{place: "| `linux.resources.blockIO.weight` out of range", key: `: status`, features: `blkio=5`, orlop: `^1$`, runc: `^[03]$`},
 		{place: "| a limit of `linux.resources` below -1", key: `: status`, features: `pids=-5`, orlop: `^1$`},
