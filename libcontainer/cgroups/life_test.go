@@ -113,6 +113,25 @@ func TestDeleteWaits(t *testing.T) {
 	}
 }
 
+// TestGoneMeanwhile: a cgroup that somebody removes while its events are waited for has every event behind it.
+func TestGoneMeanwhile(t *testing.T) {
+	m := created(t, nil)
+	if m.unified.dir == "" {
+		t.Skip("no cgroup2 here")
+	}
+	fd, err := open(m.unified.dir+"/cgroup.events", unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := m.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	if happened, err := hasEvent(fd, "no such line"); !happened || err != nil {
+		t.Errorf("got %v, %v", happened, err)
+	}
+}
+
 // TestDeleteEmpty: it gives up where there is a process, or a cgroup below, and touches nothing but empty folders.
 func TestDeleteEmpty(t *testing.T) {
 	m := created(t, nil)

@@ -28,20 +28,30 @@ func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 	defer unix.Close(fd)
 	for {
 		// A read arms the next poll, so that no change falls between the two.
-		if _, err := unix.Seek(fd, 0, 0); err != nil {
-			return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
-		}
-		events, err := readAll(fd, 512)
-		if err == unix.ENODEV || err == nil && strings.Contains(events, line) {
-			return true, nil
-		}
+		happened, err := hasEvent(fd, line)
 		if err != nil {
 			return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
+		}
+		if happened {
+			return true, nil
 		}
 		if !poll(fd, unix.POLLPRI, deadline) {
 			return false, nil
 		}
 	}
+}
+
+// hasEvent reads whether an open cgroup.events has the line, or its folder is gone, of which the kernel tells in either call.
+func hasEvent(fd int, line string) (bool, error) {
+	_, err := unix.Seek(fd, 0, 0)
+	events := ""
+	if err == nil {
+		events, err = readAll(fd, 512)
+	}
+	if err == unix.ENODEV {
+		return true, nil
+	}
+	return strings.Contains(events, line), err
 }
 
 // poll waits until fd has the events; false: the deadline passed.
