@@ -210,7 +210,7 @@ func TestLimits(t *testing.T) {
 	r := testRoot(t)
 	creator := mustCreate(t, r, "c")
 	waiter := mustOpen(t, r, "c")
-	name := fmt.Sprintf("held by process %d (state.test", os.Getpid())
+	name := fmt.Sprintf("held by process %d (%s", os.Getpid(), filepath.Base(os.Args[0]))
 	err := waiter.Lock(time.Millisecond)
 	var held *LockError
 	if !errors.As(err, &held) || !strings.Contains(err.Error(), name) {
