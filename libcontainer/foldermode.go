@@ -68,7 +68,7 @@ func modeIn(root, path string) (uint32, error) {
 		return 0, err
 	}
 	defer dir.Close()
-	folder, err := openInRoot(dir, path, unix.O_PATH|unix.O_DIRECTORY)
+	folder, err := rawfile.OpenInRoot(dir, path, unix.O_PATH|unix.O_DIRECTORY)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return 0, nil // the mount itself will tell of what cannot be

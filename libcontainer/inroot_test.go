@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // TestOpenInRootWhileThingsMove: that folders are moved somewhere else, which the kernel tells by EAGAIN, is no reason to fail.
@@ -50,7 +52,7 @@ func TestOpenInRootWhileThingsMove(t *testing.T) {
 		} else if err == unix.EAGAIN {
 			again++
 		}
-		f, err := openInRoot(root, "a/b/c/link", unix.O_PATH|unix.O_DIRECTORY)
+		f, err := rawfile.OpenInRoot(root, "a/b/c/link", unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
 			t.Fatal(err)
 		}

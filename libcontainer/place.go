@@ -260,12 +260,8 @@ func (c *creation) delegate() {
 	if p := c.bundle.Spec.Process; p != nil {
 		uid = int(p.User.UID)
 	}
-	uid, ok := c.hostUser(uid)
-	if !ok || uid == unix.Geteuid() {
-		return
-	}
-	if err := c.cgroup.Own(uid); err != nil {
-		c.runtime.warn("linux.cgroupsPath: " + err.Error())
+	if uid, ok := c.hostUser(uid); ok {
+		c.giveCgroup(uid, "linux.cgroupsPath")
 	}
 }
 
@@ -277,11 +273,16 @@ func (c *creation) delegateHome() {
 		c.runtime.warn(path + ": stays the caller's: linux.uidMappings do not say who the container's root is")
 		return
 	}
+	c.giveCgroup(uid, path)
+}
+
+// giveCgroup gives the cgroup to a user, for a field of the configuration.
+func (c *creation) giveCgroup(uid int, field string) {
 	if uid == unix.Geteuid() {
 		return
 	}
 	if err := c.cgroup.Own(uid); err != nil {
-		c.runtime.warn(path + ": " + err.Error())
+		c.runtime.warn(field + ": " + err.Error())
 	}
 }
 

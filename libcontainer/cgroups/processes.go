@@ -94,18 +94,6 @@ func (m *Manager) Below(other *Manager) string {
 	return strings.TrimPrefix(other.unified.dir, m.unified.dir)
 }
 
-// Empty reports whether no process is in the cgroup or below, but for those of other containers below.
-func (m *Manager) Empty() (bool, error) {
-	empty := true
-	err := m.ours(func(f *folder) error {
-		var pids []int
-		err := m.members(f.dir, &pids)
-		empty = empty && len(pids) == 0
-		return err
-	})
-	return empty, err
-}
-
 // members adds the processes of a folder and those below it. A folder that is gone has none.
 func (m *Manager) members(dir string, pids *[]int) error {
 	procs, err := readIDs(dir + "/cgroup.procs")

@@ -113,17 +113,11 @@ func (at *found) open() (*os.File, error) {
 		return root, err
 	}
 	defer root.Close()
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	for {
-		fd, err := unix.Openat2(int(root.Fd()), "./"+at.rel, how)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return nil, &os.PathError{Op: "open", Path: at.host, Err: err}
-		default:
-			return os.NewFile(uintptr(fd), at.host), nil
-		}
+	f, err := rawfile.OpenInRoot(root, at.rel, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: at.host, Err: errors.Unwrap(err)}
 	}
+	return f, nil
 }
 
 // stat looks at what is found.

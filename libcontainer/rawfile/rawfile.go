@@ -30,6 +30,25 @@ func Open(path string, flags int) (*os.File, error) {
 	}
 }
 
+// OpenInRoot opens a path below a directory whose content is hostile, as if the directory were the root: no link leads out. With
+// unix.O_PATH not even a device is touched. An error is an [*os.PathError].
+func OpenInRoot(root *os.File, path string, flags uint64) (*os.File, error) {
+	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	// EAGAIN: something was moved or mounted on this host while the kernel walked through "..", so that it cannot tell where that led
+	// (openat2(2)). It says nothing of the path.
+	const tries = 128
+	for try := 1; ; try++ {
+		fd, err := unix.Openat2(int(root.Fd()), "./"+path, how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), path), nil
+		case err == unix.EINTR, err == unix.EAGAIN && try < tries:
+		default:
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
 // Read reads a file whole. An error is an [*os.PathError].
 func Read(path string) ([]byte, error) {
 	f, err := Open(path, unix.O_RDONLY)
