@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -95,6 +96,9 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 		return &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process sent no listener")}
 	}
 	defer listener.Close()
+	if err := checkListener(listener); err != nil {
+		return &specconv.FieldError{Path: "linux.seccomp", Err: err}
+	}
 	s, err := rec.Seccomp()
 	if err != nil {
 		return err
@@ -115,6 +119,19 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 	}
 	if err := console.SendMessage(s.ListenerPath, message, listener); err != nil {
 		return &specconv.FieldError{Path: "linux.seccomp.listenerPath", Err: err}
+	}
+	return nil
+}
+
+// checkListener refuses what is not the listener of a seccomp filter. A tracer in a joined PID namespace can make a
+// created process send any file descriptor, and the agent would act on that one with its own privileges.
+func checkListener(f *os.File) error {
+	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return err
+	}
+	if target != "anon_inode:seccomp notify" {
+		return fmt.Errorf("the process sent %s in place of the listener of its filter", target)
 	}
 	return nil
 }
