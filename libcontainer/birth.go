@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 )
@@ -129,12 +130,12 @@ func (b *birth) start(cgroup int) (err error) {
 // giveWay goes on with the child that has taken the place of the process.
 func (b *birth) giveWay(child int) error {
 	// A child that is not reaped keeps its number, so this cannot be another process.
-	fd, err := unix.PidfdOpen(child, 0)
+	pidfd, err := sys.OpenPidfd(child)
 	if err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
 	b.first, b.gaveWay = b.proc, true
-	b.proc = &nsenter.Process{Pid: child, Pidfd: os.NewFile(uintptr(fd), "pidfd"), Conn: b.first.Conn}
+	b.proc = &nsenter.Process{Pid: child, Pidfd: pidfd, Conn: b.first.Conn}
 	return nil
 }
 

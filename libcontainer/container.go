@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 )
 
@@ -244,7 +245,7 @@ func writePidFile(path string, pid int) error {
 
 // signalPidfd signals a process; one that has ended already is ErrNotRunning.
 func signalPidfd(f *os.File, sig unix.Signal) error {
-	err := unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0)
+	err := sys.SignalPidfd(f, sig)
 	if errors.Is(err, unix.ESRCH) {
 		return ErrNotRunning
 	}

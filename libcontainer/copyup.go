@@ -5,11 +5,11 @@ import (
 	"io"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/proxy"
 )
 
@@ -25,12 +25,12 @@ type copier struct {
 // holds cannot lead out of it. What options say of the tmpfs itself stays.
 func (c *copier) copy(from, to *os.File, options []string) error {
 	// The image's directory came as an O_PATH descriptor.
-	src, err := openAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	src, err := sys.OpenAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	dst, err := openAt(to, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	dst, err := sys.OpenAt(to, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -90,14 +90,6 @@ func (c *copier) call(number uintptr, args ...proxy.Arg) (int, error) {
 
 func fdOf(f *os.File) proxy.Int { return proxy.Int(f.Fd()) }
 
-func openAt(dir *os.File, name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
 // copyFolder copies the entries of src and then src's own attributes. displayPath is for messages.
 func (c *copier) copyFolder(src, dst *os.File, displayPath string) error {
 	entries, err := src.ReadDir(-1)
@@ -120,7 +112,7 @@ func (c *copier) copyFolder(src, dst *os.File, displayPath string) error {
 // and reads only what it has opened: a neighbor that shares the volume may exchange the name meanwhile.
 func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: displayPath, Err: err} }
-	entry, err := openAt(src, name, unix.O_PATH)
+	entry, err := sys.OpenAt(src, name, unix.O_PATH)
 	if err != nil {
 		return err
 	}
@@ -134,19 +126,19 @@ func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 		if _, err := c.call(unix.SYS_MKDIRAT, fdOf(dst), proxy.Text(name), proxy.Int(0o700)); err != nil {
 			return fail("mkdir", err)
 		}
-		from, err := openAt(entry, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+		from, err := sys.OpenAt(entry, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}
 		defer from.Close()
-		to, err := openAt(dst, name, unix.O_RDONLY|unix.O_DIRECTORY)
+		to, err := sys.OpenAt(dst, name, unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}
 		defer to.Close()
 		return c.copyFolder(from, to, displayPath)
 	case unix.S_IFREG:
-		from, err := reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
+		from, err := sys.Reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
 		if errors.Is(err, unix.EAGAIN) {
 			return fail("open", errLeased)
 		}
@@ -180,15 +172,6 @@ func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 		}
 		return nil
 	}
-}
-
-// reopen opens the file that an O_PATH descriptor stands for.
-func reopen(f *os.File, flags int) (*os.File, error) {
-	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), flags|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // copyData copies a file of this size. Its holes stay holes: they cost the target no memory.

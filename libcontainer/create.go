@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
@@ -297,7 +298,7 @@ func (c *creation) makeBirth() (err error) {
 	c.birth.pidfdName = console.PidfdCreate
 	var extra []nsenter.NamedFile
 	if c.direct || c.late {
-		if c.gate, err = pipe(); err != nil {
+		if c.gate[0], c.gate[1], err = sys.Pipe(); err != nil {
 			return err
 		}
 		extra = append(extra, nsenter.NamedFile{Name: string(setup.Gate), File: c.gate[0]})

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/idmap"
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 )
@@ -52,9 +52,9 @@ func openNeed(d setup.Descriptor) (*os.File, error) {
 	case d.Tree:
 		return openTree(d)
 	case d.OPath:
-		return rawfile.Open(d.Path, unix.O_PATH)
+		return sys.Open(d.Path, unix.O_PATH)
 	}
-	return rawfile.Open(d.Path, unix.O_RDONLY)
+	return sys.Open(d.Path, unix.O_RDONLY)
 }
 
 // makeNodes makes a file system of the runtime's user namespace, in which device nodes work, with nodes in it. A runtime that may not make

@@ -13,7 +13,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
@@ -109,7 +109,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 		return nil, err
 	}
 	// What was read by the PID is the container's if that has not become another process's meanwhile.
-	if (join.Chroot || join.Namespaces&unix.CLONE_NEWUSER != 0) && hasEnded(container) {
+	if (join.Chroot || join.Namespaces&unix.CLONE_NEWUSER != 0) && sys.Readable(container) {
 		return nil, ErrNotRunning
 	}
 	var users *setup.IDMap
@@ -317,5 +317,5 @@ func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.Named
 
 // rootOf opens the root folder of a process.
 func rootOf(pid int) (*os.File, error) {
-	return rawfile.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
+	return sys.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
 }

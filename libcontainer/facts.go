@@ -12,8 +12,8 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/mountinfo"
-	"github.com/orlop/orlop/libcontainer/rawfile"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/signals"
 	"github.com/orlop/orlop/specconv"
@@ -60,26 +60,14 @@ func procOfOthers(b *specconv.Bundle) (bool, error) {
 	}
 	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
 	if errors.Is(err, unix.EPERM) {
-		return kernelFrom(6, 17)
+		names, err := sys.Uname()
+		return names.KernelFrom(6, 17), err
 	}
 	if err != nil {
 		return false, os.NewSyscallError("fsopen", err)
 	}
 	defer unix.Close(fs)
 	return unix.FsconfigSetString(fs, "pidns", "/proc/self/ns/pid") == nil, nil
-}
-
-// kernelFrom reports whether the kernel's version is this one or a later one.
-func kernelFrom(major, minor int) (bool, error) {
-	var names unix.Utsname
-	if err := unix.Uname(&names); err != nil {
-		return false, os.NewSyscallError("uname", err)
-	}
-	var a, b int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(names.Release[:]), "%d.%d", &a, &b); err != nil {
-		return false, nil // some other kernel's
-	}
-	return a > major || a == major && b >= minor, nil
 }
 
 // processFacts gathers what the planner must know for any process.
@@ -242,7 +230,7 @@ func mountOf(path string) (point, fstype string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	data, err := rawfile.Read("/proc/self/mountinfo")
+	data, err := sys.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", "", err
 	}

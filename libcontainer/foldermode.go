@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -60,7 +60,7 @@ func uncovered(b *specconv.Bundle, i int) (root, path string) {
 
 // modeIn returns the permission bits of a folder below root, 0 when there is none. What root holds is hostile.
 func modeIn(root, path string) (uint32, error) {
-	dir, err := rawfile.Open(root, unix.O_PATH)
+	dir, err := sys.Open(root, unix.O_PATH)
 	if errors.Is(err, unix.ENOENT) {
 		return 0, nil // an earlier mount brings the source of one
 	}
@@ -68,7 +68,7 @@ func modeIn(root, path string) (uint32, error) {
 		return 0, err
 	}
 	defer dir.Close()
-	folder, err := rawfile.OpenInRoot(dir, path, unix.O_PATH|unix.O_DIRECTORY)
+	folder, err := sys.OpenInRoot(dir, path, unix.O_PATH|unix.O_DIRECTORY)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return 0, nil // the mount itself will tell of what cannot be

@@ -2,21 +2,9 @@ package libcontainer
 
 import (
 	"fmt"
-	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // The gate is a pipe, at which the process waits for a byte for each thing that has to be done before it goes on: see setup.Gate.
-
-// pipe makes a pipe without Go's poller, for which both ends block: reader, writer.
-func pipe() (ends [2]*os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return ends, fmt.Errorf("pipe: %w", err)
-	}
-	return [2]*os.File{os.NewFile(uintptr(fds[0]), "gate"), os.NewFile(uintptr(fds[1]), "gate")}, nil
-}
 
 // goAhead opens the gate before the process stands there, if nothing is to be done at that point: so it does not wait for the runtime, which
 // takes 0.15 ms where a processor has to wake up for it.

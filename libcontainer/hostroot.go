@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -68,7 +69,7 @@ func unbindHostRoot(path string, mount uint64) error {
 		return nil
 	}
 	// The path may lead elsewhere meanwhile, the descriptor may not.
-	if err := unix.Unmount("/proc/self/fd/"+strconv.Itoa(dir), unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(sys.FdPath(dir), unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", path, err)
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // errNotPlain says that something is not a file which can be read without a wait and without an effect.
@@ -19,7 +19,7 @@ var errLeased = errors.New("a process has a lease on it")
 
 // openPlainInRoot opens a file below a hostile root for reading: see openPlain.
 func openPlainInRoot(root *os.File, path string) (*os.File, error) {
-	f, err := rawfile.OpenInRoot(root, path, unix.O_PATH)
+	f, err := sys.OpenInRoot(root, path, unix.O_PATH)
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +49,13 @@ func openPlain(f *os.File) (*os.File, error) {
 		return nil, fail(info.Mode().Type().String())
 	}
 	var fs unix.Statfs_t
-	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Fstatfs(int(f.Fd()), &fs)
-	}
-	if err != nil {
+	if err := sys.RetryErr(func() error { return unix.Fstatfs(int(f.Fd()), &fs) }); err != nil {
 		return nil, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
 	}
 	if slices.Contains(pseudoFilesystems, int64(fs.Type)) {
 		return nil, fail(fmt.Sprintf("file system %#x", fs.Type))
 	}
-	plain, err := rawfile.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_RDONLY|unix.O_NONBLOCK)
+	plain, err := sys.Reopen(f, unix.O_RDONLY|unix.O_NONBLOCK)
 	if errors.Is(err, unix.EAGAIN) {
 		return nil, fail(errLeased.Error())
 	}

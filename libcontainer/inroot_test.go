@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // TestOpenInRootWhileThingsMove: that folders are moved somewhere else, which the kernel tells by EAGAIN, is no reason to fail.
@@ -52,7 +52,7 @@ func TestOpenInRootWhileThingsMove(t *testing.T) {
 		} else if err == unix.EAGAIN {
 			again++
 		}
-		f, err := rawfile.OpenInRoot(root, "a/b/c/link", unix.O_PATH|unix.O_DIRECTORY)
+		f, err := sys.OpenInRoot(root, "a/b/c/link", unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
 			t.Fatal(err)
 		}

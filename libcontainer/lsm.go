@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -34,7 +34,7 @@ func labelFacts(f *setup.Facts, p *specs.Process) (err error) {
 	if err := profileLoaded(p.ApparmorProfile); err != nil {
 		return err
 	}
-	current, err := rawfile.Read("/proc/self/attr/apparmor/current")
+	current, err := sys.ReadFile("/proc/self/attr/apparmor/current")
 	f.Confined = isConfined(string(current))
 	return err
 }

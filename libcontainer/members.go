@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/specconv"
@@ -92,8 +93,8 @@ func (v *view) endMembers() error {
 	}
 	held := make(map[int]*os.File, len(pids))
 	for _, pid := range pids {
-		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			held[pid] = os.NewFile(uintptr(fd), "pidfd")
+		if f, err := sys.OpenPidfd(pid); err == nil {
+			held[pid] = f
 		}
 	}
 	errs := []error{v.signalAll(unix.SIGKILL)}
@@ -116,8 +117,8 @@ func (v *view) signalMembers(pids []int, sig unix.Signal) error {
 		}
 	}()
 	for _, pid := range pids {
-		if fd, err := unix.PidfdOpen(pid, 0); err == nil { // else it has ended
-			held[pid] = os.NewFile(uintptr(fd), "pidfd")
+		if f, err := sys.OpenPidfd(pid); err == nil { // else it has ended
+			held[pid] = f
 		}
 	}
 	still, err := v.processes()

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
@@ -96,7 +96,7 @@ func missingIn(root *os.File, wanted string) (setup.Missing, error) {
 
 // readLinkIn reads a link in a directory of the root.
 func readLinkIn(root *os.File, dir, name string) (string, error) {
-	d, err := rawfile.OpenInRoot(root, dir, unix.O_PATH|unix.O_DIRECTORY)
+	d, err := sys.OpenInRoot(root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // An outputRelay copies what a process writes to pipes to the caller's files. The process's user
@@ -84,10 +86,7 @@ func copyRest(to, pipe *os.File, buf []byte) {
 	}
 	_ = conn.Control(func(fd uintptr) { // it fails if the pipe is closed, and then holds nothing
 		for {
-			n, err := unix.Read(int(fd), buf)
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
+			n, _ := sys.Retry(func() (int, error) { return unix.Read(int(fd), buf) })
 			if n <= 0 {
 				return
 			}

@@ -1,11 +1,12 @@
 package libcontainer
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // A Process is a process in a container that the calling program started, and that is its child.
@@ -32,18 +33,12 @@ func (p *Process) Signal(sig unix.Signal) error { return signalPidfd(p.pidfd, si
 // Wait waits for the process to end and returns its exit status, or 128 and the number of the signal that ended it, as a
 // shell does. It can be called once.
 func (p *Process) Wait() (int, error) {
-	var status unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.pid, &status, 0, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return 0, fmt.Errorf("wait for process %d: %w", p.pid, err)
-		}
-		p.outputs.finish()
-		return exitStatus(status), nil
+	status, err := sys.Reap(p.pid)
+	if err != nil {
+		return 0, err
 	}
+	p.outputs.finish()
+	return exitStatus(status), nil
 }
 
 // WaitReaping is Wait for a program that has no other children of its own: on the way it reaps all that come to it, as they do to a
@@ -51,12 +46,11 @@ func (p *Process) Wait() (int, error) {
 func (p *Process) WaitReaping() (int, error) {
 	for {
 		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
+		pid, err := sys.Retry(func() (int, error) { return unix.Wait4(-1, &status, 0, nil) })
+		if err != nil {
 			return 0, fmt.Errorf("wait for process %d: %w", p.pid, err)
-		case pid == p.pid:
+		}
+		if pid == p.pid {
 			p.outputs.finish()
 			return exitStatus(status), nil
 		}

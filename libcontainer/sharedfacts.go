@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -44,13 +45,9 @@ func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 	if f.Shared&unix.CLONE_NEWUTS == 0 {
 		return nil
 	}
-	var names unix.Utsname
-	if err := unix.Uname(&names); err != nil {
-		return fmt.Errorf("uname: %w", err)
-	}
-	f.Hostname = unix.ByteSliceToString(names.Nodename[:])
-	f.Domainname = unix.ByteSliceToString(names.Domainname[:])
-	return nil
+	names, err := sys.Uname()
+	f.Hostname, f.Domainname = names.Hostname, names.Domainname
+	return err
 }
 
 // changes reports whether a container's configuration changes a namespace of a kind that it is in.

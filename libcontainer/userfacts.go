@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/idmap"
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )
@@ -41,7 +41,7 @@ func userFacts(b *specconv.Bundle) (f setup.UserFacts, err error) {
 		f.Foreign, err = foreign(b, nil)
 		return f, err
 	}
-	ns, err := rawfile.Open(path, unix.O_RDONLY)
+	ns, err := sys.Open(path, unix.O_RDONLY)
 	if err != nil {
 		return f, fromField(field, err)
 	}
@@ -154,7 +154,7 @@ func foreign(b *specconv.Bundle, user *os.File) (flags uintptr, err error) {
 }
 
 func ownedFile(path string, user *os.File) (bool, error) {
-	ns, err := rawfile.Open(path, unix.O_RDONLY)
+	ns, err := sys.Open(path, unix.O_RDONLY)
 	if err != nil {
 		return false, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/nsenter"
 )
@@ -66,27 +67,16 @@ func awaitAnswer(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks
 	return nil
 }
 
-// hasEnded reports whether the process of a pidfd has ended.
-func hasEnded(f *os.File) bool {
-	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, 0) // EINTR cannot come without a wait
-	return n > 0
-}
-
 // waitPidfd waits until a process that was killed has ended; it need not be a child. deadline bounds the wait.
 func waitPidfd(f *os.File, pid int, deadline time.Time) error {
-	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, int(max(time.Until(deadline), 0).Milliseconds()))
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("wait for process %d: %w", pid, err)
-		case n == 0:
-			return timeout.Errorf("killed, and has not ended within %v: %s", endLimit, cgroups.Holdup(pid))
-		default:
-			return nil
-		}
+	ended, err := sys.AwaitExit(f, deadline)
+	if err != nil {
+		return fmt.Errorf("wait for process %d: %w", pid, err)
 	}
+	if !ended {
+		return timeout.Errorf("killed, and has not ended within %v: %s", endLimit, cgroups.Holdup(pid))
+	}
+	return nil
 }
 
 // endChild kills a child and waits for its end.

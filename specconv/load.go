@@ -11,8 +11,6 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // MaxConfigSize is the greatest size of config.json in bytes; a larger file is refused before it is read whole.
@@ -69,6 +67,23 @@ func examine(dir, configPath string, regular bool) (*Bundle, Faults, error) {
 	return b, faults, nil
 }
 
+// open opens a file that blocks when it is read. Package os would add it to an epoll instance, which takes five system calls more.
+func open(name string, flags int) (*os.File, error) {
+	for {
+		fd, err := syscall.Open(name, flags|syscall.O_CLOEXEC, 0)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err == nil {
+			err = syscall.SetNonblock(fd, false)
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		}
+		return os.NewFile(uintptr(fd), name), nil
+	}
+}
+
 // readConfig reads a file of at most MaxConfigSize. With regular it takes no other kind of file: a bundle may come from
 // anywhere, and a FIFO in it must not stop its reader, or a device do something.
 func readConfig(name string, regular bool) ([]byte, error) {
@@ -76,7 +91,7 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	if regular {
 		flags |= syscall.O_NONBLOCK // the open of a FIFO waits for its writer otherwise
 	}
-	f, err := rawfile.Open(name, flags)
+	f, err := open(name, flags)
 	if err != nil {
 		return nil, err
 	}

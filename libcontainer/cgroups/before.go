@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Before is what the folders of a cgroup were like that were there before the container: what Create changes in them, and what is below. It is kept in
@@ -99,7 +101,7 @@ func (b *Before) deviceRules(dir string, v version) error {
 		b.file(dir, "devices.list")
 		return nil
 	}
-	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: dir, Err: err}
 	}
@@ -279,7 +281,7 @@ func (b *Before) restorePrograms(dir string) error {
 	if !b.Rules || len(b.programs) != b.Programs {
 		return nil
 	}
-	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: dir, Err: err}
 	}

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // cgroup2 has no control files for devices: a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE (since kernel 4.15) is asked for each
@@ -113,7 +115,7 @@ func deviceProgram(rules []deviceRule) []instruction {
 // step (since kernel 5.6), so that at no moment more or less than one of both is in force; where that cannot be, both are
 // for a moment, and what either forbids is forbidden.
 func attachDevices(dir string, program []instruction) error {
-	cgroup, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	cgroup, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", dir, err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // parseDevices reads rules in short form: "allow c 1:* rw; deny a". What is left out is unset.
@@ -306,7 +308,7 @@ func TestDeviceProgramInKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		// One program at any time: it was replaced, not added.
-		fd, err := open(dir, unix.O_RDONLY)
+		fd, err := sys.OpenFd(dir, unix.O_RDONLY)
 		if err != nil {
 			t.Fatal(err)
 		}

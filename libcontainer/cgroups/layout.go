@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/mountinfo"
-	"github.com/orlop/orlop/libcontainer/rawfile"
 )
 
 // Mode is the way a host mounts its cgroup hierarchies.
@@ -75,11 +75,11 @@ func ReadLayout() (Layout, error) {
 
 // layoutOf gives the layout as if the caller were a process.
 func layoutOf(pid string) (Layout, error) {
-	own, err := rawfile.Read("/proc/" + pid + "/cgroup")
+	own, err := sys.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil {
 		return Layout{}, err
 	}
-	mountinfo, err := rawfile.Read("/proc/self/mountinfo")
+	mountinfo, err := sys.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return Layout{}, err
 	}

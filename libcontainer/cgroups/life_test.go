@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/tests/hang"
 )
 
@@ -119,7 +120,7 @@ func TestGoneMeanwhile(t *testing.T) {
 	if m.unified.dir == "" {
 		t.Skip("no cgroup2 here")
 	}
-	fd, err := open(m.unified.dir+"/cgroup.events", unix.O_RDONLY)
+	fd, err := sys.OpenFd(m.unified.dir+"/cgroup.events", unix.O_RDONLY)
 	if err != nil {
 		t.Fatal(err)
 	}

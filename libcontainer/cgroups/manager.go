@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -150,7 +150,7 @@ func (m *Manager) JoinMemoryLater() bool {
 
 // MemoryTasks opens the file by which a process joins the memory hierarchy.
 func (m *Manager) MemoryTasks() (*os.File, error) {
-	return rawfile.Open(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
+	return sys.Open(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
 }
 
 // SubError says what is wrong with a cgroup that Sub is given.

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // An OOMWatch waits for the kernel to run out of memory for a cgroup. Nothing is polled: the kernel wakes it.
@@ -155,12 +155,7 @@ func (w *OOMWatch) look() (bool, error) {
 
 // readable reports whether fd can be read at once.
 func readable(fd int) bool {
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		if err != unix.EINTR {
-			return n > 0
-		}
-	}
+	return poll(fd, unix.POLLIN, time.Now())
 }
 
 // oomV1 is an eventfd that the kernel writes to: kernel document cgroup-v1/memory.rst, "OOM Control".
@@ -173,7 +168,7 @@ func watchV1(dir string) (_ oomSource, err error) {
 			s.close()
 		}
 	}()
-	if s.control, err = open(dir+"/memory.oom_control", unix.O_RDONLY); err != nil {
+	if s.control, err = sys.OpenFd(dir+"/memory.oom_control", unix.O_RDONLY); err != nil {
 		return nil, fmt.Errorf("open %s/memory.oom_control: %w", dir, err)
 	}
 	if s.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
@@ -217,7 +212,7 @@ type oomV2 struct {
 }
 
 func watchV2(dir string) (oomSource, error) {
-	fd, err := open(dir+"/memory.events", unix.O_RDONLY)
+	fd, err := sys.OpenFd(dir+"/memory.events", unix.O_RDONLY)
 	if err == unix.ENOENT {
 		return nil, nil // the controller is not delegated to the cgroup
 	}
@@ -269,7 +264,7 @@ func (m *Manager) OOMKills() (kills uint64, err error) {
 	if v == v1 {
 		file = f.dir + "/memory.oom_control"
 	}
-	data, err := rawfile.Read(file)
+	data, err := sys.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) { // the controller is not delegated to the cgroup
 		return 0, nil
 	}

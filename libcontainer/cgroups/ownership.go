@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // A container owns its cgroup alone: all processes in it and below are the container's. Create sees to it. A cgroup that is there already
@@ -145,7 +147,7 @@ func (m *Manager) claim(f *folder) error {
 
 // takeOver marks a folder that has the mark of a container that was not deleted in the usual way, but is no more.
 func (m *Manager) takeOver(f *folder) error {
-	fd, err := open(f.dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.OpenFd(f.dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // mountHierarchies mounts v1 hierarchies with the named options below the folder $1, runs the program, and gives the controllers back: one whose
@@ -113,7 +115,7 @@ func lockControllers(t *testing.T) {
 	if os.Getenv("ORLOP_TEST_BINARY") != "" {
 		return // TestPrivateHierarchies has started us, and holds it
 	}
-	fd, err := open("/sys/fs/cgroup", unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.OpenFd("/sys/fs/cgroup", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return // then there is nothing to quarrel about
 	}

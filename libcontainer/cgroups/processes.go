@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -158,7 +159,7 @@ func subfolders(dir string, f func(sub string) error) error {
 	}
 	if len(dir) > longPath {
 		// A container that may make cgroups can make them deeper than any path is long.
-		fd, err := open(dir, unix.O_PATH|unix.O_DIRECTORY)
+		fd, err := sys.OpenFd(dir, unix.O_PATH|unix.O_DIRECTORY)
 		if err == unix.ENOENT || err == unix.ENODEV {
 			return nil
 		}
@@ -166,7 +167,7 @@ func subfolders(dir string, f func(sub string) error) error {
 			return &os.PathError{Op: "open cgroup", Path: dir, Err: err}
 		}
 		defer unix.Close(fd)
-		dir = "/proc/self/fd/" + strconv.Itoa(fd)
+		dir = sys.FdPath(fd)
 	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {

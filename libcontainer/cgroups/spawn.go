@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Spawn calls fork, which starts the first process of a container; then it writes the limits that had to leave room for that.
@@ -131,7 +131,7 @@ func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, e
 		if err := fork(-1); err != nil {
 			return nil, err
 		}
-		return rawfile.Open(f.dir+"/tasks", unix.O_WRONLY)
+		return sys.Open(f.dir+"/tasks", unix.O_WRONLY)
 	}
 	if dir := m.birthFolder(); dir != "" {
 		if err := bornIn(dir, fork); !errors.Is(err, unix.EAGAIN) {
@@ -151,7 +151,7 @@ func bornIn(dir string, fork func(unifiedFD int) error) error {
 	if dir == "" {
 		return fork(-1)
 	}
-	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return fmt.Errorf("open cgroup %s: %w", dir, err)
 	}
@@ -180,7 +180,7 @@ func (m *Manager) Tasks(name string) (*os.File, error) {
 	if path == "" {
 		return nil, fmt.Errorf("cgroup: no hierarchy %q", name)
 	}
-	return rawfile.Open(path, unix.O_WRONLY)
+	return sys.Open(path, unix.O_WRONLY)
 }
 
 // TasksPath gives the path of what Tasks opens, "" if there is no such hierarchy.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -18,7 +19,7 @@ import (
 // waitEvent waits until cgroup.events of a cgroup2 folder has the line; false: the deadline passed. A folder that is gone has
 // every event behind it.
 func waitEvent(dir, line string, deadline time.Time) (bool, error) {
-	fd, err := open(dir+"/cgroup.events", unix.O_RDONLY)
+	fd, err := sys.OpenFd(dir+"/cgroup.events", unix.O_RDONLY)
 	if err == unix.ENOENT {
 		return true, nil
 	}
@@ -44,29 +45,20 @@ func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 // hasEvent reads whether an open cgroup.events has the line, or its folder is gone, of which the kernel tells in either call.
 func hasEvent(fd int, line string) (bool, error) {
 	_, err := unix.Seek(fd, 0, 0)
-	events := ""
+	var events []byte
 	if err == nil {
-		events, err = readAll(fd, 512)
+		events, err = sys.ReadAll(fd, 512)
 	}
 	if err == unix.ENODEV {
 		return true, nil
 	}
-	return strings.Contains(events, line), err
+	return strings.Contains(string(events), line), err
 }
 
 // poll waits until fd has the events; false: the deadline passed.
 func poll(fd int, events int16, deadline time.Time) bool {
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return false
-		}
-		timeout := unix.NsecToTimespec(int64(left))
-		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: events}}, &timeout, nil)
-		if n > 0 || err != nil && err != unix.EINTR {
-			return true
-		}
-	}
+	ready, err := sys.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, deadline)
+	return ready || err != nil
 }
 
 // waitTask waits until the task with this thread id has exited; false: the deadline passed.

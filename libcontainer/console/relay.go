@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Relay connects a container's terminal with the caller's standard streams, for a process in the foreground.
@@ -134,7 +136,7 @@ func (r *Relay) copyOutput() {
 	defer close(r.outputEnd)
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := retry(func() (int, error) { return unix.Read(r.fds.master, buf) })
+		n, err := sys.Retry(func() (int, error) { return unix.Read(r.fds.master, buf) })
 		switch {
 		case n > 0:
 			// When stdout has failed the reading goes on: a process must not block for a reader that has left.
@@ -168,7 +170,7 @@ func (r *Relay) copyOutput() {
 // write writes to stdout, which may be non-blocking because of others that share it.
 func (r *Relay) write(b []byte) error {
 	for len(b) > 0 && r.fds.stdout >= 0 {
-		n, err := retry(func() (int, error) { return unix.Write(r.fds.stdout, b) })
+		n, err := sys.Retry(func() (int, error) { return unix.Write(r.fds.stdout, b) })
 		if err == unix.EAGAIN {
 			if _, err := pollFor(r.fds.stdout, unix.POLLOUT, nil); err != nil {
 				return err
@@ -192,7 +194,7 @@ func (r *Relay) copyInput() {
 		if ready, err := pollFor(r.fds.stdin, unix.POLLIN, r.stop); !ready || err != nil {
 			return
 		}
-		n, err := retry(func() (int, error) { return unix.Read(r.fds.stdin, buf) })
+		n, err := sys.Retry(func() (int, error) { return unix.Read(r.fds.stdin, buf) })
 		if err == unix.EAGAIN {
 			continue
 		}
@@ -202,7 +204,7 @@ func (r *Relay) copyInput() {
 		}
 		whole = buf[n-1] == '\n'
 		for b := buf[:n]; len(b) > 0; {
-			n, err := retry(func() (int, error) { return unix.Write(r.fds.master, b) })
+			n, err := sys.Retry(func() (int, error) { return unix.Write(r.fds.master, b) })
 			switch {
 			case err == unix.EAGAIN:
 				// The container does not read what was typed.
@@ -230,7 +232,7 @@ func (r *Relay) endInput(whole bool) {
 		// 0 turns the character off (_POSIX_VDISABLE).
 		if end := mode.Cc[unix.VEOF]; end != 0 {
 			// EAGAIN: nobody has read what is there.
-			if _, err := retry(func() (int, error) { return unix.Write(r.fds.master, []byte{end}) }); err != nil && err != unix.EAGAIN {
+			if _, err := sys.Retry(func() (int, error) { return unix.Write(r.fds.master, []byte{end}) }); err != nil && err != unix.EAGAIN {
 				return
 			}
 		}

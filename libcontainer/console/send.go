@@ -5,11 +5,11 @@ package console
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -44,7 +44,7 @@ func SendMessage(path string, data []byte, f *os.File) error {
 	rights := unix.UnixRights(int(f.Fd()))
 	for len(data) > 0 {
 		// MSG_NOSIGNAL: a receiver that has gone is an error, not a signal.
-		n, err := retry(func() (int, error) { return unix.SendmsgN(sock, data, rights, nil, unix.MSG_NOSIGNAL) })
+		n, err := sys.Retry(func() (int, error) { return unix.SendmsgN(sock, data, rights, nil, unix.MSG_NOSIGNAL) })
 		if err != nil {
 			return fmt.Errorf("send descriptor to %s: %w", path, explainLate(err))
 		}
@@ -64,18 +64,12 @@ func explainLate(err error) error {
 	return err
 }
 
-// connect connects to the socket at path. It goes by a descriptor of the socket's file, since an address has room for 107
-// bytes of path only.
+// connect connects to the socket at path.
 func connect(path string) (int, error) {
 	fail := func(err error) (int, error) {
 		return -1, &os.PathError{Op: "connect", Path: path, Err: err}
 	}
-	name, err := retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) })
-	if err != nil {
-		return fail(err)
-	}
-	defer unix.Close(name)
-	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	sock, err := sys.UnixSocket(unix.SOCK_STREAM)
 	if err != nil {
 		return fail(err)
 	}
@@ -84,20 +78,9 @@ func connect(path string) (int, error) {
 		_ = unix.Close(sock)
 		return fail(err)
 	}
-	addr := &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(name)}
-	if _, err := retry(func() (int, error) { return 0, unix.Connect(sock, addr) }); err != nil {
+	if err := sys.ConnectPath(sock, path); err != nil {
 		_ = unix.Close(sock)
 		return fail(explainLate(err))
 	}
 	return sock, nil
-}
-
-// retry calls f until it is not interrupted by a signal.
-func retry(f func() (int, error)) (int, error) {
-	for {
-		n, err := f()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // wake is a flag that poll can wait for.
@@ -26,7 +28,7 @@ func newWake() (*wake, error) {
 func (w *wake) set() {
 	w.flag.Store(true)
 	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 1} // not 0 in either byte order
-	_, _ = retry(func() (int, error) { return unix.Write(w.fd, one[:]) })
+	_, _ = sys.Retry(func() (int, error) { return unix.Write(w.fd, one[:]) })
 }
 
 func (w *wake) isSet() bool { return w.flag.Load() }
@@ -40,7 +42,7 @@ func pollFor(fd int, events int16, stop *wake) (ready bool, err error) {
 	if stop != nil {
 		fds[1] = unix.PollFd{Fd: int32(stop.fd), Events: unix.POLLIN}
 	}
-	if _, err := retry(func() (int, error) { return unix.Poll(fds, -1) }); err != nil {
+	if _, err := sys.Poll(fds, time.Time{}); err != nil {
 		return false, fmt.Errorf("poll terminal: %w", err)
 	}
 	return fds[1].Revents == 0, nil
@@ -48,8 +50,5 @@ func pollFor(fd int, events int16, stop *wake) (ready bool, err error) {
 
 // within waits until the flag is set, and reports whether it was in time.
 func (w *wake) within(limit time.Duration) (bool, error) {
-	deadline := time.Now().Add(limit)
-	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
-	n, err := retry(func() (int, error) { return unix.Poll(fds, int(max(time.Until(deadline), 0).Milliseconds())) })
-	return n > 0, err
+	return sys.Poll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}, time.Now().Add(limit))
 }

@@ -6,7 +6,7 @@
 package hooks
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -16,6 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -187,11 +188,8 @@ func (p Process) wait(limit time.Duration, stops []Stop, stdout, stderr *tail) e
 			return fmt.Errorf("%w; %w", err, late)
 		}
 	}
-	var status unix.WaitStatus
-	if _, werr := retryInt(func() (int, error) { return unix.Wait4(p.Pid, &status, unix.WALL, nil) }); werr != nil && err == nil {
-		err = fmt.Errorf("wait for process %d: %w", p.Pid, werr)
-	}
-	if err != nil {
+	status, werr := sys.Reap(p.Pid)
+	if err = cmp.Or(err, werr); err != nil {
 		return err
 	}
 	stdout.drain()
@@ -211,27 +209,24 @@ func (p Process) wait(limit time.Duration, stops []Stop, stdout, stderr *tail) e
 
 // watch reads the process's output until it has ended (its pidfd is readable then), its time is up, or something stops it. No limit is 0.
 func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (timedOut bool, err error) {
-	deadline := time.Now().Add(limit)
+	var deadline time.Time
+	if limit > 0 {
+		deadline = time.Now().Add(limit)
+	}
+	files := []*os.File{p.Pidfd}
+	for _, s := range stops {
+		files = append(files, s.File)
+	}
 	for {
-		fds := []unix.PollFd{{Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
-		for _, s := range stops {
-			fds = append(fds, unix.PollFd{Fd: int32(s.File.Fd()), Events: unix.POLLIN})
-		}
+		fds := sys.PollIn(files...)
 		for _, o := range outputs {
 			fds = append(fds, unix.PollFd{Fd: o.pollFd(), Events: unix.POLLIN})
 		}
-		most := -1
-		if limit > 0 {
-			left := time.Until(deadline)
-			if left <= 0 {
-				return true, nil
-			}
-			most = pollTimeout(left)
+		if limit > 0 && time.Until(deadline) <= 0 {
+			return true, nil
 		}
-		if _, err := unix.Poll(fds, most); err != nil && err != unix.EINTR {
+		if _, err := sys.Poll(fds, deadline); err != nil {
 			return false, fmt.Errorf("poll process %d: %w", p.Pid, err)
-		} else if err != nil {
-			continue
 		}
 		// First of all, since what stops a hook may also end it: a hook in the container's PID namespace ends with that.
 		for i, s := range stops {
@@ -250,44 +245,24 @@ func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (tim
 	}
 }
 
-// pollTimeout is d in milliseconds, rounded up: rounded down it would make the last millisecond a busy loop.
-func pollTimeout(d time.Duration) int {
-	const day = 24 * time.Hour // poll takes 32 bits
-	return int((min(d, day) + time.Millisecond - 1) / time.Millisecond)
-}
-
 // endLimit is how long a killed hook may take to end.
 const endLimit = 10 * time.Second
 
 // awaitEnd waits for the end of the process, which was killed. A hook that waits in the kernel or
 // in a frozen cgroup may not end.
 func (p Process) awaitEnd() error {
-	fds := []unix.PollFd{{Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
-	for deadline := time.Now().Add(endLimit); ; {
-		n, err := unix.Poll(fds, pollTimeout(max(time.Until(deadline), 0)))
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("poll process %d: %w", p.Pid, err)
-		case n == 0:
-			return timeout.Errorf("killed, and has not ended within %v: process %d", endLimit, p.Pid)
-		default:
-			return nil
-		}
+	ended, err := sys.AwaitExit(p.Pidfd, time.Now().Add(endLimit))
+	if err != nil {
+		return fmt.Errorf("poll process %d: %w", p.Pid, err)
 	}
+	if !ended {
+		return timeout.Errorf("killed, and has not ended within %v: process %d", endLimit, p.Pid)
+	}
+	return nil
 }
 
 // kill kills the process and its process group. The numbers cannot be others' as long as the process is not reaped.
 func (p Process) kill() {
 	_ = unix.Kill(-p.Pid, unix.SIGKILL)
-	_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0)
-}
-
-func retryInt(f func() (int, error)) (int, error) {
-	for {
-		n, err := f()
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
+	_ = sys.SignalPidfd(p.Pidfd, unix.SIGKILL)
 }

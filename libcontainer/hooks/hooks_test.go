@@ -331,11 +331,3 @@ func TestBundleIsGone(t *testing.T) {
 		}
 	}
 }
-
-func TestPollTimeout(t *testing.T) {
-	for d, want := range map[time.Duration]int{1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Second: 1000, 1 << 62: 86_400_000} {
-		if got := pollTimeout(d); got != want {
-			t.Errorf("%v: %d", d, got)
-		}
-	}
-}

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // input returns a file that gives data and then the end. It is a pipe that holds all of it already, so that a hook that
@@ -24,7 +26,7 @@ func input(data []byte) (*os.File, error) {
 	n := 0
 	var err error
 	if len(data) > 0 {
-		n, err = retryInt(func() (int, error) { return unix.Write(w, data) })
+		n, err = sys.Retry(func() (int, error) { return unix.Write(w, data) })
 	}
 	if err == nil && n == len(data) {
 		// The hook gets the reading end, and expects it to block.
@@ -101,7 +103,7 @@ func (t *tail) drain() {
 	var chunk [16 << 10]byte
 	const most = 1 << 20
 	for total := 0; t.fd >= 0 && total < most; {
-		n, err := retryInt(func() (int, error) { return unix.Read(t.fd, chunk[:]) })
+		n, err := sys.Retry(func() (int, error) { return unix.Read(t.fd, chunk[:]) })
 		switch {
 		case n > 0:
 			t.keep(chunk[:n])

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/mountinfo"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/specconv"
@@ -20,7 +21,7 @@ func (a *asking) networkInterface(n needs.Need) error {
 	if err != nil {
 		return lacks("%q is no name of a network interface", n.Name)
 	}
-	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	socket, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}

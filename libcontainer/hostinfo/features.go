@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/needs"
 )
 
@@ -121,18 +122,22 @@ func tryMemfd() error {
 }
 
 func tryOpenat2() error {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(unix.AT_FDCWD, "/", &how)
+	root, err := sys.Open("/", unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	f, err := sys.OpenInRoot(root, ".", unix.O_PATH)
 	if err == nil {
-		unix.Close(fd)
+		f.Close()
 	}
 	return err
 }
 
 func tryPidfd() error {
-	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	f, err := sys.OpenPidfd(os.Getpid())
 	if err == nil {
-		unix.Close(fd)
+		f.Close()
 	}
 	return err
 }
@@ -140,26 +145,21 @@ func tryPidfd() error {
 // trySetnsPidfd joins nothing: a kernel that takes pidfds refuses a flag that is no namespace's, with EINVAL, and an older one the descriptor,
 // with the same. So it is asked for a namespace that takes a right (EPERM) or is the caller's own already, its UTS namespace.
 func trySetnsPidfd() error {
-	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	f, err := sys.OpenPidfd(os.Getpid())
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	err = unix.Setns(fd, unix.CLONE_NEWUTS)
+	defer f.Close()
+	err = unix.Setns(int(f.Fd()), unix.CLONE_NEWUTS)
 	if errors.Is(err, unix.EPERM) {
 		return nil // it was understood
 	}
 	return err
 }
 
-// cloneArgs is struct clone_args up to its cgroup.
-type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
-}
-
 // tryCloneIntoCgroup clones nothing: there is no cgroup with this descriptor, which the kernel finds out before it makes a process.
 func tryCloneIntoCgroup() error {
-	args := cloneArgs{flags: unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD), cgroup: nowhere}
+	args := sys.CloneArgs{Flags: unix.CLONE_INTO_CGROUP, ExitSignal: uint64(unix.SIGCHLD), Cgroup: nowhere}
 	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
 	return notBad(errno)
 }

@@ -5,8 +5,7 @@ import (
 	"os"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/specconv"
 )
@@ -123,16 +122,11 @@ func Gather() (*Info, error) {
 }
 
 func (a *asking) kernel() Kernel {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
+	u, err := sys.Uname()
+	if err != nil {
 		return Kernel{}
 	}
-	return Kernel{
-		Release:      unix.ByteSliceToString(u.Release[:]),
-		Version:      unix.ByteSliceToString(u.Version[:]),
-		Architecture: unix.ByteSliceToString(u.Machine[:]),
-		System:       a.system(),
-	}
+	return Kernel{Release: u.Release, Version: u.Version, Architecture: u.Machine, System: a.system()}
 }
 
 func (a *asking) callerInfo() Caller {

@@ -6,12 +6,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -108,12 +107,12 @@ func look(b *specconv.Bundle, clean string) (found, error) {
 // open opens what was found without following or activating it. The image is hostile and a volume may change: no link leads out of the
 // root, and what is there by now need not be what was found.
 func (at *found) open() (*os.File, error) {
-	root, err := rawfile.Open(at.root, unix.O_PATH)
+	root, err := sys.Open(at.root, unix.O_PATH)
 	if err != nil || at.rel == "" || at.rel == "/" {
 		return root, err
 	}
 	defer root.Close()
-	f, err := rawfile.OpenInRoot(root, at.rel, unix.O_PATH|unix.O_NOFOLLOW)
+	f, err := sys.OpenInRoot(root, at.rel, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: at.host, Err: errors.Unwrap(err)}
 	}
@@ -150,7 +149,7 @@ func (at *found) read() (*os.File, error) {
 	if !now.Mode().IsRegular() || !os.SameFile(now, at.info) {
 		return nil, errChanged
 	}
-	return rawfile.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), unix.O_RDONLY|unix.O_NONBLOCK)
+	return sys.Reopen(f, unix.O_RDONLY|unix.O_NONBLOCK)
 }
 
 var errChanged = errors.New("it has changed meanwhile")

@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/rawfile"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Of returns the map of the user namespace that a process is in. Its host ids are those of the caller's own namespace.
@@ -58,7 +58,7 @@ func Initial() []specs.LinuxIDMapping { return []specs.LinuxIDMapping{{Size: 1<<
 
 // SetgroupsDenied reports whether setgroups(2) is denied in the user namespace of a process.
 func SetgroupsDenied(pid int) (bool, error) {
-	data, err := rawfile.Read("/proc/" + strconv.Itoa(pid) + "/setgroups")
+	data, err := sys.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
 	return strings.TrimSpace(string(data)) == "deny", err
 }
 
@@ -95,7 +95,7 @@ func Owned(ns, user *os.File) (bool, error) {
 
 // Read reads a map, /proc/PID/uid_map or gid_map.
 func Read(path string) ([]specs.LinuxIDMapping, error) {
-	data, err := rawfile.Read(path)
+	data, err := sys.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

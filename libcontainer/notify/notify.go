@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -50,14 +51,14 @@ type Socket struct{ fd int }
 // Listen makes the container's socket in a folder of the host, in place of one that was there.
 func Listen(folder *os.File) (*Socket, error) {
 	// By the folder's descriptor, since an address holds 107 bytes of path.
-	path := "/proc/self/fd/" + strconv.Itoa(int(folder.Fd())) + "/" + name
+	path := sys.FdPath(int(folder.Fd())) + "/" + name
 	fail := func(op string, err error) (*Socket, error) {
 		return nil, &os.PathError{Op: op, Path: folder.Name() + "/" + name, Err: err}
 	}
 	if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fail("remove", err)
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
 		return fail("socket", err)
 	}
@@ -87,7 +88,7 @@ func open(path string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return unix.ENOTSOCK
 	}
-	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), 0o777)
+	return unix.Chmod(sys.FdPath(fd), 0o777)
 }
 
 // Close ends the socket, not its name.
@@ -106,11 +107,14 @@ func (s *Socket) Ready(until, interrupt *os.File) (bool, error) {
 			return false, fmt.Errorf("wait for the container's readiness: %w", err)
 		}
 		// What was said before the end counts. A descriptor that comes along is nobody's: without room for it, the kernel drops it.
-		n, _, err := unix.Recvfrom(s.fd, buffer, unix.MSG_DONTWAIT)
+		n, err := sys.Retry(func() (n int, err error) {
+			n, _, err = unix.Recvfrom(s.fd, buffer, unix.MSG_DONTWAIT)
+			return n, err
+		})
 		switch {
 		case err == nil && saysReady(string(buffer[:n])):
 			return true, nil
-		case err == nil || errors.Is(err, unix.EINTR):
+		case err == nil:
 		case !errors.Is(err, unix.EAGAIN):
 			return false, fmt.Errorf("read what the container says: %w", err)
 		case ended:
@@ -125,18 +129,13 @@ func wait(socket int, pidfd, interrupt *os.File) (ended bool, err error) {
 	if interrupt != nil {
 		fds[2] = unix.PollFd{Fd: int32(interrupt.Fd()), Events: unix.POLLIN}
 	}
-	for {
-		_, err := unix.Poll(fds, -1)
-		switch {
-		case err == nil && fds[2].Revents != 0:
-			return false, unix.ECANCELED
-		case err == nil:
-			return fds[1].Revents != 0, nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return false, err
-		}
+	if _, err := sys.Poll(fds, time.Time{}); err != nil {
+		return false, err
 	}
+	if fds[2].Revents != 0 {
+		return false, unix.ECANCELED
+	}
+	return fds[1].Revents != 0, nil
 }
 
 // saysReady looks through the lines of a message.
@@ -155,7 +154,7 @@ const barrierLimit = 5 * time.Second
 // Tell says READY=1 to the service manager at an address, with the number of the main process, and returns when it has read that: it asks the
 // kernel for the cgroup of the sender, which must not have ended by then. An address is a path, or "@" and a name in the abstract namespace.
 func Tell(address string, main int) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
@@ -173,16 +172,11 @@ func connect(fd int, address string) error {
 	if address == "" || address[0] != '/' && address[0] != '@' {
 		return fmt.Errorf("%q: must be a path or begin with @: other sockets than unix(7)'s are not supported", address)
 	}
-	target := address // x/sys takes "@" for the abstract namespace
-	if address[0] == '/' {
-		file, err := unix.Open(address, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return &os.PathError{Op: "open", Path: address, Err: err}
-		}
-		defer unix.Close(file)
-		target = "/proc/self/fd/" + strconv.Itoa(file)
+	connect := sys.ConnectPath
+	if address[0] == '@' {
+		connect = sys.Connect
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: target}); err != nil {
+	if err := connect(fd, address); err != nil {
 		return &os.PathError{Op: "connect", Path: address, Err: err}
 	}
 	return nil
@@ -190,28 +184,22 @@ func connect(fd int, address string) error {
 
 // barrier sends a descriptor, which the service manager closes when it has come so far in what it reads (sd_notify_barrier(3)).
 func barrier(fd int, address string) error {
-	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-		return fmt.Errorf("pipe: %w", err)
+	r, w, err := sys.Pipe()
+	if err != nil {
+		return err
 	}
-	defer unix.Close(ends[0])
-	err := unix.Sendmsg(fd, []byte("BARRIER=1"), unix.UnixRights(ends[1]), nil, unix.MSG_NOSIGNAL)
-	unix.Close(ends[1])
+	defer r.Close()
+	err = unix.Sendmsg(fd, []byte("BARRIER=1"), unix.UnixRights(int(w.Fd())), nil, unix.MSG_NOSIGNAL)
+	w.Close()
 	if err != nil {
 		return fmt.Errorf("send to %s: %w", address, err)
 	}
-	deadline := time.Now().Add(barrierLimit)
-	for {
-		left := max(time.Until(deadline), 0)
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(ends[0])}}, int(left.Milliseconds()))
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("poll: %w", err)
-		case n == 0:
-			return timeout.Errorf("%s: the service manager has not read within %v that the container is ready", address, barrierLimit)
-		default:
-			return nil
-		}
+	closed, err := sys.Poll(sys.PollIn(r), time.Now().Add(barrierLimit))
+	if err != nil {
+		return fmt.Errorf("poll: %w", err)
 	}
+	if !closed {
+		return timeout.Errorf("%s: the service manager has not read within %v that the container is ready", address, barrierLimit)
+	}
+	return nil
 }

@@ -10,10 +10,13 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // A request is a system call in the shared memory, at its beginning. The loop knows these offsets.
@@ -49,11 +52,6 @@ var ErrKilled = errors.New("the process was killed")
 type StoppedError struct{ Stop int }
 
 func (e *StoppedError) Error() string { return "stopped" }
-
-// cloneArgs is struct clone_args of clone3(2).
-type cloneArgs struct {
-	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize, cgroup uint64
-}
 
 // spawn forks the process, which runs the loop and never returns. It ends when it is not parent's child any more.
 func spawn(args unsafe.Pointer, size uintptr, shared *request, ask, answer, parent int) (pid int)
@@ -92,10 +90,10 @@ func Start(cgroup int, limit time.Duration, stops []*os.File) (_ *Process, err e
 
 func (p *Process) fork(cgroup int) error {
 	r := p.request()
-	args := cloneArgs{flags: unix.CLONE_FILES | unix.CLONE_PIDFD, pidfd: uint64(uintptr(unsafe.Pointer(&r.pidfd)))}
+	args := sys.CloneArgs{Flags: unix.CLONE_FILES | unix.CLONE_PIDFD, Pidfd: uint64(uintptr(unsafe.Pointer(&r.pidfd)))}
 	if cgroup >= 0 {
-		args.flags |= unix.CLONE_INTO_CGROUP
-		args.cgroup = uint64(cgroup)
+		args.Flags |= unix.CLONE_INTO_CGROUP
+		args.Cgroup = uint64(cgroup)
 	}
 	// No handler of Go's may run in the process. It keeps the mask.
 	var all, before unix.Sigset_t
@@ -185,32 +183,23 @@ func (p *Process) Call(number uintptr, args ...Arg) (int, error) {
 
 // wait waits for the answer to a call.
 func (p *Process) wait() error {
-	deadline := time.Now().Add(p.limit)
-	for {
-		n, err := unix.Poll(p.waits, int(max(time.Until(deadline), 0).Milliseconds()))
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return fmt.Errorf("poll: %w", err)
-		case n == 0:
-			return os.ErrDeadlineExceeded
-		case p.waits[0].Revents != 0:
-			return nil
-		case p.waits[1].Revents != 0:
-			return ErrKilled
-		}
-		for i, stop := range p.waits[2:] {
-			if stop.Revents != 0 {
-				return &StoppedError{i}
-			}
-		}
+	ready, err := sys.Poll(p.waits, time.Now().Add(p.limit))
+	switch {
+	case err != nil:
+		return fmt.Errorf("poll: %w", err)
+	case !ready:
+		return os.ErrDeadlineExceeded
+	case p.waits[0].Revents != 0:
+		return nil
+	case p.waits[1].Revents != 0:
+		return ErrKilled
 	}
+	return &StoppedError{slices.IndexFunc(p.waits[2:], func(stop unix.PollFd) bool { return stop.Revents != 0 })}
 }
 
 // Kill kills the process, and returns its pidfd to wait for its end by. Close comes after that.
 func (p *Process) Kill() (*os.File, error) {
-	if err := unix.PidfdSendSignal(int(p.pidfd.Fd()), unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := sys.SignalPidfd(p.pidfd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("kill process %d: %w", p.pid, err)
 	}
 	return p.pidfd, nil
@@ -219,16 +208,8 @@ func (p *Process) Kill() (*os.File, error) {
 // Close reaps the process, which has ended, and releases what it shared.
 func (p *Process) Close() error {
 	defer p.release()
-	for {
-		_, err := unix.Wait4(p.pid, nil, unix.WALL, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("wait for process %d: %w", p.pid, err)
-		}
-		return nil
-	}
+	_, err := sys.Reap(p.pid)
+	return err
 }
 
 // release closes all that Start has made.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 const (
@@ -25,19 +27,15 @@ type Dir struct {
 // openDir opens the folder at path as the one of container id.
 func openDir(r *Root, id, path string) (*Dir, error) {
 	// O_NOFOLLOW, since a root in a shared place must not lead anywhere else.
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	d := &Dir{root: r, id: id, fd: -1}
-	err := retry(func() (err error) {
-		d.fd, err = unix.Open(path, flags, 0)
-		return err
-	})
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
+	fd, err := sys.OpenFd(path, flags)
 	if err == unix.ENOENT || err == unix.ENOTDIR {
 		return nil, ErrNotExist
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return d, nil
+	return &Dir{root: r, id: id, fd: fd}, nil
 }
 
 // ID returns the id of the container.
@@ -59,10 +57,10 @@ func (d *Dir) Close() error {
 // current tells whether the folder's path still names this very folder.
 func (d *Dir) current() (bool, error) {
 	var own, named unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(d.fd, &own) }); err != nil {
+	if err := sys.RetryErr(func() error { return unix.Fstat(d.fd, &own) }); err != nil {
 		return false, &os.PathError{Op: "stat", Path: d.Path(), Err: err}
 	}
-	err := retry(func() error { return unix.Lstat(d.Path(), &named) })
+	err := sys.RetryErr(func() error { return unix.Lstat(d.Path(), &named) })
 	if err == unix.ENOENT {
 		return false, ErrNotExist
 	}
@@ -147,33 +145,14 @@ func (d *Dir) readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	// One read does for nearly every record; a last one of nothing tells its end.
-	buf := make([]byte, 0, 16<<10)
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return buf, nil
-		}
-		buf = buf[:len(buf)+n]
-	}
+	// One read suffices for nearly every record; a last one finds the end.
+	return sys.ReadAll(fd, 16<<10)
 }
 
 func (d *Dir) openat(name string, flags int) (int, error) {
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(d.fd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
-		return err
+	return sys.Retry(func() (int, error) {
+		return unix.Openat(d.fd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	})
-	return fd, err
 }
 
 // compactAt is the size from which on a record's file is replaced rather than appended to.
@@ -199,7 +178,7 @@ func (d *Dir) Write(rec *Record) error {
 		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
 	// No fsync: a container does not outlive the kernel that it runs on, and neither need its record.
-	if err := retry(func() error { return unix.Renameat(d.fd, newName, d.fd, recordName) }); err != nil {
+	if err := sys.RetryErr(func() error { return unix.Renameat(d.fd, newName, d.fd, recordName) }); err != nil {
 		return &os.PathError{Op: "rename", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
 	return nil
@@ -225,10 +204,7 @@ func (d *Dir) writeFile(name string, flag int, data []byte) error {
 	}
 	defer unix.Close(fd)
 	for len(data) > 0 {
-		n, err := unix.Write(fd, data)
-		if err == unix.EINTR {
-			continue
-		}
+		n, err := sys.Retry(func() (int, error) { return unix.Write(fd, data) })
 		if err != nil {
 			return err
 		}
@@ -254,7 +230,7 @@ func (d *Dir) Remove() error {
 	var tmp string
 	for err = unix.EEXIST; err == unix.EEXIST; {
 		tmp = filepath.Join(d.root.path, transitName())
-		err = retry(func() error {
+		err = sys.RetryErr(func() error {
 			return unix.Renameat2(unix.AT_FDCWD, d.Path(), unix.AT_FDCWD, tmp, unix.RENAME_NOREPLACE)
 		})
 	}

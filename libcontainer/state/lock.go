@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -39,7 +40,7 @@ func (d *Dir) TryLock() (bool, error) {
 
 // Unlock releases the lock. Marks stay.
 func (d *Dir) Unlock() error {
-	if err := retry(func() error { return unix.Flock(d.fd, unix.LOCK_UN) }); err != nil {
+	if err := sys.RetryErr(func() error { return unix.Flock(d.fd, unix.LOCK_UN) }); err != nil {
 		return &os.PathError{Op: "unlock", Path: d.Path(), Err: err}
 	}
 	return nil
@@ -72,7 +73,7 @@ func (d *Dir) lock(limit time.Duration, moved func() error) error {
 // few wait.
 func (d *Dir) flock(limit time.Duration, deadline time.Time) error {
 	for pause := 100 * time.Microsecond; ; pause = min(2*pause, longestPause) {
-		err := retry(func() error { return unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) })
+		err := sys.RetryErr(func() error { return unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) })
 		if err == nil {
 			return nil
 		}
@@ -116,7 +117,7 @@ const (
 
 func (d *Dir) mark(byte int64, kind int16) error {
 	lock := unix.Flock_t{Type: kind, Start: byte, Len: 1}
-	if err := retry(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_SETLK, &lock) }); err != nil {
+	if err := sys.RetryErr(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_SETLK, &lock) }); err != nil {
 		return &os.PathError{Op: "mark", Path: d.Path(), Err: err}
 	}
 	return nil
@@ -125,7 +126,7 @@ func (d *Dir) mark(byte int64, kind int16) error {
 // marked tells whether another Dir has set the mark.
 func (d *Dir) marked(byte int64) (bool, error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: byte, Len: 1}
-	if err := retry(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_GETLK, &lock) }); err != nil {
+	if err := sys.RetryErr(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_GETLK, &lock) }); err != nil {
 		return false, &os.PathError{Op: "query mark", Path: d.Path(), Err: err}
 	}
 	return lock.Type != unix.F_UNLCK, nil
@@ -242,7 +243,7 @@ func (d *Dir) WatchRemoval() (*os.File, error) {
 		return nil, fmt.Errorf("watch %s: inotify: %w", d.Path(), err)
 	}
 	// By the descriptor, since the path may lead to another directory by now. Remove moves it first.
-	path := "/proc/self/fd/" + strconv.Itoa(d.fd)
+	path := sys.FdPath(d.fd)
 	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MOVE_SELF|unix.IN_DELETE_SELF); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("watch %s: inotify: %w", d.Path(), err)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 const notifyName = "notify"
@@ -14,7 +16,7 @@ func (r *Root) NotifyPath(id string) string { return filepath.Join(r.path, id, n
 
 // MakeNotify makes and opens the folder that a container sees, for the socket by which it says that it is ready.
 func (d *Dir) MakeNotify() (*os.File, error) {
-	if err := retry(func() error { return unix.Mkdirat(d.fd, notifyName, 0o755) }); err != nil {
+	if err := sys.RetryErr(func() error { return unix.Mkdirat(d.fd, notifyName, 0o755) }); err != nil {
 		return nil, &os.PathError{Op: "make", Path: d.root.NotifyPath(d.id), Err: err}
 	}
 	f, err := d.OpenNotify()

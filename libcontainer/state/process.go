@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Process is what tells one process from another that has got the same number later, and a dead one from a live one.
@@ -48,20 +50,12 @@ func Stat(pid int) (Process, error) {
 }
 
 func readProc(path string, buf []byte) (n int, err error) {
-	var fd int
-	err = retry(func() error {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return err
-	})
+	fd, err := sys.OpenFd(path, unix.O_RDONLY)
 	if err != nil {
 		return 0, err
 	}
 	defer unix.Close(fd)
-	err = retry(func() error {
-		n, err = unix.Read(fd, buf)
-		return err
-	})
-	return n, err
+	return sys.Retry(func() (int, error) { return unix.Read(fd, buf) })
 }
 
 // parseStat takes fields 3, 4 and 22 of a line of /proc/PID/stat.
@@ -129,7 +123,7 @@ func Pidfd(pid int, startTime uint64) (*os.File, error) {
 	if pid <= 0 {
 		return nil, ErrNoProcess
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
+	f, err := sys.OpenPidfd(pid)
 	// EINVAL: the number is that of a thread by now.
 	if err == unix.ESRCH || err == unix.EINVAL {
 		return nil, ErrNoProcess
@@ -143,8 +137,8 @@ func Pidfd(pid int, startTime uint64) (*os.File, error) {
 		err = ErrNoProcess
 	}
 	if err != nil {
-		_ = unix.Close(fd)
+		f.Close()
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), "pidfd"), nil
+	return f, nil
 }

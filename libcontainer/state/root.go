@@ -50,6 +50,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -140,7 +141,7 @@ func (r *Root) create(id string) (_ *Dir, err error) {
 		return nil, err
 	}
 	// A plain rename would replace an empty folder, which is what another creator may just have.
-	err = retry(func() error {
+	err = sys.RetryErr(func() error {
 		return unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, d.Path(), unix.RENAME_NOREPLACE)
 	})
 	switch {
@@ -245,7 +246,7 @@ func (r *Root) sweep(name string) {
 		return
 	}
 	defer d.Close()
-	if retry(func() error { return unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) }) != nil {
+	if sys.RetryErr(func() error { return unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) }) != nil {
 		return
 	}
 	// Between the look at the root and the lock its creator may have renamed the folder to its id; the path is then
@@ -258,13 +259,4 @@ func (r *Root) sweep(name string) {
 func validName(id string) bool {
 	return id != "" && id != "." && id != ".." && len(id) <= unix.NAME_MAX &&
 		!strings.HasPrefix(id, transit) && !strings.ContainsAny(id, "/\x00")
-}
-
-// retry calls f until it is not interrupted by a signal, which the Go runtime's own preemption sends often.
-func retry(f func() error) error {
-	for {
-		if err := f(); err != unix.EINTR {
-			return err
-		}
-	}
 }

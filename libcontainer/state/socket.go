@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 const socketName = "start.sock"
@@ -38,11 +40,11 @@ func (w Waiter) String() string {
 
 // Listen makes the start socket and returns it listening: a unix(7) socket of type SOCK_SEQPACKET, blocking, close-on-exec.
 func (d *Dir) Listen() (*os.File, error) {
-	fd, err := newSocket(unix.SOCK_SEQPACKET)
+	fd, err := sys.UnixSocket(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return nil, d.socketError("socket", err)
 	}
-	err = unix.Bind(fd, d.socketAddr())
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: d.socketAddr()})
 	op := "bind"
 	if err == nil {
 		op, err = "listen", unix.Listen(fd, 1)
@@ -57,11 +59,11 @@ func (d *Dir) Listen() (*os.File, error) {
 // Connect connects to the start socket and returns the connection, blocking, close-on-exec. The error is
 // unix.ECONNREFUSED when nobody holds the socket and unix.ENOENT when there is none.
 func (d *Dir) Connect() (*os.File, error) {
-	fd, err := newSocket(unix.SOCK_SEQPACKET)
+	fd, err := sys.UnixSocket(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return nil, d.socketError("socket", err)
 	}
-	if err := retry(func() error { return unix.Connect(fd, d.socketAddr()) }); err != nil {
+	if err := sys.Connect(fd, d.socketAddr()); err != nil {
 		_ = unix.Close(fd)
 		return nil, d.socketError("connect", err)
 	}
@@ -71,12 +73,12 @@ func (d *Dir) Connect() (*os.File, error) {
 // Probe tells who is at the start socket, without being seen there: a socket of another type finds the name but is
 // refused for its type when there is a holder (unix_find_bsd in net/unix/af_unix.c).
 func (d *Dir) Probe() (Waiter, error) {
-	fd, err := newSocket(unix.SOCK_DGRAM)
+	fd, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
 		return WaiterNone, d.socketError("socket", err)
 	}
 	defer unix.Close(fd)
-	err = retry(func() error { return unix.Connect(fd, d.socketAddr()) })
+	err = sys.Connect(fd, d.socketAddr())
 	switch err {
 	case unix.EPROTOTYPE:
 		return WaiterHere, nil
@@ -90,13 +92,9 @@ func (d *Dir) Probe() (Waiter, error) {
 	return WaiterNone, d.socketError("probe", err)
 }
 
-func newSocket(kind int) (int, error) {
-	return unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-}
-
 // socketAddr goes by the folder's descriptor: an address holds 107 bytes of path, and a root may lie deeper.
-func (d *Dir) socketAddr() *unix.SockaddrUnix {
-	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(d.fd) + "/" + socketName}
+func (d *Dir) socketAddr() string {
+	return sys.FdPath(d.fd) + "/" + socketName
 }
 
 func (d *Dir) socketPath() string { return filepath.Join(d.Path(), socketName) }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/tests/hang"
 )
 
@@ -192,7 +193,7 @@ func TestProcess(t *testing.T) {
 	defer fd.Close()
 	_ = in.Close()
 	poll := []unix.PollFd{{Fd: int32(fd.Fd()), Events: unix.POLLIN}}
-	if err := retry(func() error { _, err := unix.Poll(poll, int(hang.Limit.Milliseconds())); return err }); err != nil || poll[0].Revents == 0 {
+	if err := sys.RetryErr(func() error { _, err := unix.Poll(poll, int(hang.Limit.Milliseconds())); return err }); err != nil || poll[0].Revents == 0 {
 		t.Fatalf("poll: %v", err)
 	}
 	// A zombie now.

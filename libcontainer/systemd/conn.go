@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
@@ -55,7 +56,7 @@ func Dial(b Bus) (*Conn, error) {
 func (c *Conn) Close() { unix.Close(c.fd) }
 
 func dial(at place, limits limits) (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := sys.UnixSocket(unix.SOCK_STREAM)
 	if err != nil {
 		return nil, err
 	}
@@ -74,18 +75,10 @@ func (c *Conn) open(path string) error {
 	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
 		return err
 	}
-	for {
-		err := unix.Connect(c.fd, &unix.SockaddrUnix{Name: path})
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EAGAIN {
-			err = noAnswer(c.limits.answer)
-		}
-		if err != nil {
-			return err
-		}
-		break
+	if err := sys.Connect(c.fd, path); err == unix.EAGAIN {
+		return noAnswer(c.limits.answer)
+	} else if err != nil {
+		return err
 	}
 	if err := unix.SetNonblock(c.fd, true); err != nil {
 		return err
@@ -242,7 +235,7 @@ func (c *Conn) fill(n int) error {
 func (c *Conn) receive() error {
 	var buf [4096]byte
 	for {
-		n, err := unix.Read(c.fd, buf[:])
+		n, err := sys.Retry(func() (int, error) { return unix.Read(c.fd, buf[:]) })
 		switch {
 		case n > 0:
 			c.received = append(c.received, buf[:n]...)
@@ -252,7 +245,7 @@ func (c *Conn) receive() error {
 		case err == nil || err == unix.ECONNRESET:
 			err = ErrClosed
 		}
-		if err != nil && err != unix.EINTR {
+		if err != nil {
 			return err
 		}
 	}
@@ -260,14 +253,14 @@ func (c *Conn) receive() error {
 
 func (c *Conn) write(data []byte) error {
 	for len(data) > 0 {
-		n, err := unix.SendmsgN(c.fd, data, nil, nil, unix.MSG_NOSIGNAL)
+		n, err := sys.Retry(func() (int, error) { return unix.SendmsgN(c.fd, data, nil, nil, unix.MSG_NOSIGNAL) })
 		switch err {
 		case unix.EAGAIN:
 			err = c.wait(unix.POLLOUT)
 		case unix.EPIPE, unix.ECONNRESET:
 			err = ErrClosed
 		}
-		if err != nil && err != unix.EINTR {
+		if err != nil {
 			return err
 		}
 		data = data[max(n, 0):]
@@ -277,12 +270,10 @@ func (c *Conn) write(data []byte) error {
 
 // wait waits until the socket is ready, or the deadline has passed.
 func (c *Conn) wait(events int16) error {
-	left := time.Until(c.deadline)
-	if left <= 0 {
-		return noAnswer(c.limits.answer)
+	ready, err := sys.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: events}}, c.deadline)
+	if err == nil && !ready {
+		err = noAnswer(c.limits.answer)
 	}
-	most := unix.NsecToTimespec(int64(left))
-	_, err := unix.Ppoll([]unix.PollFd{{Fd: int32(c.fd), Events: events}}, &most, nil)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package rawfile
+package sys
 
 import (
 	"bytes"
@@ -12,23 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestRead(t *testing.T) {
+func TestReadFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	for _, size := range []int{0, 1, 4095, 4096, 4097, 1 << 20} {
 		want := []byte(strings.Repeat("x", size))
 		if err := os.WriteFile(file, want, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Read(file); err != nil || !bytes.Equal(got, want) {
+		if got, err := ReadFile(file); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%d bytes, %v, want %d", len(got), err, size)
 		}
 	}
-	if data, err := Read("/proc/self/mountinfo"); err != nil || len(data) == 0 {
+	if data, err := ReadFile("/proc/self/mountinfo"); err != nil || len(data) == 0 {
 		t.Errorf("%q, %v", data, err)
 	}
 	for path, want := range map[string]error{file + "/x": unix.ENOTDIR, file + "-none": fs.ErrNotExist, t.TempDir(): unix.EISDIR} {
 		pathErr := (*os.PathError)(nil)
-		if _, err := Read(path); !errors.Is(err, want) || !errors.As(err, &pathErr) || pathErr.Path != path {
+		if _, err := ReadFile(path); !errors.Is(err, want) || !errors.As(err, &pathErr) || pathErr.Path != path {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
