@@ -29,16 +29,10 @@ func serve(t *testing.T, answer func(*fake, *dbus.Message)) string {
 	t.Helper()
 	return listen(t, func(c net.Conn) {
 		f := &fake{t: t, conn: c}
-		r := bufio.NewReader(c)
-		if begin, err := r.ReadByte(); err != nil || begin != 0 {
-			t.Errorf("the first byte is %d: %v", begin, err)
-		}
-		for _, exchange := range [...]struct{ want, answer string }{{"AUTH EXTERNAL", "DATA\r\n"}, {"DATA", "OK 0123\r\n"}, {"BEGIN", ""}} {
-			line, err := r.ReadString('\n')
-			if err != nil || strings.TrimSpace(line) != exchange.want {
-				t.Errorf("greeted with %q: %v", line, err)
-			}
-			c.Write([]byte(exchange.answer))
+		r, err := greet(c)
+		if err != nil {
+			t.Error(err)
+			return
 		}
 		for {
 			m, err := dbus.DecodeMessage(r)
@@ -48,6 +42,24 @@ func serve(t *testing.T, answer func(*fake, *dbus.Message)) string {
 			answer(f, m)
 		}
 	})
+}
+
+// greet is the other side's part of what comes before the first message.
+func greet(c net.Conn) (*bufio.Reader, error) {
+	r := bufio.NewReader(c)
+	if begin, err := r.ReadByte(); err != nil || begin != 0 {
+		return r, fmt.Errorf("the first byte is %d: %w", begin, err)
+	}
+	for _, exchange := range [...]struct{ want, answer string }{{"AUTH\r\n", "REJECTED EXTERNAL\r\n"}, {"AUTH EXTERNAL", "OK 0123\r\n"}, {"BEGIN", ""}} {
+		line, err := r.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, exchange.want) {
+			return r, fmt.Errorf("greeted with %q: %w", line, err)
+		}
+		if _, err := c.Write([]byte(exchange.answer)); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
 
 // listen does with the first connection to a socket, and returns its path.
@@ -94,6 +106,19 @@ func (f *fake) reply(to *dbus.Message, errorName string, body ...any) {
 	f.send(m)
 }
 
+// bus answers what a bus is asked before all else, and reports whether a call was that.
+func (f *fake) bus(m *dbus.Message) bool {
+	switch member(m) {
+	case "Hello":
+		f.reply(m, "", ":1.5")
+	case "AddMatch":
+		f.reply(m, "")
+	default:
+		return false
+	}
+	return true
+}
+
 func (f *fake) signal(iface, member string, body ...any) {
 	f.send(dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(managerPath)), dbus.FieldInterface: dbus.MakeVariant(iface),
@@ -110,8 +135,8 @@ func member(m *dbus.Message) string {
 	return name
 }
 
-// connect connects to a fake with short limits.
-func connect(t *testing.T, path string, broker bool) *Conn {
+// meet connects to a fake with short limits.
+func meet(t *testing.T, path string, broker bool) *Conn {
 	t.Helper()
 	c, err := dial(place{path: path, broker: broker}, limits{hang.Limit, hang.Limit})
 	if err != nil {
@@ -152,11 +177,13 @@ func TestJobs(t *testing.T) {
 			"systemd: start x.scope: StartTransientUnit: the connection was closed"},
 		{"another answer", func(f *fake, m *dbus.Message) { f.reply(m, "", "text") },
 			`systemd: start x.scope: StartTransientUnit: the answer is of type "s"`},
-		{"no D-Bus", func(f *fake, _ *dbus.Message) { f.conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n")) },
-			`systemd: start x.scope: StartTransientUnit: a message begins with "HTTP"`},
+		{"no D-Bus", func(f *fake, _ *dbus.Message) {
+			f.conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n"))
+			f.conn.Close()
+		}, "systemd: start x.scope: StartTransientUnit: the connection was closed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := connect(t, serve(t, c.answer), false).Start(u, BaseProperties(u, "", 1, true))
+			err := meet(t, serve(t, c.answer), false).Start(u, BaseProperties(u, "", 1, true))
 			if got := text(err); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
@@ -182,17 +209,12 @@ func TestThroughTheBus(t *testing.T) {
 		if destination := m.Headers[dbus.FieldDestination].Value(); (destination == managerName) != (member(m) == "StopUnit") {
 			t.Errorf("%s goes to %v", member(m), destination)
 		}
-		switch member(m) {
-		case "Hello":
-			f.reply(m, "", ":1.5")
-		case "AddMatch":
-			f.reply(m, "")
-		default:
+		if !f.bus(m) {
 			f.reply(m, "", dbus.ObjectPath("/job/7"))
 			f.removed("/job/7", "done")
 		}
 	})
-	if err := connect(t, path, true).Stop("x.scope"); err != nil {
+	if err := meet(t, path, true).Stop("x.scope"); err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{"Hello", "AddMatch", "StopUnit"} {
@@ -201,7 +223,7 @@ func TestThroughTheBus(t *testing.T) {
 		}
 	}
 	refused := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "org.freedesktop.DBus.Error.LimitsExceeded", "too many") })
-	if err := connect(t, refused, true).Stop("x.scope"); text(err) != "systemd: stop x.scope: too many" {
+	if _, err := dial(place{path: refused, broker: true}, limits{hang.Limit, hang.Limit}); text(err) != "too many" {
 		t.Errorf("refused: %v", err)
 	}
 }
@@ -209,7 +231,7 @@ func TestThroughTheBus(t *testing.T) {
 // TestStopOfNothing: that there is no such unit is what stop is for.
 func TestStopOfNothing(t *testing.T) {
 	path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, noSuchUnit, "Unit x.scope not loaded.") })
-	if err := connect(t, path, false).Stop("x.scope"); err != nil {
+	if err := meet(t, path, false).Stop("x.scope"); err != nil {
 		t.Error(err)
 	}
 }
@@ -231,9 +253,9 @@ func TestOptionalProperties(t *testing.T) {
 		}
 		f.reply(m, invalidArguments, "Value of Wrong is invalid")
 	})
-	optional := func(name string) Property { return Property{Name: name, Value: Flag(true), Optional: true} }
-	err := connect(t, path, false).Set("x.scope", []Property{
-		optional("StartupCPUWeight"), optional("CPUWeight"), {Name: "Wrong", Value: Flag(true)}, optional("AllowedCPUs"),
+	optional := func(name string) Property { return Property{Name: name, Value: dbus.MakeVariant(true), Optional: true} }
+	err := meet(t, path, false).Set("x.scope", []Property{
+		optional("StartupCPUWeight"), optional("CPUWeight"), {Name: "Wrong", Value: dbus.MakeVariant(true)}, optional("AllowedCPUs"),
 	})
 	if text(err) != "systemd: set properties of x.scope: Value of Wrong is invalid" {
 		t.Errorf("error: %v", err)
@@ -258,7 +280,7 @@ func TestControlGroup(t *testing.T) {
 		{dbus.MakeVariant(uint32(7)), `systemd: read ControlGroup of the manager: it is of type "u"`},
 	} {
 		path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "", c.body) })
-		got, err := connect(t, path, false).ControlGroup()
+		got, err := meet(t, path, false).ControlGroup()
 		if got+text(err) != c.want {
 			t.Errorf("got %q, %v, want %q", got, err, c.want)
 		}
@@ -280,16 +302,19 @@ func TestClosed(t *testing.T) {
 				if err != nil {
 					return
 				}
-				fmt.Fprint(c, "DATA\r\nOK 1\r\n")
-				if n >= times {
-					c.Write(libraryMessage(t, dbus.Message{Type: dbus.TypeError, Headers: map[dbus.HeaderField]dbus.Variant{
-						dbus.FieldReplySerial: dbus.MakeVariant(uint32(3)), dbus.FieldErrorName: dbus.MakeVariant(noSuchUnit),
-					}}))
-				}
-				for r := bufio.NewReader(c); ; { // to the call's end, or the connection's
-					if got, err := r.ReadString('t'); err != nil || n < times && strings.HasSuffix(got, "opUnit") {
-						break
+				f := &fake{t: t, conn: c}
+				r, err := greet(c)
+				for called := false; err == nil && !called; {
+					var m *dbus.Message
+					if m, err = dbus.DecodeMessage(r); err != nil || f.bus(m) {
+						continue
 					}
+					if called = true; n >= times {
+						f.reply(m, noSuchUnit)
+					}
+				}
+				if err != nil {
+					t.Error(err)
 				}
 				c.Close()
 			}
@@ -317,7 +342,7 @@ func TestHasProcess(t *testing.T) {
 		}
 		f.reply(m, "", dbus.ObjectPath("/unit/"+unit))
 	})
-	c := connect(t, path, false)
+	c := meet(t, path, false)
 	for pid, want := range map[int]bool{7: true, 8: false} {
 		if got, err := c.HasProcess("x.scope", pid); got != want || err != nil {
 			t.Errorf("%d: got %v, %v", pid, got, err)
@@ -328,24 +353,34 @@ func TestHasProcess(t *testing.T) {
 // TestHung: whatever does not come, it is an error after the time limit.
 func TestHung(t *testing.T) {
 	const limit = 2 * time.Second // which answers that do come must keep
-	ready := func(c net.Conn) { c.Write([]byte("DATA\r\nOK 1\r\n")) }
+	call := func(c net.Conn) *dbus.Message {
+		r, err := greet(c)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		m, err := dbus.DecodeMessage(r)
+		if err != nil {
+			t.Error(err)
+		}
+		return m
+	}
 	for _, c := range []struct {
 		name string
 		do   func(net.Conn)
 		want string
 	}{
 		{"at the greeting", func(net.Conn) {}, "authenticate: no answer within 2s"},
-		{"in the greeting", func(c net.Conn) { c.Write([]byte("DA")) }, "authenticate: no answer within 2s"},
-		{"at the call", ready, "systemd: stop x: StopUnit: no answer within 2s"},
+		{"in the greeting", func(c net.Conn) { c.Write([]byte("REJ")) }, "authenticate: no answer within 2s"},
+		{"at the call", func(c net.Conn) { call(c) }, "systemd: stop x: StopUnit: no answer within 2s"},
 		{"in the answer", func(c net.Conn) {
-			ready(c)
+			call(c)
 			c.Write([]byte("l\x02\x00\x01\xff\xff\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00abc"))
 		}, "systemd: stop x: StopUnit: no answer within 2s"},
 		{"at the job", func(c net.Conn) {
-			ready(c)
-			c.Write(libraryMessage(t, dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{
-				dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(dbus.ObjectPath(""))),
-			}, Body: []any{dbus.ObjectPath("/job/1")}}))
+			if m := call(c); m != nil {
+				(&fake{t: t, conn: c}).reply(m, "", dbus.ObjectPath("/job/1"))
+			}
 		}, "systemd: stop x: StopUnit: systemd has not done it: no answer within 4s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -457,7 +492,7 @@ func TestDial(t *testing.T) {
 	if text(err) != want || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "", ":1.5") })
+	path := serve(t, func(f *fake, m *dbus.Message) { f.bus(m) })
 	t.Setenv(systemAddress, "unix:path="+dir+"/none;unix:path="+path)
 	c, err := Dial(System)
 	if err != nil {

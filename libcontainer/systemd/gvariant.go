@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/godbus/dbus/v5"
 )
 
-// The text form of GVariant (docs.gtk.org/glib/gvariant-text-format.html), as far as the properties of units are of such types:
+// The text form of GVariant (docs.gtk.org/glib/gvariant-text-format.html), as far as the properties of units are of such types. The library
+// for D-Bus has a parser, too, which knows no structures, reads 0.8 as 0, and takes no notice of what comes after a value.
 //
 //	true                            boolean
 //	7, -1, 0x1f, 017                int32, or what the place asks for
@@ -23,7 +27,7 @@ import (
 const maxDepth = 32
 
 // ParseValue gives the value that a text in GVariant's form stands for.
-func ParseValue(text string) (Value, error) {
+func ParseValue(text string) (dbus.Variant, error) {
 	p := parser{rest: text}
 	n, err := p.node(0)
 	if err == nil {
@@ -32,13 +36,54 @@ func ParseValue(text string) (Value, error) {
 		}
 	}
 	if err != nil {
-		return Value{}, err
+		return dbus.Variant{}, err
 	}
 	sig := n.natural()
 	if sig == "" {
-		return Value{}, errors.New("the type cannot be told: write @TYPE before it")
+		return dbus.Variant{}, errors.New("the type cannot be told: write @TYPE before it")
 	}
-	return n.as(sig)
+	if _, err := dbus.ParseSignature(sig); err != nil {
+		return dbus.Variant{}, fmt.Errorf("values in values, too many: %w", err)
+	}
+	v, err := n.as(sig)
+	if err != nil {
+		return dbus.Variant{}, err
+	}
+	return dbus.MakeVariant(v.Interface()), nil
+}
+
+// goType gives the type of Go that the library sends as one of D-Bus.
+func goType(sig string) reflect.Type {
+	switch sig[0] {
+	case 'a':
+		return reflect.SliceOf(goType(sig[1:]))
+	case '(':
+		types, _ := members(sig)
+		fields := make([]reflect.StructField, len(types))
+		for i, t := range types {
+			fields[i] = reflect.StructField{Name: "Member" + strconv.Itoa(i), Type: goType(t)}
+		}
+		return reflect.StructOf(fields)
+	case 'b':
+		return reflect.TypeFor[bool]()
+	case 'y':
+		return reflect.TypeFor[uint8]()
+	case 'n':
+		return reflect.TypeFor[int16]()
+	case 'q':
+		return reflect.TypeFor[uint16]()
+	case 'i':
+		return reflect.TypeFor[int32]()
+	case 'u':
+		return reflect.TypeFor[uint32]()
+	case 'x':
+		return reflect.TypeFor[int64]()
+	case 't':
+		return reflect.TypeFor[uint64]()
+	case 'd':
+		return reflect.TypeFor[float64]()
+	}
+	return reflect.TypeFor[string]()
 }
 
 // A node is a value whose type may depend on what stands around it.
@@ -96,45 +141,51 @@ func (n *node) arrayType() string {
 }
 
 // as gives the node's value as one of the type.
-func (n *node) as(sig string) (Value, error) {
+func (n *node) as(sig string) (reflect.Value, error) {
 	mismatch := fmt.Errorf("%s is not of type %q", n, sig)
 	if n.typed != "" && n.typed != sig {
-		return Value{}, mismatch
+		return reflect.Value{}, mismatch
 	}
 	switch n.kind {
 	case 'b':
 		if sig == "b" {
-			return Flag(n.text == "true"), nil
+			return reflect.ValueOf(n.text == "true"), nil
 		}
 	case 's':
 		if sig == "s" {
-			return Text(n.text), nil
+			return reflect.ValueOf(n.text), nil
 		}
 	case '0':
 		return number(n.text, sig)
 	case '[':
-		if sig[0] == 'a' {
-			return n.elements(sig, func(int) string { return sig[1:] })
+		if sig[0] != 'a' {
+			break
 		}
+		list := reflect.MakeSlice(goType(sig), len(n.children), len(n.children))
+		for i := range n.children {
+			v, err := n.children[i].as(sig[1:])
+			if err != nil {
+				return v, err
+			}
+			list.Index(i).Set(v)
+		}
+		return list, nil
 	case '(':
 		types, ok := members(sig)
-		if ok && len(types) == len(n.children) {
-			return n.elements(sig, func(i int) string { return types[i] })
+		if !ok || len(types) != len(n.children) {
+			break
 		}
-	}
-	return Value{}, mismatch
-}
-
-func (n *node) elements(sig string, typeOf func(i int) string) (Value, error) {
-	list := make([]Value, len(n.children))
-	for i := range n.children {
-		v, err := n.children[i].as(typeOf(i))
-		if err != nil {
-			return Value{}, err
+		structure := reflect.New(goType(sig)).Elem()
+		for i := range n.children {
+			v, err := n.children[i].as(types[i])
+			if err != nil {
+				return v, err
+			}
+			structure.Field(i).Set(v)
 		}
-		list[i] = v
+		return structure, nil
 	}
-	return Value{sig, list}, nil
+	return reflect.Value{}, mismatch
 }
 
 // String is for messages.
@@ -155,61 +206,51 @@ func isInteger(s string) bool {
 }
 
 // number reads a number of a type. As in C, 0x begins a hexadecimal one and 0 an octal one.
-func number(text, sig string) (Value, error) {
-	var bits int
-	signed := false
-	switch sig {
-	case "y":
-		bits = 8
-	case "n":
-		bits, signed = 16, true
-	case "q":
-		bits = 16
-	case "i":
-		bits, signed = 32, true
-	case "u":
-		bits = 32
-	case "x":
-		bits, signed = 64, true
-	case "t":
-		bits = 64
-	case "d":
+func number(text, sig string) (reflect.Value, error) {
+	n := reflect.New(goType(sig)).Elem()
+	if n.CanFloat() {
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsInf(f, 0) {
-			return Value{}, fmt.Errorf("%s is no number", text)
+			return n, fmt.Errorf("%s is no number", text)
 		}
-		return Value{sig, f}, nil
-	default:
-		return Value{}, fmt.Errorf("%s is not of type %q", text, sig)
+		n.SetFloat(f)
+		return n, nil
+	}
+	if !n.CanInt() && !n.CanUint() {
+		return n, fmt.Errorf("%s is not of type %q", text, sig)
 	}
 	bad := fmt.Errorf("%s is no integer of type %q", text, sig)
-	negative := strings.HasPrefix(text, "-")
-	digits, base := strings.TrimPrefix(strings.TrimPrefix(text, "-"), "+"), 10
+	digits, negative := strings.CutPrefix(text, "-")
+	if !negative {
+		digits = strings.TrimPrefix(digits, "+")
+	}
+	base := 10
 	switch {
 	case strings.HasPrefix(digits, "0x"):
 		digits, base = digits[2:], 16
 	case len(digits) > 1 && digits[0] == '0':
 		digits, base = digits[1:], 8
 	}
-	magnitude, err := strconv.ParseUint(digits, base, 64)
-	most := uint64(math.MaxUint64)
-	switch {
-	case signed && negative:
-		most = 1 << (bits - 1)
-	case signed:
-		most = 1<<(bits-1) - 1
-	case negative:
-		most = 0
-	case bits < 64:
-		most = 1<<bits - 1
+	if strings.HasPrefix(digits, "-") || strings.HasPrefix(digits, "+") {
+		return n, bad
 	}
-	if err != nil || magnitude > most {
-		return Value{}, bad
+	if n.CanUint() {
+		u, err := strconv.ParseUint(digits, base, n.Type().Bits())
+		if err != nil || negative && u != 0 {
+			return n, bad
+		}
+		n.SetUint(u)
+		return n, nil
 	}
 	if negative {
-		magnitude = -magnitude
+		digits = "-" + digits
 	}
-	return Value{sig, magnitude}, nil
+	i, err := strconv.ParseInt(digits, base, n.Type().Bits())
+	if err != nil {
+		return n, bad
+	}
+	n.SetInt(i)
+	return n, nil
 }
 
 type parser struct{ rest string }

@@ -4,28 +4,66 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/godbus/dbus/v5"
+
 	"github.com/orlop/orlop/specconv"
 )
+
+// Property is one setting of a unit.
+type Property struct {
+	Name  string
+	Value dbus.Variant
+	// Optional marks what is done otherwise, too: it is left out where systemd does not know it, or not this value.
+	Optional bool
+}
+
+// A setting is a Property as systemd's methods take it, and an auxiliary a unit that StartTransientUnit is to make beside the other.
+type (
+	setting struct {
+		Name  string
+		Value dbus.Variant
+	}
+	auxiliary struct {
+		Name     string
+		Settings []setting
+	}
+)
+
+// wire gives properties as systemd's methods take them.
+func wire(list []Property) []setting {
+	settings := make([]setting, len(list))
+	for i, p := range list {
+		settings[i] = setting{p.Name, p.Value}
+	}
+	return settings
+}
+
+// put adds a property in place of an earlier one of its name.
+func put(list []Property, p Property) []Property {
+	list = slices.DeleteFunc(list, func(other Property) bool { return other.Name == p.Name })
+	return append(list, p)
+}
 
 // BaseProperties are those of every container's unit; pid is its first process. unified tells that the host has cgroup2 only.
 func BaseProperties(u Unit, description string, pid int, unified bool) []Property {
 	list := []Property{
-		{Name: "Description", Value: Text(description)},
+		{Name: "Description", Value: dbus.MakeVariant(description)},
 		// Else the unit would wait for basic.target, and be stopped for shutdown.target before what the container needs.
-		{Name: "DefaultDependencies", Value: Flag(false)},
+		{Name: "DefaultDependencies", Value: dbus.MakeVariant(false)},
 		// One that failed is forgotten, too: nobody would reset it. Since systemd 236.
-		{Name: "CollectMode", Value: Text("inactive-or-failed"), Optional: true},
+		{Name: "CollectMode", Value: dbus.MakeVariant("inactive-or-failed"), Optional: true},
 	}
 	if !u.IsSlice() {
 		list = append(list,
-			Property{Name: "Slice", Value: Text(u.Slice)},
+			Property{Name: "Slice", Value: dbus.MakeVariant(u.Slice)},
 			// What is below is the runtime's, and systemd leaves it alone (systemd.resource-control(5)).
-			Property{Name: "Delegate", Value: Flag(true)},
-			Property{Name: "PIDs", Value: Pids(pid)},
+			Property{Name: "Delegate", Value: dbus.MakeVariant(true)},
+			Property{Name: "PIDs", Value: dbus.MakeVariant([]uint32{uint32(pid)})},
 		)
 	}
 	io := "IOAccounting"
@@ -33,7 +71,7 @@ func BaseProperties(u Unit, description string, pid int, unified bool) []Propert
 		io = "BlockIOAccounting"
 	}
 	for _, name := range [...]string{"CPUAccounting", "MemoryAccounting", "TasksAccounting", io} {
-		list = append(list, Property{Name: name, Value: Flag(true), Optional: true})
+		list = append(list, Property{Name: name, Value: dbus.MakeVariant(true), Optional: true})
 	}
 	return list
 }
@@ -70,7 +108,7 @@ func LimitProperties(limits []Limit) []Property {
 func limitProperty(l Limit) (p Property, ok bool) {
 	for _, known := range [...]struct {
 		file, name string
-		read       func(string) (Value, bool)
+		read       func(string) (dbus.Variant, bool)
 	}{
 		{"memory.max", "MemoryMax", limitValue},
 		{"memory.high", "MemoryHigh", limitValue},
@@ -99,16 +137,16 @@ func limitProperty(l Limit) (p Property, ok bool) {
 }
 
 // limitValue reads a number, or "max" or -1, which is infinity.
-func limitValue(s string) (Value, bool) {
+func limitValue(s string) (dbus.Variant, bool) {
 	if s == "max" || s == "-1" {
-		return Number(math.MaxUint64), true
+		return dbus.MakeVariant(uint64(math.MaxUint64)), true
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
-	return Number(n), err == nil
+	return dbus.MakeVariant(n), err == nil
 }
 
 // tasksValue: systemd takes no limit of 0. With 1 no process can be forked either, since there is one.
-func tasksValue(s string) (Value, bool) {
+func tasksValue(s string) (dbus.Variant, bool) {
 	if s == "0" {
 		s = "1"
 	}
@@ -116,16 +154,16 @@ func tasksValue(s string) (Value, bool) {
 }
 
 // idleValue: a CPUWeight of 0 is what systemd calls idle, since systemd 252. One that is not idle has its weight.
-func idleValue(s string) (Value, bool) { return Number(0), s == "1" }
+func idleValue(s string) (dbus.Variant, bool) { return dbus.MakeVariant(uint64(0)), s == "1" }
 
 // weightValue reads "100" or "default 100". The weights of single devices are not of this form, and have no property here.
-func weightValue(s string) (Value, bool) { return limitValue(strings.TrimPrefix(s, "default ")) }
+func weightValue(s string) (dbus.Variant, bool) { return limitValue(strings.TrimPrefix(s, "default ")) }
 
 // maxSet is the greatest number of a processor or memory node that is believed: the kernel's own limits are 8192 and 1024.
 const maxSet = 1 << 16
 
 // setValue makes a list of processors, "0-3,7", a string of bytes with a bit for each, the first in the lowest bit of the first.
-func setValue(s string) (Value, bool) {
+func setValue(s string) (dbus.Variant, bool) {
 	var set []byte
 	for part := range strings.SplitSeq(s, ",") {
 		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
@@ -135,7 +173,7 @@ func setValue(s string) (Value, bool) {
 		from, err1 := strconv.ParseUint(first, 10, 32)
 		to, err2 := strconv.ParseUint(last, 10, 32)
 		if err1 != nil || err2 != nil || from > to || to > maxSet {
-			return Value{}, false
+			return dbus.Variant{}, false
 		}
 		for n := from; n <= to; n++ {
 			for uint64(len(set)) <= n/8 {
@@ -144,7 +182,7 @@ func setValue(s string) (Value, bool) {
 			set[n/8] |= 1 << (n % 8)
 		}
 	}
-	return Bytes(set), true
+	return dbus.MakeVariant(set), true
 }
 
 // quotaProperties gives the properties for a share of processor time, in microseconds of it per second. systemd keeps whole hundredths
@@ -157,7 +195,7 @@ func quotaProperties(quota, period string) []Property {
 		length = 100_000 // the kernel's
 	} else {
 		// Since systemd 242.
-		list = append(list, Property{Name: "CPUQuotaPeriodUSec", Value: Number(length), Optional: true})
+		list = append(list, Property{Name: "CPUQuotaPeriodUSec", Value: dbus.MakeVariant(length), Optional: true})
 	}
 	share := uint64(math.MaxUint64)
 	if n, err := strconv.ParseUint(quota, 10, 48); err == nil && n > 0 {
@@ -166,7 +204,7 @@ func quotaProperties(quota, period string) []Property {
 	} else if quota == "" {
 		return list
 	}
-	return append(list, Property{Name: "CPUQuotaPerSecUSec", Value: Number(share), Optional: true})
+	return append(list, Property{Name: "CPUQuotaPerSecUSec", Value: dbus.MakeVariant(share), Optional: true})
 }
 
 // AnnotationProperties gives the properties that the annotations "org.systemd.property.NAME" ask for, sorted by name. Their values are in GVariant's
@@ -211,20 +249,18 @@ func propertyName(s string) bool {
 }
 
 // microseconds makes of a number of seconds one of microseconds.
-func microseconds(v Value) (Value, error) {
+func microseconds(v dbus.Variant) (dbus.Variant, error) {
 	const second = 1_000_000
-	switch n := v.data.(type) {
-	case float64:
-		if n >= 0 && n < math.MaxUint64/second {
-			return Number(uint64(n * second)), nil
-		}
-	case uint64:
-		negative := strings.Contains("nix", v.Type) && int64(n) < 0
-		if !negative && n <= math.MaxUint64/second {
-			return Number(n * second), nil
-		}
+	n := reflect.ValueOf(v.Value())
+	switch {
+	case n.CanFloat() && n.Float() >= 0 && n.Float() < math.MaxUint64/second:
+		return dbus.MakeVariant(uint64(n.Float() * second)), nil
+	case n.CanUint() && n.Uint() <= math.MaxUint64/second:
+		return dbus.MakeVariant(n.Uint() * second), nil
+	case n.CanInt() && n.Int() >= 0 && uint64(n.Int()) <= math.MaxUint64/second:
+		return dbus.MakeVariant(uint64(n.Int()) * second), nil
 	}
-	return Value{}, errors.New("it is no number of seconds")
+	return dbus.Variant{}, errors.New("it is no number of seconds")
 }
 
 // Merge returns a list with others in place of those of their names.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godbus/dbus/v5"
+
 	"github.com/orlop/orlop/tests/golden"
 )
 
@@ -83,8 +85,8 @@ func TestAnnotationProperties(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	list := []Property{{Name: "A", Value: Flag(true)}, {Name: "B", Value: Text("b")}}
-	merged := describe(Merge(list, []Property{{Name: "A", Value: Flag(false)}, {Name: "C", Value: Number(3)}}))
+	list := []Property{{Name: "A", Value: dbus.MakeVariant(true)}, {Name: "B", Value: dbus.MakeVariant("b")}}
+	merged := describe(Merge(list, []Property{{Name: "A", Value: dbus.MakeVariant(false)}, {Name: "C", Value: dbus.MakeVariant(uint64(3))}}))
 	if want := "B = s \"b\"\nA = b false\nC = t 3\n"; merged != want {
 		t.Errorf("got\n%swant\n%s", merged, want)
 	}

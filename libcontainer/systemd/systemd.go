@@ -4,8 +4,8 @@
 // units; every call on it ends within a limit. [Property] values are the unit's settings: the ones that every container's unit has
 // ([BaseProperties]), its limits ([LimitProperties]), and those that the configuration's annotations ask for ([AnnotationProperties]).
 //
-// It speaks D-Bus itself, since the few messages that are needed are quickly written, and the library for all of D-Bus makes
-// every call of a program that it is linked into 0.1 ms slower, also those that have nothing to do with systemd.
+// It speaks D-Bus by godbus. The package of go-systemd for units, which lies above that, opens two connections, subscribes to the signals of
+// all units, and does not tell who waits for a job that systemd went away.
 package systemd
 
 import (
@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // How long systemd may take before it counts as hung.
@@ -98,12 +100,8 @@ func away(err error) bool {
 func (c *Conn) Start(u Unit, properties []Property) error {
 	properties = slices.Clone(properties)
 	for {
-		body := encoder{}
-		body.text(u.Name)
-		body.text("replace") // in place of jobs that wait for the same unit
-		body.properties(properties)
-		body.array(8, func() {}) // no auxiliary units
-		err := c.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body.data)
+		// In place of jobs that wait for the same unit, and without auxiliary units.
+		err := c.job("StartTransientUnit", u.Name, "replace", wire(properties), []auxiliary{})
 		if rest, dropped := withoutRefused(properties, err); dropped {
 			properties = rest
 			continue
@@ -117,10 +115,7 @@ func (c *Conn) Start(u Unit, properties []Property) error {
 
 // Stop stops a unit, which ends the processes that it still has, and returns when it is gone. That there is none is no error.
 func (c *Conn) Stop(name string) error {
-	body := encoder{}
-	body.text(name)
-	body.text("replace")
-	err := c.job("StopUnit", "ss", body.data)
+	err := c.job("StopUnit", name, "replace")
 	if e := (*Error)(nil); errors.As(err, &e) && e.Name == noSuchUnit {
 		return nil
 	}
@@ -132,18 +127,15 @@ func (c *Conn) Stop(name string) error {
 func (c *Conn) Set(name string, properties []Property) error {
 	properties = slices.Clone(properties)
 	for len(properties) > 0 {
-		body := encoder{}
-		body.text(name)
-		body.flag(true) // only for as long as the unit runs
-		body.properties(properties)
-		_, err := c.call(managerInterface, "SetUnitProperties", "sba(sv)", body.data)
+		const whileItRuns = true
+		_, err := c.call(managerInterface, "SetUnitProperties", name, whileItRuns, wire(properties))
 		if rest, dropped := withoutRefused(properties, err); dropped {
 			properties = rest
 			continue
 		}
 		if err == nil {
 			// systemd writes into the cgroup after it has answered, and before it turns to the next message.
-			_, err = c.call("org.freedesktop.DBus.Peer", "Ping", "", nil)
+			_, err = c.call("org.freedesktop.DBus.Peer", "Ping")
 		}
 		return wrap("set properties of", name, err)
 	}
@@ -152,58 +144,33 @@ func (c *Conn) Set(name string, properties []Property) error {
 
 // HasProcess reports whether a process is in the unit, as systemd sees it.
 func (c *Conn) HasProcess(name string, pid int) (bool, error) {
-	body := encoder{}
-	body.number32(uint32(pid))
-	process, err := c.object("GetUnitByPID", "u", body.data)
+	process, err := c.object("GetUnitByPID", uint32(pid))
 	if err != nil {
 		return false, fmt.Errorf("systemd: find the unit of process %d: %w", pid, err)
 	}
-	body = encoder{}
-	body.text(name)
-	unit, err := c.object("GetUnit", "s", body.data)
+	unit, err := c.object("GetUnit", name)
 	return process == unit, wrap("look up", name, err)
-}
-
-// object makes a call that is answered by the path of an object.
-func (c *Conn) object(member, sig string, body []byte) (string, error) {
-	m, err := c.call(managerInterface, member, sig, body)
-	if err != nil {
-		return "", err
-	}
-	d := decoder{data: m.body}
-	path := d.text()
-	if d.err != nil || m.signature != "o" {
-		return "", fmt.Errorf("%s: the answer is of type %q", member, m.signature)
-	}
-	return path, nil
 }
 
 // Attach moves a process into a unit's cgroup, or the one below it that sub names, "/a".
 func (c *Conn) Attach(name, sub string, pid int) error {
-	body := encoder{}
-	body.text(name)
-	body.text(sub)
-	body.value(Pids(pid))
-	_, err := c.call(managerInterface, "AttachProcessesToUnit", "ssau", body.data)
+	_, err := c.call(managerInterface, "AttachProcessesToUnit", name, sub, []uint32{uint32(pid)})
 	return wrap("attach a process to", name, err)
 }
 
 // ControlGroup returns the cgroup, from the root of its hierarchy, below which the manager has its units: "" for the whole host's.
 func (c *Conn) ControlGroup() (string, error) {
-	body := encoder{}
-	body.text(managerInterface)
-	body.text("ControlGroup")
-	reply, err := c.call("org.freedesktop.DBus.Properties", "Get", "ss", body.data)
+	call, err := c.call("org.freedesktop.DBus.Properties", "Get", managerInterface, "ControlGroup")
 	if err != nil {
 		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", err)
 	}
-	d := decoder{data: reply.body}
-	if sig := d.signature(); d.err == nil && sig != "s" {
-		return "", fmt.Errorf("systemd: read ControlGroup of the manager: it is of type %q", sig)
+	var property dbus.Variant
+	if err := call.Store(&property); err != nil {
+		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", err)
 	}
-	path := d.text()
-	if d.err != nil {
-		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", d.err)
+	path, ok := property.Value().(string)
+	if !ok {
+		return "", fmt.Errorf("systemd: read ControlGroup of the manager: it is of type %q", property.Signature())
 	}
 	return strings.TrimSuffix(path, "/"), nil
 }
