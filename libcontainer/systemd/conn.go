@@ -60,7 +60,7 @@ func dial(at place, limits limits) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	bus, err := dbus.NewConn(socket, dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	bus, err := dbus.NewConn(newStream(socket), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 	if err != nil {
 		socket.Close()
 		return nil, err

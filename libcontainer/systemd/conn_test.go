@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,23 +45,38 @@ func serve(t *testing.T, answer func(*fake, *dbus.Message)) string {
 	})
 }
 
-// greet is the other side's part of what comes before the first message.
+// greet is the other side's part of what comes before the first message. As systemd does, it reads nothing more until it has answered
+// BEGIN, and a signal may come with the answer.
 func greet(c net.Conn) (*bufio.Reader, error) {
 	r := bufio.NewReader(c)
 	if begin, err := r.ReadByte(); err != nil || begin != 0 {
 		return r, fmt.Errorf("the first byte is %d: %w", begin, err)
 	}
-	for _, exchange := range [...]struct{ want, answer string }{{"AUTH\r\n", "REJECTED EXTERNAL\r\n"}, {"AUTH EXTERNAL", "OK 0123\r\n"}, {"BEGIN", ""}} {
+	for _, exchange := range [...]struct{ want, answer string }{
+		{"AUTH\r\n", "REJECTED EXTERNAL\r\n"}, {"AUTH EXTERNAL", "DATA\r\n"}, {"DATA\r\n", ""}, {"BEGIN\r\n", "OK 0123\r\n"},
+	} {
 		line, err := r.ReadString('\n')
 		if err != nil || !strings.HasPrefix(line, exchange.want) {
 			return r, fmt.Errorf("greeted with %q: %w", line, err)
 		}
-		if _, err := c.Write([]byte(exchange.answer)); err != nil {
+		answer := bytes.NewBufferString(exchange.answer)
+		if strings.HasPrefix(exchange.answer, "OK") {
+			if n := r.Buffered(); n > 0 {
+				return r, fmt.Errorf("%d bytes came with %q", n, line)
+			}
+			if err := removal6.EncodeTo(answer, binary.LittleEndian); err != nil {
+				return r, err
+			}
+		}
+		if _, err := c.Write(answer.Bytes()); err != nil {
 			return r, err
 		}
 	}
 	return r, nil
 }
+
+// removal6 is a signal for another's job.
+var removal6 = signal(managerInterface, "JobRemoved", uint32(6), dbus.ObjectPath("/job/6"), "y.scope", "failed")
 
 // listen does with the first connection to a socket, and returns its path.
 func listen(t *testing.T, do func(net.Conn)) string {
@@ -85,7 +101,7 @@ func listen(t *testing.T, do func(net.Conn)) string {
 	return path
 }
 
-func (f *fake) send(m dbus.Message) {
+func (f *fake) send(m *dbus.Message) {
 	if err := m.EncodeTo(f.conn, binary.LittleEndian); err != nil && !errors.Is(err, net.ErrClosed) {
 		f.t.Logf("send: %v", err) // who is spoken to may have gone
 	}
@@ -93,7 +109,7 @@ func (f *fake) send(m dbus.Message) {
 
 // reply answers a call, with an error when there is a name for it.
 func (f *fake) reply(to *dbus.Message, errorName string, body ...any) {
-	m := dbus.Message{Type: dbus.TypeMethodReply, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+	m := &dbus.Message{Type: dbus.TypeMethodReply, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldReplySerial: dbus.MakeVariant(to.Serial()),
 	}}
 	if errorName != "" {
@@ -119,15 +135,15 @@ func (f *fake) bus(m *dbus.Message) bool {
 	return true
 }
 
-func (f *fake) signal(iface, member string, body ...any) {
-	f.send(dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+func signal(iface, member string, body ...any) *dbus.Message {
+	return &dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(managerPath)), dbus.FieldInterface: dbus.MakeVariant(iface),
 		dbus.FieldMember: dbus.MakeVariant(member), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(body...)),
-	}})
+	}}
 }
 
 func (f *fake) removed(job, result string) {
-	f.signal(managerInterface, "JobRemoved", uint32(7), dbus.ObjectPath(job), "x.scope", result)
+	f.send(signal(managerInterface, "JobRemoved", uint32(7), dbus.ObjectPath(job), "x.scope", result))
 }
 
 func member(m *dbus.Message) string {
@@ -155,10 +171,10 @@ func TestJobs(t *testing.T) {
 		want   string
 	}{
 		{"after others", func(f *fake, m *dbus.Message) {
-			f.signal("org.freedesktop.DBus", "NameAcquired", ":1.5")
+			f.send(signal("org.freedesktop.DBus", "NameAcquired", ":1.5"))
 			f.reply(m, "", dbus.ObjectPath("/job/7"))
 			f.removed("/job/6", "failed")
-			f.signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "x", map[string]dbus.Variant{"A": dbus.MakeVariant(1)}, []string{})
+			f.send(signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "x", map[string]dbus.Variant{"A": dbus.MakeVariant(1)}, []string{}))
 			f.removed("/job/7", "done")
 		}, ""},
 		{"before the reply", func(f *fake, m *dbus.Message) {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bufio"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -414,12 +417,12 @@ func TestSystemdHangs(t *testing.T) {
 	}
 	var attempts []attempt
 	began := time.Now()
-	for greeting, want := range map[string]string{"": "authenticate: no answer within 25s", "DATA\r\nOK 0123\r\n": "StartTransientUnit: no answer within 25s"} {
+	for lines, want := range map[int]string{0: "authenticate: no answer within 25s", len(greeting): "StartTransientUnit: no answer within 25s"} {
 		b := harness.New(t)
 		inUnit(b, slice, "/"+slice)
 		path := filepath.Join(b.Dir, "bus")
 		b.Global, b.Env = []string{"--systemd-cgroup"}, []string{"DBUS_SYSTEM_BUS_ADDRESS=unix:path=" + path}
-		listen(t, path, greeting)
+		deafBus(t, path, lines)
 		attempts = append(attempts, attempt{b, b.Cmd("create", "--bundle", b.Bundle, b.ID).Start(), want})
 	}
 	for _, a := range attempts {
@@ -434,8 +437,8 @@ func TestSystemdHangs(t *testing.T) {
 	}
 }
 
-// listen answers whoever connects with this, and with nothing more.
-func listen(t *testing.T, path, answer string) {
+// deafBus listens as a bus that answers this many lines of the greeting, and then Hello and AddMatch if all, and nothing more.
+func deafBus(t *testing.T, path string, lines int) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
 	must(t, err)
@@ -447,9 +450,46 @@ func listen(t *testing.T, path, answer string) {
 				return
 			}
 			t.Cleanup(func() { c.Close() })
-			fmt.Fprint(c, answer)
+			if err := greet(c, lines); err != nil {
+				t.Error(err)
+			}
 		}
 	}()
+}
+
+// greeting is what a bus answers to each line of the authentication.
+var greeting = [...]string{"REJECTED EXTERNAL\r\n", "DATA\r\n", "", "OK 0123\r\n"}
+
+// greet answers this many lines, and two calls if they are all.
+func greet(c net.Conn, lines int) error {
+	r := bufio.NewReader(c)
+	for _, answer := range greeting[:lines] {
+		if _, err := r.ReadString('\n'); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprint(c, answer); err != nil {
+			return err
+		}
+	}
+	if lines < len(greeting) {
+		return nil
+	}
+	for _, body := range [][]any{{":1.5"}, nil} {
+		call, err := dbus.DecodeMessage(r)
+		if err != nil {
+			return err
+		}
+		reply := dbus.Message{Type: dbus.TypeMethodReply, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldReplySerial: dbus.MakeVariant(call.Serial()),
+		}}
+		if len(body) > 0 {
+			reply.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body...))
+		}
+		if err := reply.EncodeTo(c, binary.LittleEndian); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cgroupMounts lists the mount points of all hierarchies.
