@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -58,7 +59,7 @@ type creation struct {
 	options CreateOptions
 	direct  bool // run: no wait for start
 
-	forker *forker
+	forker *forker.Forker
 	cgroup *cgroups.Manager
 	// top is the cgroup that systemd puts the process into, and descends is set when it is to be in one below that.
 	top      *cgroups.Manager
@@ -123,11 +124,11 @@ func (c *creation) create() (*Container, error) {
 		return nil, err
 	}
 	c.options.Streams.pidfdReceiver = c.bundle.Spec.Annotations[specconv.PidfdReceiver]
-	c.forker = startForker(processor()) // before all else that takes a thread: what it does takes longest
-	c.forker.enter(c.bundle)
+	c.forker = forker.Start(forker.CurrentCPU()) // first of all, since its work takes longest
+	c.forker.Unshare(inheritedNamespaces(c.bundle))
 	c.compileSeccomp()
 	err := c.makeProcess()
-	c.forker.end()
+	c.forker.End()
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +151,21 @@ func (c *creation) create() (*Container, error) {
 		return nil, err
 	}
 	return c.complete()
+}
+
+// inheritedNamespaces returns the namespaces that the forker enters for the process: new ones of the types that take long to make, if the
+// runtime's own user namespace owns them.
+func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
+	if _, ok := b.Namespace(specs.UserNamespace); ok {
+		return 0
+	}
+	for _, t := range [...]specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.MountNamespace} {
+		if n, ok := b.Namespace(t); ok && n.Path == "" {
+			flag, _ := specconv.NamespaceFlag(t)
+			flags |= flag
+		}
+	}
+	return flags
 }
 
 // plan works out what the process is to do.
@@ -200,7 +216,7 @@ func (c *creation) makeProcess() error {
 	}
 	var cgroup <-chan error
 	if !c.late {
-		cgroup = c.forker.begin(c.makeCgroup)
+		cgroup = c.forker.Do(c.makeCgroup)
 	}
 	err = c.conceive(layout)
 	if err == nil {
@@ -216,7 +232,7 @@ func (c *creation) makeProcess() error {
 	case err == nil && c.late:
 		return c.spawnEarly()
 	case err == nil:
-		if err := <-c.forker.begin(c.spawn); err != nil {
+		if err := <-c.forker.Do(c.spawn); err != nil {
 			return err
 		}
 		if c.steps.ClonesLast() {
@@ -294,7 +310,7 @@ func (c *creation) makeBirth() (err error) {
 	c.birth.takeNetDevices = c.lend
 	c.birth.entered = c.registerSecond
 	c.birth.stops = c.runtime.stops()
-	c.birth.here = c.forker.flags
+	c.birth.here = c.forker.Namespaces()
 	c.birth.pidfdName = console.PidfdCreate
 	var extra []nsenter.NamedFile
 	if c.direct || c.late {

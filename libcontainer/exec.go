@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -278,10 +279,18 @@ func (b *birth) spawn(cgroup *cgroups.Manager, e cgroups.Entry) error {
 	if b.initial == "" {
 		return spawn()
 	}
-	f := startForker(-1)
-	defer f.end()
-	f.settle(b.initial)
-	return <-f.begin(spawn)
+	// The process gets these processors before it joins the container's cgroup, which may have others.
+	f := forker.Start(-1)
+	defer f.End()
+	err := <-f.SetAffinity(specconv.RangeMask(b.initial))
+	if errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w (none of these processors is online and the runtime's to use)", err)
+	}
+	if err != nil {
+		return &specconv.FieldError{Path: "process.execCPUAffinity.initial",
+			Err: fmt.Errorf("set affinity to processors %s: sched_setaffinity: %w", b.initial, err)}
+	}
+	return <-f.Do(spawn)
 }
 
 // joinOf returns how to get into the container: which namespaces are its own, and what all of its processes have.

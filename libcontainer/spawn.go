@@ -55,8 +55,8 @@ func (c *creation) spawnEarly() error {
 	if err := c.cgroup.CreateBirthplace(); err != nil {
 		return inUse(err)
 	}
-	process := c.forker.begin(func() error {
-		if err := c.forker.affinity.end(); err != nil {
+	process := c.forker.Do(func() error {
+		if err := c.forker.ResetAffinity(); err != nil {
 			return err
 		}
 		return c.cgroup.SpawnEarly(c.birth.start)
@@ -74,7 +74,7 @@ func (c *creation) spawnEarly() error {
 
 // spawn starts the process in its cgroup, on the forker. Where that is a unit it becomes one from here on, while the process sets itself up.
 func (c *creation) spawn() error {
-	if err := c.forker.affinity.end(); err != nil {
+	if err := c.forker.ResetAffinity(); err != nil {
 		return err
 	}
 	c.takeCgroup()

@@ -1,4 +1,4 @@
-package libcontainer
+package forker
 
 import (
 	"runtime"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestKeepApart: a thread that has kept away from a processor has those again that it had, also when it had asked for some.
-func TestKeepApart(t *testing.T) {
+// TestAvoid: a thread that has kept off a processor gets back those that it had, also when it had asked for some.
+func TestAvoid(t *testing.T) {
 	affine := func() (set unix.CPUSet) {
 		if err := unix.SchedGetaffinity(0, &set); err != nil {
 			t.Fatal(err)
@@ -31,29 +31,29 @@ func TestKeepApart(t *testing.T) {
 		t.Skip("needs two processors")
 	}
 	on(func() {
-		here := processor()
-		a := keepApart(here)
+		here := CurrentCPU()
+		a := avoid(here)
 		if now := affine(); now.IsSet(here) || now.Count() != all.Count()-1 {
-			t.Errorf("%v, to be apart from %d of %v", now, here, all)
+			t.Errorf("%v, to keep off %d of %v", now, here, all)
 		}
-		if now := processor(); now == here {
+		if now := CurrentCPU(); now == here {
 			t.Errorf("still on processor %d", now)
 		}
-		if err := a.end(); err != nil || affine() != all {
+		if err := a.reset(); err != nil || affine() != all {
 			t.Errorf("%v of %v afterwards, %v", affine(), all, err)
 		}
-		if err := a.end(); err != nil {
+		if err := a.reset(); err != nil {
 			t.Errorf("ended twice: %v", err)
 		}
 	})
 	on(func() {
 		var one unix.CPUSet
-		one.Set(processor())
+		one.Set(CurrentCPU())
 		if err := unix.SchedSetaffinity(0, &one); err != nil {
 			t.Fatal(err)
 		}
-		a := keepApart(processor())
-		if affine() != one || a.end() != nil || affine() != one {
+		a := avoid(CurrentCPU())
+		if affine() != one || a.reset() != nil || affine() != one {
 			t.Errorf("of one processor came %v", affine())
 		}
 	})
@@ -67,20 +67,39 @@ func TestKeepApart(t *testing.T) {
 		if err := unix.SchedSetaffinity(0, &some); err != nil {
 			t.Fatal(err)
 		}
-		a := keepApart(processor())
-		if err := a.end(); err != nil || affine() != some {
+		a := avoid(CurrentCPU())
+		if err := a.reset(); err != nil || affine() != some {
 			t.Errorf("%v of %v, %v", affine(), some, err)
 		}
 	})
-	a := keepApart(-1)
-	if a.apart || a.end() != nil {
-		t.Error("apart from no processor")
+	a := avoid(-1)
+	if a.changed || a.reset() != nil {
+		t.Error("kept off no processor")
+	}
+}
+
+// TestSetAffinity: a job runs on the processors that were asked for, and without any fails.
+func TestSetAffinity(t *testing.T) {
+	f := Start(-1)
+	defer f.End()
+	cpu := CurrentCPU()
+	mask := make([]uint64, cpu/64+1)
+	mask[cpu/64] = 1 << (cpu % 64)
+	if err := <-f.SetAffinity(mask); err != nil {
+		t.Fatal(err)
+	}
+	ran := -1
+	if err := <-f.Do(func() error { ran = CurrentCPU(); return nil }); err != nil || ran != cpu {
+		t.Errorf("ran on processor %d, not %d: %v", ran, cpu, err)
+	}
+	if err := <-f.SetAffinity([]uint64{0}); err != unix.EINVAL {
+		t.Errorf("no processor: %v", err)
 	}
 }
 
 // TestForkerOrder: jobs are done one after the other on one thread, none after one that failed.
 func TestForkerOrder(t *testing.T) {
-	f := startForker(-1)
+	f := Start(-1)
 	var order []int
 	threads := map[int]bool{}
 	job := func(n int, err error) func() error {
@@ -90,9 +109,9 @@ func TestForkerOrder(t *testing.T) {
 			return err
 		}
 	}
-	first, second := f.begin(job(1, nil)), f.begin(job(2, unix.ENOSPC))
-	third := f.begin(job(3, nil))
-	f.end()
+	first, second := f.Do(job(1, nil)), f.Do(job(2, unix.ENOSPC))
+	third := f.Do(job(3, nil))
+	f.End()
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
