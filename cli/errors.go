@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // usageError is a call that the command line doesn't allow.
@@ -125,7 +126,7 @@ func codeOf(err error) string {
 		{isA[*libcontainer.HookError], "hook"},
 		{func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }, "timeout"},
 		{isA[specconv.Fault], "config"},
-		{isA[*specconv.SyntaxError], "config"},
+		{isA[*codec.SyntaxError], "config"},
 		{isA[*seccomp.Error], "config"},
 		{isA[*cgroups.ResourceError], "resource"},
 		{isA[*setup.StepError], "step"},

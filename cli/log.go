@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // level is how important a line of the log is.
@@ -177,16 +177,16 @@ func (l *logger) write(w io.Writer, kind, message string, more []detail) error {
 	var line []byte
 	if l.json {
 		line = append(line, `{"level":`...)
-		line = specconv.AppendJSON(line, kind)
+		line = codec.AppendText(line, kind)
 		line = append(line, `,"msg":`...)
-		line = specconv.AppendJSON(line, message)
+		line = codec.AppendText(line, message)
 		line = append(line, `,"time":`...)
-		line = specconv.AppendJSON(line, now)
+		line = codec.AppendText(line, now)
 		for _, d := range more {
 			line = append(line, ',')
-			line = specconv.AppendJSON(line, d.key)
+			line = codec.AppendText(line, d.key)
 			line = append(line, ':')
-			line = specconv.AppendJSON(line, d.value)
+			line = codec.AppendText(line, d.value)
 		}
 		line = append(line, '}', '\n')
 	} else {

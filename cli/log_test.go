@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 	"github.com/orlop/orlop/tests/hang"
 )
 
@@ -213,7 +214,7 @@ func TestDetails(t *testing.T) {
 		{execError{libcontainer.ErrNotRunning}, "code=not-running"},
 		{&fs.PathError{Op: "open", Path: "/x", Err: syscall.EACCES}, "code=system errno=EACCES path=/x"},
 		{&libcontainer.HookError{Kind: "poststart", Index: 2, Path: "/x", Err: unix.ENOENT}, "code=hook errno=ENOENT path=/x field=hooks.poststart[2]"},
-		{fmt.Errorf("config.json: %w", &specconv.SyntaxError{Line: 1, Column: 2, Problem: "x"}), "code=config"},
+		{fmt.Errorf("config.json: %w", &codec.SyntaxError{Line: 1, Column: 2, Problem: "x"}), "code=config"},
 		{&libcontainer.LockError{Path: "/x"}, "code=timeout"},
 		{fmt.Errorf("read: %w", libcontainer.ErrDamaged), "code=damaged"},
 		{&setup.RuleError{Rule: "x"}, "code=internal"},

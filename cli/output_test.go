@@ -34,12 +34,12 @@ func TestState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := appendStatus(nil, s); string(got) != string(want) {
+		if got := s.JSON(); string(got) != string(want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}
 	var got libcontainer.Status
-	if err := json.Unmarshal(appendStatus(nil, exampleStatus()), &got); err != nil || !reflect.DeepEqual(&got, exampleStatus()) {
+	if err := json.Unmarshal(exampleStatus().JSON(), &got); err != nil || !reflect.DeepEqual(&got, exampleStatus()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

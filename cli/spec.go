@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 func (p *program) specCommand() *command {
@@ -33,5 +34,8 @@ func (p *program) spec(args *arguments) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(writeJSON(f, s, "\t"), f.Close())
+	e := codec.Encoder{Indent: "\t"}
+	codec.EncodeSpec(&e, s)
+	_, err = f.Write(append(e.Buf, '\n'))
+	return errors.Join(err, f.Close())
 }

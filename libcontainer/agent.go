@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // compileSeccomp begins to make the filter of the bundle's profile, beside other work; nil without one.
@@ -82,12 +82,12 @@ func (c *creation) seccompRecord() *state.Seccomp {
 }
 
 // recordedFilter returns the filter of a container that was created, nil when it has none.
-func recordedFilter(rec *state.Record) (*setup.SeccompFilter, error) {
-	s, err := rec.Seccomp()
-	if err != nil || s == nil {
-		return nil, err
+func recordedFilter(rec *state.Record) *setup.SeccompFilter {
+	s := rec.Seccomp
+	if s == nil {
+		return nil
 	}
-	return filterFacts(s.Program, s.Flags, s.Notify), nil
+	return filterFacts(s.Program, s.Flags, s.Notify)
 }
 
 // handListener hands the listener of a process's filter to the agent (config-linux.md, "The Container Process State"). pid is that process's number.
@@ -99,14 +99,12 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 	if err := checkListener(listener); err != nil {
 		return &specconv.FieldError{Path: "linux.seccomp", Err: err}
 	}
-	s, err := rec.Seccomp()
-	if err != nil {
-		return err
-	}
+	s := rec.Seccomp
 	if s == nil {
 		return &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process sent a listener that nobody asked for")}
 	}
-	message, err := json.Marshal(specs.ContainerProcessState{
+	e := codec.Encoder{}
+	codec.EncodeContainerProcessState(&e, &specs.ContainerProcessState{
 		Version:  rec.OCIVersion,
 		Fds:      []string{specs.SeccompFdName},
 		Pid:      pid,
@@ -114,10 +112,7 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 		State: specs.State{Version: rec.OCIVersion, ID: rec.ID, Status: status, Pid: rec.Pid, Bundle: rec.Bundle,
 			Annotations: rec.Annotations},
 	})
-	if err != nil {
-		return err
-	}
-	if err := console.SendMessage(s.ListenerPath, message, listener); err != nil {
+	if err := console.SendMessage(s.ListenerPath, e.Buf, listener); err != nil {
 		return &specconv.FieldError{Path: "linux.seccomp.listenerPath", Err: err}
 	}
 	return nil

@@ -3,10 +3,8 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -73,8 +71,7 @@ func (c *Container) Config() (*specs.Process, error) {
 	case v.incomplete:
 		return nil, c.wrap(ErrIncomplete)
 	}
-	p, err := v.rec.Process()
-	return p, c.wrap(err)
+	return v.rec.Process, nil
 }
 
 // Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's PID namespace, sorted. Of a stopped
@@ -202,9 +199,7 @@ func (v *view) close() { v.dir.Close() }
 func (v *view) cgroup() *cgroups.Manager {
 	m := cgroups.Load(cgroups.Layout{}, v.rec.CgroupPaths)
 	m.SetOwner(ownerOf(v.rec, v.dir))
-	if found := v.rec.FoundCgroups; v.rec.SharedCgroup {
-		m.SetFound(slices.Collect(maps.Keys(v.rec.CgroupPaths)), true)
-	} else if found != nil {
+	if found := v.rec.FoundCgroups; found != nil {
 		m.SetFound(found, v.rec.Status == specs.StateCreating)
 	}
 	return m

@@ -365,17 +365,9 @@ func (c *creation) register() error {
 	if err := c.joinRDT(); err != nil {
 		return err
 	}
-	if err := c.rec.SetHooks(c.bundle.Spec.Hooks); err != nil {
-		return err
-	}
-	if err := c.rec.SetProcess(c.bundle.Spec.Process); err != nil {
-		return err
-	}
-	c.rec.SetSeccomp(c.seccompRecord())
-	if l := c.bundle.Spec.Linux; l != nil && (l.Personality != nil || l.MemoryPolicy != nil) {
-		if err := c.rec.SetLinux(&state.Linux{Personality: l.Personality, MemoryPolicy: l.MemoryPolicy}); err != nil {
-			return err
-		}
+	c.rec.Hooks, c.rec.Process, c.rec.Seccomp = c.bundle.Spec.Hooks, c.bundle.Spec.Process, c.seccompRecord()
+	if l := c.bundle.Spec.Linux; l != nil {
+		c.rec.Personality, c.rec.MemoryPolicy = l.Personality, l.MemoryPolicy
 	}
 	if err := c.noteCgroup(); err != nil {
 		return err
@@ -383,12 +375,8 @@ func (c *creation) register() error {
 	c.rec.Pid, c.rec.StartTime = c.birth.proc.Pid, proc.StartTime
 	c.rec.Status = specs.StateCreated
 	if !c.direct {
-		var left []state.Operation
 		for _, r := range c.steps.Remains(c.birth.program) {
-			left = append(left, state.Operation(r))
-		}
-		if err := c.rec.SetRemaining(left); err != nil {
-			return err
+			c.rec.Remaining = append(c.rec.Remaining, state.Operation(r))
 		}
 	}
 	if err := c.dir.Write(c.rec); err != nil {

@@ -114,12 +114,11 @@ func (v *view) removeCgroup(r *Runtime) error {
 
 // beforeCgroup tells the manager what those folders were like that were there before the container.
 func (v *view) beforeCgroup(cgroup *cgroups.Manager) error {
-	data, err := v.rec.CgroupBefore()
-	if err != nil || data == nil {
-		return err
+	if v.rec.CgroupBefore == nil {
+		return nil
 	}
 	before := new(cgroups.Before)
-	if err := json.Unmarshal(*data, before); err != nil {
+	if err := json.Unmarshal(v.rec.CgroupBefore, before); err != nil {
 		return fmt.Errorf("%w: cgroupBefore: %w", state.ErrDamaged, err)
 	}
 	cgroup.SetBefore(before)

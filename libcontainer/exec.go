@@ -74,11 +74,10 @@ func (v *view) traced() (bool, error) {
 			return true, nil // others may be in there
 		}
 	}
-	p, err := v.rec.Process()
-	if err != nil || p == nil {
-		return false, err
+	if v.rec.Process == nil {
+		return false, nil
 	}
-	sets, _ := specconv.ParseCapabilities(p.Capabilities)
+	sets, _ := specconv.ParseCapabilities(v.rec.Process.Capabilities)
 	return sets.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0, nil
 }
 
@@ -119,9 +118,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	}
 	between := [3]bool{}
 	facts.Streams, between = streamFacts(p, &o.Streams, users)
-	if facts.Seccomp, err = recordedFilter(v.rec); err != nil {
-		return nil, err
-	}
+	facts.Seccomp = recordedFilter(v.rec)
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {
 		return nil, err
@@ -304,11 +301,8 @@ func joinOf(rec *state.Record) (setup.Join, error) {
 		j.Namespaces |= flag
 	}
 	j.Chroot = j.Namespaces&unix.CLONE_NEWNS == 0
-	shared, err := rec.Linux()
-	if shared != nil {
-		j.Personality, j.MemoryPolicy = shared.Personality, shared.MemoryPolicy
-	}
-	return j, err
+	j.Personality, j.MemoryPolicy = rec.Personality, rec.MemoryPolicy
+	return j, nil
 }
 
 // joinFiles opens the descriptors that a joining process gets. The caller calls release when it has them.

@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // Where hooks run (config.md#posix-platform-hooks):
@@ -31,53 +31,27 @@ import (
 // All but startContainer hooks begin in the bundle's directory: the specification names none, and what it says of paths makes them programs of the
 // host.
 
-// hooksOf returns the record's hooks of a kind.
-func hooksOf(rec *state.Record, kind string) ([]specs.Hook, error) {
-	h, err := rec.Hooks()
-	if err != nil || h == nil {
-		return nil, err
-	}
-	switch kind {
-	case hooks.Prestart:
-		return h.Prestart, nil //nolint:staticcheck // deprecated, and yet part of the specification
-	case hooks.CreateRuntime:
-		return h.CreateRuntime, nil
-	case hooks.CreateContainer:
-		return h.CreateContainer, nil
-	case hooks.StartContainer:
-		return h.StartContainer, nil
-	case hooks.Poststart:
-		return h.Poststart, nil
-	case hooks.Poststop:
-		return h.Poststop, nil
-	}
-	return nil, fmt.Errorf("no such kind of hooks: %s", kind)
-}
-
-// stateForHooks is what a hook reads from its standard input. pid is the number of the container's process where the hook runs.
-func stateForHooks(rec *state.Record, status specs.ContainerState, pid int) ([]byte, error) {
-	s := specs.State{
+// stateForHooks is what a hook reads from its standard input. pid is the PID of the container's process where the hook runs.
+func stateForHooks(rec *state.Record, status specs.ContainerState, pid int) []byte {
+	e := codec.Encoder{}
+	codec.EncodeState(&e, &specs.State{
 		Version:     rec.OCIVersion,
 		ID:          rec.ID,
 		Status:      status,
 		Pid:         pid,
 		Bundle:      rec.Bundle,
 		Annotations: rec.Annotations,
-	}
-	return json.Marshal(s)
+	})
+	return e.Buf
 }
 
 // runHostHooks runs hooks in the runtime's namespaces, until something stops them.
 func (r *Runtime) runHostHooks(kind string, rec *state.Record, status specs.ContainerState, stops []hooks.Stop) error {
-	list, err := hooksOf(rec, kind)
-	if err != nil || len(list) == 0 {
-		return err
+	list := specconv.HooksOf(rec.Hooks, kind)
+	if len(list) == 0 {
+		return nil
 	}
-	s, err := stateForHooks(rec, status, rec.Pid)
-	if err != nil {
-		return err
-	}
-	return hooks.Run(kind, list, s, redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), stops...)
+	return hooks.Run(kind, list, stateForHooks(rec, status, rec.Pid), redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), stops...)
 }
 
 // redirected returns a starter of hooks that write to the files which annotations name.
@@ -126,10 +100,7 @@ func (r *Runtime) runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	p, err := rec.Process()
-	if err != nil {
-		return err
-	}
+	p := rec.Process
 	if p == nil {
 		p = &specs.Process{Cwd: "/"} // the container will not start
 	}
@@ -146,16 +117,15 @@ func (r *Runtime) runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks
 
 // containerHooks returns the record's hooks of a kind that runs in the container, and what they read.
 func containerHooks(kind string, rec *state.Record, status specs.ContainerState) ([]specs.Hook, []byte, error) {
-	list, err := hooksOf(rec, kind)
-	if err != nil || len(list) == 0 {
-		return nil, nil, err
+	list := specconv.HooksOf(rec.Hooks, kind)
+	if len(list) == 0 {
+		return nil, nil, nil
 	}
 	pid, err := innerPid(rec.Pid)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := stateForHooks(rec, status, pid)
-	return list, s, err
+	return list, stateForHooks(rec, status, pid), nil
 }
 
 // runCreateHooks runs the createContainer hooks, in the namespaces of the container whose first process is given, with the runtime's rights.
@@ -200,9 +170,8 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 
 // runPoststartHooks runs the poststart hooks, until something stops them or the container is deleted. That its program has ended is no reason to stop them.
 func (r *Runtime) runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) error {
-	list, err := hooksOf(rec, hooks.Poststart)
-	if err != nil || len(list) == 0 {
-		return err
+	if len(specconv.HooksOf(rec.Hooks, hooks.Poststart)) == 0 {
+		return nil
 	}
 	removed, err := dir.WatchRemoval()
 	switch {
@@ -243,19 +212,11 @@ func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile, stops []h
 
 // poststop runs the poststop hooks. Their failure is only warned about, as the specification demands.
 func (r *Runtime) poststop(rec *state.Record) {
-	list, err := hooksOf(rec, hooks.Poststop)
-	if err != nil {
-		r.warn(err.Error())
-	}
+	list := specconv.HooksOf(rec.Hooks, hooks.Poststop)
 	if len(list) == 0 {
 		return
 	}
-	s, err := stateForHooks(rec, specs.StateStopped, 0)
-	if err != nil {
-		r.warn(err.Error())
-		return
-	}
-	for _, err := range hooks.RunAll(hooks.Poststop, list, s, redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), r.stops()...) {
+	for _, err := range hooks.RunAll(hooks.Poststop, list, stateForHooks(rec, specs.StateStopped, 0), redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), r.stops()...) {
 		r.warn(err.Error())
 	}
 }

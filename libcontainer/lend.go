@@ -73,9 +73,7 @@ func (c *creation) recordLoans() error {
 	if err != nil {
 		return err
 	}
-	if err := c.rec.SetLoans(&state.Loans{Namespace: inode, Devices: devices}); err != nil {
-		return err
-	}
+	c.rec.Loans = &state.Loans{Namespace: inode, Devices: devices}
 	return c.dir.Write(c.rec)
 }
 
@@ -84,9 +82,7 @@ func (c *creation) lent() error {
 	if c.lending == nil {
 		return nil
 	}
-	if err := c.rec.SetLoans(nil); err != nil {
-		return err
-	}
+	c.rec.Loans = nil
 	return c.dir.Write(c.rec)
 }
 
@@ -133,10 +129,10 @@ func (v *view) returnDevices(r *Runtime) {
 	}
 }
 
-func (v *view) tryReturn() error {
-	recorded, err := v.rec.Loans()
-	if err != nil || recorded == nil {
-		return err
+func (v *view) tryReturn() (err error) {
+	recorded := v.rec.Loans
+	if recorded == nil {
+		return nil
 	}
 	i := slices.IndexFunc(v.rec.Namespaces, func(n state.Namespace) bool { return n.Type == specs.NetworkNamespace })
 	if i < 0 || v.rec.Namespaces[i].Path == "" {

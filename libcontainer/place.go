@@ -338,15 +338,11 @@ func (c *creation) warnOfResources() {
 }
 
 // noteCgroup records what of the cgroup was there before.
-func (c *creation) noteCgroup() error {
-	if c.rec.FoundCgroups == nil {
-		return nil
+func (c *creation) noteCgroup() (err error) {
+	if c.rec.FoundCgroups != nil {
+		c.rec.CgroupBefore, err = json.Marshal(c.cgroup.Before())
 	}
-	data, err := json.Marshal(c.cgroup.Before())
-	if err != nil {
-		return err
-	}
-	return c.rec.SetCgroupBefore((*json.RawMessage)(&data))
+	return err
 }
 
 // removeCgroup undoes makeCgroup and what followed it. What is in a cgroup that was made or taken for the container is the container's.

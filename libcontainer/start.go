@@ -135,15 +135,15 @@ func (v *view) start(r *Runtime) error {
 // executed is the function of that name for the container's process. What its filter allows is only
 // looked up if the process has ended.
 func (v *view) executed(container *os.File) error {
-	if !v.rec.HasSeccomp() {
+	if v.rec.Seccomp == nil {
 		return nil
 	}
 	ended := executed(v.rec.Pid, container)
 	if ended == nil {
 		return nil
 	}
-	if f, err := recordedFilter(v.rec); err != nil || !f.Mute() {
-		return err
+	if !recordedFilter(v.rec).Mute() {
+		return nil
 	}
 	return ended
 }
@@ -167,12 +167,8 @@ func (v *view) explain(container *os.File, err error) error {
 		return err
 	}
 	ended := waitPidfd(container, v.rec.Pid, time.Now().Add(endLimit))
-	operations, rerr := v.rec.Remaining()
-	if rerr != nil {
-		return errors.Join(err, rerr, ended)
-	}
 	var left []setup.Remaining
-	for _, o := range operations {
+	for _, o := range v.rec.Remaining {
 		left = append(left, setup.Remaining(o))
 	}
 	return errors.Join(setup.ExplainRemaining(left, f), ended)

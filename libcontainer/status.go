@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // StatusPaused is the status of a container whose cgroup is frozen. The others are runtime-spec's.
@@ -25,6 +26,15 @@ type Status struct {
 	Annotations map[string]string    `json:"annotations,omitempty"`
 	// Owner is the name of the user that created the container, or its number where that has none.
 	Owner string `json:"owner"`
+}
+
+//go:generate go run github.com/orlop/orlop/specconv/codec/gen -encode Status
+
+// JSON returns the status as indented JSON.
+func (s *Status) JSON() []byte {
+	e := codec.Encoder{Indent: "  "}
+	encodeStatus(&e, s)
+	return e.Buf
 }
 
 // Status returns the container's state. It takes no lock and changes nothing.

@@ -3,6 +3,8 @@ package specconv
 import (
 	"fmt"
 	"strings"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // Annotations that change what the runtime does. Those that begin with run.oci are crun's.
@@ -95,7 +97,7 @@ func (c *checker) annotations() {
 		return
 	}
 	for _, name := range sortedKeys(c.spec.Annotations) {
-		path, value := under("annotations", name), c.spec.Annotations[name]
+		path, value := jsonpath.Member("annotations", name), c.spec.Annotations[name]
 		if name == "" {
 			c.fault(path, "a key must not be empty")
 			continue
@@ -149,7 +151,7 @@ func cgroupNameProblem(name string) string {
 }
 
 // AnnotationPath is an annotation's place in the configuration, as faults name it.
-func AnnotationPath(name string) string { return under("annotations", name) }
+func AnnotationPath(name string) string { return jsonpath.Member("annotations", name) }
 
 // seccompReceiver puts the receiver where the specification has it.
 func (c *checker) seccompReceiver(path, value string) {

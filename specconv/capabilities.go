@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // capabilityTable holds the kernel's capabilities; the index is the number (include/uapi/linux/capability.h).
@@ -56,7 +58,7 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, notes [
 			n, ok := CapabilityNumber(name)
 			switch {
 			case !ok:
-				notes = append(notes, at("process.capabilities."+set, i)+": unknown capability "+strconv.Quote(name)+", left out")
+				notes = append(notes, jsonpath.Index("process.capabilities."+set, i)+": unknown capability "+strconv.Quote(name)+", left out")
 			case allowed&(1<<n) == 0:
 				if lacking == nil {
 					first = i
@@ -69,7 +71,7 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, notes [
 		switch path := "process.capabilities." + set; len(lacking) {
 		case 0:
 		case 1:
-			notes = append(notes, at(path, first)+": "+lacking[0]+" is not "+lack+", left out")
+			notes = append(notes, jsonpath.Index(path, first)+": "+lacking[0]+" is not "+lack+", left out")
 		default: // one line for all: Buildah grants a dozen ambient ones and none that can be inherited, in each step of a build
 			notes = append(notes, path+": "+strings.Join(lacking, ", ")+" are not "+lack+", left out")
 		}

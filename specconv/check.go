@@ -1,10 +1,13 @@
 package specconv
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // checker collects what is wrong with one configuration. Its methods, one file per section of the specification, never
@@ -12,11 +15,16 @@ import (
 type checker struct {
 	spec     *specs.Spec
 	faults   Faults
+	unread   Faults // those of values that could not be decoded
 	warnings []string
 	notes    []string
 }
 
+// fault reports what is wrong with a field, unless its value could not be decoded: it would only be said to be missing.
 func (c *checker) fault(path, problem string) {
+	if slices.ContainsFunc(c.unread, func(f Fault) bool { return jsonpath.Holds(f.Path, path) }) {
+		return
+	}
 	c.faults = append(c.faults, Fault{path, problem})
 }
 
@@ -27,19 +35,6 @@ func (c *checker) note(path, text string) {
 
 func (c *checker) warn(path, text string) {
 	c.warnings = append(c.warnings, path+": "+text)
-}
-
-// at returns the path of an element of a list.
-func at(path string, i int) string {
-	return path + "[" + strconv.Itoa(i) + "]"
-}
-
-// under returns the path of an entry of an object whose keys are free.
-func under(path, key string) string {
-	if plainKey(key) {
-		return path + "." + key
-	}
-	return path + "[" + strconv.Quote(key) + "]"
 }
 
 // has reports whether the container has a namespace of type t that is not simply the runtime's: a new or a joined one.
@@ -83,7 +78,7 @@ func (c *checker) text(path, s string) {
 func (c *checker) texts(path string, list []string) {
 	for i, s := range list {
 		if hasNUL(s) {
-			c.fault(at(path, i), nulProblem)
+			c.fault(jsonpath.Index(path, i), nulProblem)
 		}
 	}
 }

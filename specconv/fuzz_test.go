@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // Whatever the text is: no panic; what is taken here is JSON, and means to encoding/json the same.
@@ -27,15 +30,17 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		spec := new(specs.Spec)
-		d := decodeAll(text, "", spec, decodeSpec)
-		if valid := json.Valid(text) && utf8.Valid(text); !valid && d.syntax == nil {
+		d := codec.Decoder{Fault: func(string, string) {}}
+		err := codec.Decode(&d, text, new(specs.Spec), codec.DecodeSpec)
+		var syntax *codec.SyntaxError
+		wrong := errors.As(err, &syntax)
+		if valid := json.Valid(text) && utf8.Valid(text); !valid && !wrong {
 			t.Fatal("not JSON, yet taken")
-		} else if valid && d.syntax != nil && d.syntax.Problem != "nested too deeply" {
-			t.Fatalf("JSON, yet refused: %v", d.syntax)
+		} else if valid && wrong && syntax.Problem != "nested too deeply" {
+			t.Fatalf("JSON, yet refused: %v", err)
 		}
-		if d.syntax != nil && (d.syntax.Line < 1 || d.syntax.Column < 1) {
-			t.Fatal(d.syntax)
+		if wrong && (syntax.Line < 1 || syntax.Column < 1) {
+			t.Fatal(err)
 		}
 		b, err := Parse(text, "/b")
 		if err != nil {

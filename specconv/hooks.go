@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // hookKinds is the table of the kinds of hooks, in the order in which they run.
@@ -28,8 +30,11 @@ func HookKinds() []string {
 	return names
 }
 
-// HooksOf returns the hooks of one kind.
+// HooksOf returns the hooks of one kind. h may be nil.
 func HooksOf(h *specs.Hooks, kind string) []specs.Hook {
+	if h == nil {
+		return nil
+	}
 	for _, k := range hookKinds {
 		if k.name == kind {
 			return k.list(h)
@@ -52,7 +57,7 @@ func (c *checker) hooks() {
 func (c *checker) hookList(path string, list []specs.Hook) {
 	for i := range list {
 		h := &list[i]
-		here := at(path, i)
+		here := jsonpath.Index(path, i)
 		if problem := pathProblem(h.Path); problem != "" {
 			c.fault(here+".path", problem)
 		}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // intelRdt checks linux.intelRdt. closID becomes a folder's name.
@@ -29,9 +31,9 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	c.text(path+".memBwSchema", r.MemBwSchema)
 	for i, s := range r.Schemata {
 		if strings.Contains(s, "\n") {
-			c.fault(at(path+".schemata", i), "must not contain newlines")
+			c.fault(jsonpath.Index(path+".schemata", i), "must not contain newlines")
 		}
-		c.text(at(path+".schemata", i), s)
+		c.text(jsonpath.Index(path+".schemata", i), s)
 	}
 }
 

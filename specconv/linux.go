@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // linux checks linux, section by section.
@@ -51,7 +53,7 @@ func (c *checker) hiddenPaths(path string, list []string) {
 	c.needs(specs.MountNamespace, path)
 	for i, p := range list {
 		if problem := pathProblem(p); problem != "" {
-			c.fault(at(path, i), problem)
+			c.fault(jsonpath.Index(path, i), problem)
 		}
 	}
 }
@@ -68,7 +70,7 @@ func (c *checker) cgroupsPath(p string) {
 func (c *checker) devices(list []specs.LinuxDevice) {
 	for i := range list {
 		d := &list[i]
-		here := at("linux.devices", i)
+		here := jsonpath.Index("linux.devices", i)
 		if problem := pathProblem(d.Path); problem != "" {
 			c.fault(here+".path", problem)
 		}

@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // MaxConfigSize is the greatest size of config.json in bytes; a larger file is refused before it is read whole.
@@ -19,7 +20,7 @@ const MaxConfigSize = 16 << 20
 // ConfigName is the name of the configuration in a bundle's folder.
 const ConfigName = "config.json"
 
-// Load reads and validates dir/config.json. The error wraps Faults, a *SyntaxError, or what reading the file gave.
+// Load reads and validates dir/config.json. The error wraps Faults, a *codec.SyntaxError, or what reading the file gave.
 func Load(dir string) (*Bundle, error) {
 	return load(dir, filepath.Join(dir, ConfigName), true)
 }
@@ -158,7 +159,7 @@ func checkRootfs(rootfs string) Faults {
 }
 
 // Parse validates config as the config.json of a bundle in dir, which must be absolute. It touches nothing but its
-// arguments. The error is a Fault, Faults or a *SyntaxError.
+// arguments. The error is a Fault, Faults or a *codec.SyntaxError.
 func Parse(config []byte, dir string) (*Bundle, error) {
 	b, faults, err := parse(config, dir)
 	if err != nil {
@@ -175,15 +176,12 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, nil, fmt.Errorf("bundle %q: must be absolute", dir)
 	}
-	if err := checkSize(config); err != nil {
+	spec := new(specs.Spec)
+	c, err := decode(config, "", spec, codec.DecodeSpec)
+	if err != nil {
 		return nil, nil, err
 	}
-	spec := new(specs.Spec)
-	d := decodeAll(config, "", spec, decodeSpec)
-	if d.syntax != nil {
-		return nil, nil, d.syntax
-	}
-	c := checker{spec: spec, warnings: d.warnings}
+	c.spec = spec
 	b := &Bundle{Dir: filepath.Clean(dir), Spec: spec}
 	c.version()
 	c.root(b)
@@ -195,23 +193,37 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 	c.linux(b)
 	c.faults = append(c.faults, Unsupported(spec)...)
 	b.Warnings, b.Notes = c.warnings, c.notes
-	return b, mergeFaults(d.faults, c.faults), nil
+	return b, c.faults, nil
+}
+
+// decode reads a JSON text. The checker that it returns has found what does not fit its field, and which properties are unknown.
+func decode[T any](text []byte, root string, v *T, value func(*codec.Decoder, *T)) (*checker, error) {
+	if err := checkSize(text); err != nil {
+		return nil, err
+	}
+	c := &checker{spec: new(specs.Spec)}
+	d := codec.Decoder{Root: root, Fault: c.fault, Unknown: func(path string) {
+		if len(c.warnings) < maxListed {
+			c.warn(path, "unknown property, ignored")
+		}
+	}}
+	if err := codec.Decode(&d, text, v, value); err != nil {
+		return nil, err
+	}
+	c.unread = c.faults
+	return c, nil
 }
 
 // ParseProcess parses and validates a process as exec --process takes it. Its faults' paths start with "process", and
 // the error is as Parse's. warnings name what has no effect.
 func ParseProcess(data []byte) (p *specs.Process, warnings []string, err error) {
-	if err := checkSize(data); err != nil {
+	p = new(specs.Process)
+	c, err := decode(data, "process", p, codec.DecodeProcess)
+	if err != nil {
 		return nil, nil, err
 	}
-	p = new(specs.Process)
-	d := decodeAll(data, "process", p, decodeProcess)
-	if d.syntax != nil {
-		return nil, nil, d.syntax
-	}
-	c := checker{spec: new(specs.Spec), warnings: d.warnings}
 	c.process(p)
-	if err := mergeFaults(d.faults, c.faults).err(); err != nil {
+	if err := c.faults.err(); err != nil {
 		return nil, nil, err
 	}
 	return p, c.warnings, nil
@@ -222,30 +234,4 @@ func ValidateProcess(p *specs.Process) error {
 	c := checker{spec: new(specs.Spec)}
 	c.process(p)
 	return c.faults.err()
-}
-
-// mergeFaults joins the faults of decoding with those of checking, without the latter's about fields that could not be
-// decoded: they would only say that those are missing.
-func mergeFaults(decoded, checked Faults) Faults {
-	if len(decoded) == 0 {
-		return checked
-	}
-	all := decoded
-	for _, f := range checked {
-		if !decoded.cover(f.Path) {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-// cover reports whether there is a fault at path or at a value that holds it.
-func (f Faults) cover(path string) bool {
-	for _, one := range f {
-		rest, ok := strings.CutPrefix(path, one.Path)
-		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
-			return true
-		}
-	}
-	return false
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv/codec"
 )
 
 // bundle makes a bundle of config and a folder rootfs.
@@ -67,7 +69,7 @@ func TestLoadFaults(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	check("empty", bundle(t, []byte{}), "empty")
-	var syntax *SyntaxError
+	var syntax *codec.SyntaxError
 	if err := check("truncated", bundle(t, exampleJSON(t)[:700]), "is the file truncated?"); !errors.As(err, &syntax) || syntax.Line < 30 {
 		t.Errorf("%v", err)
 	}

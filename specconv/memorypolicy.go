@@ -3,6 +3,8 @@ package specconv
 import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // memoryModes is the table of set_mempolicy(2)'s modes, with what each says of nodes.
@@ -108,11 +110,11 @@ func (c *checker) memoryFlags(path string, m *specs.LinuxMemoryPolicy, known boo
 	for i, name := range m.Flags {
 		flag, ok := MemoryPolicyFlag(name)
 		if !ok {
-			c.fault(at(path, i), oneOf(string(name), MemoryPolicyFlags()...))
+			c.fault(jsonpath.Index(path, i), oneOf(string(name), MemoryPolicyFlags()...))
 		}
 		set |= flag
 		if flag == unix.MPOL_F_NUMA_BALANCING && known && m.Mode != specs.MpolBind && m.Mode != specs.MpolPreferredMany {
-			c.fault(at(path, i), string(name)+" is only for MPOL_BIND and MPOL_PREFERRED_MANY")
+			c.fault(jsonpath.Index(path, i), string(name)+" is only for MPOL_BIND and MPOL_PREFERRED_MANY")
 		}
 	}
 	const fixed = unix.MPOL_F_STATIC_NODES | unix.MPOL_F_RELATIVE_NODES

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // mounts checks mounts and sets the bundle's Mounts.
@@ -34,7 +36,7 @@ func (c *checker) hostMounts() {
 // mount checks and parses one entry of mounts.
 func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 	m := Mount{Index: index, Type: in.Type, Source: in.Source}
-	here := func(field string) string { return at("mounts", index) + field }
+	here := func(field string) string { return jsonpath.Index("mounts", index) + field }
 
 	switch {
 	case in.Destination == "":
@@ -71,7 +73,7 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 		// These belong to the file system, which a bind mount only shows in another place.
 		m.SuperFlags, m.Data = nil, nil
 		for _, i := range unknown {
-			c.bindOption(at(here(".options"), i), in.Options[i])
+			c.bindOption(jsonpath.Index(here(".options"), i), in.Options[i])
 		}
 	}
 	if (m.CopySymlink || m.SourceNoFollow || m.DestinationNoFollow) && !m.Bind {
@@ -91,16 +93,16 @@ func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 	for i, o := range options {
 		switch {
 		case hasNUL(o):
-			c.fault(at(at("mounts", m.Index)+".options", i), nulProblem)
+			c.fault(jsonpath.Index(jsonpath.Index("mounts", m.Index)+".options", i), nulProblem)
 		case strings.HasPrefix(o, "idmap="), strings.HasPrefix(o, "ridmap="):
 			if problem := c.idMapOption(m, o); problem != "" {
-				c.fault(at(at("mounts", m.Index)+".options", i), problem)
+				c.fault(jsonpath.Index(jsonpath.Index("mounts", m.Index)+".options", i), problem)
 			}
 		case o != "" && !m.addOption(o):
 			m.Data = append(m.Data, o)
 			unknown = append(unknown, i)
 		case o == "iversion":
-			c.note(at(at("mounts", m.Index)+".options", i), "iversion has no effect: fsconfig(2) has no such flag")
+			c.note(jsonpath.Index(jsonpath.Index("mounts", m.Index)+".options", i), "iversion has no effect: fsconfig(2) has no such flag")
 		}
 	}
 	return unknown
@@ -110,7 +112,7 @@ func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 // labels are written through it (CVE-2019-16884, CVE-2019-19921). What lies below /proc through links is the setup's to find.
 // The exceptions are runc's: files that lxcfs stands in for, and the host's procfs itself.
 func (c *checker) procMount(m *Mount) {
-	here := at("mounts", m.Index) + ".destination"
+	here := jsonpath.Index("mounts", m.Index) + ".destination"
 	switch {
 	case m.Remount:
 	case m.Destination == "/proc":
@@ -134,7 +136,7 @@ func mayCoverProcFile(p string) bool {
 
 // mountIDMaps checks the id maps of an id-mapped mount.
 func (c *checker) mountIDMaps(m *Mount, in *specs.Mount) {
-	here := at("mounts", m.Index)
+	here := jsonpath.Index("mounts", m.Index)
 	if (len(in.UIDMappings) == 0) != (len(in.GIDMappings) == 0) {
 		c.fault(here, "uidMappings and gidMappings must be given together")
 	}

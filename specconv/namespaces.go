@@ -6,6 +6,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // Namespace is one entry of linux.namespaces.
@@ -64,16 +66,16 @@ func (c *checker) namespaces(b *Bundle) {
 		flag, ok := NamespaceFlag(n.Type)
 		switch {
 		case n.Type == "":
-			c.fault(at("linux.namespaces", i)+".type", "is required")
+			c.fault(jsonpath.Index("linux.namespaces", i)+".type", "is required")
 		case !ok:
-			c.fault(at("linux.namespaces", i)+".type", "unknown type "+strconv.Quote(string(n.Type)))
+			c.fault(jsonpath.Index("linux.namespaces", i)+".type", "unknown type "+strconv.Quote(string(n.Type)))
 		case seen&flag != 0:
-			c.fault(at("linux.namespaces", i), "there is a "+string(n.Type)+" namespace already")
+			c.fault(jsonpath.Index("linux.namespaces", i), "there is a "+string(n.Type)+" namespace already")
 		}
 		seen |= flag
 		if n.Path != "" {
 			if problem := pathProblem(n.Path); problem != "" {
-				c.fault(at("linux.namespaces", i)+".path", problem)
+				c.fault(jsonpath.Index("linux.namespaces", i)+".path", problem)
 			}
 		}
 		b.Namespaces = append(b.Namespaces, Namespace{Type: n.Type, Path: n.Path, Index: i})
@@ -121,13 +123,13 @@ func (c *checker) idMap(path string, list []specs.LinuxIDMapping) {
 	for i, m := range list {
 		switch end := uint64(max(m.ContainerID, m.HostID)) + uint64(m.Size); {
 		case m.Size == 0:
-			c.fault(at(path, i)+".size", "must be greater than 0")
+			c.fault(jsonpath.Index(path, i)+".size", "must be greater than 0")
 		case end > 1<<32-1:
-			c.fault(at(path, i)+".size", "the range goes beyond 4294967294, the greatest id")
+			c.fault(jsonpath.Index(path, i)+".size", "the range goes beyond 4294967294, the greatest id")
 		}
 		for j, o := range list[:i] {
 			if overlap(m.ContainerID, o.ContainerID, m.Size, o.Size) || overlap(m.HostID, o.HostID, m.Size, o.Size) {
-				c.fault(at(path, i), "overlaps with "+at(path, j))
+				c.fault(jsonpath.Index(path, i), "overlaps with "+jsonpath.Index(path, j))
 			}
 		}
 	}
@@ -144,10 +146,10 @@ func (c *checker) timeNamespace(b *Bundle) {
 	}
 	for _, clock := range sortedKeys(offsets) {
 		if problem := oneOf(clock, "boottime", "monotonic"); problem != "" {
-			c.fault(under("linux.timeOffsets", clock), problem)
+			c.fault(jsonpath.Member("linux.timeOffsets", clock), problem)
 		}
 		if offsets[clock].Nanosecs >= 1e9 {
-			c.fault(under("linux.timeOffsets", clock)+".nanosecs", "must be less than 1000000000")
+			c.fault(jsonpath.Member("linux.timeOffsets", clock)+".nanosecs", "must be less than 1000000000")
 		}
 	}
 }

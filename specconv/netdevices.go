@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // NetDevice is one entry of linux.netDevices.
@@ -24,7 +26,7 @@ func (c *checker) netDevices(b *Bundle) {
 	c.needs(specs.NetworkNamespace, "linux.netDevices")
 	taken := make(map[string]string, len(devices))
 	for _, host := range sortedKeys(devices) {
-		here := under("linux.netDevices", host)
+		here := jsonpath.Member("linux.netDevices", host)
 		if !validInterface(host) || strings.Contains(host, "%") {
 			c.fault(here, "is not a name of a network device")
 		}
@@ -35,7 +37,7 @@ func (c *checker) netDevices(b *Bundle) {
 			c.fault(here+".name", strconv.Quote(name)+" is not a name of a network device")
 		}
 		if other, ok := taken[name]; ok && !strings.Contains(name, "%") {
-			c.fault(here+".name", "is the name of "+under("linux.netDevices", other)+" too")
+			c.fault(here+".name", "is the name of "+jsonpath.Member("linux.netDevices", other)+" too")
 		}
 		taken[name] = host
 		b.NetDevices = append(b.NetDevices, NetDevice{Host: host, Name: name})

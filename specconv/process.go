@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // maxGroups is the kernel's NGROUPS_MAX.
@@ -48,11 +50,11 @@ func (c *checker) environment(path string, env []string) {
 	for i, e := range env {
 		switch name, _, ok := strings.Cut(e, "="); {
 		case hasNUL(e):
-			c.fault(at(path, i), nulProblem)
+			c.fault(jsonpath.Index(path, i), nulProblem)
 		case !ok:
-			c.fault(at(path, i), "must be name=value, not "+strconv.Quote(e))
+			c.fault(jsonpath.Index(path, i), "must be name=value, not "+strconv.Quote(e))
 		case name == "":
-			c.fault(at(path, i), "must have a name before '='")
+			c.fault(jsonpath.Index(path, i), "must have a name before '='")
 		}
 	}
 }
@@ -73,7 +75,7 @@ func (c *checker) user(u *specs.User) {
 	c.id("process.user.gid", u.GID)
 	for i, g := range u.AdditionalGids {
 		if g == math.MaxUint32 {
-			c.id(at("process.user.additionalGids", i), g)
+			c.id(jsonpath.Index("process.user.additionalGids", i), g)
 		}
 	}
 	if len(u.AdditionalGids) > maxGroups {
@@ -103,15 +105,15 @@ func (c *checker) rlimits(list []specs.POSIXRlimit) {
 			if r.Type == "" {
 				problem = "is required"
 			}
-			c.fault(at("process.rlimits", i)+".type", problem)
+			c.fault(jsonpath.Index("process.rlimits", i)+".type", problem)
 			continue
 		}
 		if seen&(1<<n) != 0 {
-			c.fault(at("process.rlimits", i)+".type", r.Type+" is there twice")
+			c.fault(jsonpath.Index("process.rlimits", i)+".type", r.Type+" is there twice")
 		}
 		seen |= 1 << n
 		if r.Soft > r.Hard {
-			c.fault(at("process.rlimits", i)+".soft", strconv.FormatUint(r.Soft, 10)+" is greater than hard, "+
+			c.fault(jsonpath.Index("process.rlimits", i)+".soft", strconv.FormatUint(r.Soft, 10)+" is greater than hard, "+
 				strconv.FormatUint(r.Hard, 10))
 		}
 	}

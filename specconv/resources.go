@@ -7,25 +7,24 @@ import (
 	"unicode"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/codec"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // ParseResources parses and validates resources as update --resources takes them: an object as linux.resources of config.json is one. Its
 // faults' paths start with "linux.resources", and the error is as Parse's. warnings name what is unknown in it.
 func ParseResources(data []byte) (r *specs.LinuxResources, warnings []string, err error) {
-	if err := checkSize(data); err != nil {
-		return nil, nil, err
-	}
 	r = new(specs.LinuxResources)
-	d := decodeAll(data, "linux.resources", r, decodeResources)
-	if d.syntax != nil {
-		return nil, nil, d.syntax
-	}
-	c := checker{spec: new(specs.Spec)}
-	c.resources(r)
-	if err := mergeFaults(d.faults, c.faults).err(); err != nil {
+	c, err := decode(data, "linux.resources", r, codec.DecodeLinuxResources)
+	if err != nil {
 		return nil, nil, err
 	}
-	return r, d.warnings, nil
+	c.resources(r)
+	if err := c.faults.err(); err != nil {
+		return nil, nil, err
+	}
+	return r, c.warnings, nil
 }
 
 // ValidateResources checks resources as linux.resources of config.json is checked, for the update of a container. The
@@ -56,23 +55,23 @@ func (c *checker) resources(r *specs.LinuxResources) {
 	if r.Network != nil {
 		for i, p := range r.Network.Priorities {
 			if !validInterface(p.Name) {
-				c.fault(at("linux.resources.network.priorities", i)+".name",
+				c.fault(jsonpath.Index("linux.resources.network.priorities", i)+".name",
 					strconv.Quote(p.Name)+" is not a name of a network device")
 			}
 		}
 	}
 	for _, name := range sortedKeys(r.Rdma) {
 		if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
-			c.fault(under("linux.resources.rdma", name), "is not a name of an RDMA device")
+			c.fault(jsonpath.Member("linux.resources.rdma", name), "is not a name of an RDMA device")
 		}
 		if d := r.Rdma[name]; d.HcaHandles == nil && d.HcaObjects == nil {
-			c.fault(under("linux.resources.rdma", name), "needs hcaHandles or hcaObjects")
+			c.fault(jsonpath.Member("linux.resources.rdma", name), "needs hcaHandles or hcaObjects")
 		}
 	}
 	for _, name := range sortedKeys(r.Unified) {
 		// The key becomes a file's name in the cgroup's folder.
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			c.fault(under("linux.resources.unified", name), "is not a name of a cgroup's file")
+			c.fault(jsonpath.Member("linux.resources.unified", name), "is not a name of a cgroup's file")
 		}
 	}
 }
@@ -82,17 +81,17 @@ func (c *checker) deviceRule(i int, d *specs.LinuxDeviceCgroup) {
 	here := "linux.resources.devices"
 	if d.Type != "" {
 		if problem := oneOf(d.Type, "a", "c", "b"); problem != "" {
-			c.fault(at(here, i)+".type", problem)
+			c.fault(jsonpath.Index(here, i)+".type", problem)
 		}
 	}
 	if d.Major != nil {
-		c.deviceNumber(at(here, i)+".major", *d.Major, -1, 1<<32-1)
+		c.deviceNumber(jsonpath.Index(here, i)+".major", *d.Major, -1, 1<<32-1)
 	}
 	if d.Minor != nil {
-		c.deviceNumber(at(here, i)+".minor", *d.Minor, -1, 1<<32-1)
+		c.deviceNumber(jsonpath.Index(here, i)+".minor", *d.Minor, -1, 1<<32-1)
 	}
 	if strings.Trim(d.Access, "rwm") != "" {
-		c.fault(at(here, i)+".access", "must be made of r, w and m, not "+strconv.Quote(d.Access))
+		c.fault(jsonpath.Index(here, i)+".access", "must be made of r, w and m, not "+strconv.Quote(d.Access))
 	}
 }
 
@@ -147,7 +146,7 @@ func (c *checker) blockIO(b *specs.LinuxBlockIO) {
 	c.weight(path+".weight", b.Weight)
 	c.weight(path+".leafWeight", b.LeafWeight)
 	for i, d := range b.WeightDevice {
-		here := at(path+".weightDevice", i)
+		here := jsonpath.Index(path+".weightDevice", i)
 		if d.Weight == nil && d.LeafWeight == nil {
 			c.fault(here, "needs weight or leafWeight")
 		}
@@ -167,7 +166,7 @@ func (c *checker) blockIO(b *specs.LinuxBlockIO) {
 	}
 	for _, t := range throttles {
 		for i, d := range t.list {
-			here := at(path+t.field, i)
+			here := jsonpath.Index(path+t.field, i)
 			c.deviceNumber(here+".major", d.Major, 0, maxMajor)
 			c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
 		}
@@ -183,7 +182,7 @@ func (c *checker) weight(path string, w *uint16) {
 
 // pageSize checks the size of linux.resources.hugepageLimits, which becomes a part of a file's name: <size><unit-prefix>B.
 func (c *checker) pageSize(i int, s string) {
-	here := at("linux.resources.hugepageLimits", i) + ".pageSize"
+	here := jsonpath.Index("linux.resources.hugepageLimits", i) + ".pageSize"
 	number, ok := strings.CutSuffix(s, "B")
 	if ok && number != "" && strings.IndexByte("KMGT", number[len(number)-1]) >= 0 {
 		number = number[:len(number)-1]

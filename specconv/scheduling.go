@@ -5,6 +5,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // schedulerPolicies is the table of sched_setattr(2)'s policies. SCHED_ISO has a number and no kernel that knows it.
@@ -128,7 +130,7 @@ func (c *checker) scheduler(s *specs.Scheduler) {
 // schedulerFlags checks process.scheduler.flags. What the kernel takes and ignores is no fault.
 func (c *checker) schedulerFlags(s *specs.Scheduler) {
 	for i, name := range s.Flags {
-		here := at("process.scheduler.flags", i)
+		here := jsonpath.Index("process.scheduler.flags", i)
 		flag, ok := SchedulerFlag(name)
 		switch {
 		case !ok:

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // seccompActions is the table of actions, sorted, with whether an errno goes with each.
@@ -79,12 +81,12 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 	c.seccompAction(path+".defaultAction", path+".defaultErrnoRet", s.DefaultAction, s.DefaultErrnoRet)
 	for i, a := range s.Architectures {
 		if !slices.Contains(seccompArchs[:], a) {
-			c.fault(at(path+".architectures", i), "unknown architecture "+strconv.Quote(string(a)))
+			c.fault(jsonpath.Index(path+".architectures", i), "unknown architecture "+strconv.Quote(string(a)))
 		}
 	}
 	for i, f := range s.Flags {
 		if problem := oneOf(f, seccompFlags[:]...); problem != "" {
-			c.fault(at(path+".flags", i), problem)
+			c.fault(jsonpath.Index(path+".flags", i), problem)
 		}
 	}
 	c.text(path+".listenerPath", s.ListenerPath)
@@ -98,17 +100,17 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 
 // seccompRule checks one entry of linux.seccomp.syscalls.
 func (c *checker) seccompRule(i int, r *specs.LinuxSyscall) {
-	here := at("linux.seccomp.syscalls", i)
+	here := jsonpath.Index("linux.seccomp.syscalls", i)
 	if len(r.Names) == 0 {
 		c.fault(here+".names", "needs at least one entry")
 	}
 	c.seccompAction(here+".action", here+".errnoRet", r.Action, r.ErrnoRet)
 	for j, a := range r.Args {
 		if a.Index > 5 {
-			c.fault(at(here+".args", j)+".index", "must be from 0 to 5, not "+strconv.FormatUint(uint64(a.Index), 10))
+			c.fault(jsonpath.Index(here+".args", j)+".index", "must be from 0 to 5, not "+strconv.FormatUint(uint64(a.Index), 10))
 		}
 		if !slices.Contains(seccompOperators[:], a.Op) {
-			c.fault(at(here+".args", j)+".op", "unknown operator "+strconv.Quote(string(a.Op)))
+			c.fault(jsonpath.Index(here+".args", j)+".op", "unknown operator "+strconv.Quote(string(a.Op)))
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // SysctlPath returns the file of a kernel parameter below /proc/sys: "net/ipv4/ip_forward" for "net.ipv4.ip_forward". As
@@ -59,7 +61,7 @@ func (c *checker) sysctl(parameters map[string]string) {
 		return
 	}
 	for _, name := range sortedKeys(parameters) {
-		here, value := under("linux.sysctl", name), parameters[name]
+		here, value := jsonpath.Member("linux.sysctl", name), parameters[name]
 		c.text(here, value)
 		file, ok := SysctlPath(name)
 		if !ok {

@@ -103,10 +103,7 @@ func (d *Dir) Read() (*Record, error) {
 	}
 	if err == nil {
 		var rec *Record
-		if data, err = latest(data); err == nil {
-			rec, err = parse(data)
-		}
-		if err == nil {
+		if rec, err = parse(data); err == nil {
 			return rec, nil
 		}
 	}
@@ -155,25 +152,10 @@ func (d *Dir) openat(name string, flags int) (int, error) {
 	})
 }
 
-// compactAt is the size from which on a record's file is replaced rather than appended to.
-const compactAt = 64 << 10
-
 // Write replaces the record, whole or not at all. It is the creator's alone.
-//
-// The new record is appended to the old one, and Read takes the last that is whole. The usual way, a rename over the old file, is
-// kept for a file that has grown: on ext4 it makes the file's data be written to the disk at once (auto_da_alloc), for which
-// its removal then waits.
 func (d *Dir) Write(rec *Record) error {
-	data := rec.format()
-	size, err := d.append(data)
-	if err != nil {
-		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), recordName), Err: err}
-	}
-	if size <= compactAt {
-		return nil
-	}
-	// The name is fixed since the lock keeps others out; what a killed Write left is overwritten.
-	if err := d.writeFile(newName, unix.O_TRUNC, data); err != nil {
+	// The name is fixed since only the creator writes; what a killed Write left is overwritten.
+	if err := d.writeFile(newName, rec.format()); err != nil {
 		_ = unix.Unlinkat(d.fd, newName, 0)
 		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
@@ -184,21 +166,8 @@ func (d *Dir) Write(rec *Record) error {
 	return nil
 }
 
-// append adds a record to the file and returns the file's size. A part of one that an earlier, killed Write left ends with the line feed.
-func (d *Dir) append(data []byte) (size int64, err error) {
-	var st unix.Stat_t
-	err = unix.Fstatat(d.fd, recordName, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil && err != unix.ENOENT {
-		return 0, err
-	}
-	if st.Size > 0 {
-		data = append([]byte{'\n'}, data...)
-	}
-	return st.Size + int64(len(data)), d.writeFile(recordName, unix.O_APPEND, data)
-}
-
-func (d *Dir) writeFile(name string, flag int, data []byte) error {
-	fd, err := d.openat(name, unix.O_WRONLY|unix.O_CREAT|flag)
+func (d *Dir) writeFile(name string, data []byte) error {
+	fd, err := d.openat(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,11 @@ func TestKilled(t *testing.T) {
 		want  error // of Read
 	}{
 		"after the folder":    {nil, ErrNoRecord},
-		"in the first record": {map[string]string{recordName: whole[:20]}, ErrNoRecord},
+		"in the first record": {map[string]string{newName: whole[:20]}, ErrNoRecord},
 		"after the socket":    {map[string]string{socketName: ""}, ErrNoRecord},
 		"after the record":    {map[string]string{recordName: whole}, nil},
-		"in a later record":   {map[string]string{recordName: whole + "\n" + whole[:9]}, nil},
-		"in a compaction":     {map[string]string{recordName: whole + "\n" + whole, newName: whole[:9]}, nil},
+		"in a later record":   {map[string]string{recordName: whole, newName: whole[:9]}, nil},
+		"before the rename":   {map[string]string{recordName: whole, newName: whole + "x"}, nil},
 		"with more in it":     {map[string]string{recordName: whole, "work/a/b": "x"}, nil},
 	}
 	for name, test := range tests {

@@ -150,7 +150,7 @@ func (d *Dir) Start() (bool, error) {
 // Doom tells the creator that the container is to be deleted. The caller holds the Lock. Only the creator knows all that it has made so far, and so it is
 // the one to remove that: the caller ends what the creator waits for, and then waits for the creator by AwaitCreator.
 func (d *Dir) Doom() error {
-	if err := d.writeFile(doomedName, 0, nil); err != nil {
+	if err := d.writeFile(doomedName, nil); err != nil {
 		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), doomedName), Err: err}
 	}
 	return nil

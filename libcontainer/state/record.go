@@ -1,75 +1,96 @@
 package state
 
 import (
-	"encoding/base64"
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/codec"
 )
 
-// Record is what is known of a container. Later edits of config.json have no effect on a container, so what start, exec
-// and delete need of it is in here.
+//go:generate go run github.com/orlop/orlop/specconv/codec/gen Record
+
+// Version is the version of the record that this package writes and reads. A new member that older
+// programs may ignore needs no new version.
+const Version = 2
+
+// Record is what is known of a container, as JSON. Later edits of config.json have no effect on a
+// container, so what start, exec and delete need of it is in here.
 type Record struct {
-	ID         string
-	OCIVersion string
-	// Status is StateCreating until create has finished, then StateCreated. Whether the container runs or has stopped is
-	// not recorded but looked up, since it changes without the runtime: see Dir.Probe and Alive.
-	Status specs.ContainerState
-	Bundle string
-	Rootfs string
+	// Version is set by Write.
+	Version    int    `json:"version"`
+	ID         string `json:"id"`
+	OCIVersion string `json:"ociVersion"`
+	// Status is StateCreating until create has finished, then StateCreated. Whether the container
+	// runs or has stopped is not recorded but looked up, since it changes without the runtime: see
+	// Dir.Probe and Alive.
+	Status specs.ContainerState `json:"status"`
+	Bundle string               `json:"bundle"`
+	Rootfs string               `json:"rootfs"`
 	// Pid and StartTime identify the container's first process; Pid is 0 when there is none yet.
-	Pid       int
-	StartTime uint64
-	// Created is when create began. It is kept in UTC.
-	Created time.Time
+	Pid       int    `json:"pid"`
+	StartTime uint64 `json:"startTime"`
+	// Created is when create began, in UTC.
+	Created time.Time `json:"created"`
 	// Owner is the user that created the container.
-	Owner int
+	Owner int `json:"owner"`
 	// Terminal says that the first process has a terminal.
-	Terminal    bool
-	Annotations map[string]string
-	// CgroupPaths are the folders of the container's cgroups, by controller or name; "" is the unified one.
-	CgroupPaths map[string]string
-	// FoundCgroups are the keys of those in CgroupPaths that were there before the container, one for each folder.
-	FoundCgroups []string
-	// SharedCgroup is set in records of orlop 0.1.0 alone: the cgroup was there before, and others may be in it.
-	SharedCgroup bool
-	// Unit is the name of the systemd unit that the container's cgroup is, "x.scope"; "" when it is none. UnitBus is whose
-	// systemd has it: "system", or "user" for that of Owner.
-	Unit, UnitBus string
-	// RootMount is the number of the mount that holds those of a container without a mount namespace: it lies on Rootfs in the runtime's.
-	// 0 is for none.
-	RootMount uint64
-	// Keyring is the name of the container's session keyring; "" when it has none, or none that can be joined.
-	Keyring string
+	Terminal    bool              `json:"terminal,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// CgroupPaths are the directories of the container's cgroups, by controller or name; "" is the
+	// unified one.
+	CgroupPaths map[string]string `json:"cgroupPaths,omitempty"`
+	// FoundCgroups are the keys of those in CgroupPaths that existed before the container, one for
+	// each directory.
+	FoundCgroups []string `json:"foundCgroups,omitempty"`
+	// CgroupBefore describes those cgroups as they were. Only its writer knows the form.
+	CgroupBefore json.RawMessage `json:"cgroupBefore,omitempty"`
+	// Unit is the name of the systemd unit that the container's cgroup is, "x.scope"; "" when it is
+	// none. UnitBus names the systemd: "system", or "user" for that of Owner.
+	Unit    string `json:"unit,omitempty"`
+	UnitBus string `json:"unitBus,omitempty"`
+	// RootMount identifies the mount that holds those of a container without a mount namespace: it
+	// lies on Rootfs in the runtime's. 0 is for none.
+	RootMount uint64 `json:"rootMount,omitempty"`
+	// Keyring is the name of the container's session keyring; "" when it has none, or none that can
+	// be joined.
+	Keyring string `json:"keyring,omitempty"`
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
-	Namespaces []Namespace
+	Namespaces []Namespace `json:"namespaces,omitempty"`
 
-	// RDTGroup is the folder of the container's control group in the resctrl file system and RDTMonitor that of its monitoring group, ""
-	// for none. delete removes the latter, and the former if RDTOwned is set. They are here before they are made.
-	RDTGroup, RDTMonitor string
-	RDTOwned             bool
+	// RDTGroup is the directory of the container's control group in the resctrl file system and
+	// RDTMonitor that of its monitoring group, "" for none. delete removes the latter, and the former
+	// if RDTOwned is set. They are recorded before they are made.
+	RDTGroup   string `json:"rdtGroup,omitempty"`
+	RDTMonitor string `json:"rdtMonitor,omitempty"`
+	RDTOwned   bool   `json:"rdtOwned,omitempty"`
 
-	// sections are the lines that only some commands need, decoded when asked for.
-	sections []section
+	// Process is the configuration of the first process, which exec takes its defaults from.
+	Process *specs.Process `json:"process,omitempty"`
+	Hooks   *specs.Hooks   `json:"hooks,omitempty"`
+	Seccomp *Seccomp       `json:"seccomp,omitempty"`
+	// Personality and MemoryPolicy are those of all processes of the container.
+	Personality  *specs.LinuxPersonality  `json:"personality,omitempty"`
+	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
+	// Loans are the network devices that are on their way into the container. They are recorded only
+	// until the container is complete; in the record of one whose creator was killed, they are to be
+	// returned.
+	Loans *Loans `json:"loans,omitempty"`
+	// Remaining are the operations that the first process still has to do when it is started.
+	Remaining []Operation `json:"remaining,omitempty"`
 }
 
 // Namespace is one namespace of a container.
 type Namespace struct {
-	Type specs.LinuxNamespaceType
+	Type specs.LinuxNamespaceType `json:"type"`
 	// Path is the path that it was joined by; empty when it was made for the container.
-	Path string
+	Path string `json:"path,omitempty"`
 	// Inode identifies the namespace; 0 when it is not known.
-	Inode uint64
-}
-
-type section struct {
-	name string
-	data string // JSON on one line
+	Inode uint64 `json:"inode,omitempty"`
 }
 
 // Seccomp is the filter of the container's processes, and the agent that has a say in it.
@@ -81,150 +102,60 @@ type Seccomp struct {
 	ListenerMetadata string `json:"listenerMetadata,omitempty"`
 }
 
-const (
-	processSection = "process"
-	seccompSection = "seccomp"
-	hooksSection   = "hooks"
-	linuxSection   = "linux"
-	loansSection   = "loans"
-	beforeSection  = "cgroupBefore"
-)
-
-// Linux is what of the configuration's section linux all processes of the container have, those that join it, too.
-type Linux struct {
-	Personality  *specs.LinuxPersonality  `json:"personality,omitempty"`
-	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
-}
-
-// Process decodes the configuration of the container's first process, which exec takes its defaults from; nil when
-// there is none.
-func (r *Record) Process() (*specs.Process, error) {
-	data, ok := r.section(processSection)
-	if !ok {
-		return nil, nil
-	}
-	p, err := specconv.DecodeProcess([]byte(data))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, processSection, err)
-	}
-	return p, nil
-}
-
-// SetProcess sets what Process returns.
-func (r *Record) SetProcess(p *specs.Process) error {
-	if p == nil {
-		r.setSection(processSection, nil)
-		return nil
-	}
-	data, err := specconv.EncodeProcess(p)
-	r.setSection(processSection, data)
-	return err
-}
-
-// Seccomp decodes the container's filter; nil, at no cost, when it has none.
-func (r *Record) Seccomp() (*Seccomp, error) { return decode[Seccomp](r, seccompSection) }
-
-// HasSeccomp reports whether there is one.
-func (r *Record) HasSeccomp() bool {
-	_, has := r.section(seccompSection)
-	return has
-}
-
-// SetSeccomp sets what Seccomp returns. It writes by itself what encoding/json would: the first use of that takes 0.1 ms.
-func (r *Record) SetSeccomp(s *Seccomp) {
-	if s == nil {
-		r.setSection(seccompSection, nil)
-		return
-	}
-	b := make([]byte, 0, 256+base64.StdEncoding.EncodedLen(len(s.Program)))
-	b = append(base64.StdEncoding.AppendEncode(append(b, `{"program":"`...), s.Program), `","flags":`...)
-	b = strconv.AppendUint(b, uint64(s.Flags), 10)
-	b = strconv.AppendBool(append(b, `,"notify":`...), s.Notify)
-	b = specconv.AppendJSON(append(b, `,"listenerPath":`...), s.ListenerPath)
-	b = specconv.AppendJSON(append(b, `,"listenerMetadata":`...), s.ListenerMetadata)
-	r.setSection(seccompSection, append(b, '}'))
-}
-
-// Hooks decodes the container's hooks; nil, at no cost, when there are none.
-func (r *Record) Hooks() (*specs.Hooks, error) { return decode[specs.Hooks](r, hooksSection) }
-
-// SetHooks sets what Hooks returns.
-func (r *Record) SetHooks(h *specs.Hooks) error { return encode(r, hooksSection, h) }
-
-// Linux decodes what SetLinux was given; nil, at no cost, when there is none.
-func (r *Record) Linux() (*Linux, error) { return decode[Linux](r, linuxSection) }
-
-// SetLinux sets what Linux returns.
-func (r *Record) SetLinux(l *Linux) error { return encode(r, linuxSection, l) }
-
-// CgroupBefore returns what those of the container's cgroups were like that were there before it, of which only its writer needs to know the form; nil when
-// there were none.
-func (r *Record) CgroupBefore() (*json.RawMessage, error) {
-	return decode[json.RawMessage](r, beforeSection)
-}
-
-// SetCgroupBefore sets what CgroupBefore returns.
-func (r *Record) SetCgroupBefore(b *json.RawMessage) error { return encode(r, beforeSection, b) }
-
-// Loans decodes the network devices that are on their way into the container; nil, at no cost, when there are none. They are there only
-// until the container is complete: found in the record of one whose creator was killed, they are to be returned.
-func (r *Record) Loans() (*Loans, error) { return decode[Loans](r, loansSection) }
-
-// SetLoans sets what Loans returns; nil removes them.
-func (r *Record) SetLoans(l *Loans) error { return encode(r, loansSection, l) }
-
 // Loans are network devices between the runtime's network namespace and a container's.
 type Loans struct {
 	// Namespace is the inode of the container's network namespace.
 	Namespace uint64 `json:"namespace"`
-	// Devices are the descriptions, of which only their writer needs to know the form.
+	// Devices are the descriptions. Only their writer knows the form.
 	Devices json.RawMessage `json:"devices"`
 }
 
-func decode[T any](r *Record, name string) (*T, error) {
-	data, ok := r.section(name)
-	if !ok {
-		return nil, nil
-	}
-	v := new(T)
-	if err := json.Unmarshal([]byte(data), v); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
-	}
-	return v, nil
+// Operation is one operation of the first process's program. `start`, which does not know the
+// program, says by it which step failed.
+type Operation struct {
+	Op    int    `json:"op"`              // its number in the program
+	Call  string `json:"call,omitempty"`  // the system call
+	Title string `json:"title"`           // the step, for people
+	Field string `json:"field,omitempty"` // the step's JSON path in config.json
 }
 
-func encode[T any](r *Record, name string, v *T) error {
-	if v == nil {
-		r.setSection(name, nil)
-		return nil
-	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", name, err)
-	}
-	r.setSection(name, data)
-	return nil
+// format returns the record as it is kept. Paths may be any bytes.
+func (r *Record) format() []byte {
+	r.Version, r.Created = Version, r.Created.UTC()
+	e := codec.Encoder{Buf: make([]byte, 0, 8<<10), AnyBytes: true}
+	encodeRecord(&e, r)
+	return append(e.Buf, '\n')
 }
 
-func (r *Record) section(name string) (data string, ok bool) {
-	for _, s := range r.sections {
-		if s.name == name {
-			return s.data, true
+// parse is the inverse of format.
+func parse(data []byte) (*Record, error) {
+	if bytes.HasPrefix(data, []byte("orlop-record 1\n")) {
+		return nil, fmt.Errorf("%w: version 1: delete the container with the older orlop that created it", ErrDamaged)
+	}
+	r, fault := new(Record), ""
+	d := codec.Decoder{AnyBytes: true, Fault: func(path, problem string) {
+		if fault == "" {
+			fault = strings.TrimPrefix(path+": "+problem, ": ")
 		}
+	}}
+	err := codec.Decode(&d, data, r, decodeRecord)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	case r.Version > Version:
+		return nil, fmt.Errorf("%w: %d, and this orlop knows %d", ErrVersion, r.Version, Version)
+	case fault != "":
+	case r.Version != Version:
+		fault = "version: is required"
+	case r.ID == "":
+		fault = "id: is required"
+	case r.RDTGroup == "" && (r.RDTMonitor != "" || r.RDTOwned):
+		fault = "rdtGroup: is required with rdtMonitor and rdtOwned"
+	case r.Unit == "" && r.UnitBus != "":
+		fault = "unit: is required with unitBus"
 	}
-	return "", false
-}
-
-// setSection sets a section; nil removes it.
-func (r *Record) setSection(name string, data []byte) {
-	kept := make([]section, 0, len(r.sections)+1)
-	for _, s := range r.sections {
-		if s.name != name {
-			kept = append(kept, s)
-		}
+	if fault != "" {
+		return nil, fmt.Errorf("%w: %s", ErrDamaged, fault)
 	}
-	if data != nil {
-		kept = append(kept, section{name, string(data)})
-	}
-	r.sections = kept
+	return r, nil
 }

@@ -32,9 +32,9 @@ func arrows() []arrow {
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
-		{"cli", []string{"libcontainer", "libcontainer/signals", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv"}, []string{sys, spec, user}},
+		{"cli", []string{"libcontainer", "libcontainer/signals", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv", "specconv/codec"}, []string{sys, spec, user}},
 		{"libcontainer/signals", nil, []string{sys}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/proxy", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/internal/forker", "libcontainer/internal/sys", "libcontainer/timeout", "nsenter", "specconv"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/proxy", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/internal/forker", "libcontainer/internal/sys", "libcontainer/timeout", "nsenter", "specconv", "specconv/codec"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/needs", []string{"libcontainer/setup", "specconv"}, []string{sys, spec}},
 		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "libcontainer/internal/sys", "specconv"}, []string{sys, spec}},
 		{"libcontainer/seccomp", []string{"libcontainer/timeout"}, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
@@ -51,10 +51,13 @@ func arrows() []arrow {
 		{"libcontainer/cgroups", []string{"libcontainer/mountinfo", "libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, spec, paths}},
 		{"libcontainer/notify", []string{"libcontainer/internal/sys", "libcontainer/timeout"}, []string{sys}},
 		{"libcontainer/systemd", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, dbus}},
-		{"libcontainer/state", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, spec, paths}},
+		{"libcontainer/state", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv", "specconv/codec"}, []string{sys, spec, paths}},
 		{"libcontainer/hooks", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, spec}},
 		{"libcontainer/console", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, spec}},
-		{"specconv", nil, []string{sys, spec}},
+		{"specconv", []string{"specconv/codec", "specconv/jsonpath"}, []string{sys, spec}},
+		{"specconv/codec", []string{"specconv/jsonpath"}, []string{spec}},
+		{"specconv/codec/gen", nil, nil},
+		{"specconv/jsonpath", nil, nil},
 		{"nsenter", nil, []string{sys}},
 	}
 }

@@ -96,7 +96,7 @@ func functionFaults(t *testing.T, name string, source []byte) []string {
 	var faults []string
 	for _, decl := range file.Decls {
 		f, ok := decl.(*ast.FuncDecl)
-		if !ok {
+		if !ok || ast.IsGenerated(file) {
 			continue
 		}
 		first, last := set.Position(f.Pos()), set.Position(f.End())

@@ -1,12 +1,14 @@
-package specconv
+package codec
 
 import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// SyntaxError is a config.json that is no JSON text.
+// SyntaxError is the error of a text that is not JSON.
 type SyntaxError struct {
 	// Line and Column count from 1; Column counts bytes.
 	Line, Column int
@@ -21,59 +23,72 @@ func (e *SyntaxError) Error() string {
 // maxDepth bounds the nesting of a JSON text, so that a hostile one cannot exhaust the stack.
 const maxDepth = 200
 
-// decoder reads one JSON text into the runtime-spec types. It stands in for encoding/json for two reasons: that package
-// builds its view of the whole type tree (Windows, Solaris and the rest included) by reflection at first use, which costs
-// a process that lives for 10 ms more than half a millisecond; and it stops at the first mismatch of types. Here such
-// a mismatch becomes a fault with its path, and reading goes on. TestDecodeEveryField holds the two together.
+// A Decoder reads one JSON text into the types that code was generated for. A value that does not
+// fit its field is reported with its path, and the rest is still read.
 //
-// A fault of syntax is sticky: reading stops, and every method returns at once from then on.
-type decoder struct {
-	in       string
-	pos      int
-	depth    int
-	path     []segment
-	faults   Faults
-	warnings []string
-	syntax   *SyntaxError
+// A syntax error is sticky: reading stops, and every method returns at once from then on.
+type Decoder struct {
+	// Root is the path of the whole text in config.json, "" if it is all of that.
+	Root string
+	// Fault is called for each value that does not fit its field.
+	Fault func(path, problem string)
+	// Unknown, if set, is called for each member that has no field. The specification: runtimes
+	// "MUST otherwise ignore them".
+	Unknown func(path string)
+	// AnyBytes has strings decoded as an Encoder with AnyBytes writes them.
+	AnyBytes bool
+
+	in     string
+	pos    int
+	depth  int
+	path   []segment
+	syntax *SyntaxError
 }
 
-// segment is one step of a JSON path: a key, or an index when key is empty and index is not negative.
+// segment is one step of a JSON path: a key, or an index when index is not negative.
 type segment struct {
 	key   string
 	index int
 }
 
-// where returns the JSON path of the value that is being read.
-func (d *decoder) where() string {
-	var b strings.Builder
-	for i, s := range d.path {
-		switch {
-		case s.index >= 0:
-			b.WriteString("[" + strconv.Itoa(s.index) + "]")
-		case i > 0 && !plainKey(s.key):
-			b.WriteString("[" + strconv.Quote(s.key) + "]")
-		case i > 0:
-			b.WriteString("." + s.key)
-		default:
-			b.WriteString(s.key)
-		}
+// Decode reads a whole JSON text. The error is a *SyntaxError.
+func Decode[T any](d *Decoder, text []byte, v *T, value func(*Decoder, *T)) error {
+	d.in, d.path = string(text), make([]segment, 0, 8)
+	if d.Root != "" {
+		d.path = append(d.path, segment{d.Root, -1})
 	}
-	return b.String()
+	value(d, v)
+	if d.syntax == nil && (d.peek() != 0 || d.pos < len(d.in)) {
+		d.unexpected("the end of the text")
+	}
+	if d.syntax != nil { // a nil *SyntaxError would be an error that is not nil
+		return d.syntax
+	}
+	return nil
 }
 
-// plainKey reports whether a key can stand in a JSON path without quotes.
-func plainKey(key string) bool {
-	for i := 0; i < len(key); i++ {
-		c := key[i]
-		if c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
+// fault reports the value that is being read.
+func (d *Decoder) fault(problem string) {
+	if d.syntax == nil {
+		d.Fault(d.where(), problem)
+	}
+}
+
+// where returns the JSON path of the value that is being read.
+func (d *Decoder) where() string {
+	path := ""
+	for _, s := range d.path {
+		if s.index >= 0 {
+			path = jsonpath.Index(path, s.index)
+		} else {
+			path = jsonpath.Member(path, s.key)
 		}
 	}
-	return key != ""
+	return path
 }
 
 // fail records a fault of syntax at the byte offset at.
-func (d *decoder) fail(at int, problem string) {
+func (d *Decoder) fail(at int, problem string) {
 	if d.syntax != nil {
 		return
 	}
@@ -88,7 +103,7 @@ func (d *decoder) fail(at int, problem string) {
 }
 
 // unexpected records that what stands at the current place is not what is wanted there.
-func (d *decoder) unexpected(want string) {
+func (d *Decoder) unexpected(want string) {
 	if d.pos >= len(d.in) {
 		d.fail(d.pos, "the text ends where "+want+" is expected: is the file truncated?")
 		return
@@ -98,7 +113,7 @@ func (d *decoder) unexpected(want string) {
 }
 
 // peek skips white space and returns the next byte, 0 at the end.
-func (d *decoder) peek() byte {
+func (d *Decoder) peek() byte {
 	for d.pos < len(d.in) {
 		switch c := d.in[d.pos]; c {
 		case ' ', '\t', '\n', '\r':
@@ -111,7 +126,7 @@ func (d *decoder) peek() byte {
 }
 
 // take consumes c if it comes next.
-func (d *decoder) take(c byte) bool {
+func (d *Decoder) take(c byte) bool {
 	if d.peek() != c || d.pos >= len(d.in) {
 		return false
 	}
@@ -120,7 +135,7 @@ func (d *decoder) take(c byte) bool {
 }
 
 // word consumes a literal such as null.
-func (d *decoder) word(w string) bool {
+func (d *Decoder) word(w string) bool {
 	if !strings.HasPrefix(d.in[d.pos:], w) {
 		d.unexpected("a JSON value")
 		return false
@@ -130,12 +145,12 @@ func (d *decoder) word(w string) bool {
 }
 
 // null consumes a null, which leaves a field as it is.
-func (d *decoder) null() bool {
+func (d *Decoder) null() bool {
 	return d.peek() == 'n' && d.word("null")
 }
 
 // mismatch records that the value is of another JSON type than its field, and skips it.
-func (d *decoder) mismatch(want string) {
+func (d *Decoder) mismatch(want string) {
 	got := "nothing"
 	switch c := d.peek(); {
 	case c == '{':
@@ -149,24 +164,23 @@ func (d *decoder) mismatch(want string) {
 	case c == '-' || '0' <= c && c <= '9':
 		got = "a number"
 	}
-	if d.skip(); d.syntax == nil {
-		d.faults = append(d.faults, Fault{d.where(), "must be " + want + ", not " + got})
-	}
+	d.Skip()
+	d.fault("must be " + want + ", not " + got)
 }
 
 // enter and leave keep count of the nesting.
-func (d *decoder) enter() {
+func (d *Decoder) enter() {
 	d.pos++
 	if d.depth++; d.depth > maxDepth {
 		d.fail(d.pos-1, "nested too deeply")
 	}
 }
 
-func (d *decoder) leave() { d.depth-- }
+func (d *Decoder) leave() { d.depth-- }
 
-// object reads an object or null: field is called with each key, stands before its value, and returns false for a key
-// that it does not know (after which the value is skipped).
-func (d *decoder) object(field func(key string) bool) {
+// Object reads an object or null. field is called with each key, before its value; it reads the
+// value, or returns false for a key that it does not know.
+func (d *Decoder) Object(field func(key string) bool) {
 	if d.null() {
 		return
 	}
@@ -191,7 +205,9 @@ func (d *decoder) object(field func(key string) bool) {
 		}
 		d.path = append(d.path, segment{key, -1})
 		if !field(key) {
-			d.unknown()
+			if d.Skip(); d.Unknown != nil && d.syntax == nil {
+				d.Unknown(d.where())
+			}
 		}
 		d.path = d.path[:len(d.path)-1]
 		if d.take('}') {
@@ -204,7 +220,7 @@ func (d *decoder) object(field func(key string) bool) {
 }
 
 // array reads an array; element is called before each of its values.
-func (d *decoder) array(element func()) {
+func (d *Decoder) array(element func()) {
 	d.enter()
 	defer d.leave()
 	if d.take(']') {
@@ -223,21 +239,13 @@ func (d *decoder) array(element func()) {
 	}
 }
 
-// unknown skips the value of a key that the specification does not have. It "MUST otherwise ignore them", but may log:
-// a misspelt field is worth a word.
-func (d *decoder) unknown() {
-	if d.skip(); d.syntax == nil && len(d.warnings) < maxListed {
-		d.warnings = append(d.warnings, d.where()+": unknown property, ignored")
-	}
-}
-
-// skip reads any value and forgets it.
-func (d *decoder) skip() {
+// Skip reads any value and forgets it.
+func (d *Decoder) Skip() {
 	switch c := d.peek(); {
 	case c == '{':
-		d.object(func(string) bool { d.skip(); return true })
+		d.Object(func(string) bool { d.Skip(); return true })
 	case c == '[':
-		d.array(d.skip)
+		d.array(d.Skip)
 	case c == '"':
 		d.text()
 	case c == 't':
@@ -252,7 +260,7 @@ func (d *decoder) skip() {
 }
 
 // digits reads a number and returns its text; whole tells whether it has neither fraction nor exponent.
-func (d *decoder) digits() (text string, whole bool) {
+func (d *Decoder) digits() (text string, whole bool) {
 	start := d.pos
 	run := func() bool {
 		from := d.pos

@@ -1,4 +1,4 @@
-package specconv
+package codec
 
 import (
 	"strconv"
@@ -8,7 +8,7 @@ import (
 )
 
 // text reads a string; the caller has seen its first quote. A string without escapes is a part of the input, not a copy.
-func (d *decoder) text() string {
+func (d *Decoder) text() string {
 	start := d.pos + 1
 	ascii := true
 	for i := start; i < len(d.in); i++ {
@@ -47,12 +47,12 @@ func firstInvalid(s string) int {
 }
 
 // escaped reads the rest of a string that starts at start, from its first backslash at i.
-func (d *decoder) escaped(start, i int) string {
+func (d *Decoder) escaped(start, i int) string {
 	b := append(make([]byte, 0, i-start+32), d.in[start:i]...)
 	for i < len(d.in) {
 		switch c := d.in[i]; {
 		case c == '"':
-			if !utf8.Valid(b) {
+			if !d.AnyBytes && !utf8.Valid(b) {
 				d.fail(start, "string is not UTF-8")
 				return ""
 			}
@@ -70,7 +70,11 @@ func (d *decoder) escaped(start, i int) string {
 				d.fail(i, "bad \\u escape")
 				return ""
 			}
-			b = utf8.AppendRune(b, r)
+			if d.AnyBytes && byteEscapes <= r && r <= byteEscapes+0xff {
+				b = append(b, byte(r-byteEscapes))
+			} else {
+				b = utf8.AppendRune(b, r) // U+FFFD for a lone surrogate, as in encoding/json
+			}
 			i += n
 		case i+1 < len(d.in):
 			k := strings.IndexByte(`"\/bfnrt`, d.in[i+1])
@@ -89,7 +93,7 @@ func (d *decoder) escaped(start, i int) string {
 }
 
 // unicodeEscape decodes the \uXXXX (or the pair of them that makes a surrogate pair) at the start of s, and returns how
-// many bytes it takes, 0 when it is malformed. A lone surrogate is U+FFFD, as in encoding/json.
+// many bytes it takes, 0 when it is malformed.
 func unicodeEscape(s string) (rune, int) {
 	unit := func(s string) rune {
 		if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
@@ -109,7 +113,6 @@ func unicodeEscape(s string) (rune, int) {
 		if pair := utf16.DecodeRune(r, unit(s[6:])); pair != utf8.RuneError {
 			return pair, 12
 		}
-		r = utf8.RuneError
 	}
 	return r, 6
 }
