@@ -119,15 +119,15 @@ differential-guest: build ## the same in the guest, COUNT=300
 	@tests/deps.sh certificates busybox
 	@tests/vm/build
 	@$(GO) build -trimpath -buildvcs=false -o build/differential/differential ./tests/differential
-	@cp orlop build/differential/ && rm -rf build/differential/peers && cp -a "$$(tests/differential/peers)" build/differential/peers
+	@cp orlop build/differential/ && rm -rf build/differential/peers && cp -a "$$(tests/peers/stage)" build/differential/peers
 	@tests/vm/run -t 7200 build/differential env ORLOP_PEERS=/mnt/share/peers /mnt/share/differential -orlop /mnt/share/orlop -limit 60s -seed $(SEED) -first $(FIRST) -count $(COUNT) $(if $(CASE),-case '$(CASE)')
 
 attacks: $(COMPILER) ## try each attack of docs/threat-model.md ROUNDS (1000) times, to the end
 	@tests/deps.sh certificates busybox
 	@tests/attacks.sh "$(TAGS)" "$(ROUNDS)" build/attacks.log '$(RUN)'
 
-bench: ## time and memory beside runc and crun, to build/bench (QUICK=1: a quick look)
-	@tests/deps.sh certificates busybox hyperfine runc crun
+bench: ## time and memory beside the newest runc and crun, to build/bench (QUICK=1: a quick look)
+	@tests/deps.sh certificates busybox hyperfine
 	@$(MAKE) --no-print-directory build
 	@$(GO) build -trimpath -buildvcs=false -o build/bench/bench ./tests/bench
 	@build/bench/bench -orlop ./orlop -out build/bench $(if $(QUICK),-quick) $(BENCHFLAGS)

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/orlop/orlop/tests/peers"
 )
 
 // runtime is one of those that are compared. The first one is what the others are compared with.
@@ -98,7 +100,7 @@ func bench(ctx context.Context, orlop, out, only string, rounds, runs int) (err 
 	return r.write(out)
 }
 
-// findRuntimes lists orlop and what else is installed, each with its version.
+// findRuntimes lists orlop and its peers, each with its version.
 func findRuntimes(ctx context.Context, orlop string) ([]runtime, error) {
 	var found []runtime
 	if orlop != "" {
@@ -108,13 +110,13 @@ func findRuntimes(ctx context.Context, orlop string) ([]runtime, error) {
 		}
 		found = append(found, runtime{Name: "orlop", Path: path})
 	}
-	for _, name := range []string{"crun", "runc"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "bench: %s is not installed: left out\n", name)
-			continue
-		}
-		found = append(found, runtime{Name: name, Path: path})
+	p, err := peers.Find(".")
+	if none := (peers.UnavailableError{}); errors.As(err, &none) {
+		fmt.Fprintf(os.Stderr, "bench: runc and crun are left out: %v\n", none)
+	} else if err != nil {
+		return nil, err
+	} else {
+		found = append(found, runtime{Name: "crun", Path: p.CrunProgram}, runtime{Name: "runc", Path: p.Runc})
 	}
 	if len(found) == 0 {
 		return nil, errors.New("no runtime to measure")

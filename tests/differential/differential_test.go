@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/tests/peers"
 )
 
 func TestMain(m *testing.M) {
@@ -30,12 +32,8 @@ func TestSample(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	peers, err := findPeers(here)
-	if none := (errNoPeers{}); errors.As(err, &none) {
+	p, err := peers.Find("../..")
+	if none := (peers.UnavailableError{}); errors.As(err, &none) {
 		t.Skip("no runtimes to compare with: ", none)
 	}
 	if err != nil {
@@ -54,7 +52,7 @@ func TestSample(t *testing.T) {
 			t.Fatalf("build orlop: %v\n%s", err, out)
 		}
 	}
-	tester, err := newTester(orlop, peers)
+	tester, err := newTester(orlop, p)
 	if err != nil {
 		t.Skip("cannot make images: ", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/orlop/orlop/tests/peers"
 )
 
 // manyCases is how many cases should use each row that may differ, all in all.
@@ -30,7 +32,7 @@ func run() error {
 		return err
 	}
 	orlop := flag.String("orlop", "./orlop", "the orlop to test")
-	source := flag.String("source", "tests/differential", "directory of this package, with the script that stages the peers")
+	source := flag.String("source", ".", "directory of orlop's source, with the script that stages the peers")
 	count := flag.Uint64("count", 100, "how many cases")
 	seed := flag.Uint64("seed", 1, "which cases")
 	first := flag.Uint64("first", 0, "index of the first case")
@@ -47,11 +49,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	peers, err := findPeers(*source)
+	p, err := peers.Find(*source)
 	if err != nil {
 		return err
 	}
-	t, err := newTester(path, peers)
+	t, err := newTester(path, p)
 	if err != nil {
 		return err
 	}

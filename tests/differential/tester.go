@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/orlop/orlop/tests/peers"
 )
 
 // A tester runs cases and compares what they show.
@@ -33,7 +35,7 @@ type tester struct {
 // spent is how long the jobs of a runtime took, and the calls of the runtime in them.
 type spent struct{ jobs, calls atomic.Int64 }
 
-func newTester(orlop string, p peers) (*tester, error) {
+func newTester(orlop string, p peers.Peers) (*tester, error) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func newTester(orlop string, p peers) (*tester, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return &tester{dir: dir, limit: callLimit, programs: programs{busybox, p.probe}, runtimes: append([]runtimeProgram{{"orlop", orlop}}, p.runtimes...), rules: rules()}, nil
+	return &tester{dir: dir, limit: callLimit, programs: programs{busybox, p.Probe}, runtimes: []runtimeProgram{{"orlop", orlop}, {"runc", p.Runc}, {"crun", p.Crun}}, rules: rules()}, nil
 }
 
 // cgroup is the parent of all cases' cgroups, from the root of each hierarchy.

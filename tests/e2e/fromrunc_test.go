@@ -1,9 +1,8 @@
 package e2e
 
 import (
+	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,26 +11,22 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/tests/harness"
+	"github.com/orlop/orlop/tests/peers"
 )
 
 // fromRunc is the page that tells users of runc what is otherwise.
 const fromRunc = "../../docs/from-runc.md"
 
-// newRunc returns the path of the runc that the page tells of: the one that tests/differential
-// pins. It skips a test where that cannot be had.
+// newRunc returns the path of the runc that the page tells of, the one that tests/tools pins. It skips a test where that cannot be had.
 func newRunc(t *testing.T) string {
 	t.Helper()
 	harness.OrlopOnly(t, "it runs runc itself")
-	dir := os.Getenv("ORLOP_PEERS")
-	if dir == "" {
-		out, err := harness.Output(exec.Command("../differential/peers"))
-		if err != nil {
-			t.Skipf("no runc to compare with: %v", err)
-		}
-		lines := strings.Split(strings.TrimSpace(out), "\n") // the last one names it
-		dir = lines[len(lines)-1]
+	p, err := peers.Find("../..")
+	if none := (peers.UnavailableError{}); errors.As(err, &none) {
+		t.Skip("no runc to compare with: ", none)
 	}
-	return filepath.Join(dir, "runc")
+	must(t, err)
+	return p.Runc
 }
 
 // beside returns a box in which runc stands in orlop's place.
