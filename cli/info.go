@@ -9,7 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/hostinfo"
+	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 )
 
@@ -40,7 +40,7 @@ type buildInfo struct {
 // hostAndBuild is what info prints.
 type hostAndBuild struct {
 	Runtime buildInfo `json:"runtime"`
-	*hostinfo.Info
+	*libcontainer.HostInfo
 }
 
 func (p *program) info(args *arguments) error {
@@ -51,7 +51,7 @@ func (p *program) info(args *arguments) error {
 	if err != nil {
 		return err
 	}
-	host, err := hostinfo.Gather()
+	host, err := libcontainer.Info()
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (i *hostAndBuild) text() string {
 	i.cgroupText(row)
 	row("mount API", "%s", i.Mounts.API)
 	row("recursive read-only", "%s", i.Mounts.RecursiveReadOnly)
-	for _, answer := range []hostinfo.Answer{hostinfo.Yes, hostinfo.No, hostinfo.Unknown} {
+	for _, answer := range []libcontainer.Answer{libcontainer.Yes, libcontainer.No, libcontainer.Unknown} {
 		if list := typesWith(i.Mounts.IDMapped, answer); len(list) > 0 {
 			row("id-mapped mounts: "+string(answer), "%s", strings.Join(list, " "))
 		}
@@ -92,7 +92,7 @@ func (i *hostAndBuild) text() string {
 	row("file systems", "%s", strings.Join(i.Mounts.FileSystems, " "))
 	s := &i.Security
 	if s.Modules == nil {
-		row("security modules", "%s", hostinfo.Unknown)
+		row("security modules", "%s", libcontainer.Unknown)
 	} else {
 		row("security modules", "%s", strings.Join(s.Modules, " "))
 	}
@@ -106,13 +106,13 @@ func (i *hostAndBuild) text() string {
 
 func (i *hostAndBuild) kernelText(row func(name, format string, args ...any)) {
 	for _, f := range i.Features {
-		if f.Available != hostinfo.Yes {
+		if f.Available != libcontainer.Yes {
 			row("no "+f.Name, "%s, since Linux %s: %s%s", f.Available, f.Since, f.For, when(f.Needed, "; no container runs without"))
 		}
 	}
 	var have []string
 	for _, n := range i.Namespaces {
-		if n.Available == hostinfo.Yes {
+		if n.Available == libcontainer.Yes {
 			have = append(have, n.Type)
 		} else {
 			row("no "+n.Type+" namespaces", "%s", n.Available)
@@ -168,7 +168,7 @@ func (i *hostAndBuild) userText(row func(name, format string, args ...any)) {
 }
 
 // typesWith returns the types of file systems with an answer, sorted.
-func typesWith(m map[string]hostinfo.Answer, answer hostinfo.Answer) (list []string) {
+func typesWith(m map[string]libcontainer.Answer, answer libcontainer.Answer) (list []string) {
 	for name, a := range m {
 		if a == answer {
 			list = append(list, name)

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
-	"github.com/orlop/orlop/libcontainer/hostinfo"
+	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/systemd"
@@ -59,7 +59,7 @@ func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o
 	e := &examination{
 		creation: creation{id: id, bundle: b, options: o},
 		report:   Report{Misses: []Miss{}, Unknown: []Miss{}, Warnings: append([]string{}, b.Warnings...), Notes: append([]string{}, b.Notes...)},
-		answers:  hostinfo.Answers,
+		answers:  host.Answers,
 	}
 	e.runtime = &Runtime{Root: r.Root, Warn: e.warn, CgroupManager: r.CgroupManager, Rootless: r.Rootless}
 	e.faults(faults)
@@ -85,7 +85,7 @@ func (e *examination) warn(text string) { e.report.Warnings = append(e.report.Wa
 type examination struct {
 	creation
 	report Report
-	// answers is hostinfo's, or a test's.
+	// answers is package host's, or a test's.
 	answers func(*specconv.Bundle, []needs.Requirement) ([]error, error)
 	// baseless is set when something is missing that all else stands on.
 	baseless bool
@@ -121,11 +121,11 @@ func (e *examination) faults(list specconv.Faults) {
 
 // needs asks the host for what the bundle needs.
 func (e *examination) needs() error {
-	own, err := ownUserFacts(nil)
-	if err != nil {
+	var err error
+	if e.rights, err = host.ReadRights(); err != nil {
 		return err
 	}
-	caller := needs.Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Unprivileged: own.Unprivileged, Nested: own.Nested}
+	caller := needs.Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Unprivileged: e.rights.Unprivileged(), Nested: e.rights.Nested}
 	list := needs.Of(e.bundle, caller)
 	list = append(list, needs.Requirement{Need: needs.Need{Kind: needs.Writable, Name: e.runtime.Root}})
 	answers, err := e.answers(e.bundle, list)
@@ -143,7 +143,7 @@ func (e *examination) answer(r *needs.Requirement, err error) {
 		return
 	}
 	m := Miss{Path: r.Path, Kind: string(r.Kind), Name: r.Name, Lacks: err.Error()}
-	lack := (*hostinfo.Lack)(nil)
+	lack := (*host.Lack)(nil)
 	switch {
 	case !errors.As(err, &lack):
 		e.report.Unknown = append(e.report.Unknown, m)

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/hostinfo"
+	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
@@ -58,12 +58,12 @@ func TestAnswers(t *testing.T) {
 		s.Process.Args = nil
 	}
 	e := examined(t, hooks, map[string]error{
-		"file system mqueue":     &hostinfo.Lack{Text: "no mqueue", Since: "2.6.6"},
+		"file system mqueue":     &host.Lack{Text: "no mqueue", Since: "2.6.6"},
 		"folder /":               errors.New("may not look"),
-		"kernel feature openat2": &hostinfo.Lack{Text: "no openat2"},
-		"kernel feature pidfd":   &hostinfo.Lack{Text: "no pidfd"},
-		"capability CAP_SETGID":  &hostinfo.Lack{Text: "lacks it"},
-		"program of the host /hook": &hostinfo.Lack{
+		"kernel feature openat2": &host.Lack{Text: "no openat2"},
+		"kernel feature pidfd":   &host.Lack{Text: "no pidfd"},
+		"capability CAP_SETGID":  &host.Lack{Text: "lacks it"},
+		"program of the host /hook": &host.Lack{
 			Text: "no hook",
 		},
 	})
@@ -90,7 +90,7 @@ func TestAnswers(t *testing.T) {
 
 // TestConsequences: of one field, and of what it is a part of, one miss is told.
 func TestConsequences(t *testing.T) {
-	e := examined(t, nil, map[string]error{"file system mqueue": &hostinfo.Lack{Text: "no mqueue"}})
+	e := examined(t, nil, map[string]error{"file system mqueue": &host.Lack{Text: "no mqueue"}})
 	if e.baseless {
 		t.Error("a rehearsal can do without an mqueue")
 	}

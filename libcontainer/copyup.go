@@ -140,7 +140,7 @@ func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	case unix.S_IFREG:
 		from, err := sys.Reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
 		if errors.Is(err, unix.EAGAIN) {
-			return fail("open", errLeased)
+			return fail("open", sys.ErrLeased)
 		}
 		if err != nil {
 			return fail("open", err)

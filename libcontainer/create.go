@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
+	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -40,6 +41,10 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
 func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o, keyring: "_ses." + id}
+	var err error
+	if c.rights, err = host.ReadRights(); err != nil {
+		return nil, err
+	}
 	c.compileSeccomp()
 	layout, err := c.place(true)
 	if err != nil {
@@ -59,6 +64,7 @@ type creation struct {
 	options CreateOptions
 	direct  bool // run: no wait for start
 
+	rights host.Rights
 	forker *forker.Forker
 	cgroup *cgroups.Manager
 	// top is the cgroup that systemd puts the process into, and descends is set when it is to be in one below that.
@@ -120,14 +126,18 @@ func (c *creation) create() (*Container, error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return nil, err
 	}
-	if err := mayHaveNamespaces(c.bundle); err != nil {
+	var err error
+	if c.rights, err = host.ReadRights(); err != nil {
+		return nil, err
+	}
+	if err := c.rights.CheckNamespaces(c.bundle); err != nil {
 		return nil, err
 	}
 	c.options.Streams.pidfdReceiver = c.bundle.Spec.Annotations[specconv.PidfdReceiver]
 	c.forker = forker.Start(forker.CurrentCPU()) // first of all, since its work takes longest
 	c.forker.Unshare(inheritedNamespaces(c.bundle))
 	c.compileSeccomp()
-	err := c.makeProcess()
+	err = c.makeProcess()
 	c.forker.End()
 	if err != nil {
 		return nil, err
@@ -170,11 +180,11 @@ func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
 
 // plan works out what the process is to do.
 func (c *creation) plan(layout cgroups.Layout) error {
-	facts, err := hostFacts(c.bundle, layout, c.cgroupPaths(layout))
+	facts, err := host.Facts(c.rights, c.bundle, layout, c.cgroupPaths(layout))
 	if err != nil {
 		return err
 	}
-	facts.Streams, c.between = streamFacts(c.bundle.Spec.Process, &c.options.Streams, setup.UserNamespace(c.bundle, &facts))
+	facts.Streams, c.between = host.StreamFacts(c.bundle.Spec.Process, c.options.Streams.standard(), setup.UserNamespace(c.bundle, &facts))
 	facts.TimerSlack = c.runtime.TimerSlack
 	if facts.Seccomp, err = c.seccompFacts(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // descriptors opens what the plan needs and does not get from extra. Files of cgroups are only named, until openTasks.
@@ -32,7 +33,11 @@ func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, err
 		}
 		f, err := openNeed(d)
 		if err != nil {
-			return nil, fromField(b.origin(d), fmt.Errorf("%s: %w", d.Name, err))
+			err = fmt.Errorf("%s: %w", d.Name, err)
+			if field := b.origin(d); field != "" {
+				err = &specconv.FieldError{Path: field, Err: err}
+			}
+			return nil, err
 		}
 		b.owned = append(b.owned, f)
 		files = append(files, nsenter.NamedFile{Name: string(d.Name), File: f})

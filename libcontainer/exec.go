@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
+	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -100,12 +101,16 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 		return nil, err
 	}
 	defer release()
-	facts, err := processFacts(p)
+	rights, err := host.ReadRights()
+	if err != nil {
+		return nil, err
+	}
+	facts, err := host.ProcessFacts(rights, p)
 	if err != nil {
 		return nil, err
 	}
 	facts.TimerSlack = r.TimerSlack
-	if facts.UserFacts, err = joinUserFacts(join, v.rec.Pid, p); err != nil {
+	if facts.UserFacts, err = host.JoinUserFacts(rights, join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
 	// What was read by the PID is the container's if that has not become another process's meanwhile.
@@ -117,7 +122,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 		users = facts.Users
 	}
 	between := [3]bool{}
-	facts.Streams, between = streamFacts(p, &o.Streams, users)
+	facts.Streams, between = host.StreamFacts(p, o.Streams.standard(), users)
 	facts.Seccomp = recordedFilter(v.rec)
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/sys/user"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
@@ -36,7 +37,7 @@ func homeOf(root *os.File, uid uint32) (string, error) {
 
 // homeIn is homeOf without a limit of time.
 func homeIn(root *os.File, uid uint32) string {
-	passwd, err := openPlainInRoot(root, "etc/passwd")
+	passwd, err := sys.OpenPlainInRoot(root, "etc/passwd")
 	if err != nil {
 		return noHome
 	}

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
@@ -121,7 +122,7 @@ func containerHooks(kind string, rec *state.Record, status specs.ContainerState)
 	if len(list) == 0 {
 		return nil, nil, nil
 	}
-	pid, err := innerPid(rec.Pid)
+	pid, err := sys.InnerPid(rec.Pid)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,12 +135,16 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	facts, err := processFacts(nil)
+	rights, err := host.ReadRights()
+	if err != nil {
+		return err
+	}
+	facts, err := host.ProcessFacts(rights, nil)
 	if err != nil {
 		return err
 	}
 	facts.TimerSlack = r.TimerSlack
-	if facts.Umask, err = ownUmask(); err != nil {
+	if facts.Umask, err = sys.Umask(); err != nil {
 		return err
 	}
 	join, err := joinOf(rec)
@@ -151,7 +156,7 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 		join.Namespaces &^= unix.CLONE_NEWPID
 		join.PIDNamespace = "/proc/" + strconv.Itoa(rec.Pid) + "/ns/pid_for_children"
 	}
-	if facts.UserFacts, err = joinUserFacts(join, rec.Pid, nil); err != nil {
+	if facts.UserFacts, err = host.JoinUserFacts(rights, join, rec.Pid, nil); err != nil {
 		return err
 	}
 	return hooks.Run(hooks.CreateContainer, list, s, redirected(rec, func(h specs.Hook, stdin, stdout, stderr *os.File) (hooks.Process, error) {
@@ -229,39 +234,4 @@ func joinsPIDNamespace(rec *state.Record) bool {
 		}
 	}
 	return false
-}
-
-// innerPid returns a process's number in its own PID namespace.
-func innerPid(pid int) (int, error) {
-	numbers, err := statusField(strconv.Itoa(pid), "NSpid")
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(numbers)
-	return strconv.Atoi(fields[len(fields)-1])
-}
-
-// ownUmask returns the runtime's umask. To ask umask(2) would change it for other threads.
-func ownUmask() (uint32, error) {
-	text, err := statusField("self", "Umask")
-	if err != nil {
-		return 0, err
-	}
-	mask, err := strconv.ParseUint(text, 8, 32)
-	return uint32(mask), err
-}
-
-// statusField returns a field of /proc/PID/status.
-func statusField(pid, name string) (string, error) {
-	path := "/proc/" + pid + "/status"
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value), nil
-		}
-	}
-	return "", fmt.Errorf("%s: no %s", path, name)
 }

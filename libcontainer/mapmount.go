@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 )
@@ -43,7 +44,7 @@ func whyNotMapped(err error, m *specconv.Mount) string {
 	what := m.Type
 	if m.Bind {
 		what = "that of " + m.Source
-		if _, fstype, err := mountOf(m.Source); err == nil {
+		if _, fstype, err := host.MountOf(m.Source); err == nil {
 			what = fstype + " at " + m.Source
 		}
 	}

@@ -72,9 +72,7 @@ func (c *creation) place(dry bool) (cgroups.Layout, error) {
 	if c.cgroup, err = cgroups.New(layout, cgroupsPath, c.id); err != nil {
 		return layout, err
 	}
-	if err := c.doWithout(); err != nil {
-		return layout, err
-	}
+	c.doWithout()
 	if err := c.checkBelow(layout); err != nil {
 		return layout, err
 	}
@@ -120,20 +118,18 @@ func (c *creation) checkBelow(layout cgroups.Layout) error {
 func (c *creation) awaitsCgroup() bool { return c.unit != nil && (c.unit.moves() || c.descends) }
 
 // doWithout leaves out what a caller without root's rights cannot have: the cgroup, or the rules for devices.
-func (c *creation) doWithout() error {
-	rootless, err := c.runtime.rootless()
-	if err != nil || !rootless {
-		return err
+func (c *creation) doWithout() {
+	if !c.runtime.rootless(c.rights) {
+		return
 	}
 	if r := c.resources(); r != nil && len(r.Devices) > 0 {
 		c.lacks = append(c.lacks, "linux.resources.devices: not applied: that takes the host's root")
 	}
 	if c.unit == nil && !c.cgroup.Creatable() {
 		c.cgroup = &cgroups.Manager{}
-		return nil
+		return
 	}
 	c.cgroup.LeaveDevices()
-	return nil
 }
 
 // cgroupPaths are the folders of the cgroups that the container's process is going to be in.

@@ -20,8 +20,8 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/hooks"
-	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/libcontainer/systemd"
 )
@@ -62,14 +62,11 @@ const (
 )
 
 // rootless works out what RootlessAuto stands for.
-func (r *Runtime) rootless() (bool, error) {
-	switch {
-	case r.Rootless != RootlessAuto:
-		return r.Rootless == RootlessYes, nil
-	case os.Geteuid() != 0:
-		return true, nil
+func (r *Runtime) rootless(rights host.Rights) bool {
+	if r.Rootless != RootlessAuto {
+		return r.Rootless == RootlessYes
 	}
-	return idmap.Own()
+	return os.Geteuid() != 0 || rights.Nested
 }
 
 func (r *Runtime) note(message string) {
@@ -144,6 +141,11 @@ type Streams struct {
 	// BeforeStart, if it is not nil, is called before the process executes its program, which an error prevents. It is for what must be so by
 	// then, and not before: that signals are caught, say.
 	BeforeStart func() error
+}
+
+// standard returns the standard streams and who keeps using them.
+func (s *Streams) standard() host.Streams {
+	return host.Streams{Files: [3]*os.File{s.Stdin, s.Stdout, s.Stderr}, Shared: s.Shared, KeepOwner: s.keepOwner}
 }
 
 func (s *Streams) beforeStart() error {

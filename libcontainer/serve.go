@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
@@ -49,7 +50,7 @@ func (b *birth) takeMaster(f *os.File) error {
 
 // tellPid tells the process its own number.
 func (b *birth) tellPid() error {
-	pid, err := innerPid(b.proc.Pid)
+	pid, err := sys.InnerPid(b.proc.Pid)
 	if err != nil {
 		return err
 	}

@@ -32,11 +32,11 @@ func arrows() []arrow {
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
-		{"cli", []string{"libcontainer", "libcontainer/signals", "libcontainer/hostinfo", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv", "specconv/codec"}, []string{sys, spec, user}},
+		{"cli", []string{"libcontainer", "libcontainer/signals", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv", "specconv/codec"}, []string{sys, spec, user}},
 		{"libcontainer/signals", nil, []string{sys}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/proxy", "libcontainer/systemd", "libcontainer/needs", "libcontainer/hostinfo", "libcontainer/mountinfo", "libcontainer/internal/forker", "libcontainer/internal/sys", "libcontainer/timeout", "nsenter", "specconv", "specconv/codec"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/state", "libcontainer/hooks", "libcontainer/console", "libcontainer/idmap", "libcontainer/seccomp", "libcontainer/netdev", "libcontainer/intelrdt", "libcontainer/notify", "libcontainer/proxy", "libcontainer/systemd", "libcontainer/needs", "libcontainer/internal/forker", "libcontainer/internal/host", "libcontainer/internal/sys", "libcontainer/timeout", "nsenter", "specconv", "specconv/codec"}, []string{sys, spec, paths, user, caps}},
 		{"libcontainer/needs", []string{"libcontainer/setup", "specconv"}, []string{sys, spec}},
-		{"libcontainer/hostinfo", []string{"libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "libcontainer/internal/sys", "specconv"}, []string{sys, spec}},
+		{"libcontainer/internal/host", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/needs", "libcontainer/cgroups", "libcontainer/idmap", "libcontainer/mountinfo", "libcontainer/internal/sys", "specconv"}, []string{sys, spec}},
 		{"libcontainer/seccomp", []string{"libcontainer/timeout"}, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
 		{"libcontainer/seccomp/compiler", []string{"libcontainer/seccomp"}, []string{spec}},
 		{"libcontainer/idmap", []string{"libcontainer/internal/sys", "libcontainer/timeout", "nsenter"}, []string{sys, spec}},

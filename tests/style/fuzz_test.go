@@ -12,15 +12,15 @@ func TestFuzzInputs(t *testing.T) {
 	root, files := sources(t)
 	declared := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
 	kept := map[string]int{}
-	folders, err := filepath.Glob(filepath.Join(root, "*", "testdata/fuzz/*"))
-	if err != nil {
-		t.Fatal(err)
+	var folders []string
+	for _, depth := range []string{"*", "*/*", "*/*/*"} {
+		found, err := filepath.Glob(filepath.Join(root, depth, "testdata/fuzz/*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, found...)
 	}
-	deeper, err := filepath.Glob(filepath.Join(root, "*/*", "testdata/fuzz/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, folder := range append(folders, deeper...) {
+	for _, folder := range folders {
 		inputs, err := os.ReadDir(folder)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,90 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/libcontainer/signals"
+	"github.com/orlop/orlop/specconv"
+)
+
+// Facts gathers what the planner must know of the host for this bundle. paths are the directories of the cgroups that the process is
+// going to be in.
+func Facts(own Rights, b *specconv.Bundle, layout cgroups.Layout, paths map[string]string) (setup.Facts, error) {
+	f, err := ProcessFacts(own, b.Spec.Process)
+	if err != nil {
+		return f, err
+	}
+	if err := sourceFacts(b, &f); err != nil {
+		return f, err
+	}
+	if f.FolderMode, err = tmpfsModes(b); err != nil {
+		return f, err
+	}
+	if f.UserFacts, err = userFacts(own, b); err != nil {
+		return f, err
+	}
+	if err := sharedFacts(b, &f); err != nil {
+		return f, err
+	}
+	f.ProcOfOthers, err = procOfOthers(b)
+	if err != nil {
+		return f, err
+	}
+	f.Cgroup = cgroupFacts(layout, paths)
+	if l := b.Spec.Linux; l != nil && l.MountLabel != "" {
+		f.SELinux = selinuxEnabled("")
+	}
+	if l := b.Spec.Linux; l != nil && strings.HasSuffix(l.RootfsPropagation, "shared") {
+		f.RootParent, _, err = MountOf(b.Rootfs)
+	}
+	return f, err
+}
+
+// procOfOthers finds out whether the kernel can make a procfs of a PID namespace that is joined by a path, for a caller outside of it.
+// A caller that may not mount before there is a user namespace goes by the kernel's version.
+func procOfOthers(b *specconv.Bundle) (bool, error) {
+	n, ok := b.Namespace(specs.PIDNamespace)
+	if !ok || n.Path == "" {
+		return false, nil
+	}
+	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if errors.Is(err, unix.EPERM) {
+		names, err := sys.Uname()
+		return names.KernelFrom(6, 17), err
+	}
+	if err != nil {
+		return false, os.NewSyscallError("fsopen", err)
+	}
+	defer unix.Close(fs)
+	return unix.FsconfigSetString(fs, "pidns", "/proc/self/ns/pid") == nil, nil
+}
+
+// ProcessFacts gathers what the planner must know for any process.
+func ProcessFacts(own Rights, p *specs.Process) (setup.Facts, error) {
+	f := setup.Facts{LastCap: lastCap(), Ignored: signals.Ignored(), Grantable: own.Permitted}
+	return f, labelFacts(&f, p)
+}
+
+// cgroupFacts describes the container's cgroup for mounts of it.
+func cgroupFacts(layout cgroups.Layout, paths map[string]string) setup.CgroupFacts {
+	f := setup.CgroupFacts{Unified: layout.Mode == cgroups.Unified, UnifiedPath: paths[""]}
+	for i := range layout.Hierarchies {
+		h := &layout.Hierarchies[i]
+		keys := h.Keys()
+		f.Hierarchies = append(f.Hierarchies, setup.CgroupHierarchy{
+			Dir:         filepath.Base(h.Mountpoint),
+			Controllers: keys,
+			Path:        paths[keys[0]],
+		})
+	}
+	return f
+}

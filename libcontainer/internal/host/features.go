@@ -1,0 +1,165 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
+	"github.com/orlop/orlop/libcontainer/needs"
+)
+
+// errUnknown: the caller has not the right to find out.
+var errUnknown = errors.New("cannot be found out without more rights")
+
+// feature tries what a kernel feature is for.
+func (a *asking) feature(n needs.Need) error {
+	try := featureProbe(n.Name)
+	if try == nil {
+		return fmt.Errorf("nobody knows how to look for the kernel feature %q", n.Name)
+	}
+	err := try()
+	f := needs.FeatureNamed(n.Name)
+	switch {
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
+		return &Lack{Text: fmt.Sprintf("the kernel has no %s, for %s, or something keeps it back", f.Name, f.For), Since: f.Since}
+	case errors.Is(err, unix.EPERM):
+		return errUnknown
+	}
+	return err
+}
+
+// featureProbe returns what tries a kernel feature, in a way that changes nothing: ENOSYS and EINVAL are the answers of a kernel that lacks it.
+func featureProbe(name string) func() error {
+	switch name {
+	case "clone3 into cgroup":
+		return tryCloneIntoCgroup
+	case "close_range":
+		// No descriptor has this number.
+		return func() error { return unix.CloseRange(math.MaxUint32, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
+	case "faccessat2":
+		return func() error { return unix.Faccessat2(unix.AT_FDCWD, "/", unix.X_OK, unix.AT_EACCESS) }
+	case "idmapped mounts":
+		return func() error { return tryAttributes(unix.MOUNT_ATTR_IDMAP) }
+	case "keyrings":
+		return func() error {
+			_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+			return notAbsent(err)
+		}
+	case "memfd":
+		return tryMemfd
+	case "mount API":
+		return func() error { _, err := unix.OpenTree(nowhere, "", unix.AT_EMPTY_PATH); return notAbsent(err) }
+	case "mount_setattr":
+		return func() error { return notAbsent(tryAttributes(unix.MOUNT_ATTR_RDONLY)) }
+	case "nosymfollow":
+		return func() error { return tryAttributes(unix.MOUNT_ATTR_NOSYMFOLLOW) }
+	case "openat2":
+		return tryOpenat2
+	case "pidfd":
+		return tryPidfd
+	case "set_mempolicy":
+		return tryMempolicy
+	case "setns by pidfd":
+		return trySetnsPidfd
+	}
+	return nil
+}
+
+// nowhere is a descriptor that nobody has.
+const nowhere = math.MaxInt32
+
+// notBad takes the errors for success that a call without an object gives when it is there.
+func notBad(err error) error {
+	if errors.Is(err, unix.EBADF) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// notAbsent takes all errors for success but that of a call which is not there.
+func notAbsent(err error) error {
+	if errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	return nil
+}
+
+// tryAttributes asks for an attribute of no mount. The kernel looks at the attribute first; at whether the caller may mount, before.
+func tryAttributes(attribute uint64) error {
+	attr := unix.MountAttr{Attr_set: attribute}
+	if attribute == unix.MOUNT_ATTR_IDMAP {
+		attr.Userns_fd = nowhere
+	}
+	return notBad(unix.MountSetattr(nowhere, "", unix.AT_EMPTY_PATH, &attr))
+}
+
+// tryMempolicy asks for the caller's own memory policy.
+func tryMempolicy() error {
+	if _, _, errno := unix.Syscall6(unix.SYS_GET_MEMPOLICY, 0, 0, 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// tryMemfd makes a file in memory that can be executed, as the image of a process is.
+func tryMemfd() error {
+	fd, err := unix.MemfdCreate("orlop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // MFD_EXEC: since Linux 6.3
+		fd, err = unix.MemfdCreate("orlop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if errors.Is(err, unix.EACCES) {
+		return lacks("the sysctl vm.memfd_noexec forbids files in memory that can be executed")
+	}
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+func tryOpenat2() error {
+	root, err := sys.Open("/", unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	f, err := sys.OpenInRoot(root, ".", unix.O_PATH)
+	if err == nil {
+		f.Close()
+	}
+	return err
+}
+
+func tryPidfd() error {
+	f, err := sys.OpenPidfd(os.Getpid())
+	if err == nil {
+		f.Close()
+	}
+	return err
+}
+
+// trySetnsPidfd joins nothing: a kernel that takes pidfds refuses a flag that is no namespace's, with EINVAL, and an older one the descriptor,
+// with the same. So it is asked for a namespace that takes a right (EPERM) or is the caller's own already, its UTS namespace.
+func trySetnsPidfd() error {
+	f, err := sys.OpenPidfd(os.Getpid())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = unix.Setns(int(f.Fd()), unix.CLONE_NEWUTS)
+	if errors.Is(err, unix.EPERM) {
+		return nil // it was understood
+	}
+	return err
+}
+
+// tryCloneIntoCgroup clones nothing: there is no cgroup with this descriptor, which the kernel finds out before it makes a process.
+func tryCloneIntoCgroup() error {
+	args := sys.CloneArgs{Flags: unix.CLONE_INTO_CGROUP, ExitSignal: uint64(unix.SIGCHLD), Cgroup: nowhere}
+	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+	return notBad(errno)
+}

@@ -1,0 +1,209 @@
+package host
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/idmap"
+)
+
+// Cgroups is how the host mounts its cgroup hierarchies.
+type Cgroups struct {
+	Mode string `json:"mode"` // "none", "legacy", "hybrid", "unified"
+	// V1 are the hierarchies of v1, by mount point.
+	V1 map[string][]string `json:"v1"`
+	// Unified is where cgroup2 is mounted, "" where it is not, and Controllers what it has.
+	Unified     string   `json:"unified"`
+	Controllers []string `json:"controllers"`
+	// Delegated are the controllers that the caller can give to cgroups below its own place in cgroup2; null when it can make none there.
+	Delegated []string `json:"delegated"`
+	// Systemd is set when systemd keeps them, UserSystemd when the caller has one of its own that can be asked for units.
+	Systemd     bool `json:"systemd"`
+	UserSystemd bool `json:"userSystemd"`
+}
+
+func (a *asking) cgroups() (Cgroups, error) {
+	layout, err := cgroups.ReadLayout()
+	if err != nil {
+		return Cgroups{}, err
+	}
+	c := Cgroups{Mode: layout.Mode.String(), V1: map[string][]string{}, Unified: layout.Unified, Controllers: []string{},
+		Systemd: a.runningSystemd(), UserSystemd: userSystemd()}
+	for i := range layout.Hierarchies {
+		h := &layout.Hierarchies[i]
+		c.V1[h.Mountpoint] = h.Keys()
+	}
+	if layout.Unified == "" {
+		return c, nil
+	}
+	c.Controllers = append(c.Controllers, strings.Fields(a.text(layout.Unified+"/cgroup.controllers"))...)
+	// A cgroup that has processes gives no controllers to those below, but for the root: its parent does (see cgroups.New).
+	dir := layout.UnifiedOwn
+	if dir != layout.Unified {
+		dir = path.Dir(dir)
+	}
+	if unix.Access(dir, unix.W_OK) == nil && unix.Access(dir+"/cgroup.subtree_control", unix.W_OK) == nil {
+		c.Delegated = append([]string{}, strings.Fields(a.text(dir+"/cgroup.controllers"))...)
+	}
+	return c, nil
+}
+
+// userSystemd reports whether the caller has a systemd of its own, by the socket that it listens on.
+func userSystemd() bool {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	return dir != "" && unix.Access(dir+"/systemd/private", unix.R_OK|unix.W_OK) == nil
+}
+
+// Mounts is what can be mounted, and how.
+type Mounts struct {
+	API               Answer `json:"api"`               // fsopen(2) and its kin
+	RecursiveReadOnly Answer `json:"recursiveReadOnly"` // the option rro
+	// IDMapped tells by type of file system whether its mounts can have ids of their own: those that are mounted here, and some that are
+	// made of nothing.
+	IDMapped map[string]Answer `json:"idMapped"`
+	// FileSystems are the types that the kernel has now; it may load more.
+	FileSystems []string `json:"fileSystems"`
+}
+
+func (a *asking) mounts() Mounts {
+	m := Mounts{
+		API:               answerOf(a.feature(featureNeed("mount API"))),
+		RecursiveReadOnly: answerOf(a.feature(featureNeed("mount_setattr"))),
+		IDMapped:          a.idMapped(),
+		FileSystems:       []string{},
+	}
+	types, _ := a.fileSystems()
+	for name := range types {
+		m.FileSystems = append(m.FileSystems, name)
+	}
+	slices.Sort(m.FileSystems)
+	return m
+}
+
+// UserNamespaces is what the caller can do with user namespaces.
+type UserNamespaces struct {
+	// Own tells whether the caller can make one in which its own id is root's. Why says what keeps it from that.
+	Own Answer `json:"own"`
+	Why string `json:"why,omitempty"`
+	// UIDs and GIDs are the caller's subordinate ids (subuid(5), subgid(5)), as "FIRST-LAST".
+	UIDs []string `json:"subordinateUids"`
+	GIDs []string `json:"subordinateGids"`
+	// NewUIDMap and NewGIDMap are the paths of the programs by which ordinary users map those, "" where they are not installed.
+	NewUIDMap string `json:"newuidmap"`
+	NewGIDMap string `json:"newgidmap"`
+}
+
+func (a *asking) userNamespaces() UserNamespaces {
+	u := UserNamespaces{Own: Yes, UIDs: a.ranges("/etc/subuid"), GIDs: a.ranges("/etc/subgid")}
+	u.NewUIDMap, _ = exec.LookPath("newuidmap")
+	u.NewGIDMap, _ = exec.LookPath("newgidmap")
+	ns, err := idmap.New(idmap.Map{
+		UIDs: []specs.LinuxIDMapping{{HostID: uint32(a.ids.uid), Size: 1}},
+		GIDs: []specs.LinuxIDMapping{{HostID: uint32(a.ids.gid), Size: 1}},
+	})
+	if err != nil {
+		u.Own, u.Why = No, err.Error()
+		return u
+	}
+	ns.Close()
+	return u
+}
+
+func (a *asking) ranges(file string) []string {
+	list, text := []subRange(nil), []string{}
+	list, _ = a.subordinate(file)
+	for _, r := range list {
+		text = append(text, span(specs.LinuxIDMapping{HostID: r.first, Size: r.size}))
+	}
+	return text
+}
+
+// Rootless tells whether the caller can run containers without root's rights, and what it will do without.
+type Rootless struct {
+	Ready Answer `json:"ready"`
+	// Lacks keeps it from running any, Without is what they run without.
+	Lacks   []string `json:"lacks"`
+	Without []string `json:"without"`
+}
+
+func (a *asking) rootless(i *Info) Rootless {
+	r := Rootless{Ready: Yes, Lacks: []string{}, Without: []string{}}
+	for _, f := range i.Features {
+		if f.Needed && f.Available == No {
+			r.Lacks = append(r.Lacks, f.Name)
+		}
+	}
+	if i.UserNamespaces.Own == No {
+		r.Lacks = append(r.Lacks, i.UserNamespaces.Why)
+	}
+	if len(r.Lacks) > 0 {
+		r.Ready = No
+	}
+	u := &i.UserNamespaces
+	if len(u.UIDs) == 0 || len(u.GIDs) == 0 || u.NewUIDMap == "" || u.NewGIDMap == "" {
+		r.Without = append(r.Without, "more than one user id: it takes ranges in /etc/subuid and /etc/subgid, newuidmap and newgidmap")
+	}
+	switch {
+	case i.Cgroups.Delegated != nil || a.ids.uid == 0:
+	case i.Cgroups.UserSystemd:
+		r.Without = append(r.Without, "limits, but with --systemd-cgroup: no cgroup is delegated to the caller itself")
+	default:
+		r.Without = append(r.Without, "limits: no cgroup is delegated to the caller")
+	}
+	if os.Getenv("XDG_RUNTIME_DIR") == "" && a.ids.uid != 0 {
+		r.Without = append(r.Without, "a state folder of the user's: XDG_RUNTIME_DIR is not set, so --root must be")
+	}
+	return r
+}
+
+// CRIU is criu(8), by which containers are checkpointed.
+type CRIU struct {
+	Path    string `json:"path"` // "" where it is not installed
+	Version string `json:"version,omitempty"`
+}
+
+// criuLimit is more than it takes to print a version.
+const criuLimit = 5 * time.Second
+
+func criu() CRIU {
+	file, err := exec.LookPath("criu")
+	if err != nil {
+		return CRIU{}
+	}
+	c := CRIU{Path: file}
+	if abs, err := filepath.Abs(file); err == nil {
+		c.Path = abs
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), criuLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, file, "--version").Output()
+	if err != nil {
+		return c
+	}
+	for line := range strings.Lines(string(out)) { // "Version: 4.1"
+		if version, ok := strings.CutPrefix(line, "Version:"); ok {
+			c.Version = strings.TrimSpace(version)
+		}
+	}
+	return c
+}
+
+// releaseName returns PRETTY_NAME of an os-release file.
+func releaseName(text string) string {
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(name, `"'`)
+		}
+	}
+	return ""
+}

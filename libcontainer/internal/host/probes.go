@@ -1,0 +1,108 @@
+// Package host finds out what this host has and what its caller may do. It asks the kernel: it tries system calls in ways that change
+// nothing, and reads /proc, /sys and the cgroup filesystems with the caller's rights.
+//
+// [Facts] and [ProcessFacts] gather what the planner must know, [Answers] answers for what a container needs, and [Gather] describes the
+// host as a whole.
+package host
+
+import (
+	"fmt"
+
+	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/specconv"
+)
+
+// A Lack says what the host does not have.
+type Lack struct {
+	Text string
+	// Since is the version of Linux that first has it, where that is the matter.
+	Since string
+}
+
+func (l *Lack) Error() string {
+	if l.Since != "" {
+		return l.Text + " (since Linux " + l.Since + ")"
+	}
+	return l.Text
+}
+
+func lacks(format string, args ...any) error { return &Lack{Text: fmt.Sprintf(format, args...)} }
+
+// A probe answers for one kind of needs: nil when the host has it, a *Lack when not, and another error when the caller cannot find out.
+type probe struct {
+	kind needs.Kind
+	ask  func(*asking, needs.Need) error
+}
+
+// probes is the table of probes, one for each kind.
+func probes() []probe {
+	return []probe{
+		{needs.Feature, (*asking).feature},
+		{needs.FileSystem, (*asking).fileSystem},
+		{needs.Disk, (*asking).disk},
+		{needs.Source, (*asking).path},
+		{needs.Path, (*asking).path},
+		{needs.Namespace, (*asking).namespace},
+		{needs.NamespaceFile, (*asking).namespaceFile},
+		{needs.UserIDs, (*asking).userIDs},
+		{needs.GroupIDs, (*asking).groupIDs},
+		{needs.Capability, (*asking).capability},
+		{needs.Program, (*asking).program},
+		{needs.Folder, (*asking).folder},
+		{needs.HostProgram, (*asking).hostProgram},
+		{needs.Device, (*asking).device},
+		{needs.AppArmor, (*asking).appArmor},
+		{needs.SELinux, (*asking).selinux},
+		{needs.SeccompAction, (*asking).seccompAction},
+		{needs.SeccompFlag, (*asking).seccompFlag},
+		{needs.Interface, (*asking).networkInterface},
+		{needs.Resctrl, (*asking).resctrl},
+		{needs.Processors, (*asking).processors},
+		{needs.Clock, (*asking).clock},
+		{needs.Limit, (*asking).limit},
+		{needs.MemoryNodes, (*asking).memoryNodes},
+		{needs.Socket, (*asking).socket},
+		{needs.Writable, (*asking).writable},
+	}
+}
+
+// An asking is one round of questions.
+type asking struct {
+	// root is where the host's /proc, /sys and /etc are looked for, "" for where they are. Tests put others there.
+	root   string
+	bundle *specconv.Bundle
+	rights Rights
+	ids    ids
+}
+
+// Answers answers for needs, in their order: nil when the host has it, a *[Lack] when not, and another error when the caller cannot find
+// out. What is needed of a root file system is looked for in that of the bundle.
+func Answers(b *specconv.Bundle, list []needs.Requirement) ([]error, error) {
+	a := &asking{bundle: b}
+	if err := a.begin(); err != nil {
+		return nil, err
+	}
+	answers := make([]error, len(list))
+	for i := range list {
+		answers[i] = a.ask(list[i].Need)
+	}
+	return answers, nil
+}
+
+func (a *asking) ask(n needs.Need) error {
+	for _, p := range probes() {
+		if p.kind == n.Kind {
+			return p.ask(a, n)
+		}
+	}
+	return fmt.Errorf("nobody knows how to look for a %s", n.Kind)
+}
+
+// begin finds out who asks.
+func (a *asking) begin() (err error) {
+	if a.rights, err = ReadRights(); err != nil {
+		return err
+	}
+	a.ids, err = a.ownIDs()
+	return err
+}

@@ -1,0 +1,98 @@
+package host
+
+import (
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/libcontainer/idmap"
+	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/specconv"
+)
+
+// Rights are what the calling process may do: its capabilities, and where they hold.
+type Rights struct {
+	Permitted, Effective uint64 // capabilities; the process can grant no others than permitted ones
+	// Nested is set in a user namespace that is not the initial one. There even root can neither make device nodes nor raise limits.
+	Nested bool
+}
+
+// ReadRights asks the kernel for the rights of this process.
+func ReadRights() (r Rights, err error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return r, fmt.Errorf("capget: %w", err)
+	}
+	r.Permitted = uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32
+	r.Effective = uint64(data[0].Effective) | uint64(data[1].Effective)<<32
+	r.Nested, err = idmap.Own()
+	return r, err
+}
+
+// Unprivileged reports whether the process lacks the right to mount and to make namespaces.
+func (r Rights) Unprivileged() bool { return r.Permitted&(1<<unix.CAP_SYS_ADMIN) == 0 }
+
+// CheckNamespaces returns a fault if a bundle has namespaces that the process may not make or join.
+func (r Rights) CheckNamespaces(b *specconv.Bundle) error {
+	if _, inUser := b.Namespace(specs.UserNamespace); inUser || !r.Unprivileged() || len(b.Namespaces) == 0 {
+		return nil
+	}
+	return specconv.Fault{Path: "linux.namespaces", Problem: "an ordinary user needs a user namespace to have others"}
+}
+
+// lastCap returns the highest capability that the kernel knows. The kernel refuses to read others from the bounding set
+// (capabilities(7)). To read two is quicker than /proc/sys/kernel/cap_last_cap.
+func lastCap() uint {
+	known := func(n uint) bool {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		return err == nil
+	}
+	last := uint(unix.CAP_LAST_CAP)
+	for !known(last) && last > 0 {
+		last--
+	}
+	for known(last + 1) {
+		last++
+	}
+	return last
+}
+
+func (a *asking) has(capability uint) bool { return a.rights.Effective&(1<<capability) != 0 }
+
+// capability looks whether the caller has a capability.
+func (a *asking) capability(n needs.Need) error {
+	number, ok := specconv.CapabilityNumber(n.Name)
+	if !ok {
+		return fmt.Errorf("unknown capability %q", n.Name)
+	}
+	if !a.has(number) {
+		return lacks("the caller lacks %s", n.Name)
+	}
+	return nil
+}
+
+// limit looks whether a hard limit can be set: to raise one takes a right over the host, and of open files there is an end for all.
+func (a *asking) limit(n needs.Need) error {
+	resource, ok := specconv.RlimitResource(n.Name)
+	hard, err := strconv.ParseUint(n.Of, 10, 64)
+	if !ok || err != nil {
+		return fmt.Errorf("%s %q: %w", n.Name, n.Of, err)
+	}
+	if resource == unix.RLIMIT_NOFILE {
+		if most, err := a.number("/proc/sys/fs/nr_open"); err == nil && hard > most {
+			return lacks("%s %d is more than the sysctl fs.nr_open, %d", n.Name, hard, most)
+		}
+	}
+	var own unix.Rlimit
+	if err := unix.Prlimit(0, resource, nil, &own); err != nil {
+		return fmt.Errorf("prlimit: %w", err)
+	}
+	if hard > own.Max && (!a.has(unix.CAP_SYS_RESOURCE) || a.rights.Nested) {
+		return lacks("%s %d is more than the caller's own hard limit, %d, and to raise it takes CAP_SYS_RESOURCE", n.Name, hard, own.Max)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/specconv"
+)
+
+// sourceFacts finds the bind mounts whose source is not a directory, and those whose source is not there yet.
+func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
+	f.SourceIsFile = make([]bool, len(b.Mounts))
+	for i := range b.Mounts {
+		m := &b.Mounts[i]
+		if !m.Bind || m.Remount {
+			continue
+		}
+		if target, err := sourceLink(m); err != nil {
+			return err
+		} else if target != "" {
+			if f.SourceLink == nil {
+				f.SourceLink = make([]string, len(b.Mounts))
+			}
+			f.SourceLink[i] = target
+			continue
+		}
+		inside, below := strings.CutPrefix(m.Source, strings.TrimSuffix(b.Rootfs, "/")+"/")
+		look := os.Stat
+		if m.SourceNoFollow {
+			look = os.Lstat
+		}
+		info, err := look(m.Source)
+		if below && (covered(b.Mounts[:i], "/"+inside) || i > 0 && errors.Is(err, unix.ENOENT)) {
+			if f.SourceInRoot == nil {
+				f.SourceInRoot = make([]string, len(b.Mounts))
+			}
+			f.SourceInRoot[i] = "/" + inside
+			continue
+		}
+		if err != nil {
+			return &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].source", m.Index), Err: err}
+		}
+		f.SourceIsFile[i] = !info.IsDir()
+	}
+	return nil
+}
+
+// covered reports whether one of these mounts lies on a path of the container or above it.
+func covered(mounts []specconv.Mount, path string) bool {
+	for i := range mounts {
+		rest, ok := strings.CutPrefix(path, strings.TrimSuffix(mounts[i].Destination, "/"))
+		if ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// sourceLink returns what the source of a mount with copy-symlink leads to, "" if it is no link.
+func sourceLink(m *specconv.Mount) (string, error) {
+	if !m.CopySymlink {
+		return "", nil
+	}
+	target, err := os.Readlink(m.Source)
+	if err != nil && !errors.Is(err, unix.EINVAL) { // which is what is no link
+		return "", &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].source", m.Index), Err: err}
+	}
+	return target, nil
+}
