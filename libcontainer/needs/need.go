@@ -1,5 +1,5 @@
 // Package needs works out what a container asks of the host that is to run it: a list of needs, each with the field of config.json that it
-// comes from. It is pure; package hostinfo answers for a host.
+// comes from. It is pure; package host answers for a host.
 package needs
 
 import (
@@ -10,7 +10,7 @@ import (
 
 // Kind says what sort of thing is needed. The names are part of the interface: `check --format json` has them.
 //
-// To add one: give it a name here, a rule in this package that asks for it, and a probe in package hostinfo. The tests of both fail
+// To add one: give it a name here, a rule in this package that asks for it, and a probe in package host. The tests of both fail
 // where one is missing.
 type Kind string
 
