@@ -3,10 +3,14 @@ package libcontainer_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -15,7 +19,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// makeBundle makes a bundle whose root file system holds busybox and nothing else. The examples need root, and busybox.
+// makeBundle makes a bundle whose root filesystem holds busybox and nothing else. The examples need root and busybox.
 func makeBundle(change func(*specs.Spec), more ...func(dir string, s *specs.Spec)) string {
 	dir, err := os.MkdirTemp("", "orlop-example-")
 	if err != nil {
@@ -52,7 +56,33 @@ func makeBundle(change func(*specs.Spec), more ...func(dir string, s *specs.Spec
 	return dir
 }
 
-// A program makes a container, starts it, waits for its end, and deletes it.
+// TestPackageComment: the program that the package comment shows is that of the example, which compiles.
+func TestPackageComment(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "runtime.go", nil, parser.PackageClauseOnly|parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(example), "\nfunc ExampleRuntime_Create() {\n")
+	body, _, _ = strings.Cut(body, "\n}\n")
+	calls := 0
+	for line := range strings.Lines(file.Doc.Text()) {
+		if call, indented := strings.CutPrefix(line, "\t"); indented {
+			calls++
+			if call = strings.TrimPrefix(strings.TrimSpace(call), "err = "); !strings.Contains(body, call) {
+				t.Errorf("the example has no %q", call)
+			}
+		}
+	}
+	if calls < 6 {
+		t.Errorf("the package comment shows %d calls", calls)
+	}
+}
+
+// A program creates a container, starts it, waits for its end, and deletes it.
 func ExampleRuntime_Create() {
 	dir := makeBundle(func(s *specs.Spec) {
 		s.Process.Args = []string{"sh", "-c", "echo hello from $(busybox hostname); exit 3"}
@@ -63,7 +93,8 @@ func ExampleRuntime_Create() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	rt := &libcontainer.Runtime{Root: filepath.Join(dir, "state")}
+	root := filepath.Join(dir, "state")
+	rt := &libcontainer.Runtime{Root: root}
 	c, err := rt.Create("web", bundle, libcontainer.CreateOptions{
 		Streams: libcontainer.Streams{Stdout: os.Stdout, Stderr: os.Stderr},
 	})
@@ -92,7 +123,7 @@ func ExampleRuntime_Create() {
 	// exit status 3
 }
 
-// A program enters a container that is there, whoever made it.
+// A program executes a process in an existing container, whichever program created it.
 func ExampleContainer_Exec() {
 	dir := makeBundle(func(s *specs.Spec) { s.Process.Args = []string{"busybox", "sleep", "1000"} })
 	defer os.RemoveAll(dir)

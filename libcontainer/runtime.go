@@ -1,15 +1,23 @@
-// Package libcontainer makes, starts, enters, signals and deletes containers as the OCI runtime specification
-// describes them. It is what the orlop command is made of, and can be imported by other programs: it needs no
-// init hook, no cgo, and never executes the importing program again.
+// Package libcontainer creates, starts, enters, signals and deletes containers as the OCI runtime
+// specification describes them. The orlop command is built on it, and other programs can import it.
+// It needs no init hook and never executes the importing program again. With a bundle in dir and the
+// state directory root, such as /run/orlop:
 //
-//	bundle, err := specconv.Load("/containers/web")
-//	rt := &libcontainer.Runtime{Root: "/run/orlop"}
-//	c, err := rt.Create("web", bundle, libcontainer.CreateOptions{Stdout: os.Stdout, Stderr: os.Stderr})
+//	bundle, err := specconv.Load(dir)
+//	rt := &libcontainer.Runtime{Root: root}
+//	c, err := rt.Create("web", bundle, libcontainer.CreateOptions{
+//		Streams: libcontainer.Streams{Stdout: os.Stdout, Stderr: os.Stderr},
+//	})
 //	err = c.Start()
-//	status, err := c.Process().Wait()
-//	err = c.Delete(false)
+//	code, err := c.Process().Wait()
+//	err = c.Delete()
 //
-// A container outlives the program that made it: what is known of it lies in the runtime's state folder.
+// The example of [Runtime.Create] is this program in full. A container outlives the program that
+// created it: the runtime keeps its record in the state directory.
+//
+// The package needs no cgo but for seccomp profiles. Built without the tag seccomp, it refuses a
+// configuration with a profile. An importing program that runs such configurations is built with the
+// tag seccomp, with cgo, and with libseccomp and its headers installed.
 package libcontainer
 
 import (
