@@ -11,8 +11,8 @@ endif
 
 comma := ,
 
-# Static and not PIE: relocating a PIE costs 0.8 ms at each start. The tag is for the tests of cli: it leaves the
-# documentation generator out of urfave/cli, which they compare with.
+# Static and not PIE: relocating a PIE costs 0.8 ms at each start. The tag leaves the
+# documentation generator out of urfave/cli: contrib/man writes the man pages.
 export CGO_ENABLED := 0
 # SECCOMP=0 builds without: no C compiler is needed, and a configuration with a seccomp profile is refused.
 SECCOMP    ?= 1

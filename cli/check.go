@@ -6,40 +6,37 @@ import (
 	"os"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) checkCommand() *command {
-	return &command{
-		usage:     "tell whether this host can run a bundle's container",
-		argsUsage: "[" + idUsage + "]",
-		description: "Makes nothing. Prints what the container needs and this host or the caller lacks, each with its path in config.json, " +
-			"and exits with 1 when there is any. It may be called by any user: the answer is for that one.",
-		flags: []flag{
-			{kind: kindString, name: "bundle", short: "b", usage: "`FOLDER` of the bundle (default: the current one)"},
-			formatFlag("text", "json"),
-		},
-		action: p.check,
+func (p *program) checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "check whether this host can run a bundle's container",
+		ArgsUsage: "[" + idUsage + "]",
+		Description: "Creates nothing. Prints what the container needs and this host or the caller lacks, each with its path in config.json, " +
+			"and exits with status 1 if there is any. The answer is for the user who calls it.",
+		Flags:  []cli.Flag{bundleFlag(), formatFlag("text", "json")},
+		Action: p.check,
 	}
 }
 
-// statusMissing is the exit status when something is missing: it is not an error, for which the status is the same.
+// statusMissing is the exit status when something is missing: it is not an error, for which the
+// status is the same.
 const statusMissing = 1
 
-func (p *program) check(args *arguments) error {
-	if err := argsFor(args, 0, 1, "the id of a container at most"); err != nil {
-		return err
-	}
-	format, err := choice(args, "format")
-	if err != nil {
+func (p *program) check(ctx *cli.Context) error {
+	if err := argsFor(ctx, 0, 1, "the ID of a container at most"); err != nil {
 		return err
 	}
 	id := planID
-	if args.NArg() == 1 {
-		id = args.First()
+	if ctx.NArg() == 1 {
+		id = ctx.Args().First()
 	}
-	dir := args.String("bundle")
+	dir := ctx.String("bundle")
 	if dir == "" {
 		dir = "."
 	}
@@ -57,7 +54,7 @@ func (p *program) check(args *arguments) error {
 	if !report.OK {
 		p.status = statusMissing
 	}
-	if format == "json" {
+	if ctx.String("format") == "json" {
 		return writeJSON(p.stdout, report, "  ")
 	}
 	_, err = io.WriteString(p.stdout, reportText(report))

@@ -1,5 +1,5 @@
-// Package cli is orlop's command line: flags, output, the log, and exit statuses. What the commands do is
-// libcontainer's.
+// Package cli is orlop's command line: flags, output, the log, and exit statuses. What the commands
+// do is libcontainer's.
 //
 // Exit statuses:
 //
@@ -9,13 +9,19 @@
 //	N    run and exec in the foreground: what the process returned
 //	128+N  run and exec in the foreground: signal N ended the process
 //
-// A signal that interrupts create, run, start or exec ends the program when what was begun is undone.
+// A signal that interrupts create, run, start or exec ends the program when what was begun is
+// undone.
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 )
@@ -33,11 +39,12 @@ type program struct {
 	cgroups               libcontainer.CgroupManager
 	interrupt             *os.File // see interruptible
 	status                int      // exit status of a call without error: that of the container's process
+	completing            string   // the word that is being completed
 	slack                 int      // timer slack that the program was started with, in nanoseconds
 }
 
-// Main runs the command line args, of which the first is the program's name, and returns the exit status. The streams are
-// those of a container in the foreground, too.
+// Main runs the command line args, of which the first is the program's name, and returns the exit
+// status. The streams are those of a container in the foreground, too.
 func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
 	p := &program{version: version, stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr), slack: calmMonitor()}
 	err := p.run(args)
@@ -53,99 +60,141 @@ func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
 	return p.status
 }
 
-// run finds the command that is called, and calls it.
-func (p *program) run(line []string) error {
-	if len(line) > 0 {
-		line = line[1:]
-	}
-	global, err := p.mainCommand().parse(line)
-	if err != nil {
-		return err
-	}
-	called := global.First()
-	if global.Bool("help") {
-		return p.showHelp(called)
-	}
-	if err := p.before(global); err != nil {
-		return err
-	}
-	if global.NArg() == 0 {
-		return p.showHelp("")
-	}
-	c := p.command(called)
-	if c == nil {
-		return usagef("unknown command %q: see %s --help", called, name)
-	}
-	args, err := c.parse(global.Tail())
-	if err != nil {
-		return err
-	}
-	if args.Bool("help") && !isHelp(called) { // "help --help" is help
-		return p.showHelp(called)
-	}
-	return c.action(args)
+// run calls the command that the arguments name.
+func (p *program) run(args []string) error {
+	app := p.newApp()
+	err := app.Run(p.arrange(app, args[min(1, len(args)):]))
+	return cmp.Or(err, app.Writer.(*writer).err)
 }
 
-// errDone ends the program early without an error: all was said.
-var errDone = errors.New("done")
-
-// builder makes one command. The table of commands is one of builders since a call needs one command only.
-type builder struct {
-	name  string
-	build func(*program) *command
-	takes statuses // of the containers whose ids complete it
-}
-
-func builders() [20]builder {
-	return [...]builder{
-		{"create", (*program).createCommand, 0},
-		{"start", (*program).startCommand, created},
-		{"run", (*program).runCommand, 0},
-		{"state", (*program).stateCommand, anyStatus},
-		{"list", (*program).listCommand, 0},
-		{"exec", (*program).execCommand, running},
-		{"kill", (*program).killCommand, live},
-		{"delete", (*program).deleteCommand, stopped},
-		{"pause", (*program).pauseCommand, created | running},
-		{"resume", (*program).resumeCommand, paused},
-		{"update", (*program).updateCommand, live},
-		{"ps", (*program).psCommand, live},
-		{"events", (*program).eventsCommand, live},
-		{"stats", (*program).statsCommand, live},
-		{"spec", (*program).specCommand, 0},
-		{"plan", (*program).planCommand, 0},
-		{"check", (*program).checkCommand, 0},
-		{"info", (*program).infoCommand, 0},
-		{"features", (*program).featuresCommand, 0},
-		{"completion", (*program).completionCommand, 0},
+// newApp returns the command line without its commands.
+func (p *program) newApp() *cli.App {
+	setHelp()
+	return &cli.App{
+		Name:                      name,
+		HelpName:                  name,
+		Usage:                     "an OCI container runtime",
+		CustomAppHelpTemplate:     cli.AppHelpTemplate + exitStatuses,
+		Flags:                     append(withNames(p.globalFlags()), cli.HelpFlag),
+		HideHelpCommand:           true, // ours
+		HideVersion:               true, // ours prints more
+		DisableSliceFlagSeparator: true,
+		EnableBashCompletion:      true,
+		BashComplete:              p.completeCommands,
+		Before:                    p.before,
+		Action:                    unknownCommand,
+		OnUsageError:              p.usageError,
+		ExitErrHandler:            func(*cli.Context, error) {}, // Main exits
+		Writer:                    &writer{Writer: p.stdout},
+		Compiled:                  time.Unix(0, 0), // unused: without it, the library asks for the program's file
 	}
 }
 
-func (b *builder) command(p *program) *command {
-	c := b.build(p)
-	c.name = b.name
-	return c
+// App returns the command line for its documentation: all commands except help.
+func App(version string) *cli.App {
+	p := &program{version: version}
+	app := p.newApp()
+	app.Version = version
+	app.Commands = slices.DeleteFunc(p.commands(""), func(c *cli.Command) bool { return isHelp(c.Name) })
+	return app
 }
 
-func findBuilder(called string) (b builder, found bool) {
-	for _, b := range builders() {
-		if b.name == called {
-			return b, true
+// A constructor makes one command.
+type constructor struct {
+	name    string
+	command func(*program) *cli.Command
+}
+
+func constructors() [21]constructor {
+	return [...]constructor{
+		{"create", (*program).createCommand},
+		{"start", (*program).startCommand},
+		{"run", (*program).runCommand},
+		{"state", (*program).stateCommand},
+		{"list", (*program).listCommand},
+		{"exec", (*program).execCommand},
+		{"kill", (*program).killCommand},
+		{"delete", (*program).deleteCommand},
+		{"pause", (*program).pauseCommand},
+		{"resume", (*program).resumeCommand},
+		{"update", (*program).updateCommand},
+		{"ps", (*program).psCommand},
+		{"events", (*program).eventsCommand},
+		{"stats", (*program).statsCommand},
+		{"spec", (*program).specCommand},
+		{"plan", (*program).planCommand},
+		{"check", (*program).checkCommand},
+		{"info", (*program).infoCommand},
+		{"features", (*program).featuresCommand},
+		{"completion", (*program).completionCommand},
+		{"help", (*program).helpCommand},
+	}
+}
+
+// commands returns the command of this name alone, since most calls take less time than declaring
+// all commands. It returns all of them for help, and if there is none of this name.
+func (p *program) commands(called string) (list []*cli.Command) {
+	all := called == "" || isHelp(called)
+	for _, c := range constructors() {
+		if !all && c.name != called {
+			continue
 		}
+		command := c.command(p)
+		command.Flags = append(withNames(command.Flags), cli.HelpFlag)
+		command.HideHelpCommand = true // an operand "help" is the ID of a container
+		command.OnUsageError = p.usageError
+		if command.BashComplete == nil {
+			command.BashComplete = func(*cli.Context) {} // not the library's, which reads os.Args
+		}
+		list = append(list, command)
 	}
-	return builder{}, false
+	if list == nil {
+		return p.commands("")
+	}
+	return list
 }
 
-// command returns the command of this name, nil if there is none.
-func (p *program) command(called string) *command {
-	if isHelp(called) {
-		return p.helpCommand()
+// arrange adds the called command to the app, or all commands, and returns the arguments as the
+// library reads them.
+func (p *program) arrange(app *cli.App, args []string) []string {
+	global := scan(app.Flags, args, true)
+	if len(global.operands) == 0 {
+		app.Commands = p.commands("")
+		return append([]string{name}, global.arranged()...)
 	}
-	if b, found := findBuilder(called); found {
-		return b.command(p)
+	called := global.operands[0]
+	app.Commands = p.commands(called)
+	if c := app.Command(called); c != nil {
+		l := scan(c.Flags, global.operands[1:], endsFlags(called))
+		if !isHelp(called) && slices.Contains(l.flags, "--help") {
+			l.operands = nil // the library would take them for commands
+		}
+		global.operands = append([]string{called}, l.arranged()...)
 	}
-	return nil
+	return append([]string{name}, global.arranged()...)
 }
+
+// unknownCommand is the action without a command that there is.
+func unknownCommand(ctx *cli.Context) error {
+	if ctx.NArg() == 0 {
+		return cli.ShowAppHelp(ctx)
+	}
+	return usagef("unknown command %q: see %s --help", ctx.Args().First(), name)
+}
+
+// usageError is the library's word on a wrong command line.
+func (p *program) usageError(ctx *cli.Context, err error, isCommand bool) error {
+	if isCommand {
+		return usagef("%s: %v", ctx.Command.Name, err)
+	}
+	if logErr := p.openLog(); logErr != nil {
+		return logErr
+	}
+	return usagef("%v", err)
+}
+
+// errDone ends the program early without an error.
+var errDone = errors.New("done")
 
 // runtime returns the library's view of the state folder.
 func (p *program) runtime() *libcontainer.Runtime {
@@ -153,9 +202,9 @@ func (p *program) runtime() *libcontainer.Runtime {
 }
 
 // creator is runtime for commands that create a container.
-func (p *program) creator(args *arguments) *libcontainer.Runtime {
+func (p *program) creator(ctx *cli.Context) *libcontainer.Runtime {
 	r := p.runtime()
-	if !args.Bool("no-seccomp-cache") {
+	if !ctx.Bool("no-seccomp-cache") {
 		r.SeccompCache = cacheFolder(os.Geteuid(), os.Getenv)
 	}
 	return r
@@ -177,12 +226,12 @@ func cacheFolder(euid int, getenv func(string) string) string {
 }
 
 // oneContainer is the action of a command that takes a container's id and nothing else.
-func (p *program) oneContainer(do func(*libcontainer.Container) error) action {
-	return func(args *arguments) error {
-		if err := oneID(args); err != nil {
+func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.ActionFunc {
+	return func(ctx *cli.Context) error {
+		if err := oneID(ctx); err != nil {
 			return err
 		}
-		container, err := p.container(args)
+		container, err := p.container(ctx)
 		if err != nil {
 			return err
 		}
@@ -191,6 +240,6 @@ func (p *program) oneContainer(do func(*libcontainer.Container) error) action {
 }
 
 // container loads the container that the first argument names.
-func (p *program) container(args *arguments) (*libcontainer.Container, error) {
-	return p.runtime().Load(args.First())
+func (p *program) container(ctx *cli.Context) (*libcontainer.Container, error) {
+	return p.runtime().Load(ctx.Args().First())
 }

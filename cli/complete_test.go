@@ -5,10 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/specconv"
 )
 
-// TestComplete: what the last word can become. Ids of containers are tested with containers, in tests/e2e.
+// TestComplete: what the last word can become. Ids of containers are tested with containers, in
+// tests/e2e.
 func TestComplete(t *testing.T) {
 	for _, tc := range []struct {
 		line string // ends with the word; a blank at the end is an empty one
@@ -80,14 +83,14 @@ func TestComplete(t *testing.T) {
 // TestCompleteAll: nothing typed, all commands; behind a command and "-", all of its flags.
 func TestCompleteAll(t *testing.T) {
 	lines := call(t, "completion", "words").succeeds(t)
-	for _, b := range builders() {
-		if !strings.Contains("\n"+lines, "\n"+b.name+"\t") {
-			t.Errorf("no %s", b.name)
+	for _, c := range App("").Commands {
+		if !strings.Contains("\n"+lines, "\n"+c.Name+"\t") {
+			t.Errorf("no %s", c.Name)
 		}
-		flags := call(t, "completion", "words", b.name, "-").succeeds(t)
-		for _, f := range b.build(&program{}).flags {
-			if !strings.Contains("\n"+flags, "\n--"+f.name+"\t") {
-				t.Errorf("%s: no --%s", b.name, f.name)
+		flags := call(t, "completion", "words", c.Name, "-").succeeds(t)
+		for _, f := range c.Flags {
+			if !strings.Contains("\n"+flags, "\n--"+f.Names()[0]+"\t") {
+				t.Errorf("%s: no --%s", c.Name, f.Names()[0])
 			}
 		}
 	}
@@ -95,22 +98,22 @@ func TestCompleteAll(t *testing.T) {
 
 // TestChoices: the words that help and completion name are those that are taken.
 func TestChoices(t *testing.T) {
-	p := &program{}
 	seen := 0
-	check := func(before []string, flags []flag, command string, after ...string) {
+	check := func(before []string, flags []cli.Flag, command string, after ...string) {
 		for _, f := range flags {
-			for _, word := range f.words {
+			for _, word := range wordsOf(f) {
 				seen++
-				args := append(slices.Clone(before), "--"+f.name, word)
+				args := append(slices.Clone(before), "--"+f.Names()[0], word)
 				if r := call(t, append(append(args, command), after...)...); strings.Contains(r.stderr, "must be") {
 					t.Errorf("%q: %s", args, r.stderr)
 				}
 			}
 		}
 	}
-	check(nil, p.mainCommand().flags, "list")
-	for _, b := range builders() {
-		check([]string{b.name}, b.build(p).flags, "nosuch")
+	app := App("")
+	check(nil, app.Flags, "list")
+	for _, c := range app.Commands {
+		check([]string{c.Name}, c.Flags, "nosuch")
 	}
 	if seen < 20 {
 		t.Errorf("%d words seen", seen)

@@ -3,10 +3,12 @@ package cli
 import (
 	_ "embed"
 	"io"
-	"strings"
+
+	"github.com/urfave/cli/v2"
 )
 
-// The shells' scripts know nothing of orlop's commands: they ask it what can come next, with `orlop completion words`.
+// The shells' scripts know nothing of orlop's commands: they ask it what can come next, with `orlop
+// completion words`.
 var (
 	//go:embed completion/orlop.bash
 	bashScript string
@@ -22,28 +24,29 @@ const completionWords = "words"
 // shells are those that there is a script for.
 func shells() []string { return []string{"bash", "zsh", "fish"} }
 
-func (p *program) completionCommand() *command {
-	return &command{
-		usage:     "print what completes orlop's command line in a shell",
-		argsUsage: strings.Join(shells(), " | ") + "  |  " + completionWords + " [WORD...]",
-		description: "Prints the script by which a shell completes commands, flags, their values and the ids of containers. For the running shell: " +
-			"source <(orlop completion bash), in fish orlop completion fish | source. make install puts the scripts where shells look for them.\n" +
-			"With words: prints, a line for each, what the last WORD of the command line orlop WORD... can be completed to, a tab, and what it is; " +
-			"or \":files\" or \":folders\", when it can be the path of one. This is what the scripts call.",
-		othersFlags: true,
-		action:      p.completion,
+func (p *program) completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print the script that completes orlop's command line in a shell",
+		UsageText: name + " completion SHELL\n" + name + " completion " + completionWords + " [WORD...]",
+		Description: "Prints the script for the SHELL bash, zsh or fish. It completes commands, flags, their values and IDs of containers. To load it into the running shell: " +
+			"source <(orlop completion bash); in fish: orlop completion fish | source. make install puts the scripts where shells look for them.\n" +
+			"With words: prints the completions of the last WORD of the command line orlop WORD..., a line each: the completion, a tab, a description. " +
+			"\":files\" or \":folders\" stand for paths. The scripts call this.",
+		BashComplete: p.completeShells,
+		Action:       p.completion,
 	}
 }
 
-func (p *program) completion(args *arguments) error {
-	if err := argsFor(args, 1, -1, "the name of a shell"); err != nil {
+func (p *program) completion(ctx *cli.Context) error {
+	if err := argsFor(ctx, 1, -1, "the name of a shell"); err != nil {
 		return err
 	}
-	shell := args.First()
+	shell := ctx.Args().First()
 	if shell == completionWords {
-		return p.completeWords(args.Tail())
+		return p.completeWords(ctx, ctx.Args().Tail())
 	}
-	if err := argsFor(args, 1, 1, "the name of a shell"); err != nil {
+	if err := argsFor(ctx, 1, 1, "the name of a shell"); err != nil {
 		return err
 	}
 	var script string
@@ -61,19 +64,11 @@ func (p *program) completion(args *arguments) error {
 	return err
 }
 
-// completeWords prints what the last of the words can be completed to.
-func (p *program) completeWords(words []string) error {
-	if len(words) == 0 {
-		words = []string{""}
+// completeShells completes the name of a shell.
+func (p *program) completeShells(ctx *cli.Context) {
+	for _, shell := range shells() {
+		if ctx.NArg() == 0 {
+			p.candidate(ctx, shell, "")
+		}
 	}
-	list, paths := p.complete(words)
-	out := make([]byte, 0, 4096)
-	for _, c := range list {
-		out = append(append(append(append(out, c.word...), '\t'), c.about...), '\n')
-	}
-	if paths != noPaths {
-		out = append(append(out, paths...), '\n')
-	}
-	_, err := p.stdout.Write(out)
-	return err
 }

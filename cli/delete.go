@@ -1,26 +1,32 @@
 package cli
 
-func (p *program) deleteCommand() *command {
-	return &command{
-		usage:       "delete a container that does not run",
-		argsUsage:   idUsage,
-		description: "Removes what there is of a container: its state, its cgroup, and with --force its processes.",
-		flags: []flag{
-			{kind: kindBool, name: "force", short: "f", usage: "kill it first if it runs; that there is none is no error"},
+import "github.com/urfave/cli/v2"
+
+func (p *program) deleteCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "delete",
+		Usage:       "delete a stopped container",
+		ArgsUsage:   idUsage,
+		Description: "Removes the state of a container and its cgroup.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill the container first if it runs; succeed if it does not exist"},
 		},
-		action: func(args *arguments) error {
-			if err := oneID(args); err != nil {
-				return err
-			}
-			closeOnExec()
-			if args.Bool("force") {
-				return p.runtime().Remove(args.First())
-			}
-			container, err := p.container(args)
-			if err != nil {
-				return err
-			}
-			return container.Delete()
-		},
+		BashComplete: p.completeIDs(stopped),
+		Action:       p.delete,
 	}
+}
+
+func (p *program) delete(ctx *cli.Context) error {
+	if err := oneID(ctx); err != nil {
+		return err
+	}
+	closeOnExec()
+	if ctx.Bool("force") {
+		return p.runtime().Remove(ctx.Args().First())
+	}
+	container, err := p.container(ctx)
+	if err != nil {
+		return err
+	}
+	return container.Delete()
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"syscall"
 
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -27,7 +28,8 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// execError is a process that exec could not start: the exit status tells it from one that returned 1.
+// execError is a process that exec could not start: the exit status tells it from one that returned
+// 1.
 type execError struct{ error }
 
 func (e execError) Unwrap() error { return e.error }
@@ -74,7 +76,8 @@ func details(err error) []detail {
 	return list
 }
 
-// origin returns the field of config.json that an error comes from and the step that failed, empty where it has none.
+// origin returns the field of config.json that an error comes from and the step that failed, empty
+// where it has none.
 func origin(err error) (field, step string) {
 	field, _ = specconv.PlaceOf(err)
 	if e := (*setup.StepError)(nil); errors.As(err, &e) {
@@ -135,6 +138,7 @@ func codeOf(err error) string {
 		{isA[*libcontainer.SystemdError], "systemd"},
 		{isA[*exec.ExitError], "program"},
 		{isA[*exec.Error], "program"},
+		{isA[cli.ExitCoder], "usage"}, // the library's, for help on a command that does not exist
 		{isA[syscall.Errno], "system"},
 	} {
 		if known.is(err) {

@@ -3,39 +3,44 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) eventsCommand() *command {
-	return &command{
-		usage:     "tell what happens in a container",
-		argsUsage: idUsage,
-		description: "Prints a line of JSON for each event, until the container stops: \"oom\" when the kernel has no more memory for it, " +
-			"and \"stats\", what the kernel has counted, after each interval.",
-		flags: []flag{
-			{kind: kindDuration, name: "interval", usage: "`TIME` between two \"stats\", such as 500ms, 5s or 1m", initial: "5s"},
-			{kind: kindBool, name: "stats", usage: "print the \"stats\" of now and end"},
+func (p *program) eventsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "events",
+		Usage:     "report events of a container",
+		ArgsUsage: idUsage,
+		Description: "Prints a line of JSON for each event until the container stops: \"oom\" when the kernel runs out of memory for it, " +
+			"and \"stats\", the kernel's counters, after each interval.",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two \"stats\", such as 500ms, 5s or 1m", Value: 5 * time.Second},
+			&cli.BoolFlag{Name: "stats", Usage: "print one \"stats\" and exit"},
 		},
-		action: p.events,
+		BashComplete: p.completeIDs(live),
+		Action:       p.events,
 	}
 }
 
-func (p *program) events(args *arguments) error {
-	if err := oneID(args); err != nil {
+func (p *program) events(ctx *cli.Context) error {
+	if err := oneID(ctx); err != nil {
 		return err
 	}
-	interval := args.Duration("interval")
+	interval := ctx.Duration("interval")
 	if interval <= 0 {
 		return usagef("events: --interval %v: must be greater than 0", interval)
 	}
-	container, err := p.container(args)
+	container, err := p.container(ctx)
 	if err != nil {
 		return err
 	}
 	out := json.NewEncoder(p.stdout)
 	out.SetEscapeHTML(false)
-	if args.Bool("stats") {
+	if ctx.Bool("stats") {
 		s, err := container.Stats()
 		if err != nil {
 			return err

@@ -8,79 +8,109 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) execCommand() *command {
-	return &command{
-		usage:     "start a process in a container",
-		argsUsage: idUsage + " [--] COMMAND [ARG...]  |  --process FILE " + idUsage,
-		description: "The process is as the container's own in config.json, but for its arguments and what the flags say; or as FILE describes it.\n" +
-			"The exit status is the process's; 255 when it could not be started.",
-		flags: append(streamFlags(),
+func (p *program) execCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "exec",
+		Usage:     "start a process in a container",
+		UsageText: name + " exec [command options] " + idUsage + " [--] COMMAND [ARG...]\n" + name + " exec [command options] --process FILE " + idUsage,
+		Description: "The process is the one of config.json with the COMMAND as its arguments, changed by the flags; or it is the one that FILE describes.\n" +
+			"The exit status is that of the process; 255 if it could not be started.",
+		Flags: append(streamFlags(),
 			preserveFlag(),
-			flag{kind: kindBool, name: "detach", short: "d", usage: "return when the process runs"},
-			flag{kind: kindString, name: "process", short: "p", usage: "JSON `FILE` with the process, as process in config.json"},
-			flag{kind: kindBool, name: "tty", short: "t", usage: "give it a terminal"},
-			flag{kind: kindBool, name: "interactive", short: "i", usage: "no effect: standard input is passed in any case (for those who type -it)"},
-			flag{kind: kindString, name: "cwd", usage: "`PATH` of the folder in the container that it starts in"},
-			flag{kind: kindStrings, name: "env", short: "e", usage: "set an environment variable, `NAME=VALUE`", keepSpace: true},
-			flag{kind: kindString, name: "user", short: "u", usage: "`UID[:GID]` that it has"},
-			flag{kind: kindStrings, name: "additional-gids", short: "g", usage: "a further group, `GID`"},
-			flag{kind: kindStrings, name: "cap", short: "c", usage: "add `CAPABILITY`, such as CAP_NET_RAW, to its own"},
-			flag{kind: kindBool, name: "no-new-privs", usage: "set the process's no_new_privs"},
-			flag{kind: kindStrings, name: "cgroup", usage: "start it in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's"},
-			flag{kind: kindBool, name: "ignore-paused", usage: "join a paused container, too"},
-			flag{kind: kindString, name: "apparmor", usage: "the AppArmor `PROFILE` that confines it"},
-			flag{kind: kindString, name: "process-label", usage: "the SELinux `LABEL` that it has"},
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the process runs"},
+			&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "read the process from the JSON `FILE`, as process in config.json"},
+			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the process a terminal"},
+			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "no effect: standard input is always passed (for those who type -it)"},
+			&cli.StringFlag{Name: "cwd", Usage: "start in the directory `PATH` of the container"},
+			&cli.GenericFlag{Name: "env", Aliases: []string{"e"}, Usage: "set the environment variable `NAME=VALUE`; may be repeated", Value: new(variables)},
+			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "run as `UID[:GID]`"},
+			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "add the supplementary group `GID`; may be repeated"},
+			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add the `CAPABILITY`, such as CAP_NET_RAW; may be repeated"},
+			&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs"},
+			&cli.StringSliceFlag{Name: "cgroup", Usage: "start in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's; may be repeated"},
+			&cli.BoolFlag{Name: "ignore-paused", Usage: "also join a paused container"},
+			&cli.StringFlag{Name: "apparmor", Usage: "confine the process by the AppArmor `PROFILE`"},
+			&cli.StringFlag{Name: "process-label", Usage: "give the process the SELinux `LABEL`"},
 			subreaperFlag(),
 		),
-		othersFlags: true,
-		action:      p.exec,
+		BashComplete: p.completeExec,
+		Action:       p.exec,
 	}
 }
 
-func (p *program) exec(args *arguments) error {
+// variables is the value of --env. A cli.StringSlice passes the values of a flag with two names
+// through JSON, which changes bytes that are not UTF-8.
+type variables []string
+
+func (v *variables) Set(value string) error {
+	if value != bothNames {
+		*v = append(*v, value)
+	}
+	return nil
+}
+
+func (v *variables) String() string { return "" }
+
+// Serialize returns what the library sets the flag's other name to. Both names share the value.
+func (v *variables) Serialize() string { return bothNames }
+
+const bothNames = "\x00" // no argument has a NUL
+
+// completeExec completes the container: one that runs, or that is paused if --ignore-paused is
+// given.
+func (p *program) completeExec(ctx *cli.Context) {
+	want := running
+	if ctx.Bool("ignore-paused") {
+		want |= paused
+	}
+	p.completeIDs(want)(ctx)
+}
+
+func (p *program) exec(ctx *cli.Context) error {
 	var err error
-	if args.IsSet("process") {
-		err = argsFor(args, 1, 1, "the id of a container and nothing else with --process")
-	} else if err = argsFor(args, 2, -1, "the id of a container and a command"); err == nil && len(args.Others()) == 0 {
+	if ctx.IsSet("process") {
+		err = argsFor(ctx, 1, 1, "the ID of a container and nothing else with --process")
+	} else if err = argsFor(ctx, 2, -1, "the ID of a container and a command"); err == nil && len(programArgs(ctx)) == 0 {
 		err = usagef("exec: there is no command after --")
 	}
 	if err != nil {
 		return err
 	}
-	if err := p.execProcess(args); err != nil {
+	if err := p.execProcess(ctx); err != nil {
 		return execError{err}
 	}
 	return nil
 }
 
-func (p *program) execProcess(args *arguments) error {
-	process, err := p.processFile(args) // before signals are caught, which do not end a read
+func (p *program) execProcess(ctx *cli.Context) error {
+	process, err := p.processFile(ctx) // before signals are caught, which do not end a read
 	if err != nil {
 		return err
 	}
 	if err := p.interruptible(); err != nil {
 		return err
 	}
-	container, err := p.container(args)
+	container, err := p.container(ctx)
 	if err != nil {
 		return err
 	}
 	if process == nil {
-		if process, err = execSpec(args, container); err != nil {
+		if process, err = execSpec(ctx, container); err != nil {
 			return err
 		}
 	}
-	detach := args.Bool("detach")
-	o := libcontainer.ExecOptions{IgnorePaused: args.Bool("ignore-paused"), Cgroups: args.StringSlice("cgroup")}
-	if o.Streams, err = p.streams(args, process.Terminal, detach); err != nil {
+	detach := ctx.Bool("detach")
+	o := libcontainer.ExecOptions{IgnorePaused: ctx.Bool("ignore-paused"), Cgroups: ctx.StringSlice("cgroup")}
+	if o.Streams, err = p.streams(ctx, process.Terminal, detach); err != nil {
 		return err
 	}
-	in, err := inherited(args.Int("preserve-fds"), false)
+	in, err := inherited(ctx.Int("preserve-fds"), false)
 	if err != nil {
 		return err
 	}
@@ -90,7 +120,7 @@ func (p *program) execProcess(args *arguments) error {
 		_, err := container.Exec(process, o)
 		return err
 	}
-	f := newForeground(p, !args.Bool("no-subreaper"))
+	f := newForeground(p, !ctx.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(process)
 	started, err := container.Exec(process, o)
@@ -103,8 +133,8 @@ func (p *program) execProcess(args *arguments) error {
 }
 
 // processFile returns the process of --process, nil without.
-func (p *program) processFile(args *arguments) (*specs.Process, error) {
-	file := args.String("process")
+func (p *program) processFile(ctx *cli.Context) (*specs.Process, error) {
+	file := ctx.String("process")
 	if file == "" {
 		return nil, nil
 	}
@@ -123,7 +153,7 @@ func (p *program) processFile(args *arguments) (*specs.Process, error) {
 }
 
 // execSpec returns the process that the flags describe.
-func execSpec(args *arguments, container *libcontainer.Container) (*specs.Process, error) {
+func execSpec(ctx *cli.Context, container *libcontainer.Container) (*specs.Process, error) {
 	process, err := container.Config()
 	if err != nil {
 		return nil, err
@@ -131,43 +161,43 @@ func execSpec(args *arguments, container *libcontainer.Container) (*specs.Proces
 	if process == nil {
 		return nil, usagef("exec: the container's configuration has no process to start from: use --process")
 	}
-	return process, amendProcess(process, args)
+	return process, amendProcess(process, ctx)
 }
 
 // amendProcess changes the container's own process into the one that the flags describe.
-func amendProcess(process *specs.Process, args *arguments) error {
-	process.Args = args.Others()
-	process.Terminal = args.Bool("tty")
+func amendProcess(process *specs.Process, ctx *cli.Context) error {
+	process.Args = programArgs(ctx)
+	process.Terminal = ctx.Bool("tty")
 	// The sockets that the first process was given are not this one's.
 	process.Env = withoutListen(process.Env)
-	for _, entry := range args.StringSlice("env") {
+	for _, entry := range *ctx.Generic("env").(*variables) {
 		process.Env = setEnv(process.Env, entry)
 	}
-	if cwd := args.String("cwd"); cwd != "" {
+	if cwd := ctx.String("cwd"); cwd != "" {
 		process.Cwd = cwd
 	}
-	if args.IsSet("no-new-privs") {
-		process.NoNewPrivileges = args.Bool("no-new-privs")
+	if ctx.IsSet("no-new-privs") {
+		process.NoNewPrivileges = ctx.Bool("no-new-privs")
 	}
-	if profile := args.String("apparmor"); profile != "" {
+	if profile := ctx.String("apparmor"); profile != "" {
 		process.ApparmorProfile = profile
 	}
-	if label := args.String("process-label"); label != "" {
+	if label := ctx.String("process-label"); label != "" {
 		process.SelinuxLabel = label
 	}
-	if user := args.String("user"); user != "" {
+	if user := ctx.String("user"); user != "" {
 		if err := setUser(&process.User, user); err != nil {
 			return err
 		}
 	}
-	for _, gid := range args.StringSlice("additional-gids") {
+	for _, gid := range ctx.StringSlice("additional-gids") {
 		n, ok := parseUserID(gid)
 		if !ok {
 			return usagef("exec: --additional-gids %q: must be a number", gid)
 		}
 		process.User.AdditionalGids = append(process.User.AdditionalGids, n)
 	}
-	return addCapabilities(process, args.StringSlice("cap"))
+	return addCapabilities(process, ctx.StringSlice("cap"))
 }
 
 // setEnv adds a variable to an environment, in place of an earlier one of its name.
@@ -180,8 +210,8 @@ func setEnv(env []string, entry string) []string {
 	return append(env, entry)
 }
 
-// setUser takes UID or UID:GID. They are numbers, never names: a name that looks like a number could be anybody
-// (CVE-2016-3697).
+// setUser takes UID or UID:GID. They are numbers, never names: a name that looks like a number
+// could be anybody (CVE-2016-3697).
 func setUser(u *specs.User, s string) error {
 	uid, gid, hasGID := strings.Cut(s, ":")
 	n, ok := parseUserID(uid)

@@ -5,18 +5,21 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) featuresCommand() *command {
-	return &command{
-		usage:       "print what this runtime can do",
-		description: "Prints the features structure of the OCI runtime specification as JSON. What is listed is implemented, whether or not this host has it: orlop info tells of the host.",
-		action: func(args *arguments) error {
-			if err := argsFor(args, 0, 0, "none"); err != nil {
+func (p *program) featuresCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "features",
+		Usage: "print the features of this runtime",
+		Description: "Prints the features structure of the OCI runtime specification as JSON. It lists what is implemented, whether or not this " +
+			"host supports it: orlop info describes the host.",
+		Action: func(ctx *cli.Context) error {
+			if err := argsFor(ctx, 0, 0, "none"); err != nil {
 				return err
 			}
 			return writeJSON(p.stdout, p.features(), "    ")
@@ -27,7 +30,8 @@ func (p *program) featuresCommand() *command {
 // minVersion is the oldest version of the specification: no configuration is refused for its age.
 const minVersion = "1.0.0"
 
-// features returns what there is: names from the tables by which configurations are parsed, and of the rest what is not refused.
+// features returns what there is: names from the tables by which configurations are parsed, and of
+// the rest what is not refused.
 func (p *program) features() *features.Features {
 	f := &features.Features{
 		OCIVersionMin:                      minVersion,
@@ -61,8 +65,8 @@ func (p *program) features() *features.Features {
 	return f
 }
 
-// takesSpec reports whether nothing of a configuration is refused as not implemented. The answer is a pointer since the features
-// structure tells "no" from "unknown".
+// takesSpec reports whether nothing of a configuration is refused as not implemented. The answer is
+// a pointer since the features structure tells "no" from "unknown".
 func takesSpec(s *specs.Spec) *bool {
 	yes := len(specconv.Unsupported(s)) == 0
 	return &yes
@@ -79,8 +83,8 @@ func takesSelinux() *bool {
 	return takesSpec(&specs.Spec{Process: &specs.Process{SelinuxLabel: "x"}, Linux: &specs.Linux{MountLabel: "x"}})
 }
 
-// namespaceNames lists the namespaces that a configuration may have: Kubernetes offers user namespaces only when "user" is
-// among them.
+// namespaceNames lists the namespaces that a configuration may have: Kubernetes offers user
+// namespaces only when "user" is among them.
 func namespaceNames() []string {
 	var names []string
 	for _, k := range specconv.NamespaceKinds() {

@@ -45,7 +45,8 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// TestFeaturesAreComplete: the structure has nothing that is left out, but where that says what there is to say.
+// TestFeaturesAreComplete: the structure has nothing that is left out, but where that says what
+// there is to say.
 func TestFeaturesAreComplete(t *testing.T) {
 	f := printedFeatures(t)
 	absent := map[string]bool{}
@@ -81,7 +82,8 @@ func nils(path string, v reflect.Value, found map[string]bool) {
 	}
 }
 
-// accepted fails the test unless each name of a list makes a configuration without faults, and is there once.
+// accepted fails the test unless each name of a list makes a configuration without faults, and is
+// there once.
 func accepted(t *testing.T, list []string, change func(s *specs.Spec, name string)) {
 	t.Helper()
 	for i, name := range list {
@@ -168,7 +170,8 @@ func TestLinuxFeaturesAreTrue(t *testing.T) {
 	}
 }
 
-// TestFeaturesOfSeccompTables: the tables that are listed once profiles are taken are those of the parser.
+// TestFeaturesOfSeccompTables: the tables that are listed once profiles are taken are those of the
+// parser.
 func TestFeaturesOfSeccompTables(t *testing.T) {
 	for _, list := range [][]string{specconv.SeccompActions(), specconv.SeccompOperators(), specconv.SeccompArchs(), specconv.SeccompFlags()} {
 		if len(list) < 4 || !slices.IsSorted(list) {

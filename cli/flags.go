@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -12,50 +13,65 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// argsFor checks the number of a command's arguments; what names them.
-func argsFor(args *arguments, least, most int, what string) error {
-	n := args.NArg()
+// argsFor checks the number of a command's operands. A negative most is no limit; what names them.
+func argsFor(ctx *cli.Context, least, most int, what string) error {
+	n := ctx.NArg()
 	if n >= least && (most < 0 || n <= most) {
 		return nil
 	}
-	return usagef("%s: takes %s, not %d arguments: see %s %s --help", args.command.name, what, n, name, args.command.name)
+	called := ctx.Command.Name
+	return usagef("%s: takes %s, not %d arguments: see %s %s --help", called, what, n, name, called)
 }
 
-// oneID checks that a command has its container's id and nothing else.
-func oneID(args *arguments) error {
-	return argsFor(args, 1, 1, "the id of a container")
+// oneID checks that a command has the ID of its container and no further operand.
+func oneID(ctx *cli.Context) error {
+	return argsFor(ctx, 1, 1, "the ID of a container")
 }
 
 const idUsage = "CONTAINER"
 
-// planFlags are the flags on which the plan of a container depends.
-func planFlags() []flag {
-	return []flag{
-		{kind: kindString, name: "bundle", short: "b", usage: "`FOLDER` of the bundle (default: the current one)"},
-		{kind: kindBool, name: "no-pivot", usage: "move the root mount in place of pivot_root, for a root file system on a ramfs; less safe"},
-		{kind: kindBool, name: "no-new-keyring", usage: "leave the process in the caller's session keyring"},
-		{kind: kindBool, name: "no-seccomp", usage: "leave out the configuration's seccomp profile"},
-		{kind: kindBool, name: "no-seccomp-cache", usage: "compile the seccomp profile, whether or not it was compiled before"},
+// programArgs returns the operands behind the container's ID for another program, without a "--"
+// before them: "exec box -- ls -l".
+func programArgs(ctx *cli.Context) []string {
+	args := ctx.Args().Tail()
+	if len(args) > 0 && args[0] == "--" {
+		return args[1:]
+	}
+	return args
+}
+
+func bundleFlag() cli.Flag {
+	return &cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "`DIRECTORY` of the bundle (default: the working directory)"}
+}
+
+// planFlags are the flags that change the plan of a container.
+func planFlags() []cli.Flag {
+	return []cli.Flag{
+		bundleFlag(),
+		&cli.BoolFlag{Name: "no-pivot", Usage: "move the root mount instead of using pivot_root, for a root filesystem on a ramfs; less safe"},
+		&cli.BoolFlag{Name: "no-new-keyring", Usage: "leave the process in the caller's session keyring"},
+		&cli.BoolFlag{Name: "no-seccomp", Usage: "ignore the configuration's seccomp profile"},
+		&cli.BoolFlag{Name: "no-seccomp-cache", Usage: "compile the seccomp profile even if a compiled one is cached"},
 		preserveFlag(),
 	}
 }
 
-func preserveFlag() flag {
-	return flag{kind: kindInt, name: "preserve-fds", initial: "0", usage: "pass `N` more descriptors than standard streams and $LISTEN_FDS"}
+func preserveFlag() cli.Flag {
+	return &cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` file descriptors after the standard streams and $LISTEN_FDS"}
 }
 
-// streamFlags are those of commands that start a process.
-func streamFlags() []flag {
-	return []flag{
-		{kind: kindString, name: "console-socket", usage: "unix `SOCKET` that gets the terminal's master"},
-		{kind: kindString, name: "pidfd-socket", usage: "unix `SOCKET` that gets a pidfd of the process"},
-		{kind: kindString, name: "pid-file", usage: "`FILE` that gets the process's number"},
+// streamFlags are the flags of commands that start a process.
+func streamFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "console-socket", Usage: "send the master of the terminal to the unix `SOCKET`"},
+		&cli.StringFlag{Name: "pidfd-socket", Usage: "send a pidfd of the process to the unix `SOCKET`"},
+		&cli.StringFlag{Name: "pid-file", Usage: "write the PID of the process to `FILE`"},
 	}
 }
 
 // loadBundle reads the bundle that --bundle names.
-func (p *program) loadBundle(args *arguments) (*specconv.Bundle, error) {
-	dir := args.String("bundle")
+func (p *program) loadBundle(ctx *cli.Context) (*specconv.Bundle, error) {
+	dir := ctx.String("bundle")
 	if dir == "" {
 		dir = "."
 	}
@@ -63,7 +79,7 @@ func (p *program) loadBundle(args *arguments) (*specconv.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Spec.Linux != nil && b.Spec.Linux.Seccomp != nil && args.Bool("no-seccomp") {
+	if b.Spec.Linux != nil && b.Spec.Linux.Seccomp != nil && ctx.Bool("no-seccomp") {
 		b.Spec.Linux.Seccomp = nil
 		p.log.warn("linux.seccomp: left out, as --no-seccomp says: the container can make any system call")
 	}
@@ -88,19 +104,20 @@ func setReceiver(b *specconv.Bundle, path string) error {
 
 func configOf(b *specconv.Bundle) string { return filepath.Join(b.Dir, specconv.ConfigName) }
 
-// createOptions takes the flags of create and run, and adds to the bundle's environment what goes with them.
-func (p *program) createOptions(args *arguments, b *specconv.Bundle, detach bool) (o libcontainer.CreateOptions, err error) {
+// createOptions takes the flags of create and run, and adds to the bundle's environment what goes
+// with them.
+func (p *program) createOptions(ctx *cli.Context, b *specconv.Bundle, detach bool) (o libcontainer.CreateOptions, err error) {
 	if err := p.interruptible(); err != nil {
 		return o, err
 	}
 	process := b.Spec.Process // nil where there is none: such a container can be created, but not started
-	if process == nil && args.command.name == "run" {
+	if process == nil && ctx.Command.Name == "run" {
 		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required, for there is no program to run"}})
 	}
-	if o.Streams, err = p.streams(args, process != nil && process.Terminal, detach); err != nil {
+	if o.Streams, err = p.streams(ctx, process != nil && process.Terminal, detach); err != nil {
 		return o, err
 	}
-	in, err := inherited(args.Int("preserve-fds"), true)
+	in, err := inherited(ctx.Int("preserve-fds"), true)
 	if err != nil {
 		return o, err
 	}
@@ -110,23 +127,23 @@ func (p *program) createOptions(args *arguments, b *specconv.Bundle, detach bool
 	}
 	o.PidVariable = in.pidVariable
 	o.NotifySocket = os.Getenv(notifySocket)
-	o.NoPivot, o.NoNewKeyring = args.Bool("no-pivot"), args.Bool("no-new-keyring")
+	o.NoPivot, o.NoNewKeyring = ctx.Bool("no-pivot"), ctx.Bool("no-new-keyring")
 	closeOnExec()
 	return o, nil
 }
 
 // streams takes the flags that say where a process's terminal, number and pidfd go.
-func (p *program) streams(args *arguments, terminal, detach bool) (libcontainer.Streams, error) {
+func (p *program) streams(ctx *cli.Context, terminal, detach bool) (libcontainer.Streams, error) {
 	s := libcontainer.Streams{
-		ConsoleSocket: args.String("console-socket"),
-		PidfdSocket:   args.String("pidfd-socket"),
-		PidFile:       args.String("pid-file"),
+		ConsoleSocket: ctx.String("console-socket"),
+		PidfdSocket:   ctx.String("pidfd-socket"),
+		PidFile:       ctx.String("pid-file"),
 	}
 	switch {
 	case detach && terminal && s.ConsoleSocket == "":
-		return s, usagef("%s: cannot allocate tty if %s will detach without setting console socket", args.command.name, name)
+		return s, usagef("%s: cannot allocate tty if %s will detach without setting console socket", ctx.Command.Name, name)
 	case (!detach || !terminal) && s.ConsoleSocket != "":
-		return s, usagef("%s: cannot use console socket if %s will not detach or allocate tty", args.command.name, name)
+		return s, usagef("%s: cannot use console socket if %s will not detach or allocate tty", ctx.Command.Name, name)
 	}
 	s.Shared = !detach
 	s.PlainLines = terminal && !detach && !console.IsTerminal(p.stdout)
@@ -136,9 +153,10 @@ func (p *program) streams(args *arguments, terminal, detach bool) (libcontainer.
 	return s, nil
 }
 
-// closeOnExec keeps descriptors that the caller left open from the programs that are started from here on, such as
-// hooks: only those that are passed on by name go further.
+// closeOnExec keeps descriptors that the caller left open from the programs that are started from
+// here on, such as hooks: only those that are passed on by name go further.
 func closeOnExec() {
-	// Since Linux 5.11. Before that there is no quick way, and nothing depends on it: containers close their own.
+	// Since Linux 5.11. Before that there is no quick way, and nothing depends on it: containers
+	// close their own.
 	_ = unix.CloseRange(3, ^uint(0)>>1&0x7fffffff, unix.CLOSE_RANGE_CLOEXEC)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer"
@@ -12,8 +13,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/signals"
 )
 
-func subreaperFlag() flag {
-	return flag{kind: kindBool, name: "no-subreaper", usage: "do not adopt the processes that lose their parent"}
+func subreaperFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "no-subreaper", Usage: "do not adopt processes that lose their parent"}
 }
 
 // foreground is the caller's side of a process that it waits for.
@@ -40,7 +41,8 @@ func (f *foreground) ready() error {
 	return nil
 }
 
-// sizeTerminal gives a process's terminal the size of the caller's from its birth, which the relay comes too late for.
+// sizeTerminal gives a process's terminal the size of the caller's from its birth, which the relay
+// comes too late for.
 func (p *program) sizeTerminal(process *specs.Process) {
 	if !process.Terminal {
 		return
@@ -72,8 +74,8 @@ func forwarded() []unix.Signal {
 	return list
 }
 
-// wait relays signals and the terminal until the process has ended, and returns its status. The process stays open for
-// signals that come late.
+// wait relays signals and the terminal until the process has ended, and returns its status. The
+// process stays open for signals that come late.
 func (f *foreground) wait(process *libcontainer.Process) (status int, err error) {
 	p := f.program
 	if master := process.Console(); master != nil {
@@ -92,7 +94,8 @@ func (f *foreground) wait(process *libcontainer.Process) (status int, err error)
 			}
 		}()
 	}
-	// The signals stay caught until the program ends: one that came while the container is deleted would leave half of it.
+	// The signals stay caught until the program ends: one that came while the container is deleted
+	// would leave half of it.
 	signals.PassTo(process.Pidfd())
 	return f.reap(process)
 }

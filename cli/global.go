@@ -7,63 +7,62 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 )
 
-// Where containers are known, by default.
+// The default state directories.
 const (
-	rootFolder    = "/run/orlop" // root's
-	userFolder    = "orlop"      // below XDG_RUNTIME_DIR, another user's
+	rootDir       = "/run/orlop" // root's
+	userDir       = "orlop"      // below XDG_RUNTIME_DIR, another user's
 	xdgRuntimeDir = "XDG_RUNTIME_DIR"
 )
 
-// mainCommand is the program itself: its first operand is the name of a command, and what follows belongs to that.
-func (p *program) mainCommand() *command {
-	return &command{name: name, usage: "an OCI container runtime", flags: globalFlags(), othersFlags: true}
-}
-
-func globalFlags() []flag {
-	return []flag{
-		{kind: kindString, name: "root", usage: "`FOLDER` of the containers' state, in a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop without root's rights)"},
-		{kind: kindString, name: "log", usage: "append warnings and the error to `FILE`, not warnings to standard error"},
-		choiceOf(flag{name: "log-format", usage: "`FORMAT` of the log"}, "text", "json"),
-		choiceOf(flag{name: "log-level", usage: "least `LEVEL` that is logged", initial: "warning"}, "error", "warning", "info", "debug"),
-		{kind: kindBool, name: "debug", usage: "the same as --log-level debug"},
-		choiceOf(flag{name: "rootless", usage: "whether the caller lacks root's rights, `WHEN`", initial: "auto"}, "true", "false", "auto"),
-		choiceOf(flag{name: "cgroup-manager", usage: "who keeps the cgroups of new containers, `WHO`"},
-			string(libcontainer.CgroupfsManager), string(libcontainer.SystemdManager), string(libcontainer.DisabledManager)),
-		{kind: kindBool, name: "systemd-cgroup", usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is then SLICE:PREFIX:NAME"},
-		{kind: kindBool, name: "version", short: "v", usage: "print the version"},
+func (p *program) globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "root", Usage: "keep the state of containers in `DIRECTORY`, on a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop for other users than root)"},
+		&cli.StringFlag{Name: "log", Usage: "append warnings and the error to `FILE`; warnings do not go to standard error then", Destination: &p.log.path},
+		choiceFlag(cli.GenericFlag{Name: "log-format", Usage: "log in this `FORMAT`"},
+			choice{words: []string{"text", "json"}, parse: p.log.setFormat}),
+		choiceFlag(cli.GenericFlag{Name: "log-level", Usage: "log from this `LEVEL` on"},
+			choice{words: []string{"error", "warning", "info", "debug"}, word: "warning", parse: p.log.setLevel}),
+		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
+		choiceFlag(cli.GenericFlag{Name: "rootless", Usage: "whether the caller is without root's privileges, `WHETHER`"},
+			choice{words: []string{"true", "false", "auto"}, word: "auto", parse: p.setRootless}),
+		choiceFlag(cli.GenericFlag{Name: "cgroup-manager", Usage: "who manages the cgroups of new containers, `WHO`"},
+			choice{words: []string{string(libcontainer.CgroupfsManager), string(libcontainer.SystemdManager), string(libcontainer.DisabledManager)}}),
+		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is SLICE:PREFIX:NAME then"},
+		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 	}
 }
 
-// before takes the global flags. It runs before any command.
-func (p *program) before(args *arguments) (err error) {
-	if args.Bool("version") {
+// before applies the global flags. It runs before any command.
+func (p *program) before(ctx *cli.Context) (err error) {
+	if ctx.Bool("version") {
 		if err := p.printVersion(); err != nil {
 			return err
 		}
 		return errDone
 	}
-	if err := p.openLog(args); err != nil {
+	if ctx.Bool("debug") {
+		p.log.level = levelDebug
+	}
+	if err := p.openLog(); err != nil {
 		return err
 	}
-	if p.cgroups, err = cgroupManager(args); err != nil {
+	if p.cgroups, err = cgroupManager(ctx); err != nil {
 		return err
 	}
-	if err := p.setRoot(args.String("root"), args.String("rootless")); err != nil {
+	if err := p.setRoot(ctx.String("root")); err != nil {
 		return err
 	}
-	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, args.Operands(), p.root))
+	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, ctx.Args().Slice(), p.root))
 	return nil
 }
 
-// setRoot takes the flags that say where containers are known.
-func (p *program) setRoot(root, rootless string) (err error) {
-	if p.rootless, err = parseRootless(rootless); err != nil {
-		return err
-	}
-	p.root = root
+// setRoot sets the state directory.
+func (p *program) setRoot(root string) (err error) {
 	if root == "" {
 		p.root = defaultRoot(p.rootless, os.Geteuid(), os.Getenv, os.ReadFile)
 	} else if p.root, err = filepath.Abs(root); err != nil {
@@ -72,41 +71,24 @@ func (p *program) setRoot(root, rootless string) (err error) {
 	return nil
 }
 
-// cgroupManager takes the flags that say who keeps cgroups.
-func cgroupManager(args *arguments) (libcontainer.CgroupManager, error) {
-	word, err := choice(args, "cgroup-manager")
-	if err != nil {
-		return "", err
-	}
-	m := libcontainer.CgroupManager(word)
-	if !args.Bool("systemd-cgroup") {
+// cgroupManager returns who manages cgroups, by the two flags for it.
+func cgroupManager(ctx *cli.Context) (libcontainer.CgroupManager, error) {
+	m := libcontainer.CgroupManager(ctx.String("cgroup-manager"))
+	if !ctx.Bool("systemd-cgroup") {
 		return m, nil
 	}
-	if args.IsSet("cgroup-manager") && m != libcontainer.SystemdManager {
-		return "", usagef("--systemd-cgroup with --cgroup-manager %s: one of both can hold", string(m))
+	if ctx.IsSet("cgroup-manager") && m != libcontainer.SystemdManager {
+		return "", usagef("--systemd-cgroup contradicts --cgroup-manager %s", string(m))
 	}
 	return libcontainer.SystemdManager, nil
 }
 
-func (p *program) openLog(args *arguments) error {
-	format, err := choice(args, "log-format")
-	if err != nil {
-		return err
-	}
-	p.log.json = format == "json"
-	level, ok := args.String("log-level"), false
-	if p.log.level, ok = parseLevel(level); !ok {
-		return usagef("--log-level %q: must be error, warning, info or debug", level)
-	}
-	if args.Bool("debug") {
-		p.log.level = levelDebug
-	}
-	file := args.String("log")
-	if file == "" || file == "/dev/stderr" {
+func (p *program) openLog() error {
+	if p.log.path == "" || p.log.path == "/dev/stderr" {
 		return nil
 	}
-	// Synchronous, as with runc: the engine looks into it when we have ended, and may be on the other side of a crash.
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
+	// Synchronous, as with runc: the engine reads it when we have exited, perhaps after a crash.
+	f, err := os.OpenFile(p.log.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
 	if err != nil {
 		return fmt.Errorf("--log: %w", err)
 	}
@@ -114,38 +96,41 @@ func (p *program) openLog(args *arguments) error {
 	return nil
 }
 
-// parseRootless parses the value of --rootless.
-func parseRootless(s string) (libcontainer.Rootless, error) {
-	if s == "auto" {
-		return libcontainer.RootlessAuto, nil
-	}
-	yes, err := strconv.ParseBool(s)
-	switch {
-	case err != nil:
-		return 0, usagef("--rootless %q: must be true, false or auto", s)
-	case yes:
-		return libcontainer.RootlessYes, nil
-	}
-	return libcontainer.RootlessNo, nil
+// setRootless parses the value of --rootless.
+func (p *program) setRootless(value string) (ok bool) {
+	p.rootless, ok = parseRootless(value)
+	return ok
 }
 
-// defaultRoot returns the state folder for a caller who names none, as runc chooses it: root in a user namespace is a
-// user who lacks root's rights, unless USER says that it is the namespace's own root.
+func parseRootless(value string) (r libcontainer.Rootless, ok bool) {
+	if value == "auto" {
+		return libcontainer.RootlessAuto, true
+	}
+	yes, err := strconv.ParseBool(value)
+	if yes {
+		return libcontainer.RootlessYes, true
+	}
+	return libcontainer.RootlessNo, err == nil
+}
+
+// defaultRoot returns the state directory for a caller who names none, as runc chooses it: root in
+// a user namespace counts as another user, unless USER says that it is the namespace's own root.
 func defaultRoot(r libcontainer.Rootless, euid int, getenv func(string) string, readFile func(string) ([]byte, error)) string {
 	xdg := getenv(xdgRuntimeDir)
 	if xdg == "" || r == libcontainer.RootlessNo {
-		return rootFolder
+		return rootDir
 	}
 	if r == libcontainer.RootlessAuto && euid == 0 {
 		idMap, err := readFile("/proc/self/uid_map")
 		if err != nil || initialIDMap(string(idMap)) || getenv("USER") == "root" {
-			return rootFolder
+			return rootDir
 		}
 	}
-	return filepath.Join(xdg, userFolder)
+	return filepath.Join(xdg, userDir)
 }
 
-// initialIDMap reports whether a uid_map maps all ids to themselves, as the initial user namespace's does.
+// initialIDMap reports whether a uid_map maps all ids to themselves, as the initial user
+// namespace's does.
 func initialIDMap(idMap string) bool {
 	fields := strings.Fields(idMap)
 	return len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"

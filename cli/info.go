@@ -8,19 +8,20 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 )
 
-func (p *program) infoCommand() *command {
-	return &command{
-		usage:       "tell what this host and this build can do",
-		description: "Asks the kernel itself, as whoever calls it: what takes more rights to find out is unknown. orlop check tells of one configuration.",
-		flags: []flag{
-			formatFlag("text", "json"),
-		},
-		action: p.info,
+func (p *program) infoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "info",
+		Usage: "describe this host and this build",
+		Description: "Asks the kernel, with the caller's privileges: what takes more to find out is unknown. orlop check answers for one " +
+			"configuration.",
+		Flags:  []cli.Flag{formatFlag("text", "json")},
+		Action: p.info,
 	}
 }
 
@@ -43,12 +44,8 @@ type hostAndBuild struct {
 	*libcontainer.HostInfo
 }
 
-func (p *program) info(args *arguments) error {
-	if err := argsFor(args, 0, 0, "none"); err != nil {
-		return err
-	}
-	format, err := choice(args, "format")
-	if err != nil {
+func (p *program) info(ctx *cli.Context) error {
+	if err := argsFor(ctx, 0, 0, "none"); err != nil {
 		return err
 	}
 	host, err := libcontainer.Info()
@@ -60,7 +57,7 @@ func (p *program) info(args *arguments) error {
 	if seccomp.Available {
 		i.Runtime.Library = seccomp.Version()
 	}
-	if format == "json" {
+	if ctx.String("format") == "json" {
 		return writeJSON(p.stdout, i, "  ")
 	}
 	_, err = io.WriteString(p.stdout, i.text())

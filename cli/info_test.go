@@ -40,6 +40,6 @@ func TestInfo(t *testing.T) {
 
 func TestCheckUsage(t *testing.T) {
 	call(t, "check", "--format", "yaml").fails(t, 1, "must be text or json")
-	call(t, "check", "a", "b").fails(t, 1, "takes the id")
+	call(t, "check", "a", "b").fails(t, 1, "takes the ID")
 	call(t, "check", "--bundle", "/no/such/bundle").fails(t, 1, "no such file")
 }

@@ -36,8 +36,8 @@ func withoutListen(env []string) []string {
 	})
 }
 
-// inherited takes the descriptors that are passed on: with listen those of socket activation (sd_listen_fds(3)), and then as
-// many more as preserve says.
+// inherited takes the descriptors that are passed on: with listen those of socket activation
+// (sd_listen_fds(3)), and then as many more as preserve says.
 func inherited(preserve int, listen bool) (inheritance, error) {
 	var in inheritance
 	if preserve < 0 {
@@ -70,8 +70,8 @@ func inherited(preserve int, listen bool) (inheritance, error) {
 	return in, nil
 }
 
-// take adds a descriptor that the caller left open for us. One that is closed on exec is our own: the caller's could not
-// have come here.
+// take adds a descriptor that the caller left open for us. One that is closed on exec is our own:
+// the caller's could not have come here.
 func (in *inheritance) take(fd int) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err == nil && flags&unix.FD_CLOEXEC != 0 {
@@ -84,7 +84,8 @@ func (in *inheritance) take(fd int) error {
 	return nil
 }
 
-// listened returns how many descriptors were passed by socket activation. LISTEN_PID says whom they are for.
+// listened returns how many descriptors were passed by socket activation. LISTEN_PID says whom they
+// are for.
 func listened(getenv func(string) string, pid int) (int, error) {
 	count := getenv(listenFDs)
 	if count == "" || getenv(listenPID) != strconv.Itoa(pid) {

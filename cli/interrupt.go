@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/signals"
@@ -11,8 +12,8 @@ func interrupts() [4]unix.Signal {
 	return [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
 }
 
-// interruptible has signals that would end the program interrupt what the library does: what was begun is undone. Those that
-// the caller has the program ignore, as nohup does, stay ignored.
+// interruptible has signals that would end the program interrupt what the library does: what was
+// begun is undone. Those that the caller has the program ignore, as nohup does, stay ignored.
 func (p *program) interruptible() (err error) {
 	if p.interrupt, err = signals.Bell(); err != nil {
 		return err
@@ -30,16 +31,17 @@ func (p *program) interruptible() (err error) {
 }
 
 // interrupted is an action that can be interrupted.
-func (p *program) interrupted(do action) action {
-	return func(args *arguments) error {
+func (p *program) interrupted(do cli.ActionFunc) cli.ActionFunc {
+	return func(ctx *cli.Context) error {
 		if err := p.interruptible(); err != nil {
 			return err
 		}
-		return do(args)
+		return do(ctx)
 	}
 }
 
-// endBySignal ends the program by the signal that has interrupted it, as its caller expects: a shell, for one, ends its script.
+// endBySignal ends the program by the signal that has interrupted it, as its caller expects: a
+// shell, for one, ends its script.
 func endBySignal() {
 	for _, s := range interrupts() {
 		if signals.Kept()&(1<<(s-1)) != 0 {

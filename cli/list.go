@@ -5,37 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"text/tabwriter"
 	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) listCommand() *command {
-	return &command{
-		usage:       "list the containers in the state folder",
-		description: "Lists all containers that --root knows of, stopped ones too.",
-		flags: []flag{
+func (p *program) listCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "list",
+		Usage:       "list containers",
+		Description: "Lists all containers below --root, stopped ones too.",
+		Flags: []cli.Flag{
 			formatFlag("table", "json"),
-			{kind: kindBool, name: "quiet", short: "q", usage: "print the ids only"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print IDs only"},
 		},
-		action: p.list,
+		Action: p.list,
 	}
 }
 
-func (p *program) list(args *arguments) error {
-	if err := argsFor(args, 0, 0, "none"); err != nil {
-		return err
-	}
-	format, err := choice(args, "format")
-	if err != nil {
+func (p *program) list(ctx *cli.Context) error {
+	if err := argsFor(ctx, 0, 0, "none"); err != nil {
 		return err
 	}
 	containers, err := p.runtime().List()
 	if err != nil {
 		return err
 	}
-	if args.Bool("quiet") {
+	if ctx.Bool("quiet") {
 		for _, container := range containers {
 			if _, err := fmt.Fprintln(p.stdout, container.ID()); err != nil {
 				return err
@@ -55,7 +54,7 @@ func (p *program) list(args *arguments) error {
 			list = append(list, s)
 		}
 	}
-	if format == "json" {
+	if ctx.String("format") == "json" {
 		return json.NewEncoder(p.stdout).Encode(list)
 	}
 	return writeTable(p.stdout, list)
@@ -63,10 +62,10 @@ func (p *program) list(args *arguments) error {
 
 // writeTable writes the table with runc's columns and spaces.
 func writeTable(w io.Writer, list []*libcontainer.Status) error {
-	rows := [][]string{{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}}
+	table := tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
+	fmt.Fprint(table, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
 	for _, s := range list {
-		rows = append(rows, []string{s.ID, strconv.Itoa(s.Pid), string(s.Status), s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner})
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
 	}
-	_, err := io.WriteString(w, columns(rows, 12, 3))
-	return err
+	return table.Flush()
 }

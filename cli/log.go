@@ -20,31 +20,44 @@ const (
 	levelDebug
 )
 
-func parseLevel(s string) (level, bool) {
-	switch s {
+// setLevel parses the value of --log-level.
+func (l *logger) setLevel(value string) bool {
+	switch value {
 	case "error":
-		return levelError, true
+		l.level = levelError
 	case "warning", "warn":
-		return levelWarning, true
+		l.level = levelWarning
 	case "info":
-		return levelInfo, true
+		l.level = levelInfo
 	case "debug":
-		return levelDebug, true
+		l.level = levelDebug
+	default:
+		return false
 	}
-	return 0, false
+	return true
 }
 
-// logger tells the user and the engine what went wrong. Without a file all of it goes to standard error.
+// setFormat parses the value of --log-format.
+func (l *logger) setFormat(value string) (ok bool) {
+	l.json = value == "json"
+	return l.json || value == "text"
+}
+
+// logger tells the user and the engine what went wrong. Without a file all of it goes to standard
+// error.
 //
-// Warnings are for people: something that was asked for is not done, or others are affected. Notes are warnings for the log, such as those that the
-// specification wants for capabilities that cannot be granted: engines pass standard error on to their users, who can do nothing about
-// them. Without a file they are shown from --log-level info on.
+// Warnings are for people: something that was asked for is not done, or others are affected. Notes
+// are warnings for the log, such as those that the specification wants for capabilities that cannot
+// be granted: engines pass standard error on to their users, who can do nothing about them. Without
+// a file they are shown from --log-level info on.
 //
-// With a file, the error's line is the only one that a failing call writes to it (but for --debug), since Podman reads the whole of
-// it as one JSON object. So warnings are held back until it is known how the call ends: see succeed. The
-// error's message goes to standard error as well, where conmon reads it.
+// With a file, the error's line is the only one that a failing call writes to it (but for --debug),
+// since Podman reads the whole of it as one JSON object. So warnings are held back until it is
+// known how the call ends: see succeed. The error's message goes to standard error as well, where
+// conmon reads it.
 type logger struct {
 	stderr io.Writer
+	path   string   // of --log
 	file   *os.File // nil without --log
 	json   bool
 	level  level
@@ -94,7 +107,8 @@ func (l *logger) show(w held) {
 	}
 }
 
-// debug writes a line at once, when asked for: it is for the one who looks for a fault, also of a call that never ends.
+// debug writes a line at once, when asked for: it is for the one who looks for a fault, also of a
+// call that never ends.
 func (l *logger) debug(message string) {
 	if l.level < levelDebug {
 		return
@@ -108,8 +122,8 @@ func (l *logger) debug(message string) {
 	}
 }
 
-// succeed is called when the work is done, before a process in the foreground is waited for: warnings may be
-// written from then on.
+// succeed is called when the work is done, before a process in the foreground is waited for:
+// warnings may be written from then on.
 func (l *logger) succeed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +184,8 @@ func (l *logger) toStderr(kind, message string) {
 	_, _ = io.WriteString(l.stderr, prefix+message+"\n")
 }
 
-// write writes one line in the log's format, in one call, so that lines of several programs do not mix.
+// write writes one line in the log's format, in one call, so that lines of several programs do not
+// mix.
 func (l *logger) write(w io.Writer, kind, message string, more []detail) error {
 	// UTC, since the local time would have to be read from a file first.
 	now := l.now().UTC().Format(time.RFC3339)

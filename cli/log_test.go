@@ -91,7 +91,8 @@ func TestLogOfSuccess(t *testing.T) {
 	}
 }
 
-// TestNotes: a note is a warning in the log. Standard error has it when more than warnings are asked for.
+// TestNotes: a note is a warning in the log. Standard error has it when more than warnings are
+// asked for.
 func TestNotes(t *testing.T) {
 	const shown = "orlop: warning: left out\n"
 	logged := `{"level":"warning","msg":"left out","time":"2026-01-02T02:04:05Z"}` + "\n"

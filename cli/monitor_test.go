@@ -11,14 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCalmMonitor: the thread that gets coarse timers is not the main one nor one that was there to run goroutines.
+// TestCalmMonitor: the thread that gets coarse timers is not the main one nor one that was there to
+// run goroutines.
 func TestCalmMonitor(t *testing.T) {
 	if os.Geteuid() != 0 || unix.Access("/proc/self/timerslack_ns", unix.W_OK) != nil {
 		t.Skip("needs CAP_SYS_NICE and /proc/PID/timerslack_ns")
 	}
 	const fresh = "ORLOP_TEST_FRESH"
 	if os.Getenv(fresh) == "" { // other tests have done it here
-		// The process would have coarse timers from the beginning if a thread started it that the calmed monitor has started.
+		// The process would have coarse timers from the beginning if a thread started it that the
+		// calmed monitor has started.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 50000, 0, 0, 0); err != nil {

@@ -6,45 +6,44 @@ import (
 	"io"
 	"os"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 )
 
-// planID stands for the id of a container that is not made.
+// planID stands for the ID of a container that is not made.
 const planID = "CONTAINER"
 
-func (p *program) planCommand() *command {
-	return &command{
-		usage:       "print what create would do, without doing it",
-		argsUsage:   "[" + idUsage + "]",
-		description: "Prints the steps that a container's first process would take, with the field of config.json that each comes from. Needs no rights.",
-		flags:       append(planFlags(), formatFlag("text", "json")),
-		action:      p.plan,
+func (p *program) planCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "plan",
+		Usage:       "print what create would do",
+		ArgsUsage:   "[" + idUsage + "]",
+		Description: "Prints the steps that the first process of the container would take, with the field of config.json that each comes from. Needs no privileges.",
+		Flags:       append(planFlags(), formatFlag("text", "json")),
+		Action:      p.plan,
 	}
 }
 
-func (p *program) plan(args *arguments) error {
-	if err := argsFor(args, 0, 1, "at most the id of a container"); err != nil {
+func (p *program) plan(ctx *cli.Context) error {
+	if err := argsFor(ctx, 0, 1, "at most the ID of a container"); err != nil {
 		return err
 	}
-	format, err := choice(args, "format")
-	if err != nil {
-		return err
-	}
-	preserve := args.Int("preserve-fds")
+	preserve := ctx.Int("preserve-fds")
 	if preserve < 0 {
 		return usagef("--preserve-fds %d: must not be negative", preserve)
 	}
 	id := planID
-	if args.NArg() == 1 {
-		id = args.First()
+	if ctx.NArg() == 1 {
+		id = ctx.Args().First()
 	}
-	b, err := p.loadBundle(args)
+	b, err := p.loadBundle(ctx)
 	if err != nil {
 		return err
 	}
-	o := libcontainer.CreateOptions{NoPivot: args.Bool("no-pivot"), NoNewKeyring: args.Bool("no-new-keyring")}
+	o := libcontainer.CreateOptions{NoPivot: ctx.Bool("no-pivot"), NoNewKeyring: ctx.Bool("no-new-keyring")}
 	o.Files = make([]*os.File, preserve) // their number counts
-	plan, err := p.creator(args).Plan(id, b, o)
+	plan, err := p.creator(ctx).Plan(id, b, o)
 	if err != nil {
 		return err
 	}
@@ -54,7 +53,7 @@ func (p *program) plan(args *arguments) error {
 	for _, n := range append(b.Notes, plan.Notes...) {
 		p.log.note(n)
 	}
-	if format == "text" {
+	if ctx.String("format") == "text" {
 		_, err = io.WriteString(p.stdout, plan.String())
 		return err
 	}

@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/specconv"
 )
 
 // inCommand parses a command line and calls do in place of the command's action.
-func inCommand(t *testing.T, line []string, do func(*program, *arguments) error) error {
+func inCommand(t *testing.T, line []string, do func(*program, *cli.Context) error) error {
 	t.Helper()
 	devNull, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -24,22 +25,10 @@ func inCommand(t *testing.T, line []string, do func(*program, *arguments) error)
 	}
 	defer devNull.Close()
 	p := &program{stdin: devNull, stdout: devNull, stderr: devNull, log: newLogger(devNull)}
-	global, err := p.mainCommand().parse(line)
-	if err != nil {
-		return err
-	}
-	if err := p.before(global); err != nil {
-		return err
-	}
-	c := p.command(global.First())
-	if c == nil {
-		t.Fatalf("%q: no command", line)
-	}
-	args, err := c.parse(global.Tail())
-	if err != nil {
-		return err
-	}
-	return do(p, args)
+	app := p.newApp()
+	args := p.arrange(app, line)
+	app.Commands[0].Action = func(ctx *cli.Context) error { return do(p, ctx) }
+	return app.Run(args)
 }
 
 func TestExecFlags(t *testing.T) {
@@ -59,6 +48,7 @@ func TestExecFlags(t *testing.T) {
 		{"tty", []string{"-t"}, func(p *specs.Process) { p.Terminal = true }},
 		{"cwd", []string{"--cwd", "/x"}, func(p *specs.Process) { p.Cwd = "/x" }},
 		{"env by both names", []string{"-e", "B= 2,3 ", "--env", "C"}, func(p *specs.Process) { p.Env = append(p.Env, "B= 2,3 ", "C") }},
+		{"env that is not UTF-8", []string{"-e", "B=\xff"}, func(p *specs.Process) { p.Env = append(p.Env, "B=\xff") }},
 		{"env in place of another", []string{"-e", "A=2"}, func(p *specs.Process) { p.Env = []string{"PATH=/bin", "A=2"} }},
 		{"user", []string{"-u", "1000"}, func(p *specs.Process) { p.User.UID = 1000 }},
 		{"user and group", []string{"--user=1000:0"}, func(p *specs.Process) { p.User.UID, p.User.GID = 1000, 0 }},
@@ -76,19 +66,19 @@ func TestExecFlags(t *testing.T) {
 			want.Args, want.Terminal, want.Env = []string{"sh", "-c", "id"}, false, []string{"A=1", "PATH=/bin"}
 			tc.want(want)
 			line := append(append([]string{"exec"}, tc.flags...), "box", "sh", "-c", "id")
-			if err := inCommand(t, line, func(_ *program, args *arguments) error { return amendProcess(got, args) }); err != nil {
+			if err := inCommand(t, line, func(_ *program, ctx *cli.Context) error { return amendProcess(got, ctx) }); err != nil {
 				t.Fatal(err)
 			}
 			a, _ := json.Marshal(got)
 			b, _ := json.Marshal(want)
-			if string(a) != string(b) {
+			if string(a) != string(b) || !slices.Equal(got.Env, want.Env) {
 				t.Errorf("got\n%s\nwant\n%s", a, b)
 			}
 		})
 	}
 	for _, flags := range []string{"-u=root", "-u=-1", "-u=4294967296", "-u=4294967295", "-u=0x1", "-u=1:", "-u=:1", "-u=1:2:3",
 		"--user=+1", "-g=x", "-g=-1", "--cap=CAP_NOSUCH", "--cap=KILL"} {
-		err := inCommand(t, []string{"exec", flags, "box", "sh"}, func(_ *program, args *arguments) error { return amendProcess(base(), args) })
+		err := inCommand(t, []string{"exec", flags, "box", "sh"}, func(_ *program, ctx *cli.Context) error { return amendProcess(base(), ctx) })
 		if err == nil || codeOf(err) != "usage" {
 			t.Errorf("%s: %v", flags, err)
 		}
@@ -114,7 +104,8 @@ func bundle(t *testing.T, change func(*specs.Spec)) string {
 	return dir
 }
 
-// TestConsoleRules: which combinations of terminal, detach and console socket are refused, in runc's words.
+// TestConsoleRules: which combinations of terminal, detach and console socket are refused, in
+// runc's words.
 func TestConsoleRules(t *testing.T) {
 	const needs, useless = "cannot allocate tty if", "cannot use console socket if"
 	terminal := bundle(t, func(*specs.Spec) {})
@@ -132,12 +123,12 @@ func TestConsoleRules(t *testing.T) {
 	}
 	for _, tc := range cases {
 		line := append(strings.Fields(tc.line), "--bundle", tc.bundle, "box")
-		err := inCommand(t, line, func(p *program, args *arguments) error {
-			b, err := p.loadBundle(args)
+		err := inCommand(t, line, func(p *program, ctx *cli.Context) error {
+			b, err := p.loadBundle(ctx)
 			if err != nil {
 				return err
 			}
-			s, err := p.streams(args, b.Spec.Process.Terminal, args.command.name == "create" || args.Bool("detach"))
+			s, err := p.streams(ctx, b.Spec.Process.Terminal, ctx.Command.Name == "create" || ctx.Bool("detach"))
 			if err == nil && (s.Stdin == nil) != b.Spec.Process.Terminal {
 				t.Errorf("%q: stdin %v", line, s.Stdin)
 			}
@@ -153,8 +144,8 @@ func TestSeccomp(t *testing.T) {
 	dir := bundle(t, func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno} })
 	for _, command := range []string{"create", "run", "plan"} {
 		kept := func(flags ...string) (kept bool) {
-			err := inCommand(t, append(append([]string{command}, flags...), "--bundle", dir, "box"), func(p *program, args *arguments) error {
-				b, err := p.loadBundle(args)
+			err := inCommand(t, append(append([]string{command}, flags...), "--bundle", dir, "box"), func(p *program, ctx *cli.Context) error {
+				b, err := p.loadBundle(ctx)
 				kept = err == nil && b.Spec.Linux.Seccomp != nil
 				return err
 			})
@@ -247,9 +238,9 @@ func TestDefaultRoot(t *testing.T) {
 		{"false", "/x", "", mapped, 1000, "/run/orlop"},
 	}
 	for i, tc := range cases {
-		r, err := parseRootless(tc.rootless)
-		if err != nil {
-			t.Fatal(err)
+		r, ok := parseRootless(tc.rootless)
+		if !ok {
+			t.Fatal(tc.rootless)
 		}
 		env := map[string]string{"XDG_RUNTIME_DIR": tc.xdg, "USER": tc.user}
 		got := defaultRoot(r, tc.euid, func(key string) string { return env[key] },

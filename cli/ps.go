@@ -8,32 +8,29 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+
+	"github.com/urfave/cli/v2"
 )
 
-func (p *program) psCommand() *command {
-	return &command{
-		usage:     "list the processes of a container",
-		argsUsage: idUsage + " [OPTION...]",
-		description: "Prints what ps(1) prints of the container's processes, with the OPTIONs given to it; -ef when there are none. " +
-			"They must make it list the processes and have a column PID.\n" +
-			"With --format json: an array of the processes' numbers. Numbers are those of the caller's PID namespace.",
-		flags: []flag{
-			formatFlag("table", "json"),
-		},
-		othersFlags: true,
-		action:      p.ps,
+func (p *program) psCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "ps",
+		Usage:     "list the processes of a container",
+		ArgsUsage: idUsage + " [OPTION...]",
+		Description: "Prints the rows of ps(1) for the container's processes. OPTIONs are passed to ps, -ef by default. " +
+			"With them ps must list the processes, and have a column PID.\n" +
+			"With --format json: prints an array of PIDs. PIDs are those of the caller's PID namespace.",
+		Flags:        []cli.Flag{formatFlag("table", "json")},
+		BashComplete: p.completeIDs(live),
+		Action:       p.ps,
 	}
 }
 
-func (p *program) ps(args *arguments) error {
-	if err := argsFor(args, 1, -1, "the id of a container and options of ps"); err != nil {
+func (p *program) ps(ctx *cli.Context) error {
+	if err := argsFor(ctx, 1, -1, "the ID of a container and options of ps"); err != nil {
 		return err
 	}
-	format, err := choice(args, "format")
-	if err != nil {
-		return err
-	}
-	container, err := p.container(args)
+	container, err := p.container(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,13 +38,13 @@ func (p *program) ps(args *arguments) error {
 	if err != nil {
 		return err
 	}
-	if format == "json" {
+	if ctx.String("format") == "json" {
 		if pids == nil {
 			pids = []int{} // an empty array, not null
 		}
 		return json.NewEncoder(p.stdout).Encode(pids)
 	}
-	options := args.Others()
+	options := programArgs(ctx)
 	if len(options) == 0 {
 		options = []string{"-ef"}
 	}
@@ -62,7 +59,8 @@ func (p *program) ps(args *arguments) error {
 	return err
 }
 
-// runPS returns what ps prints. When it selects nothing it fails and says nothing: then the heading is all there is.
+// runPS returns what ps prints. When it selects nothing it fails and says nothing: then the heading
+// is all there is.
 func runPS(options []string) ([]byte, error) {
 	table, err := exec.Command("ps", options...).Output()
 	var exit *exec.ExitError

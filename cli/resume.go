@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) resumeCommand() *command {
-	return &command{
-		usage:       "let the processes of a paused container go on",
-		argsUsage:   idUsage,
-		description: "Thaws the container's cgroup.",
-		action:      p.oneContainer((*libcontainer.Container).Resume),
+func (p *program) resumeCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "resume",
+		Usage:        "resume a paused container",
+		ArgsUsage:    idUsage,
+		Description:  "Thaws the container's cgroup.",
+		BashComplete: p.completeIDs(paused),
+		Action:       p.oneContainer((*libcontainer.Container).Resume),
 	}
 }

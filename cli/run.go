@@ -3,53 +3,56 @@ package cli
 import (
 	"errors"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) runCommand() *command {
-	return &command{
-		usage:     "make a container and start its program",
-		argsUsage: idUsage,
-		description: "Makes the container that config.json in the bundle describes, runs its program, and deletes the container when that has " +
-			"ended. Signals are passed on to it. The exit status is the program's.",
-		flags: append(append(planFlags(), streamFlags()...),
-			flag{kind: kindBool, name: "detach", short: "d", usage: "return when the program runs, and leave the container to delete"},
-			flag{kind: kindBool, name: "keep", usage: "do not delete the container when its program has ended"},
+func (p *program) runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "create a container and run its program",
+		ArgsUsage: idUsage,
+		Description: "Creates the container that config.json in the bundle describes, runs its program, and deletes the container when the program " +
+			"has exited. Passes on signals. The exit status is the program's.",
+		Flags: append(append(planFlags(), streamFlags()...),
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the program runs; the container must be deleted later"},
+			&cli.BoolFlag{Name: "keep", Usage: "keep the container when its program has exited"},
 			subreaperFlag(),
 		),
-		action: p.runContainer,
+		Action: p.runContainer,
 	}
 }
 
-func (p *program) runContainer(args *arguments) error {
-	if err := oneID(args); err != nil {
+func (p *program) runContainer(ctx *cli.Context) error {
+	if err := oneID(ctx); err != nil {
 		return err
 	}
-	b, err := p.loadBundle(args)
+	b, err := p.loadBundle(ctx)
 	if err != nil {
 		return err
 	}
-	detach := args.Bool("detach")
-	o, err := p.createOptions(args, b, detach)
+	detach := ctx.Bool("detach")
+	o, err := p.createOptions(ctx, b, detach)
 	if err != nil {
 		return err
 	}
 	if detach {
-		container, err := p.creator(args).Run(args.First(), b, o)
+		container, err := p.creator(ctx).Run(ctx.Args().First(), b, o)
 		if err != nil {
 			return err
 		}
 		return p.awaitReady(container)
 	}
-	return p.runForeground(args, b, o)
+	return p.runForeground(ctx, b, o)
 }
 
-func (p *program) runForeground(args *arguments, b *specconv.Bundle, o libcontainer.CreateOptions) error {
-	f := newForeground(p, !args.Bool("no-subreaper"))
+func (p *program) runForeground(ctx *cli.Context, b *specconv.Bundle, o libcontainer.CreateOptions) error {
+	f := newForeground(p, !ctx.Bool("no-subreaper"))
 	o.BeforeStart = f.ready
 	p.sizeTerminal(b.Spec.Process)
-	container, err := p.creator(args).Run(args.First(), b, o)
+	container, err := p.creator(ctx).Run(ctx.Args().First(), b, o)
 	if err != nil {
 		return err
 	}
@@ -62,7 +65,7 @@ func (p *program) runForeground(args *arguments, b *specconv.Bundle, o libcontai
 		}()
 	}
 	p.status, err = f.wait(container.Process())
-	if args.Bool("keep") {
+	if ctx.Bool("keep") {
 		return err
 	}
 	deleteErr := container.Delete()

@@ -5,32 +5,35 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-func (p *program) specCommand() *command {
-	return &command{
-		usage:       "write an example config.json",
-		description: "Writes config.json into the bundle's folder: a shell on a terminal, to be edited. The root file system goes to rootfs beside it.",
-		flags: []flag{
-			{kind: kindString, name: "bundle", short: "b", usage: "`FOLDER` of the bundle (default: the current one)"},
-			{kind: kindBool, name: "rootless", usage: "one that needs no root's rights"},
+func (p *program) specCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "spec",
+		Usage:       "write an example config.json",
+		Description: "Writes config.json into the directory of a bundle. It runs a shell on a terminal in the root filesystem rootfs beside it.",
+		Flags: []cli.Flag{
+			bundleFlag(),
+			&cli.BoolFlag{Name: "rootless", Usage: "write a configuration that needs no root privileges"},
 		},
-		action: p.spec,
+		Action: p.spec,
 	}
 }
 
-func (p *program) spec(args *arguments) error {
-	if err := argsFor(args, 0, 0, "none"); err != nil {
+func (p *program) spec(ctx *cli.Context) error {
+	if err := argsFor(ctx, 0, 0, "none"); err != nil {
 		return err
 	}
 	s := specconv.Example()
-	if args.Bool("rootless") {
+	if ctx.Bool("rootless") {
 		specconv.ToRootless(s, uint32(os.Geteuid()), uint32(os.Getegid()))
 	}
 	// Never over one that is there, not even in a race.
-	f, err := os.OpenFile(filepath.Join(args.String("bundle"), specconv.ConfigName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := os.OpenFile(filepath.Join(ctx.String("bundle"), specconv.ConfigName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

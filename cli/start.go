@@ -4,16 +4,20 @@ import (
 	"errors"
 	"os"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) startCommand() *command {
-	return &command{
-		usage:     "start the program of a container that was created",
-		argsUsage: idUsage,
-		description: "Lets the process that create made execute config.json's program, and returns when it has done so. With $NOTIFY_SOCKET, as systemd " +
-			"sets it, and set for create, too, it returns when the program has said that it is ready, which the service manager is then told.",
-		action: p.interrupted(p.oneContainer(func(container *libcontainer.Container) error {
+func (p *program) startCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "start",
+		Usage:     "start the program of a created container",
+		ArgsUsage: idUsage,
+		Description: "Has the process that create made execute the program of config.json, and returns when it has done so. If systemd has set " +
+			"$NOTIFY_SOCKET for create and start, it returns when the program has said that it is ready, and tells systemd.",
+		BashComplete: p.completeIDs(created),
+		Action: p.interrupted(p.oneContainer(func(container *libcontainer.Container) error {
 			closeOnExec()
 			address := os.Getenv(notifySocket)
 			if address == "" {
@@ -27,10 +31,12 @@ func (p *program) startCommand() *command {
 	}
 }
 
-// notifySocket is the variable by which a service manager says where it wants to be told that a service is ready (sd_notify(3)).
+// notifySocket is the variable by which a service manager says where it wants to be told that a
+// service is ready (sd_notify(3)).
 const notifySocket = "NOTIFY_SOCKET"
 
-// awaitReady passes on that a container's program is ready. The container runs, whatever becomes of that.
+// awaitReady passes on that a container's program is ready. The container runs, whatever becomes of
+// that.
 func (p *program) awaitReady(container *libcontainer.Container) error {
 	err := container.AwaitReady()
 	if err != nil && !errors.Is(err, libcontainer.ErrInterrupted) {

@@ -1,15 +1,19 @@
 package cli
 
 import (
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 )
 
-func (p *program) stateCommand() *command {
-	return &command{
-		usage:       "print the state of a container",
-		argsUsage:   idUsage,
-		description: "Prints the state as the OCI runtime specification has it, and what runc adds to that, as JSON.",
-		action: p.oneContainer(func(container *libcontainer.Container) error {
+func (p *program) stateCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "state",
+		Usage:        "print the state of a container",
+		ArgsUsage:    idUsage,
+		Description:  "Prints the state of the OCI runtime specification, with runc's additions, as JSON.",
+		BashComplete: p.completeIDs(anyStatus),
+		Action: p.oneContainer(func(container *libcontainer.Container) error {
 			s, err := container.Status()
 			if err != nil {
 				return err

@@ -6,41 +6,41 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/console"
 )
 
-func (p *program) statsCommand() *command {
-	return &command{
-		usage:     "show what containers use",
-		argsUsage: "[" + idUsage + "...]",
-		description: "Shows a table of the containers, all that run in a cgroup when none is named, and writes it anew after each interval: in place on a terminal. " +
-			"It ends when no named container runs any more.\n\n" +
-			"CPU is the share of one processor's time in the last interval, 200% two processors'. MEMORY is what is in use, without the pages of files that " +
-			"the kernel takes back first; a limit of \"max\" is none. PIDS are processes and their threads. NETWORK is what was received and sent by the interfaces of " +
-			"the container's network namespace but \"lo\", since they were made, and DISK what was read from and written to block devices. " +
-			"\"-\" is what the kernel doesn't tell.\n\n" +
-			"With --format json each refresh is one line with an array; sizes are bytes, times nanoseconds, and what there is no number for is null.",
-		flags: []flag{
+func (p *program) statsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "stats",
+		Usage:     "show what containers use",
+		ArgsUsage: "[" + idUsage + "...]",
+		Description: "Shows a table of the named containers, or of all that run in a cgroup, and updates it after each interval; on a terminal it does so in " +
+			"place. It exits when none of the named containers runs.\n\n" +
+			"CPU is the share of one CPU's time in the last interval: 200% is the time of two CPUs. MEMORY is the memory in use, without the page cache that " +
+			"the kernel reclaims first; a limit \"max\" is none. PIDS counts processes and their threads. NETWORK is what the interfaces of " +
+			"the container's network namespace, without \"lo\", have received and sent. DISK is what was read from and written to block devices. " +
+			"\"-\" is a value that the kernel does not report.\n\n" +
+			"With --format json each update is one line with an array. Sizes are bytes, times nanoseconds, and unknown values null.",
+		Flags: []cli.Flag{
 			formatFlag("table", "json"),
-			{kind: kindDuration, name: "interval", usage: "`TIME` between two tables, such as 500ms, 5s or 1m", initial: "1s"},
-			{kind: kindBool, name: "no-stream", usage: "measure for one interval, print that, and end"},
+			&cli.DurationFlag{Name: "interval", Usage: "`TIME` between two updates, such as 500ms, 5s or 1m", Value: time.Second},
+			&cli.BoolFlag{Name: "no-stream", Usage: "print the table after one interval and exit"},
 		},
-		action: p.stats,
+		BashComplete: p.completeMoreIDs(live),
+		Action:       p.stats,
 	}
 }
 
-func (p *program) stats(args *arguments) error {
-	format, err := choice(args, "format")
-	if err != nil {
-		return err
-	}
-	interval := args.Duration("interval")
+func (p *program) stats(ctx *cli.Context) error {
+	interval := ctx.Duration("interval")
 	if interval <= 0 {
 		return usagef("stats: --interval %v: must be greater than 0", interval)
 	}
 	m := &meter{program: p, last: map[string]sample{}}
-	for _, id := range args.Operands() {
+	for _, id := range ctx.Args().Slice() {
 		container, err := m.program.runtime().Load(id)
 		if err != nil {
 			return err
@@ -48,7 +48,7 @@ func (p *program) stats(args *arguments) error {
 		m.named = append(m.named, container)
 	}
 	show := p.showTable()
-	if format == "json" {
+	if ctx.String("format") == "json" {
 		show = json.NewEncoder(p.stdout).Encode
 	}
 	// A sum since the container's creation is no share: two looks make the first one.
@@ -57,7 +57,7 @@ func (p *program) stats(args *arguments) error {
 		return err
 	}
 	p.log.succeed() // what fails from now on is worth a line in the log at once
-	if args.Bool("no-stream") {
+	if ctx.Bool("no-stream") {
 		time.Sleep(interval)
 		if rows, err = m.measure(false); err != nil {
 			return err
@@ -124,7 +124,8 @@ func (m *meter) measure(strict bool) ([]statsRow, error) {
 	return rows, nil
 }
 
-// share returns the percentage of one processor's time between two samples; nil when there are no two of one container.
+// share returns the percentage of one processor's time between two samples; nil when there are no
+// two of one container.
 func share(before, now sample) *float64 {
 	wall := now.at.Sub(before.at)
 	if before.at.IsZero() || wall <= 0 || now.cpu < before.cpu { // another container that has got the same id

@@ -5,13 +5,14 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/orlop/orlop/libcontainer"
 	"github.com/orlop/orlop/libcontainer/cgroups"
 )
 
-// statsRow is one container's row, and what --format json prints of it. nil is what the kernel doesn't tell, or a limit that
-// there isn't.
+// statsRow is one container's row, and what --format json prints of it. nil is what the kernel
+// doesn't tell, or a limit that there isn't.
 type statsRow struct {
 	ID            string   `json:"id"`
 	CPUPercent    *float64 `json:"cpuPercent"`
@@ -27,7 +28,8 @@ type statsRow struct {
 	BlockWritten  uint64   `json:"blockWritten"`
 }
 
-// noLimit is where limits begin that are none: v1 has somewhat less than 2^63, depending on the size of pages, cgroup2 2^64-1.
+// noLimit is where limits begin that are none: v1 has somewhat less than 2^63, depending on the
+// size of pages, cgroup2 2^64-1.
 const noLimit = math.MaxInt64 / 2
 
 func newRow(id string, s *libcontainer.Stats) statsRow {
@@ -66,20 +68,19 @@ func sumOf(entries []cgroups.BlockIOEntry, op string) uint64 {
 	return sum
 }
 
-// statsTable lays the rows out. The heading is wide enough for most of what stands below it, so that columns don't move to and fro.
+// statsTable lays the rows out. The heading is wide enough for most of what stands below it, so
+// that columns don't move to and fro.
 func statsTable(rows []statsRow) string {
-	table := [][]string{{"ID", "CPU    ", "MEMORY / LIMIT   ", "PIDS / MAX", "NETWORK RX / TX  ", "DISK READ / WRITTEN"}}
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 1, 2, ' ', 0)
+	fmt.Fprint(table, "ID\tCPU    \tMEMORY / LIMIT   \tPIDS / MAX\tNETWORK RX / TX  \tDISK READ / WRITTEN\n")
 	for _, r := range rows {
-		table = append(table, []string{
-			r.ID,
-			percent(r.CPUPercent),
-			byteSize(r.MemoryUsage, "-") + " / " + byteSize(r.MemoryLimit, "max"),
-			strconv.FormatUint(r.Pids, 10) + " / " + count(r.PidsLimit, "max"),
-			byteSize(r.NetReceived, "-") + " / " + byteSize(r.NetSent, "-"),
-			byteSize(&r.BlockRead, "") + " / " + byteSize(&r.BlockWritten, ""),
-		})
+		fmt.Fprintf(table, "%s\t%s\t%s / %s\t%d / %s\t%s / %s\t%s / %s\n", r.ID, percent(r.CPUPercent),
+			byteSize(r.MemoryUsage, "-"), byteSize(r.MemoryLimit, "max"), r.Pids, count(r.PidsLimit, "max"),
+			byteSize(r.NetReceived, "-"), byteSize(r.NetSent, "-"), byteSize(&r.BlockRead, ""), byteSize(&r.BlockWritten, ""))
 	}
-	return columns(table, 0, 2)
+	_ = table.Flush() // a Builder takes everything
+	return b.String()
 }
 
 func percent(p *float64) string {
@@ -118,8 +119,9 @@ func byteSize(n *uint64, none string) string {
 	return strconv.FormatFloat(value, 'f', decimals, 64) + units[unit:unit+1] + "iB"
 }
 
-// redraw makes of a text what writes it over the one before on a terminal, which had so many lines, and returns how many it has itself.
-// What the terminal has no room for is cut off: a line that it breaks or scrolls away could not be found again.
+// redraw makes of a text what writes it over the one before on a terminal, which had so many lines,
+// and returns how many it has itself. What the terminal has no room for is cut off: a line that it
+// breaks or scrolls away could not be found again.
 func redraw(text string, before, columns, rows int) (string, int) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if most := max(rows-1, 1); rows > 0 && len(lines) > most { // the cursor stands in the last row

@@ -10,44 +10,47 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/specconv"
 )
 
-func (p *program) updateCommand() *command {
-	flags := []flag{
-		flag{kind: kindString, name: "resources", short: "r",
-			usage: "JSON `FILE` with the limits, as linux.resources in config.json; - is standard input. Flags override its fields"},
+func (p *program) updateCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
+			Usage: "read limits from the JSON `FILE`, as linux.resources in config.json; - is standard input. Other flags override it"},
 	}
 	for _, f := range limitFlags(new(specs.LinuxResources)) {
-		flags = append(flags, flag{kind: kindString, name: f.name, usage: f.usage})
+		flags = append(flags, &cli.StringFlag{Name: f.name, Usage: f.usage})
 	}
 	flags = append(flags,
-		flag{kind: kindString, name: l3CacheSchema, usage: "what the container's Intel RDT group has of L3 caches, a `SCHEMA` such as L3:0=ff;1=f0"},
-		flag{kind: kindString, name: memBwSchema, usage: "what the container's Intel RDT group has of memory bandwidth, a `SCHEMA` such as MB:0=50;1=70"})
-	return &command{
-		usage:     "change the limits of a container",
-		argsUsage: idUsage,
-		description: "What is not named stays as it is. Sizes are bytes, or have a suffix: 512k, 1.5g, 64MiB (powers of 1024); -1 is unlimited.\n" +
-			"Should one limit be refused, those that were set before it stay set: the error names it.",
-		flags:  flags,
-		action: p.update,
+		&cli.StringFlag{Name: l3CacheSchema, Usage: "set the L3 cache `SCHEMA` of the container's Intel RDT group, such as L3:0=ff;1=f0"},
+		&cli.StringFlag{Name: memBwSchema, Usage: "set the memory bandwidth `SCHEMA` of the container's Intel RDT group, such as MB:0=50;1=70"})
+	return &cli.Command{
+		Name:      "update",
+		Usage:     "change the limits of a container",
+		ArgsUsage: idUsage,
+		Description: "Limits without a flag keep their values. Sizes are bytes, or have a suffix: 512k, 1.5g, 64MiB (powers of 1024); -1 is unlimited.\n" +
+			"If a limit is refused, the error names it; the limits before it stay set.",
+		Flags:        flags,
+		BashComplete: p.completeIDs(live),
+		Action:       p.update,
 	}
 }
 
-func (p *program) update(args *arguments) error {
-	if err := oneID(args); err != nil {
+func (p *program) update(ctx *cli.Context) error {
+	if err := oneID(ctx); err != nil {
 		return err
 	}
-	r, err := p.readResources(args.String("resources"))
+	r, err := p.readResources(ctx.String("resources"))
 	if err != nil {
 		return err
 	}
-	l3, memBw := args.String(l3CacheSchema), args.String(memBwSchema)
+	l3, memBw := ctx.String(l3CacheSchema), ctx.String(memBwSchema)
 	// A container without a cgroup may have a group for these.
-	limits := args.String("resources") != "" || l3 == "" && memBw == ""
+	limits := ctx.String("resources") != "" || l3 == "" && memBw == ""
 	for _, f := range limitFlags(r) {
-		value := args.String(f.name)
+		value := ctx.String(f.name)
 		if value == "" {
 			continue
 		}
@@ -56,7 +59,7 @@ func (p *program) update(args *arguments) error {
 			return usagef("update: --%s %q: %v", f.name, value, err)
 		}
 	}
-	container, err := p.container(args)
+	container, err := p.container(ctx)
 	if err != nil {
 		return err
 	}
@@ -182,8 +185,9 @@ func size(to **int64) func(string) error {
 	}
 }
 
-// parseSize parses a number of bytes as runc takes it: a number, perhaps with a fraction; a blank, perhaps; and one of
-// k, m, g, t, p in either case, with B, or iB, or nothing after it. All are powers of 1024.
+// parseSize parses a number of bytes as runc takes it: a number, perhaps with a fraction; a blank,
+// perhaps; and one of k, m, g, t, p in either case, with B, or iB, or nothing after it. All are
+// powers of 1024.
 func parseSize(s string) (int64, bool) {
 	if s == "-1" {
 		return -1, true

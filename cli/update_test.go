@@ -110,7 +110,7 @@ func TestUpdateFailures(t *testing.T) {
 		text string
 		args []string
 	}{
-		{"update: takes the id of a container", nil},
+		{"update: takes the ID of a container", nil},
 		{"container does not exist", []string{"absent"}},
 		{"container does not exist", []string{"absent", "--memory", "-1", "--cpu-quota=-1"}},
 		{`update: --memory "many": must be a size such as`, []string{"absent", "--memory", "many"}},

@@ -8,9 +8,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// printVersion prints the versions of orlop and of the specification. Docker takes the word after "version" in the
-// first line and the one after "commit:"; go-runc wants a first line that begins with "runc version", and is content
-// without: orlop says who it is.
+// printVersion prints the versions of orlop and of the specification. Docker takes the word after
+// "version" in the first line and the one after "commit:"; go-runc wants a first line that begins
+// with "runc version", and is content without: orlop says who it is.
 func (p *program) printVersion() error {
 	text := name + " version " + p.version + "\n"
 	if commit := commit(); commit != "" {

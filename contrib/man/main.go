@@ -1,7 +1,8 @@
 // Command man writes orlop's man pages: orlop.8, and one for each command.
 //
-// Names, synopses and options are those of the command line itself (package cli); what a command line cannot tell, such as
-// errors, files and examples, is in pages/, a file of Markdown for each page, in sections that begin with "# ".
+// Names, synopses and options are those of the command line itself (package cli); what a command
+// line cannot tell, such as errors, files and examples, is in pages/, a file of Markdown for each
+// page, in sections that begin with "# ".
 //
 //	man [-version VERSION] FOLDER
 package main
@@ -52,7 +53,7 @@ func write(version, dir string) error {
 
 // manual returns all pages.
 func manual(version string) ([]page, error) {
-	app := cli.Describe(version)
+	app := cli.App(version)
 	prose, err := readProse(app.Name)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	urfave "github.com/urfave/cli/v2"
+
 	"github.com/orlop/orlop/cli"
 	"github.com/orlop/orlop/specconv"
 )
@@ -47,7 +49,7 @@ func TestPages(t *testing.T) {
 
 // TestDescriptions: a line feed in a command's description ends a paragraph.
 func TestDescriptions(t *testing.T) {
-	for _, c := range cli.Describe("").Commands {
+	for _, c := range cli.App("").Commands {
 		for part := range strings.SplitSeq(c.Description, "\n") {
 			if part != "" && !strings.HasSuffix(part, ".") {
 				t.Errorf("%s: %q", c.Name, part)
@@ -58,7 +60,7 @@ func TestDescriptions(t *testing.T) {
 
 // TestProseFlags: prose and examples name flags that there are.
 func TestProseFlags(t *testing.T) {
-	app := cli.Describe("")
+	app := cli.App("")
 	known := map[string][]string{app.Name: flagNames(app.Flags)}
 	for _, c := range app.Commands {
 		known[app.Name+"-"+c.Name] = append(flagNames(c.Flags), known[app.Name]...)
@@ -88,9 +90,9 @@ func TestProseFlags(t *testing.T) {
 	}
 }
 
-func flagNames(flags []cli.FlagDescription) (names []string) {
+func flagNames(flags []urfave.Flag) (names []string) {
 	for _, f := range flags {
-		names = append(names, f.Names...)
+		names = append(names, f.Names()...)
 	}
 	return names
 }
@@ -110,8 +112,8 @@ func TestRoff(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"\norlop-kill - send a signal to a container's first process\n",
-		"\\fB--all\\fP, \\fB-a\\fP\nSend it to all processes of the container.\n",
+		"\norlop-kill - send a signal to the first process of a container\n",
+		"\\fB--all\\fP, \\fB-a\\fP\nSend the signal to all processes of the container.\n",
 		"\norlop kill box SIGRTMIN+3\n",
 	} {
 		if want = strings.ReplaceAll(want, "-", `\-`); !strings.Contains(string(page), want) {
@@ -126,7 +128,8 @@ func TestRoff(t *testing.T) {
 	})
 }
 
-// lint runs a program that complains of pages: on standard output or error, in lines that name the page.
+// lint runs a program that complains of pages: on standard output or error, in lines that name the
+// page.
 func lint(t *testing.T, files []string, argv ...string) {
 	t.Helper()
 	path, err := exec.LookPath(argv[0])

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/cpuguy83/go-md2man/v2/md2man"
+	urfave "github.com/urfave/cli/v2"
 
 	"github.com/orlop/orlop/cli"
 )
@@ -26,7 +28,8 @@ func newPage(name, version string) *page {
 	return p
 }
 
-// roff returns the page for man. Each hyphen in it becomes a minus: what is copied from a page must be what a shell understands.
+// roff returns the page for man. Each hyphen in it becomes a minus: what is copied from a page must
+// be what a shell understands.
 func (p *page) roff() []byte {
 	var out []byte
 	for line := range bytes.Lines(md2man.Render([]byte(p.text.String()))) {
@@ -50,7 +53,7 @@ func (p *page) add(title string, paragraphs ...string) {
 }
 
 // programPage is the page of the program itself.
-func programPage(app cli.Description, more prose) page {
+func programPage(app *urfave.App, more prose) page {
 	p := newPage(app.Name, app.Version)
 	p.add("NAME", app.Name+" - "+app.Usage)
 	p.add("SYNOPSIS", "**"+app.Name+"** [*OPTION*...] *COMMAND* [*OPTION*...] [*ARGUMENT*...]")
@@ -78,36 +81,28 @@ const (
 )
 
 // commandPage is the page of one command.
-func commandPage(app cli.Description, c cli.CommandDescription, more prose) page {
+func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
 	name := app.Name + "-" + c.Name
 	p := newPage(name, app.Version)
 	p.add("NAME", name+" - "+c.Usage)
 	var synopsis []string
-	for form := range strings.SplitSeq(c.ArgsUsage, "  |  ") {
-		line := "**" + app.Name + "** [*GLOBAL OPTION*...] **" + c.Name + "**"
-		if len(c.Flags) > 0 {
-			line += " [*OPTION*...]"
-		}
+	called := app.Name + " " + c.Name
+	for form := range strings.SplitSeq(cmp.Or(c.UsageText, called+" "+c.ArgsUsage), "\n") {
+		form = strings.TrimPrefix(strings.TrimPrefix(form, called), " [command options]")
+		line := "**" + app.Name + "** [*GLOBAL OPTION*...] **" + c.Name + "** [*OPTION*...]"
 		synopsis = append(synopsis, strings.TrimSpace(line+" "+arguments(form)))
 	}
 	p.add("SYNOPSIS", synopsis...)
 	p.add("DESCRIPTION", strings.ReplaceAll(c.Description, "\n", "\n\n"), more["DESCRIPTION"])
 	p.add("OPTIONS", options(c.Flags), more["OPTIONS"], "Options of all commands, which stand before the command's name, are in **orlop**(8).")
-	p.add("EXIT STATUS", or(more["EXIT STATUS"], usualStatus))
+	p.add("EXIT STATUS", cmp.Or(more["EXIT STATUS"], usualStatus))
 	p.add("ERRORS", more["ERRORS"], usualErrors)
 	p.add("ENVIRONMENT", more["ENVIRONMENT"])
-	p.add("FILES", or(more["FILES"], usualFiles))
+	p.add("FILES", cmp.Or(more["FILES"], usualFiles))
 	p.add("NOTES", more["NOTES"])
 	p.add("EXAMPLES", more["EXAMPLES"])
 	p.add("SEE ALSO", strings.Join(slices.DeleteFunc([]string{reference(app.Name), more["SEE ALSO"]}, func(s string) bool { return s == "" }), ", "))
 	return *p
-}
-
-func or(text, other string) string {
-	if text != "" {
-		return text
-	}
-	return other
 }
 
 func reference(name string) string { return "**" + name + "**(" + section + ")" }
@@ -129,21 +124,17 @@ func arguments(usage string) string {
 }
 
 // options describes flags, each with its names, value, use and default.
-func options(flags []cli.FlagDescription) string {
+func options(flags []urfave.Flag) string {
 	var list []string
 	for _, f := range flags {
+		f := f.(urfave.DocGenerationFlag)
 		var names []string
-		for _, name := range f.Names {
-			dashes := "--"
-			if len(name) == 1 {
-				dashes = "-"
-			}
-			names = append(names, "**"+dashes+name+"**")
+		for _, name := range f.Names() {
+			names = append(names, "**"+urfave.FlagNamePrefixer([]string{name}, "")+"**")
 		}
-		before, rest, _ := strings.Cut(f.Usage, "`")
-		value, after, _ := strings.Cut(rest, "`")
+		before, value, after := cli.Usage(f)
 		head, text := strings.Join(names, ", "), before
-		if f.TakesValue {
+		if f.TakesValue() {
 			head += " *" + value + "*"
 			text += "*" + value + "*" + after
 		}
@@ -151,15 +142,12 @@ func options(flags []cli.FlagDescription) string {
 		if text[0] == '*' { // the value's name begins it
 			text = "The " + text
 		}
-		if f.Default != "" && f.Default != "0" {
-			text += " Default: " + f.Default + "."
-		}
-		if f.Repeated {
-			text += " May be given several times."
+		if initial := f.GetDefaultText(); f.TakesValue() && initial != "" && initial != "0" {
+			text += " Default: " + initial + "."
 		}
 		list = append(list, head+"\n: "+text)
 	}
-	return strings.Join(append(list, "**--help**, **-h**\n: Show help."), "\n\n")
+	return strings.Join(list, "\n\n")
 }
 
 // literal keeps Markdown from reading what help says as its own.

@@ -163,7 +163,7 @@ func differences() []difference {
 			outcome{1, `level=error msg="container does not exist"`}, outcome{1, "orlop: container \"nosuch\": container does not exist\n"}},
 		{"`--version`", nop, steps("--version"), outcome{0, "runc version "}, outcome{0, "orlop version "}},
 		{"a mistake in the command line", nop, steps("state"),
-			outcome{1, "USAGE:"}, outcome{1, "orlop: state: takes the id of a container, not 0 arguments"}},
+			outcome{1, "USAGE:"}, outcome{1, "orlop: state: takes the ID of a container, not 0 arguments"}},
 		{"an unknown command", nop, steps("nosuch"),
 			outcome{3, "No help topic"}, outcome{1, `unknown command "nosuch"`}},
 		{"the log's line of an error", nop, steps("--log-format json state nosuch"),
