@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/systemd"
@@ -251,20 +252,20 @@ func (e *examination) rehearse(plan *setup.Plan) {
 }
 
 func rehearseOnce(plan *setup.Plan) (err error) {
-	b, err := conceive(plan, Streams{})
+	p, err := launch.New(plan, launch.Config{})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if undo := b.abort(); undo != nil {
+		if undo := p.Abort(); undo != nil {
 			err = errors.Join(err, fmt.Errorf("end the rehearsal: %w", undo))
 		}
 	}()
-	if err := b.prepare(); err != nil {
+	if err := p.Prepare(); err != nil {
 		return err
 	}
-	if err := b.start(-1); err != nil {
+	if err := p.Start(-1); err != nil {
 		return err
 	}
-	return b.converse(setup.MessageReady)
+	return p.Converse(setup.MessageReady)
 }

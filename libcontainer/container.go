@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -210,32 +209,11 @@ func (v *view) pidfd() (*os.File, error) {
 	if v.rec.Pid == 0 {
 		return nil, ErrNotRunning
 	}
-	f, err := state.Pidfd(v.rec.Pid, v.rec.StartTime)
-	if errors.Is(err, state.ErrNoProcess) {
+	f, err := sys.Pidfd(v.rec.Pid, v.rec.StartTime)
+	if errors.Is(err, sys.ErrNoProcess) {
 		return nil, ErrNotRunning
 	}
 	return f, err
-}
-
-// writePidFile writes a process's number for the engine that waits for it: digits only, and never a part of them.
-func writePidFile(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("pid file: %w", err)
-	}
-	_, err = fmt.Fprint(f, pid)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("pid file: %w", err)
-	}
-	return nil
 }
 
 // signalPidfd signals a process; one that has ended already is ErrNotRunning.

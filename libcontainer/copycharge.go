@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/proxy"
 	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/libcontainer/timeout"
@@ -24,9 +25,9 @@ func (c *creation) copyUp(from, to *os.File, step uint32) error {
 	if from == nil || to == nil {
 		return &specconv.FieldError{Path: field, Err: errors.New("tmpcopyup: the process sent no descriptor")}
 	}
-	stops := c.runtime.stopsAtEnd(c.birth.proc.Pidfd)
+	stops := c.runtime.stopsAtEnd(c.process.Pidfd())
 	kills := uint64(0)
-	copier := copier{start: func() (_ *proxy.Process, err error) {
+	copier := launch.Copier{Start: func() (_ *proxy.Process, err error) {
 		if err := c.settle(); err != nil { // systemd may not have written the limits yet
 			return nil, err
 		}
@@ -35,12 +36,12 @@ func (c *creation) copyUp(from, to *os.File, step uint32) error {
 		}
 		return c.startProxy(stops)
 	}}
-	err := copier.copy(from, to, mount.Data)
+	err := copier.Copy(from, to, mount.Data)
 	if err != nil {
-		err = c.whyNotCopied(err, kills, copier.proc, stops)
+		err = c.whyNotCopied(err, kills, copier.Proc, stops)
 	}
-	if copier.proc != nil {
-		err = errors.Join(err, endProxy(copier.proc))
+	if copier.Proc != nil {
+		err = errors.Join(err, endProxy(copier.Proc))
 	}
 	if err != nil {
 		return &specconv.FieldError{Path: field, Err: fmt.Errorf("tmpcopyup of %s: %w", mount.Destination, err)}
@@ -56,7 +57,7 @@ func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
 	}
 	var p *proxy.Process
 	fork := func(cgroup int) (err error) {
-		p, err = proxy.Start(cgroup, answerLimit, files)
+		p, err = proxy.Start(cgroup, launch.AnswerLimit, files)
 		return err
 	}
 	join, err := (*os.File)(nil), error(nil)
@@ -68,7 +69,7 @@ func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
 		join, err = c.cgroup.SpawnCharged(fork)
 	}
 	if join != nil {
-		_, err = p.Call(unix.SYS_WRITE, fdOf(join), proxy.Text("0"), proxy.Int(1))
+		_, err = p.Call(unix.SYS_WRITE, proxy.Int(join.Fd()), proxy.Text("0"), proxy.Int(1))
 		join.Close()
 	}
 	if err == nil {
@@ -92,7 +93,7 @@ func (c *creation) attach(pid int) error {
 		return err
 	}
 	defer conn.Close()
-	home, err := c.top.Beside(c.birth.proc.Pid)
+	home, err := c.top.Beside(c.process.Pid())
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops
 	case errors.As(err, &stopped):
 		err = stops[stopped.Stop].Err
 	case p != nil && errors.Is(err, os.ErrDeadlineExceeded):
-		return timeout.Errorf("no progress within %v: %s", answerLimit, cgroups.Holdup(p.Pid()))
+		return timeout.Errorf("no progress within %v: %s", launch.AnswerLimit, cgroups.Holdup(p.Pid()))
 	}
 	if !errors.Is(err, proxy.ErrKilled) && !errors.Is(err, errEnded) && !errors.Is(err, unix.ENOMEM) {
 		return err
@@ -122,7 +123,7 @@ func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops
 func endProxy(p *proxy.Process) error {
 	pidfd, err := p.Kill()
 	if err == nil {
-		err = waitPidfd(pidfd, p.Pid(), time.Now().Add(endLimit))
+		err = launch.AwaitEnd(pidfd, p.Pid(), time.Now().Add(launch.EndLimit))
 	}
 	if err != nil {
 		return err

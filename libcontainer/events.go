@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // EventType says what an Event is about.
@@ -114,7 +114,7 @@ func (c *Container) watch() (w *cgroups.OOMWatch, process *os.File, err error) {
 			return nil
 		}
 		process.Close()
-		if alive, aliveErr := state.Alive(v.rec.Pid, v.rec.StartTime); aliveErr == nil && !alive {
+		if alive, aliveErr := sys.Alive(v.rec.Pid, v.rec.StartTime); aliveErr == nil && !alive {
 			return ErrNotRunning // it was deleted meanwhile, and its cgroup with it
 		}
 		return err

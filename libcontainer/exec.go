@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -121,8 +122,8 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	if join.Namespaces&unix.CLONE_NEWUSER != 0 {
 		users = facts.Users
 	}
-	between := [3]bool{}
-	facts.Streams, between = host.StreamFacts(p, o.Streams.standard(), users)
+	var relayed [3]bool
+	facts.Streams, relayed = host.StreamFacts(p, o.Streams.standard(), users)
 	facts.Seccomp = recordedFilter(v.rec)
 	cgroup, err := v.cgroupFor(o)
 	if err != nil {
@@ -148,33 +149,34 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	if err != nil {
 		return nil, err
 	}
-	b, err := conceive(plan, o.Streams)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.putBetween(between); err != nil {
-		b.abort()
-		return nil, err
-	}
-	b.pidfdName, b.tasks, b.inside = console.PidfdExec, entrance.tasks, entrance.inside
 	status := specs.ContainerState(specs.StateRunning)
 	if o.hook != nil {
 		status = specs.StateCreated
 	}
-	b.agent = func(listener *os.File) error { return handListener(v.rec, status, b.proc.Pid, listener) }
+	e := &execution{cgroup: cgroup, options: o, entrance: entrance}
 	if a := p.ExecCPUAffinity; a != nil {
-		b.initial = a.Initial
+		e.cpus = a.Initial
 	}
+	c := launch.Config{
+		Streams:        o.Streams.launch(relayed),
+		Deferred:       entrance.tasks,
+		DeferredInside: entrance.inside,
+		Stops:          append(slices.Clone(stops), hooks.Stop{File: container, Err: errEnded}),
+		Patient:        entrance.frozen,
+	}
+	c.Listener = func(listener *os.File) error { return handListener(v.rec, status, e.process.Pid(), listener) }
 	if options.AwaitCgroup {
-		b.enterCgroup = v.attacher(cgroup, o.Cgroups)
-		cgroup = &cgroups.Manager{}
+		c.EnterCgroup = v.attacher(cgroup, o.Cgroups)
+		e.cgroup = &cgroups.Manager{}
 	}
-	b.stops, b.patient = append(slices.Clone(stops), hooks.Stop{File: container, Err: errEnded}), entrance.frozen
-	process, err := b.join(cgroup, o, entrance, named, v)
+	if e.process, err = launch.New(plan, c); err != nil {
+		return nil, err
+	}
+	process, err := e.join(named, v)
 	if err != nil {
-		return nil, errors.Join(v.whyNot(err), b.abort())
+		return nil, errors.Join(v.whyNot(err), e.process.Abort())
 	}
-	b.release()
+	e.process.Release()
 	return process, nil
 }
 
@@ -221,9 +223,9 @@ func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.N
 // An entrance is how a process gets into the cgroup of a container that it joins.
 type entrance struct {
 	cgroups.Entry
-	frozen bool        // it will stop there
-	tasks  []tasksFile // by which it joins
-	inside []tasksFile // likewise, when it has entered the PID namespace
+	frozen bool              // it will stop there
+	tasks  []launch.Deferred // by which it joins
+	inside []launch.Deferred // likewise, when it has entered the PID namespace
 }
 
 // cgroupFor returns the cgroup that a process of these options belongs in.
@@ -241,56 +243,68 @@ func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
 	return cgroup.Sub(o.Cgroups...)
 }
 
-// join starts the process in the cgroup, and sees it through to its program.
-func (b *birth) join(cgroup *cgroups.Manager, o ExecOptions, e entrance, named []nsenter.NamedFile, v *view) (*Process, error) {
-	if err := b.prepare(named...); err != nil {
+// An execution is a process that joins a container.
+type execution struct {
+	process  *launch.Process
+	cgroup   *cgroups.Manager
+	options  ExecOptions
+	entrance entrance
+	cpus     string // the processors that it is forked on, "" for the runtime's
+}
+
+// join starts the process in the cgroup, and serves it until it has executed its program.
+func (e *execution) join(named []nsenter.NamedFile, v *view) (*Process, error) {
+	if err := e.process.Prepare(named...); err != nil {
 		return nil, err
 	}
-	if err := b.openTasks(); err != nil {
+	if err := e.process.OpenDeferred(); err != nil {
 		return nil, err
 	}
-	if err := o.beforeStart(); err != nil {
+	if err := e.options.beforeStart(); err != nil {
 		return nil, err
 	}
-	err := b.spawn(cgroup, e.Entry)
-	if errors.Is(err, unix.EBUSY) && len(o.Cgroups) == 0 {
-		// The container has made cgroups below its cgroup2 and gives them controllers: then no process can be in the one above
+	err := e.spawn()
+	if errors.Is(err, unix.EBUSY) && len(e.options.Cgroups) == 0 {
+		// The container has made cgroups below its cgroup2 and gives them controllers. Then no process can be in the one above
 		// (cgroup-v2.rst, "No Internal Process Constraint"), and this one goes to where the first one is.
-		if cgroup, err = cgroup.Beside(v.rec.Pid); err == nil {
-			err = b.spawn(cgroup, e.Entry)
+		if e.cgroup, err = e.cgroup.Beside(v.rec.Pid); err == nil {
+			err = e.spawn()
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := b.converse(0); err != nil {
-		if setup.IsRefusedClone(err) && cgroup.Limits() {
+	if err := e.process.Converse(0); err != nil {
+		if setup.IsRefusedClone(err) && e.cgroup.Limits() {
 			err = fmt.Errorf("%w: %w", cgroups.ErrFull, err)
 		}
 		return nil, err
 	}
-	if err := b.reapFirst(); err != nil {
+	if err := e.process.ReapFirst(); err != nil {
 		return nil, err
 	}
-	return b.finish()
+	if err := e.options.handOver(e.process, console.PidfdExec); err != nil {
+		return nil, err
+	}
+	return &Process{e.process.Finish()}, nil
 }
 
 // spawn starts the process in the cgroup.
-func (b *birth) spawn(cgroup *cgroups.Manager, e cgroups.Entry) error {
-	spawn := func() error { return cgroup.SpawnInto(e, b.start) }
-	if b.initial == "" {
+func (e *execution) spawn() error {
+	spawn := func() error { return e.cgroup.SpawnInto(e.entrance.Entry, e.process.Start) }
+	if e.cpus == "" {
 		return spawn()
 	}
 	// The process gets these processors before it joins the container's cgroup, which may have others.
 	f := forker.Start(-1)
 	defer f.End()
-	err := <-f.SetAffinity(specconv.RangeMask(b.initial))
+	err := <-f.SetAffinity(specconv.RangeMask(e.cpus))
 	if errors.Is(err, unix.EINVAL) {
 		err = fmt.Errorf("%w (none of these processors is online and the runtime's to use)", err)
 	}
 	if err != nil {
 		return &specconv.FieldError{Path: "process.execCPUAffinity.initial",
-			Err: fmt.Errorf("set affinity to processors %s: sched_setaffinity: %w", b.initial, err)}
+			Err: fmt.Errorf("set affinity to processors %s: sched_setaffinity: %w", e.cpus, err)}
 	}
 	return <-f.Do(spawn)
 }

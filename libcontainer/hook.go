@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -112,7 +113,7 @@ func (r *Runtime) runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks
 		if err != nil {
 			return hooks.Process{}, err
 		}
-		return hooks.Process{Pid: process.pid, Pidfd: process.pidfd}, nil
+		return hooks.Process{Pid: process.Pid(), Pidfd: process.Pidfd()}, nil
 	}), stops...)
 }
 
@@ -169,7 +170,7 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 			return hooks.Process{}, err
 		}
 		defer release()
-		return startHook(plan, Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, named, stops)
+		return startHook(plan, launch.Streams{Stdin: stdin, Stdout: stdout, Stderr: stderr}, named, stops)
 	}), stops...)
 }
 
@@ -192,27 +193,26 @@ func (r *Runtime) runPoststartHooks(dir *state.Dir, rec *state.Record, stops []h
 }
 
 // startHook starts a hook's process and returns when it has executed the hook.
-func startHook(plan *setup.Plan, s Streams, named []nsenter.NamedFile, stops []hooks.Stop) (hooks.Process, error) {
-	b, err := conceive(plan, s)
+func startHook(plan *setup.Plan, s launch.Streams, named []nsenter.NamedFile, stops []hooks.Stop) (hooks.Process, error) {
+	p, err := launch.New(plan, launch.Config{Streams: s, Stops: stops})
 	if err != nil {
 		return hooks.Process{}, err
 	}
-	b.stops = stops
-	err = b.prepare(named...)
+	err = p.Prepare(named...)
 	if err == nil {
-		err = b.start(-1)
+		err = p.Start(-1)
 	}
 	if err == nil {
-		err = b.converse(0)
+		err = p.Converse(0)
 	}
 	if err == nil {
-		err = b.reapFirst()
+		err = p.ReapFirst()
 	}
 	if err != nil {
-		return hooks.Process{}, errors.Join(err, b.abort())
+		return hooks.Process{}, errors.Join(err, p.Abort())
 	}
-	b.release()
-	return hooks.Process{Pid: b.proc.Pid, Pidfd: b.proc.Pidfd}, nil
+	p.Release()
+	return hooks.Process{Pid: p.Pid(), Pidfd: p.Pidfd()}, nil
 }
 
 // poststop runs the poststop hooks. Their failure is only warned about, as the specification demands.

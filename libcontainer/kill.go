@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 )
 
 // Kill sends a signal to the container's first process, or, with SIGKILL and when the container shares its PID namespace with others, so that
@@ -103,7 +104,7 @@ func (v *view) end() error {
 	if err := v.cgroup().ThawKilled(); err != nil {
 		return err
 	}
-	err = waitPidfd(f, v.rec.Pid, time.Now().Add(endLimit))
+	err = launch.AwaitEnd(f, v.rec.Pid, time.Now().Add(launch.EndLimit))
 	if err == nil {
 		return nil
 	}

@@ -30,7 +30,7 @@ type lending struct {
 func (c *creation) lend() (err error) {
 	l := &lending{}
 	c.lending = l
-	if l.namespace, err = os.Open("/proc/" + strconv.Itoa(c.birth.proc.Pid) + "/ns/net"); err != nil {
+	if l.namespace, err = os.Open("/proc/" + strconv.Itoa(c.process.Pid()) + "/ns/net"); err != nil {
 		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
 	}
 	if l.border, err = netdev.Open(l.namespace); err != nil {

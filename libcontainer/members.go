@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/libcontainer/timeout"
@@ -98,10 +99,10 @@ func (v *view) endMembers() error {
 		}
 	}
 	errs := []error{v.signalAll(unix.SIGKILL)}
-	deadline := time.Now().Add(endLimit)
+	deadline := time.Now().Add(launch.EndLimit)
 	for pid, f := range held {
 		if errs[0] == nil {
-			errs = append(errs, waitPidfd(f, pid, deadline))
+			errs = append(errs, launch.AwaitEnd(f, pid, deadline))
 		}
 		f.Close()
 	}
@@ -213,13 +214,13 @@ func allProcesses(belongs func(pid int) bool) ([]int, error) {
 // descent returns what reports whether a process is the first one, or descends from it.
 func (v *view) descent() (func(pid int) bool, error) {
 	none := func(int) bool { return false }
-	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
+	alive, err := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	if err != nil || !alive {
 		return none, err
 	}
 	parents := make(map[int]int)
 	_, err = allProcesses(func(pid int) bool {
-		if p, err := state.Stat(pid); err == nil && !p.Dead() {
+		if p, err := sys.Stat(pid); err == nil && !p.Dead() {
 			parents[pid] = p.Parent
 		}
 		return false

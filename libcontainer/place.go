@@ -207,7 +207,7 @@ func (c *creation) enterUnit(pid int) error {
 
 // inUnit looks whether systemd has put the process into a cgroup.
 func (c *creation) inUnit(cgroup *cgroups.Manager) error {
-	there, err := cgroup.Holds(c.birth.proc.Pid)
+	there, err := cgroup.Holds(c.process.Pid())
 	if err == nil && !there {
 		err = fmt.Errorf("systemd has put the process of %s elsewhere than into %s", c.unit.Name, cgroup.HomePaths())
 	}
@@ -233,7 +233,7 @@ func (c *creation) settle() error {
 	}
 	err := c.inUnit(c.cgroup)
 	if err == nil {
-		err = c.cgroup.Enter(c.birth.proc.Pid)
+		err = c.cgroup.Enter(c.process.Pid())
 	}
 	if err == nil {
 		err = c.cgroup.Limit(c.resources())

@@ -68,7 +68,7 @@ func (c *creation) joinRDT() error {
 	if c.rdt == nil {
 		return nil
 	}
-	return c.rdt.Join(c.birth.proc.Pid)
+	return c.rdt.Join(c.process.Pid())
 }
 
 // removeRDT removes the groups that a failed creation has made.

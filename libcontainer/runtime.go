@@ -30,6 +30,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/libcontainer/systemd"
 )
@@ -89,9 +90,10 @@ func (r *Runtime) warn(message string) {
 	}
 }
 
-// HookError is the failure of a hook, LockError that of a wait for another call on the same
-// container, and SystemdError what systemd answers when it does not do something.
+// HookError is the failure of a hook, LockError that of a wait for another call on the same container, SystemdError what systemd answers
+// when it does not do something, and SetupError the end of a process that was set up and has not said why.
 type (
+	SetupError   = launch.SetupError
 	HookError    = hooks.Error
 	LockError    = state.LockError
 	SystemdError = systemd.Error
@@ -154,6 +156,32 @@ type Streams struct {
 // standard returns the standard streams and who keeps using them.
 func (s *Streams) standard() host.Streams {
 	return host.Streams{Files: [3]*os.File{s.Stdin, s.Stdout, s.Stderr}, Shared: s.Shared, KeepOwner: s.keepOwner}
+}
+
+// launch returns the streams for a process whose outputs are relayed.
+func (s *Streams) launch(relayed [3]bool) launch.Streams {
+	return launch.Streams{Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, Relayed: relayed, Inherited: s.Files, ConsoleSocket: s.ConsoleSocket}
+}
+
+// handsOver reports whether handOver has something to do.
+func (s *Streams) handsOver() bool {
+	return s.PidfdSocket != "" || s.pidfdReceiver != "" || s.PidFile != ""
+}
+
+// handOver gives the process to the engine that waits for it: its pidfd and its PID. name goes with the pidfd.
+func (s *Streams) handOver(p *launch.Process, name string) error {
+	for _, socket := range [...]string{s.PidfdSocket, s.pidfdReceiver} {
+		if socket == "" {
+			continue
+		}
+		if err := p.SendPidfd(socket, name); err != nil {
+			return err
+		}
+	}
+	if s.PidFile == "" {
+		return nil
+	}
+	return p.WritePidFile(s.PidFile)
 }
 
 func (s *Streams) beforeStart() error {

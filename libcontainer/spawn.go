@@ -2,14 +2,13 @@ package libcontainer
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/nsenter"
 )
 
 // A process comes into the cgroup in one of three ways:
@@ -59,7 +58,7 @@ func (c *creation) spawnEarly() error {
 		if err := c.forker.ResetAffinity(); err != nil {
 			return err
 		}
-		return c.cgroup.SpawnEarly(c.birth.start)
+		return c.cgroup.SpawnEarly(c.process.Start)
 	})
 	err := c.makeCgroup()
 	if err == nil {
@@ -69,7 +68,7 @@ func (c *creation) spawnEarly() error {
 	if err := cmp.Or(err, <-process); err != nil {
 		return err
 	}
-	return c.openGate()
+	return c.process.Unblock()
 }
 
 // spawn starts the process in its cgroup, on the forker. Where that is a unit it becomes one from here on, while the process sets itself up.
@@ -78,61 +77,34 @@ func (c *creation) spawn() error {
 		return err
 	}
 	c.takeCgroup()
-	if err := c.birth.openTasks(); err != nil {
+	if err := c.process.OpenDeferred(); err != nil {
 		return err
 	}
 	if c.awaitsCgroup() {
-		c.birth.enterCgroup = c.enterUnit
 		nowhere := cgroups.Manager{}
-		return nowhere.Spawn(c.birth.start)
+		return nowhere.Spawn(c.process.Start)
 	}
-	err := c.cgroup.SpawnApart(c.birth.start)
+	err := c.cgroup.SpawnApart(c.process.Start)
 	if err == nil && c.unit != nil {
-		err = c.beginUnit(c.birth.proc.Pid)
+		err = c.beginUnit(c.process.Pid())
 	}
 	return err
 }
 
-// A tasksFile is a file by which the process joins a cgroup. It need not be there yet when the process is prepared.
-type tasksFile struct {
-	name nsenter.FD
-	open func() (*os.File, error)
-	file *os.File // once it was opened
-}
-
 // joinCgroups sets in the options how the process gets into the cgroup, and returns the files that it takes.
-func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []tasksFile {
-	files := make([]tasksFile, 0, len(hierarchies)+2)
+func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []launch.Deferred {
+	files := make([]launch.Deferred, 0, len(hierarchies)+2)
 	for _, h := range hierarchies {
 		o.JoinCgroups = append(o.JoinCgroups, setup.TasksOf(h))
 		files = append(files, tasksOf(cgroup, h))
 	}
 	if o.JoinMemory {
-		files = append(files, tasksFile{name: setup.MemoryTasks, open: cgroup.MemoryTasks})
+		files = append(files, launch.Deferred{Name: setup.MemoryTasks, Open: cgroup.MemoryTasks})
 	}
 	return files
 }
 
 // tasksOf is the file by which a process joins a hierarchy of the cgroup.
-func tasksOf(cgroup *cgroups.Manager, hierarchy string) tasksFile {
-	return tasksFile{name: setup.TasksOf(hierarchy), open: func() (*os.File, error) { return cgroup.Tasks(hierarchy) }}
-}
-
-// openTasks opens the files by which the process joins its cgroup, which is there by now.
-func (b *birth) openTasks() error {
-	for _, list := range [...][]tasksFile{b.inside, b.tasks} {
-		for i := range list {
-			t := &list[i]
-			f, err := t.open()
-			if err != nil {
-				return fmt.Errorf("%s: %w", t.name, err)
-			}
-			b.owned = append(b.owned, f)
-			t.file = f
-			if err := b.launch.Give(string(t.name), f); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+func tasksOf(cgroup *cgroups.Manager, hierarchy string) launch.Deferred {
+	return launch.Deferred{Name: setup.TasksOf(hierarchy), Open: func() (*os.File, error) { return cgroup.Tasks(hierarchy) }}
 }

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
 )
 
@@ -88,10 +89,7 @@ func (v *view) start(r *Runtime) error {
 	defer conn.Close()
 	stops := r.stopsAtEnd(container)
 	next := func() (nsenter.Message, error) {
-		if err := awaitAnswer(conn, v.rec.Pid, answerLimit, stops); err != nil {
-			return nsenter.Message{}, err
-		}
-		return conn.Next()
+		return launch.Receive(conn, v.rec.Pid, launch.AnswerLimit, stops)
 	}
 	m, err := next()
 	switch {
@@ -132,13 +130,12 @@ func (v *view) start(r *Runtime) error {
 	return r.runPoststartHooks(v.dir, v.rec, r.stops())
 }
 
-// executed is the function of that name for the container's process. What its filter allows is only
-// looked up if the process has ended.
+// executed reports an error if the container's process has ended before the exec of its program, without a message.
 func (v *view) executed(container *os.File) error {
 	if v.rec.Seccomp == nil {
 		return nil
 	}
-	ended := executed(v.rec.Pid, container)
+	ended := launch.Executed(v.rec.Pid, container)
 	if ended == nil {
 		return nil
 	}
@@ -150,7 +147,7 @@ func (v *view) executed(container *os.File) error {
 
 // gone says why a process does not wait any more that did a moment ago: it has ended, or a `start` that was killed had let it go on.
 func (v *view) gone() error {
-	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
+	alive, err := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	switch {
 	case err != nil:
 		return err
@@ -166,7 +163,7 @@ func (v *view) explain(container *os.File, err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	ended := waitPidfd(container, v.rec.Pid, time.Now().Add(endLimit))
+	ended := launch.AwaitEnd(container, v.rec.Pid, time.Now().Add(launch.EndLimit))
 	var left []setup.Remaining
 	for _, o := range v.rec.Remaining {
 		left = append(left, setup.Remaining(o))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Stats is what the kernel has counted for a container since it was created. Encoded as JSON it is the data of a "stats" event, in
@@ -72,7 +72,7 @@ func (v *view) stats(s *Stats) error {
 	}
 	s.NetworkInterfaces, err = networkInterfaces(v.rec.Pid)
 	// Looked up afterwards: if the process runs now, then the cgroup was there and its number was its own all the time.
-	alive, aliveErr := state.Alive(v.rec.Pid, v.rec.StartTime)
+	alive, aliveErr := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	if aliveErr != nil {
 		return aliveErr
 	}

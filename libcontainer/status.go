@@ -7,6 +7,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv/codec"
 )
@@ -78,7 +79,7 @@ func (v *view) status() (specs.ContainerState, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return specs.StateStopped, nil // create was killed
 	}
-	alive, err := state.Alive(v.rec.Pid, v.rec.StartTime)
+	alive, err := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	if err != nil {
 		return "", err
 	}

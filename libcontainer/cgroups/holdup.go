@@ -6,6 +6,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Holdup says what keeps processes from going on, or from ending: their states, where in the kernel they wait, and by which cgroup they are frozen. It is
@@ -52,14 +54,13 @@ func holdup(pid int) string {
 	return text
 }
 
-// stateOf reads the name and the state of a process or thread from its file stat; "" when it is gone.
+// stateOf returns the name and the state of a process or thread; "" when it is gone.
 func stateOf(proc string) (name, state string) {
-	line, err := readFile(proc + "/stat")
-	begin, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
-	if err != nil || begin < 0 || end < begin || len(line) < end+3 {
+	p, err := sys.StatDir(proc)
+	if err != nil {
 		return "", ""
 	}
-	return line[begin+1 : end], line[end+2 : end+3]
+	return p.Name, string(p.State)
 }
 
 // stateName explains a letter of proc_pid_stat(5).

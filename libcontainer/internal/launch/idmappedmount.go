@@ -1,4 +1,4 @@
-package libcontainer
+package launch
 
 import (
 	"errors"
@@ -12,13 +12,13 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// mapMount makes a mount that the process has sent an id-mapped one.
-func (b *birth) mapMount(m nsenter.Message) error {
+// mapMount maps the ids of a mount that the process has sent.
+func (p *Process) mapMount(m nsenter.Message) error {
 	if m.File == nil {
-		return &specconv.FieldError{Path: "mounts", Err: errors.New("the process sent no descriptor")}
+		return &specconv.FieldError{Path: "mounts", Err: errNoFile}
 	}
 	defer m.File.Close()
-	mount := b.plan.MountIDMap(m.Value)
+	mount := p.plan.MountIDMap(m.Value)
 	if mount == nil || mount.IDMap == nil {
 		return &specconv.FieldError{Path: "mounts", Err: fmt.Errorf("step %d has no id map", m.Value)}
 	}
@@ -39,7 +39,7 @@ func (b *birth) mapMount(m nsenter.Message) error {
 	return nil
 }
 
-// whyNotMapped explains what mount_setattr(2) says with an errno alone.
+// whyNotMapped explains an errno of mount_setattr(2).
 func whyNotMapped(err error, m *specconv.Mount) string {
 	what := m.Type
 	if m.Bind {

@@ -1,4 +1,4 @@
-package state
+package sys
 
 import (
 	"bytes"
@@ -8,31 +8,32 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Process is what tells one process from another that has got the same number later, and a dead one from a live one.
+// Process is what distinguishes a process from another one that got the same PID later, and a dead one from a live one.
 type Process struct {
 	// Name is that of the program that it executed last, cut to 15 bytes, or what it calls itself.
 	Name string
 	// State is the state letter of proc_pid_stat(5).
 	State byte
-	// Parent is the number of its parent.
+	// Parent is the PID of its parent.
 	Parent int
 	// StartTime is when it started, in clock ticks since boot.
 	StartTime uint64
 }
 
-// Dead tells that the process has ended and only waits to be reaped.
+// Dead reports whether the process has ended and only waits to be reaped.
 func (p Process) Dead() bool { return p.State == 'Z' || p.State == 'X' || p.State == 'x' }
 
 // ErrNoProcess says that there is no such process, or none any more.
 var ErrNoProcess = errors.New("no such process")
 
-// Stat looks a process up in /proc. The error is ErrNoProcess when there is none of this number.
-func Stat(pid int) (Process, error) {
-	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+// Stat looks a process up in /proc. The error is ErrNoProcess when there is none with this PID.
+func Stat(pid int) (Process, error) { return StatDir("/proc/" + strconv.Itoa(pid)) }
+
+// StatDir is Stat for the directory of a process or thread in /proc.
+func StatDir(dir string) (Process, error) {
+	path := dir + "/stat"
 	// The line has 52 numbers and a name of at most 64 bytes: it is far shorter than this, and read(2) gives all of it.
 	var buf [2048]byte
 	n, err := readProc(path, buf[:])
@@ -50,12 +51,12 @@ func Stat(pid int) (Process, error) {
 }
 
 func readProc(path string, buf []byte) (n int, err error) {
-	fd, err := sys.OpenFd(path, unix.O_RDONLY)
+	fd, err := OpenFd(path, unix.O_RDONLY)
 	if err != nil {
 		return 0, err
 	}
 	defer unix.Close(fd)
-	return sys.Retry(func() (int, error) { return unix.Read(fd, buf) })
+	return Retry(func() (int, error) { return unix.Read(fd, buf) })
 }
 
 // parseStat takes fields 3, 4 and 22 of a line of /proc/PID/stat.
@@ -101,8 +102,8 @@ func parseStat(line []byte) (Process, error) {
 	}
 }
 
-// Alive tells whether the process with this number and start time runs: a dead one that is not reaped yet does not, nor
-// another one that got the number later.
+// Alive reports whether the process with this PID and start time runs: a dead one that is not reaped yet does not, nor another one that
+// got the PID later.
 func Alive(pid int, startTime uint64) (bool, error) {
 	if pid <= 0 {
 		return false, nil
@@ -117,13 +118,13 @@ func Alive(pid int, startTime uint64) (bool, error) {
 	return p.StartTime == startTime && !p.Dead(), nil
 }
 
-// Pidfd opens the live process with this number and start time, for signals that cannot hit another one and for waiting.
+// Pidfd opens the live process with this PID and start time, for signals that cannot hit another one and for waiting.
 // The error is ErrNoProcess when it does not run (any more). Since Linux 5.3.
 func Pidfd(pid int, startTime uint64) (*os.File, error) {
 	if pid <= 0 {
 		return nil, ErrNoProcess
 	}
-	f, err := sys.OpenPidfd(pid)
+	f, err := OpenPidfd(pid)
 	// EINVAL: the number is that of a thread by now.
 	if err == unix.ESRCH || err == unix.EINVAL {
 		return nil, ErrNoProcess

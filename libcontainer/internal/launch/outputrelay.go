@@ -1,4 +1,4 @@
-package libcontainer
+package launch
 
 import (
 	"errors"
@@ -19,9 +19,9 @@ type outputRelay struct {
 	copiers sync.WaitGroup
 }
 
-// putBetween replaces the standard streams of a set by pipes and returns the ends for the process.
-// Two streams that are one file get one pipe.
-func (o *outputRelay) putBetween(s *Streams, set [3]bool) (theirs []*os.File, err error) {
+// insert replaces the relayed streams by pipes and returns the ends for the process. Two streams of one file get one pipe.
+func (o *outputRelay) insert(s *Streams) (theirs []*os.File, err error) {
+	set := s.Relayed
 	one := set[1] && set[2] && oneFile(s.Stdout, s.Stderr)
 	for fd, stream := range []**os.File{1: &s.Stdout, 2: &s.Stderr} {
 		if !set[fd] {

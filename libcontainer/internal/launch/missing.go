@@ -1,4 +1,4 @@
-package libcontainer
+package launch
 
 import (
 	"errors"
@@ -15,23 +15,30 @@ import (
 )
 
 const (
-	// maxLinks is how many links a path may lead through, as in the kernel.
+	// maxLinks is how many symbolic links a path may have, as in the kernel.
 	maxLinks = 40
-	// maxParts bounds how often a process may ask about one path: none has more parts.
+	// maxParts bounds how often a process may ask about one path: no path has more parts.
 	maxParts = unix.PathMax / 2
 )
 
-// tellMissing tells the process which part of a path of its root it has to make next.
-func (b *birth) tellMissing(m nsenter.Message) error {
+// missingQuestion is the last question of setup.MessageMissing, and how often it was asked.
+type missingQuestion struct {
+	number uint32
+	answer setup.Missing
+	count  int
+}
+
+// answerMissing sends the process the part of a path of its root that it must make next.
+func (p *Process) answerMissing(m nsenter.Message) error {
 	if m.File == nil {
-		return &specconv.FieldError{Path: "mounts", Err: errors.New("the process sent no descriptor")}
+		return &specconv.FieldError{Path: "mounts", Err: errNoFile}
 	}
 	defer m.File.Close()
-	wanted, ok := b.plan.WantedPath(m.Value)
+	wanted, ok := p.plan.WantedPath(m.Value)
 	fail := func(err error) error {
 		errno := unix.EIO
 		errors.As(err, &errno)
-		return b.plan.WantedPathError(m.Value, errno)
+		return p.plan.WantedPathError(m.Value, errno)
 	}
 	if !ok {
 		return fail(unix.EBADMSG)
@@ -40,20 +47,20 @@ func (b *birth) tellMissing(m nsenter.Message) error {
 	if err != nil {
 		return fail(err)
 	}
-	// What the process has just made is still not there: a name that cannot be made, as in a procfs, or a neighbour who removes it.
-	if b.asked.number == m.Value && b.asked.answer == next || b.asked.count == maxParts {
+	// The process has made it, and it is not there: a name that cannot be made, as in a procfs, or a neighbour has removed it.
+	if p.asked.number == m.Value && p.asked.answer == next || p.asked.count == maxParts {
 		return fail(unix.ENOENT)
 	}
-	if b.asked.number != m.Value {
-		b.asked.count = 0
+	if p.asked.number != m.Value {
+		p.asked.count = 0
 	}
-	b.asked.number, b.asked.answer = m.Value, next
-	b.asked.count++
+	p.asked.number, p.asked.answer = m.Value, next
+	p.asked.count++
 	answer, err := next.Encode()
 	if err != nil {
 		return fail(err)
 	}
-	return b.proc.Conn.Answer(answer)
+	return p.proc.Conn.Answer(answer)
 }
 
 // missingIn returns the first part of a path that is not there, following the links of the path inside the root, and the path's last part if

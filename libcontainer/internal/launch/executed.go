@@ -1,4 +1,4 @@
-package libcontainer
+package launch
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 )
@@ -16,18 +16,18 @@ import (
 // errFiltered says that a process ended under its filter.
 var errFiltered = &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process ended before it executed its program, and the filter kept it from saying why")}
 
-// executed finds out whether a process that closed its channel has executed its program. A process
-// that its filter keeps from writing, or kills, ends silently. The error is errFiltered.
-func executed(pid int, pidfd *os.File) error {
+// Executed finds out whether a process that closed its channel has executed its program. A process that its filter kills, or keeps from
+// writing, ends without a message. The error is errFiltered.
+func Executed(pid int, pidfd *os.File) error {
 	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 		return nil
 	}
 	// It is ending, or has ended, perhaps after it executed its program.
-	if err := waitPidfd(pidfd, pid, time.Now().Add(endLimit)); err != nil {
+	if err := AwaitEnd(pidfd, pid, time.Now().Add(EndLimit)); err != nil {
 		return err
 	}
-	p, err := state.Stat(pid)
-	if errors.Is(err, state.ErrNoProcess) {
+	p, err := sys.Stat(pid)
+	if errors.Is(err, sys.ErrNoProcess) {
 		return executedReaped(pidfd)
 	}
 	if err != nil {
@@ -40,9 +40,8 @@ func executed(pid int, pidfd *os.File) error {
 	return nil
 }
 
-// executedReaped is executed for a process that its parent has already reaped. It goes by the exit
-// status: the image exits with nsenter.ExitFailed after an operation failed. A program that the
-// filter killed cannot be told from an image that it killed.
+// executedReaped is Executed for a process that its parent has reaped. It goes by the exit status: the image exits with
+// nsenter.ExitFailed after an operation failed. Nothing distinguishes a program that the filter killed from a killed image.
 func executedReaped(pidfd *os.File) error {
 	status, known := reapedStatus(pidfd)
 	if known && (status.Exited() && status.ExitStatus() == nsenter.ExitFailed || status.Signaled() && status.Signal() == unix.SIGTRAP) {

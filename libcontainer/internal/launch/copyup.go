@@ -1,4 +1,4 @@
-package libcontainer
+package launch
 
 import (
 	"errors"
@@ -13,17 +13,17 @@ import (
 	"github.com/orlop/orlop/libcontainer/proxy"
 )
 
-// A copier copies a directory of the image into a tmpfs (tmpcopyup). It looks at the image itself. What takes memory it has done by a process in the
-// container's cgroup: files, directories, links, extended attributes and data are charged to the container.
-type copier struct {
-	start func() (*proxy.Process, error)
-	proc  *proxy.Process // nil until something is to be made
+// A Copier copies a directory of the image into a tmpfs (tmpcopyup). It reads the image itself. A process in the container's cgroup makes
+// everything that takes memory, so it is charged to the container: files, directories, links, extended attributes and data.
+type Copier struct {
+	Start func() (*proxy.Process, error)
+	Proc  *proxy.Process // nil until something is to be made
 }
 
-// copy copies what the directory from of the image holds into the directory to, a tmpfs that nobody else sees yet: files, directories, links
-// and special files, with owner, mode, extended attributes and times. Both are descriptors, and nothing is followed on the way, so what the image
-// holds cannot lead out of it. What options say of the tmpfs itself stays.
-func (c *copier) copy(from, to *os.File, options []string) error {
+// Copy copies the content of the directory from of the image into the directory to, a tmpfs that nobody else sees yet: files,
+// directories, links and special files, with owner, mode, extended attributes and times. Both are file descriptors, and no link is
+// followed on the way: the image's content cannot lead out of it. The attributes that options set on the tmpfs stay.
+func (c *Copier) Copy(from, to *os.File, options []string) error {
 	// The image's directory came as an O_PATH descriptor.
 	src, err := sys.OpenAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -39,14 +39,14 @@ func (c *copier) copy(from, to *os.File, options []string) error {
 	if err := unix.Fstat(int(dst.Fd()), &own); err != nil {
 		return &os.PathError{Op: "stat", Path: ".", Err: err}
 	}
-	if err := c.copyFolder(src, dst, "."); err != nil {
+	if err := c.copyDirectory(src, dst, "."); err != nil {
 		return err
 	}
-	return keepNamed(dst, &own, options)
+	return restoreOptions(dst, &own, options)
 }
 
-// keepNamed gives a tmpfs back the owner and the mode that its options name.
-func keepNamed(dst *os.File, own *unix.Stat_t, options []string) error {
+// restoreOptions restores the owner and the mode of a tmpfs that its options set.
+func restoreOptions(dst *os.File, own *unix.Stat_t, options []string) error {
 	uid, gid, mode := -1, -1, false
 	for _, o := range options {
 		switch name, _, _ := strings.Cut(o, "="); name {
@@ -72,15 +72,15 @@ func keepNamed(dst *os.File, own *unix.Stat_t, options []string) error {
 }
 
 // process returns the process that makes what is copied, and starts it the first time.
-func (c *copier) process() (_ *proxy.Process, err error) {
-	if c.proc == nil {
-		c.proc, err = c.start()
+func (c *Copier) process() (_ *proxy.Process, err error) {
+	if c.Proc == nil {
+		c.Proc, err = c.Start()
 	}
-	return c.proc, err
+	return c.Proc, err
 }
 
 // call has the process make a system call.
-func (c *copier) call(number uintptr, args ...proxy.Arg) (int, error) {
+func (c *Copier) call(number uintptr, args ...proxy.Arg) (int, error) {
 	p, err := c.process()
 	if err != nil {
 		return 0, err
@@ -90,8 +90,8 @@ func (c *copier) call(number uintptr, args ...proxy.Arg) (int, error) {
 
 func fdOf(f *os.File) proxy.Int { return proxy.Int(f.Fd()) }
 
-// copyFolder copies the entries of src and then src's own attributes. displayPath is for messages.
-func (c *copier) copyFolder(src, dst *os.File, displayPath string) error {
+// copyDirectory copies the entries of src and then src's own attributes. displayPath is for messages.
+func (c *Copier) copyDirectory(src, dst *os.File, displayPath string) error {
 	entries, err := src.ReadDir(-1)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (c *copier) copyFolder(src, dst *os.File, displayPath string) error {
 
 // copyEntry copies one entry. It opens the entry once, without following or activating it, and looks at
 // and reads only what it has opened: a neighbor that shares the volume may exchange the name meanwhile.
-func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
+func (c *Copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: displayPath, Err: err} }
 	entry, err := sys.OpenAt(src, name, unix.O_PATH)
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 			return err
 		}
 		defer to.Close()
-		return c.copyFolder(from, to, displayPath)
+		return c.copyDirectory(from, to, displayPath)
 	case unix.S_IFREG:
 		from, err := sys.Reopen(entry, unix.O_RDONLY|unix.O_NONBLOCK)
 		if errors.Is(err, unix.EAGAIN) {
@@ -175,7 +175,7 @@ func (c *copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 }
 
 // copyData copies a file of this size. Its holes stay holes: they cost the target no memory.
-func (c *copier) copyData(from, to *os.File, size int64) error {
+func (c *Copier) copyData(from, to *os.File, size int64) error {
 	if err := to.Truncate(size); err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (c *copier) copyData(from, to *os.File, size int64) error {
 }
 
 // copyPart copies what a file has from one offset to another, or to its end, should that come before.
-func (c *copier) copyPart(from, to *os.File, at, end int64) error {
+func (c *Copier) copyPart(from, to *os.File, at, end int64) error {
 	p, err := c.process()
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func (c *copier) copyPart(from, to *os.File, at, end int64) error {
 }
 
 // copyLink copies a symbolic link, of which entry is an O_PATH descriptor.
-func (c *copier) copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
+func (c *Copier) copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(entry.Fd()), "", buf)
 	if err != nil {
@@ -242,7 +242,7 @@ func (c *copier) copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fai
 	return nil
 }
 
-func (c *copier) copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath string) error {
+func (c *Copier) copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath string) error {
 	fd := int(dst.Fd())
 	if err := unix.Fchown(fd, int(st.Uid), int(st.Gid)); err != nil {
 		return &os.PathError{Op: "chown", Path: displayPath, Err: err}
@@ -262,7 +262,7 @@ func (c *copier) copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath 
 }
 
 // copyXattrs copies extended attributes as far as tmpfs takes them.
-func (c *copier) copyXattrs(from, to *os.File) error {
+func (c *Copier) copyXattrs(from, to *os.File) error {
 	src := int(from.Fd())
 	size, err := unix.Flistxattr(src, nil)
 	if errors.Is(err, unix.ENOTSUP) || size == 0 {
@@ -292,8 +292,8 @@ func (c *copier) copyXattrs(from, to *os.File) error {
 	return nil
 }
 
-// xattrNames splits a list of names, each of which ends with a zero. There may be none although a size was told before: fuse-overlayfs counts
-// its own, which it then leaves out.
+// xattrNames splits a list of names, each of which ends with a zero. The list may be empty although its size was not: fuse-overlayfs
+// counts its own attributes, and leaves them out.
 func xattrNames(list []byte) []string {
 	return strings.FieldsFunc(string(list), func(r rune) bool { return r == 0 })
 }

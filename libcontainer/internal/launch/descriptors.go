@@ -1,4 +1,4 @@
-package libcontainer
+package launch
 
 import (
 	"errors"
@@ -16,38 +16,41 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// descriptors opens what the plan needs and does not get from extra. Files of cgroups are only named, until openTasks.
-func (b *birth) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
+// descriptors opens what the plan needs and does not get from extra. Deferred files are only named.
+func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
 	var files []nsenter.NamedFile
-	for _, t := range b.inside {
-		files = append(files, nsenter.NamedFile{Name: string(t.name), File: t.file})
+	for _, d := range p.DeferredInside {
+		files = append(files, nsenter.NamedFile{Name: string(d.Name)})
 	}
 	files = append(files, extra...)
-	for _, t := range b.tasks {
-		files = append(files, nsenter.NamedFile{Name: string(t.name), File: t.file})
+	for _, d := range p.Deferred {
+		files = append(files, nsenter.NamedFile{Name: string(d.Name)})
 	}
-	for _, d := range b.plan.Needs() {
+	for _, d := range p.plan.Needs() {
 		has := func(f nsenter.NamedFile) bool { return f.Name == string(d.Name) }
 		if slices.ContainsFunc(files, has) {
 			continue
 		}
-		f, err := openNeed(d)
+		f, err := p.open(d)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", d.Name, err)
-			if field := b.origin(d); field != "" {
+			if field := p.origin(d); field != "" {
 				err = &specconv.FieldError{Path: field, Err: err}
 			}
 			return nil, err
 		}
-		b.owned = append(b.owned, f)
+		p.owned = append(p.owned, f)
 		files = append(files, nsenter.NamedFile{Name: string(d.Name), File: f})
 	}
 	return files, nil
 }
 
-// openNeed opens or makes what a plan needs.
-func openNeed(d setup.Descriptor) (*os.File, error) {
+// open opens or makes what the plan needs.
+func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	switch {
+	case d.Name == setup.Gate:
+		f, p.gate, err = sys.Pipe()
+		return f, err
 	case d.Users != nil && !d.Tree:
 		return idmap.New(idmap.Map(*d.Users))
 	case d.Nodes != nil:
@@ -62,8 +65,8 @@ func openNeed(d setup.Descriptor) (*os.File, error) {
 	return sys.Open(d.Path, unix.O_RDONLY)
 }
 
-// makeNodes makes a file system of the runtime's user namespace, in which device nodes work, with nodes in it. A runtime that may not make
-// one leaves it out.
+// makeNodes makes a filesystem of the runtime's user namespace, in which device nodes work, with nodes in it. It leaves out nodes that the
+// runtime may not make.
 func makeNodes(nodes *setup.DeviceNodes) (*os.File, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -114,9 +117,9 @@ func openTree(d setup.Descriptor) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.Path), nil
 }
 
-// origin names the field of the configuration that a descriptor is from, "" when it is the runtime's own.
-func (b *birth) origin(d setup.Descriptor) string {
-	for _, s := range b.plan.Steps {
+// origin returns the field of the configuration that a descriptor comes from, "" for the runtime's own.
+func (p *Process) origin(d setup.Descriptor) string {
+	for _, s := range p.plan.Steps {
 		if s.Field != "" && slices.Contains(s.Needs(), d) {
 			if d.Part == "" {
 				return s.Field
