@@ -140,7 +140,7 @@ func differences() []difference {
 			s.Linux.ReadonlyPaths = []string{"/etc", "/etc"}
 			s.Process.Args = []string{"grep", "-c", " /etc ", "/proc/self/mountinfo"}
 		}, steps(run), outcome{0, "2"}, outcome{0, "1"}},
-		{"a hook's path that is not absolute", func(s *specs.Spec) {
+		{"a hook path that is not absolute", func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "true"}}}
 		}, steps(create), outcome{1, "error running createRuntime hook"}, outcome{1, "hooks.createRuntime[0].path: must be absolute"}},
 		{"no `process.capabilities`", func(s *specs.Spec) {
@@ -162,7 +162,7 @@ func differences() []difference {
 		{"an error on standard error, without `--log`", nop, steps("state nosuch"),
 			outcome{1, `level=error msg="container does not exist"`}, outcome{1, "orlop: container \"nosuch\": container does not exist\n"}},
 		{"`--version`", nop, steps("--version"), outcome{0, "runc version "}, outcome{0, "orlop version "}},
-		{"a mistake in the command line", nop, steps("state"),
+		{"a usage error", nop, steps("state"),
 			outcome{1, "USAGE:"}, outcome{1, "orlop: state: takes the ID of a container, not 0 arguments"}},
 		{"an unknown command", nop, steps("nosuch"),
 			outcome{3, "No help topic"}, outcome{1, `unknown command "nosuch"`}},
