@@ -42,7 +42,7 @@ func (c *creation) mayJoinLate() bool {
 // joinLate sets in the options how the process gets into the cgroup when that is made.
 func (c *creation) joinLate(o *setup.Options) {
 	for _, h := range c.cgroup.Joins() {
-		o.LateCgroups = append(o.LateCgroups, setup.LateCgroup{Hierarchy: h, Tasks: c.cgroup.TasksPath(h)})
+		o.DeferredCgroups = append(o.DeferredCgroups, setup.DeferredCgroup{Hierarchy: h, Tasks: c.cgroup.TasksPath(h)})
 	}
 	if o.JoinMemory {
 		o.MemoryPath = c.cgroup.MemoryTasksPath()

@@ -168,5 +168,5 @@ func (v *view) explain(container *os.File, err error) error {
 	for _, o := range v.rec.Remaining {
 		left = append(left, setup.Remaining(o))
 	}
-	return errors.Join(setup.ExplainRemaining(left, f), ended)
+	return errors.Join(setup.FailedRemaining(left, f), ended)
 }

@@ -181,7 +181,7 @@ func TestNamespaceFaults(t *testing.T) {
 }
 
 func TestSysctlFaults(t *testing.T) {
-	const host = ": belongs to no namespace: it would be set for the host"
+	const host = ": belongs to no namespace: the setting would apply to the host"
 	expect(t, func(s *specs.Spec) {
 		s.Linux.Sysctl = map[string]string{
 			"net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.1/forwarding": "1", "kernel.msgmax": "1", "fs.mqueue.msg_max": "1",

@@ -71,7 +71,7 @@ func (c *checker) sysctl(parameters map[string]string) {
 		kind := SysctlNamespace(file)
 		switch {
 		case kind == "":
-			c.fault(here, "belongs to no namespace: it would be set for the host")
+			c.fault(here, "belongs to no namespace: the setting would apply to the host")
 		case file == "kernel/hostname" && value != c.spec.Hostname:
 			c.fault(here, "is set by hostname, which has another value")
 		case file == "kernel/domainname" && c.spec.Domainname != "" && value != c.spec.Domainname:

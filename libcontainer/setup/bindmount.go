@@ -9,15 +9,17 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// bindMount shows a file or folder of the host in the container.
+// bindMount shows a file or directory of the host in the container.
 type bindMount struct {
 	specconv.Mount
-	Options       []string
-	File          bool   // the source is no folder
-	InRoot        string // the source's path in the container's root, if an earlier mount brings it; "" for one of the host
+	Options []string
+	File    bool // the source is not a directory
+	// InRoot is the source's path in the container's root if an earlier mount provides it, "" for a
+	// source on the host.
+	InRoot        string
 	ReadOnlyLater bool
 	Keep          bool // later steps refer to the mount
-	Passed        bool // the runtime passes the copy: see bindRoot
+	Passed        bool // the runtime passes the copy: see builder.passed
 }
 
 func (m bindMount) Verb() string { return "bind" }
@@ -55,7 +57,7 @@ func (m bindMount) lower(l *lowering) {
 		l.changeMount(mount, set, &m.Mount)
 	}
 	switch {
-	case m.InRoot != "": // what it is only shows now
+	case m.InRoot != "": // only now is it known whether the source is a directory
 		file, done := l.prog.NewLabel(), l.prog.NewLabel()
 		l.openat2(mount, ".", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot).OnError(file, unix.ENOTDIR)
 		m.attach(l, mount, false)
@@ -69,19 +71,19 @@ func (m bindMount) lower(l *lowering) {
 	l.noteMount(m.Destination, mount, m.Keep, false)
 }
 
-// attach appends the attachment of the copy.
+// attach emits the attachment of the copy.
 func (m bindMount) attach(l *lowering, mount nsenter.Reg, file bool) {
 	switch {
 	case file:
 		l.moveFile(mount, m.point(l, aFile))
 	case m.Destination == "/proc":
-		l.move(mount, l.mountPoint(m.Destination, realFolder))
+		l.move(mount, l.mountPoint(m.Destination, realDirectory))
 	default:
-		l.move(mount, m.point(l, aFolder))
+		l.move(mount, m.point(l, aDirectory))
 	}
 }
 
-// point appends what opens the destination.
+// point emits the opening of the destination.
 func (m bindMount) point(l *lowering, kind destinationKind) nsenter.Reg {
 	if m.DestinationNoFollow {
 		return l.linkPoint(m.Destination, kind)
@@ -89,8 +91,8 @@ func (m bindMount) point(l *lowering, kind destinationKind) nsenter.Reg {
 	return l.mountPoint(m.Destination, kind)
 }
 
-// hint says what the mount of a directory on a file, or the reverse, comes to. It avoids "is a
-// directory", which people's scripts look for in errors about programs.
+// hint explains ENOTDIR: a directory mounted on a file, or the reverse. It avoids the words "is a
+// directory", which scripts look for in errors about programs.
 func (m bindMount) hint(errno syscall.Errno) string {
 	switch {
 	case errno != unix.ENOTDIR:
@@ -103,8 +105,9 @@ func (m bindMount) hint(errno syscall.Errno) string {
 	return "the source, a directory, cannot be mounted on a file or below one"
 }
 
-// moveFile appends the attachment of a file's mount. That a directory is no place for it is an error that the kernel has for several
-// things, and mount(2) has ENOTDIR for, whose text engines look for.
+// moveFile emits the attachment of a file's mount. For a directory as destination, move_mount(2)
+// returns EINVAL, which has several meanings. mount(2) returns ENOTDIR, whose text engines look
+// for, so the error becomes ENOTDIR.
 func (l *lowering) moveFile(mount, on nsenter.Reg) {
 	refused, other, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
 	l.move(mount, on).OnError(refused, unix.EINVAL)
@@ -117,7 +120,8 @@ func (l *lowering) moveFile(mount, on nsenter.Reg) {
 	l.prog.Place(done)
 }
 
-// shareStep appends the mount of the runtime's folder, after all others: one of them may be where it goes.
+// shareStep mounts the runtime's directory. It comes after all other mounts because one of them may
+// contain the destination.
 func (b *builder) shareStep(s *Share) {
 	if s == nil {
 		return
@@ -128,7 +132,7 @@ func (b *builder) shareStep(s *Share) {
 	b.add("", bindMount{Mount: m, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}, Passed: b.passed()})
 }
 
-// copy appends what copies the mounts of the source.
+// copy emits the copying of the source's mounts.
 func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 	switch {
 	case m.InRoot != "":
@@ -137,7 +141,8 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 		l.clone(source, m.Recursive).Result(mount)
 	case m.Passed:
 		l.prog.Set(mount, m.tree())
-		// What the copy is a peer of lies in the runtime's namespace: mounts in the container must not show there.
+		// The copy's peer group is in the runtime's namespace, where the container's mounts must
+		// not show up.
 		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
 	default:
 		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
@@ -151,8 +156,10 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 	}
 }
 
-// changeExactly is changeMount that clears what the options do not name, where the kernel allows: it locks attributes of mounts that were
-// made with more rights. A copy that the runtime passed to a process with less rights is not locked, and keeps its source's.
+// changeExactly is changeMount that also clears attributes which the options do not name. The
+// kernel does not allow that for attributes of mounts that were made with more privileges: it locks
+// them. A copy that the runtime passed to a less privileged process is not locked, and keeps its
+// source's attributes.
 func (l *lowering) changeExactly(mount nsenter.Reg, set uint64, m *specconv.Mount, passed bool) {
 	const atime, clearable = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME, unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID |
 		unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
@@ -166,7 +173,8 @@ func (l *lowering) changeExactly(mount nsenter.Reg, set uint64, m *specconv.Moun
 		named.Attr_set &^= atime
 	}
 	locked, old, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
-	// Before Linux 5.14, there is no attribute nosymfollow to be cleared. Where nothing is mounted, that is no reason.
+	// Before Linux 5.14 the kernel does not know nosymfollow and returns EINVAL. EINVAL also means
+	// that nothing is mounted there, and the second attempt reports that.
 	l.setattr(mount, named, false).OnError(old, unix.EPERM, unix.EINVAL)
 	l.prog.Jump(done)
 	l.prog.Place(old)
@@ -183,8 +191,8 @@ func (l *lowering) changeExactly(mount nsenter.Reg, set uint64, m *specconv.Moun
 	l.changeMount(mount, 0, &rest)
 }
 
-// changeMount appends what gives an existing mount the configured attributes and propagation. Attributes that are not named stay as they
-// are, so those that the host has locked are no obstacle.
+// changeMount emits the setting of the configured attributes and propagation of an existing mount.
+// It leaves other attributes alone, so those that the host has locked do no harm.
 func (l *lowering) changeMount(mount nsenter.Reg, set uint64, m *specconv.Mount) {
 	own := unix.MountAttr{Attr_set: set, Attr_clr: m.AttrClear}
 	below := unix.MountAttr{Attr_set: m.RecAttrSet, Attr_clr: m.RecAttrClear}
@@ -201,11 +209,11 @@ func (l *lowering) changeMount(mount nsenter.Reg, set uint64, m *specconv.Mount)
 	}
 }
 
-// remount changes what is mounted on a destination.
+// remount changes the mount at a destination.
 type remount struct {
 	specconv.Mount
 	Options []string
-	Passed  bool // a bind mount there was made of a copy that the runtime passed
+	Passed  bool // the runtime passed the copy that is bound there
 }
 
 func (m remount) Verb() string      { return "remount" }
@@ -228,7 +236,7 @@ func (m remount) lower(l *lowering) {
 	l.changeExactly(mount, m.AttrSet, &m.Mount, m.Passed)
 }
 
-// readOnlyLater makes a mount read-only in which something had to be made first.
+// readOnlyLater makes a mount read-only after earlier steps have created files in it.
 type readOnlyLater struct {
 	Destination string
 }

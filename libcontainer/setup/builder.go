@@ -12,26 +12,27 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A builder puts a plan together. What it appends is in the order of the phases, see phase.
+// A builder assembles a plan. It appends steps in the order of the phases, see phase.
 type builder struct {
-	plan     *Plan
-	bundle   *specconv.Bundle
-	facts    *Facts
-	kept     int              // mounts whose descriptors are kept
-	readOnly []Step           // mounts that are made read-only inside
-	files    []Step           // a limit of open files that comes last
-	dumpable bool             // see isolate
-	inUser   bool             // the process joins a user namespace
-	taken    *setCapabilities // what it is to have in the end: see lendAdmin
-	last     bool             // the process enters a PID namespace last: see enter.go
-	own      []Step           // what the process that does so has to do for itself
-	room     []Step           // what makes room for it
-	holds    bool             // and then waits for start
-	// filterFirst is set when the filter is loaded before that.
+	plan      *Plan
+	bundle    *specconv.Bundle
+	facts     *Facts
+	kept      int              // mounts whose descriptors are kept
+	readOnly  []Step           // mounts that are made read-only inside
+	files     []Step           // a limit of open files that is set last
+	dumpable  bool             // see isolate
+	inUser    bool             // the process joins a user namespace
+	finalCaps *setCapabilities // the final capabilities: see retainAdmin
+	last      bool             // the process enters a PID namespace last: see enter.go
+	own       []Step           // what the process that enters it last must do itself
+	room      []Step           // removes limits on its creation
+	holds     bool             // it waits for start
+	// filterFirst is set when the filter is loaded before the process enters the PID namespace.
 	filterFirst bool
 	env         []string    // added to the program's environment
-	hook        *specs.Hook // what is executed in place of the program
-	// learnsPid names the variable of that which gets the process's number, "" for none; learnsHome is set when HOME is to be found.
+	hook        *specs.Hook // executed in place of the program
+	// learnsPid names the variable that gets the process's PID, "" for none. learnsHome is set when
+	// HOME must be looked up.
 	learnsPid  string
 	learnsHome bool
 }
@@ -48,7 +49,8 @@ func (b *builder) note(text string) { b.plan.Notes = append(b.plan.Notes, text) 
 
 func (b *builder) warn(text string) { b.plan.Warnings = append(b.plan.Warnings, text) }
 
-// Container plans a container's first process. The error names what is wrong with the configuration, by its JSON path.
+// Container plans a container's first process. An error names the invalid field of the
+// configuration by its JSON path.
 func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 	b := newBuilder(o, &f)
 	b.bundle = bundle
@@ -112,7 +114,7 @@ func Container(bundle *specconv.Bundle, o Options, f Facts) (*Plan, error) {
 		if err := b.checkShared("linux.netDevices", specs.NetworkNamespace); err != nil {
 			return nil, err
 		}
-		b.add("linux.netDevices", takeNetDevices{bundle.NetDevices})
+		b.add("linux.netDevices", awaitNetDevices{bundle.NetDevices})
 	}
 	b.hookSteps(spec.Hooks)
 	if err := b.sysctlSteps(linux.Sysctl, b.ownProc(bundle)); err != nil {
@@ -172,8 +174,9 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	return b.plan, nil
 }
 
-// Hook plans a process that joins a container's namespaces, in which the root is still the host's, and executes a program of the host
-// (createContainer). It has the runtime's rights and umask, and begins in dir if that is in reach. The hook has all of its environment.
+// Hook plans a process that joins a container's namespaces while their root is still the host's,
+// and executes a program of the host there (createContainer). It has the runtime's privileges and
+// umask, and starts in dir if dir is reachable. The hook's environment is complete.
 func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	b := newBuilder(Options{}, &f)
 	b.inUser = j.Namespaces&unix.CLONE_NEWUSER != 0
@@ -187,17 +190,17 @@ func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	return b.plan, nil
 }
 
-// checkShared finds that a field of the configuration would change a namespace which is the
-// runtime's own, joined by its path. The container is not to change what is the host's.
+// checkShared rejects a field that would change a namespace of the runtime itself, which the
+// container joins by path. A container must not change what belongs to the host.
 func (b *builder) checkShared(field string, kind specs.LinuxNamespaceType) error {
 	if flag, _ := specconv.NamespaceFlag(kind); b.facts.Shared&flag == 0 {
 		return nil
 	}
-	return specconv.Fault{Path: field, Problem: "the " + string(kind) + " namespace is the runtime's own: it would be set for the host"}
+	return specconv.Fault{Path: field, Problem: "the " + string(kind) + " namespace is the runtime's own: the setting would apply to the host"}
 }
 
-// identitySteps appends the steps that set what a process is, apart from files. The names that the
-// runtime's own UTS namespace has need not be set there.
+// identitySteps appends the steps for the session, keyring, loopback device and host name. Names
+// that the runtime's own UTS namespace already has are not set again.
 func (b *builder) identitySteps(spec *specs.Spec, o Options) error {
 	if spec.Hostname != "" && spec.Hostname != b.facts.Hostname {
 		if err := b.checkShared("hostname", specs.UTSNamespace); err != nil {
@@ -226,7 +229,8 @@ func (b *builder) mountNamespace() bool {
 	return ok
 }
 
-// rootSteps appends what makes the root file system a mount of its own, and returns the propagation that it gets in the end.
+// rootSteps makes the root filesystem a mount of its own, and returns the propagation that it gets
+// in the end.
 func (b *builder) rootSteps(linux *specs.Linux) (final uint64, err error) {
 	n, ok := b.bundle.Namespace(specs.MountNamespace)
 	if !ok {
@@ -235,7 +239,7 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64, err error) {
 	}
 	if b.facts.Shared&unix.CLONE_NEWNS != 0 {
 		return 0, specconv.Fault{Path: element("linux.namespaces", n.Index) + ".path",
-			Problem: "is the host's mount namespace: the container's mounts would be made for the host"}
+			Problem: "is the host's mount namespace: the container's mounts would appear on the host"}
 	}
 	flags, _ := specconv.PropagationFlag(linux.RootfsPropagation)
 	host, root, final := rootPropagation(flags)
@@ -255,8 +259,9 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64, err error) {
 	return final, nil
 }
 
-// passed reports whether the runtime passes the mounts that are bound: the process could not copy those of the host any more when it is
-// in a user namespace, nor perhaps walk there. An ordinary user's runtime cannot either.
+// passed reports whether the runtime passes copies of bind mounts to the process. In a user
+// namespace the process cannot copy the host's mounts any more, and may not be able to reach them.
+// An ordinary user's runtime cannot copy them either.
 func (b *builder) passed() bool {
 	n, ok := b.bundle.Namespace(specs.MountNamespace)
 	return b.inUser && !b.facts.Unprivileged && ok && n.Path == ""
@@ -281,7 +286,8 @@ func (b *builder) hookSteps(h *specs.Hooks) {
 	}
 }
 
-// ownProc reports whether the container has a procfs of its own that parameters can be set through: see refersTo.
+// ownProc reports whether the container has a procfs of its own through which sysctls can be set:
+// see refersTo.
 func (b *builder) ownProc(bundle *specconv.Bundle) bool {
 	own := false
 	for i := range bundle.Mounts {
@@ -338,14 +344,14 @@ func (b *builder) personalityStep(p *specs.LinuxPersonality) {
 	}
 }
 
-// processSteps appends what makes the process the configured one, and its wait for start.
+// processSteps appends the steps for the fields of process, and the wait for start.
 func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) {
 	b.homeStep(p)
 	b.personalityStep(linux.Personality)
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
-	b.affinityStep(nil) // process.execCPUAffinity is for those that join
+	b.affinityStep(nil) // process.execCPUAffinity only applies to processes that join
 	b.schedulingSteps(p, linux.MemoryPolicy)
 	b.credentialSteps(p)
 	if len(p.Args) > 0 {
@@ -356,7 +362,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 	}
 	if b.last {
 		b.holds = true
-		kept := Gate
+		kept := ReleasePipe
 		if o.StartSocket {
 			kept = StartSocket
 		}
@@ -366,7 +372,7 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 	b.execSteps(p)
 }
 
-// programSteps is processSteps' end for a process that waits for nothing.
+// programSteps ends the plan of a process that does not wait for start.
 func (b *builder) programSteps(p *specs.Process, o Options) {
 	if len(p.Args) > 0 && o.Hook == nil {
 		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
@@ -411,7 +417,7 @@ func (b *builder) execSteps(p *specs.Process) {
 	b.add("process.args", execProgram{p.Args[0], p.Args, b.environment(p.Env), b.learned(), b.plan.Inherit})
 }
 
-// checkPaths finds what no file can be made at.
+// checkPaths rejects devices at / and terminals that are too large.
 func checkPaths(linux *specs.Linux, p *specs.Process) error {
 	for i := range linux.Devices {
 		if cleanPath(linux.Devices[i].Path) == "/" {
@@ -427,10 +433,10 @@ func checkPaths(linux *specs.Linux, p *specs.Process) error {
 // cleanPath returns a path of the container in its shortest form, absolute.
 func cleanPath(p string) string {
 	if path.IsAbs(p) {
-		return path.Clean(p) // which makes no copy of one that is clean
+		return path.Clean(p) // does not copy a clean path
 	}
 	return path.Clean("/" + p)
 }
 
-// quote is for messages.
+// quote quotes s for messages.
 func quote(s string) string { return strconv.Quote(s) }

@@ -11,14 +11,15 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// mountCgroups shows the container its cgroups on a host with v1 hierarchies: a tmpfs with a folder for each hierarchy, and a link for
-// each controller of one that has several.
+// mountCgroups shows the container its cgroups on a host with v1 hierarchies. It mounts a tmpfs
+// with a directory for each hierarchy, and with a link for each controller of a hierarchy that has
+// several.
 type mountCgroups struct {
 	specconv.Mount
 	Options     []string
 	Hierarchies []CgroupHierarchy
-	// Namespace is set when the container has a cgroup namespace: what is mounted then is the hierarchy as the namespace shows
-	// it. Otherwise it is the container's folder of it.
+	// Namespace is set when the container has a cgroup namespace. Each hierarchy is then mounted as
+	// the namespace shows it, otherwise the container's directory of it is bound.
 	Namespace bool
 }
 
@@ -38,11 +39,12 @@ func (m mountCgroups) lower(l *lowering) {
 	top := l.fd()
 	const attributes = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 	l.newMount(top, "tmpfs", "tmpfs", []string{"mode=755"}, attributes)
-	l.move(top, l.mountPoint(m.Destination, aFolder))
+	l.move(top, l.mountPoint(m.Destination, aDirectory))
 	for i := range m.Hierarchies {
 		m.hierarchy(l, top, &m.Hierarchies[i])
 	}
-	// All at once, now that all is made. Nobody but this process can have seen it as it was before.
+	// One call for the whole tree, now that it is complete. No other process could have seen it
+	// before.
 	all := unix.MountAttr{Attr_set: m.AttrSet | m.RecAttrSet, Attr_clr: m.AttrClear &^ (m.AttrSet | m.RecAttrSet) &^ unix.MOUNT_ATTR__ATIME}
 	all.Attr_clr |= (m.AttrClear | m.RecAttrClear) & unix.MOUNT_ATTR__ATIME
 	if all != (unix.MountAttr{}) {
@@ -54,10 +56,11 @@ func (m mountCgroups) lower(l *lowering) {
 	l.noteMount(m.Destination, top, false, false)
 }
 
-// hierarchy appends one hierarchy's mount on a folder of the tmpfs, which nobody else has written to.
+// hierarchy emits the mount of one hierarchy on a directory of the tmpfs, which no other process
+// has written to.
 func (m mountCgroups) hierarchy(l *lowering, top nsenter.Reg, h *CgroupHierarchy) {
 	on, mount := l.prog.Reg(), l.prog.Reg()
-	l.makeIn(top, h.Dir, aFolder)
+	l.makeIn(top, h.Dir, aDirectory)
 	l.open(on, top, h.Dir, unix.O_PATH|unix.O_DIRECTORY, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
 	if m.Namespace {
 		l.newMount(mount, "cgroup", "cgroup", hierarchyParameters(h), 0)
@@ -76,7 +79,8 @@ func (m mountCgroups) hierarchy(l *lowering, top nsenter.Reg, h *CgroupHierarchy
 	}
 }
 
-// hierarchyParameters names a hierarchy that exists. One without controllers must say so.
+// hierarchyParameters returns the mount options that select an existing hierarchy. One without
+// controllers needs "none".
 func hierarchyParameters(h *CgroupHierarchy) []string {
 	if len(h.Controllers) == 1 && strings.HasPrefix(h.Controllers[0], "name=") {
 		return []string{"none", h.Controllers[0]}
@@ -86,12 +90,13 @@ func hierarchyParameters(h *CgroupHierarchy) []string {
 
 // cgroupMount appends a mount of type cgroup or cgroup2.
 func (b *builder) cgroupMount(field string, m *specconv.Mount, options []string) {
-	// In one that does not belong to the container's user namespace, the kernel lets it mount nothing.
+	// The kernel refuses cgroup mounts in a cgroup namespace that does not belong to the
+	// container's user namespace.
 	_, namespace := b.bundle.Namespace(specs.CgroupNamespace)
 	namespace = namespace && !b.foreign(specs.CgroupNamespace)
 	cg := &b.facts.Cgroup
 	if m.Type == "cgroup" && !cg.Unified {
-		// A hierarchy that the container has no folder in is not shown.
+		// Hierarchies in which the container has no cgroup are not shown.
 		var list []CgroupHierarchy
 		for _, h := range cg.Hierarchies {
 			if h.Path != "" && h.Dir != "" && h.Dir == path.Base(h.Dir) {
@@ -102,7 +107,8 @@ func (b *builder) cgroupMount(field string, m *specconv.Mount, options []string)
 		return
 	}
 	if !namespace && cg.UnifiedPath != "" {
-		// Without a namespace, a new mount would show the whole host, and reset the hierarchy's options to those given here.
+		// Without a namespace, a new mount would show the whole host, and would reset the
+		// hierarchy's options to those given here.
 		bind := *m
 		bind.Bind, bind.Exact, bind.Type, bind.Source, bind.SuperFlags, bind.Data = true, false, "bind", cg.UnifiedPath, nil, nil
 		b.add(field, bindMount{Mount: bind, Options: options})

@@ -10,10 +10,12 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// clocksFile takes the offsets of the clocks of a time namespace, as long as no process is in that (time_namespaces(7)).
+// clocksFile accepts clock offsets of a time namespace until the first process enters it
+// (time_namespaces(7)).
 const clocksFile = "/proc/self/timens_offsets"
 
-// openClocks opens the file while the process has the runtime's ids: it belongs to the host's root.
+// openClocks opens the file while the process still has the runtime's IDs, because the host's root
+// owns it.
 type openClocks struct{}
 
 func (openClocks) Verb() string        { return "open" }

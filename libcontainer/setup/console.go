@@ -11,17 +11,18 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// openConsole opens a new terminal, hands its master to the runtime, and makes its slave the process's controlling terminal and
-// standard streams. No name of the slave is ever looked up: the image or a neighbour may have put something else there
-// (CVE-2025-52565).
+// openConsole opens a new terminal, sends its master to the runtime, and makes its slave the
+// controlling terminal and the standard streams of the process. It never looks the slave up by
+// name, because the image or a neighbour may have put something else there (CVE-2025-52565).
 type openConsole struct {
 	Size *specs.Box
 	UID  uint32
-	// Mount is set when the slave is to show as /dev/console.
+	// Mount is set when the slave is mounted on /dev/console.
 	Mount bool
 	// PlainLines is Options.PlainLines.
 	PlainLines bool
-	// Later is set when the terminal becomes the controlling one in a later step: see takeTerminal.
+	// Later is set when a later step makes the terminal the controlling one: see
+	// setControllingTerminal.
 	Later bool
 }
 
@@ -60,7 +61,8 @@ func (c openConsole) lower(l *lowering) {
 		l.plainLines(slave)
 	}
 	if c.UID != 0 {
-		// The group stays as the devpts has it (gid=5). EINVAL: a user that the namespace does not map.
+		// The group stays as devpts sets it (gid=5). EINVAL means a user that the namespace does
+		// not map.
 		l.call(unix.SYS_FCHOWN, slave, nsenter.Int(c.UID), nsenter.Int(-1)).Ignore(unix.EINVAL, unix.EPERM)
 	}
 	if c.Mount {
@@ -75,10 +77,11 @@ func (c openConsole) lower(l *lowering) {
 	}
 }
 
-// foundDevpts appends the opening of the container's /dev/pts, which the container may have put there, and a look whether it is a devpts. All that is in
-// one is of the kernel's making, so what is called ptmx is the device that it should be, unless it is mounted over.
+// foundDevpts emits the opening of the container's /dev/pts, which the container may have replaced,
+// and the check that it is a devpts. The kernel makes everything in a devpts, so ptmx there is the
+// right device unless something is mounted over it.
 func (l *lowering) foundDevpts() nsenter.Reg {
-	const statfsSize = 120 // of struct statfs, which begins with the file system's magic number
+	const statfsSize = 120 // struct statfs, which begins with the filesystem's magic number
 	devpts, ok := l.fd(), l.prog.NewLabel()
 	l.open(devpts, l.root, "dev/pts", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot)
 	statfs := l.prog.Bytes(make([]byte, statfsSize))
@@ -92,17 +95,17 @@ func (l *lowering) foundDevpts() nsenter.Reg {
 func (openConsole) hint(errno syscall.Errno) string {
 	switch errno {
 	case unix.ENODEV:
-		return "/dev/pts of the container is no devpts"
+		return "/dev/pts of the container is not a devpts"
 	case unix.EXDEV:
 		return "something is mounted over /dev/pts/ptmx of the container"
 	}
 	return ""
 }
 
-// plainLines appends what clears ONLCR of a terminal.
+// plainLines emits the clearing of a terminal's ONLCR flag.
 func (l *lowering) plainLines(slave nsenter.Reg) {
-	const oflag = 4 // its place in the kernel's struct termios
-	const size = 36 // of that
+	const oflag = 4 // offset of c_oflag in the kernel's struct termios
+	const size = 36 // of struct termios
 	termios, flags := l.prog.Bytes(make([]byte, size)), l.prog.Reg()
 	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TCGETS), termios)
 	l.prog.Load(termios+oflag, ^uint32(unix.ONLCR), 0).Result(flags)
@@ -110,12 +113,12 @@ func (l *lowering) plainLines(slave nsenter.Reg) {
 	l.call(unix.SYS_IOCTL, slave, nsenter.Int(unix.TCSETS), termios)
 }
 
-// tiocgptpeer opens the slave of a master. It is the same number on amd64 and arm64.
+// tiocgptpeer opens the slave of a master. Its value is the same on amd64 and arm64.
 const tiocgptpeer = unix.TIOCGPTPEER
 
-// mount appends the bind of the slave on /dev/console.
+// mount emits the binding of the slave on /dev/console.
 func (c openConsole) mount(l *lowering, slave nsenter.Reg) {
-	dev, _ := l.folder("/dev")
+	dev, _ := l.directory("/dev")
 	console, tree := l.fd(), l.fd()
 	l.makeIn(dev, "console", aFile)
 	l.open(console, dev, "console", unix.O_PATH, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)

@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// copyLink makes a symbolic link in place of a bind mount of one (copy-symlink). One that is there must lead to the same.
+// copyLink makes a symbolic link instead of binding one (copy-symlink). An existing link must have
+// the same target.
 type copyLink struct{ Destination, Target string }
 
 func (copyLink) Verb() string        { return "link" }
@@ -20,19 +21,19 @@ func (copyLink) phase() phase        { return phaseMounts }
 
 func (copyLink) hint(errno syscall.Errno) string {
 	if errno == unix.EEXIST {
-		return "the destination is there, and is no symbolic link like the source"
+		return "the destination exists and is not the same symbolic link as the source"
 	}
 	return ""
 }
 
 func (c copyLink) lower(l *lowering) {
-	dir, name := l.destination(path.Dir(c.Destination), aFolder), path.Base(c.Destination)
+	dir, name := l.destination(path.Dir(c.Destination), aDirectory), path.Base(c.Destination)
 	there, other, done := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
 	l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str(c.Target), dir}, name).OnError(there, unix.EEXIST)
 	l.prog.Jump(done)
 
 	l.prog.Place(there)
-	// One byte more than it should have tells a longer one.
+	// One byte more than expected, to notice a longer target.
 	size := len(c.Target) + 1
 	want := make([]byte, (size+3)/4*4)
 	copy(want, c.Target)
@@ -50,12 +51,13 @@ func (c copyLink) lower(l *lowering) {
 	l.prog.Place(done)
 }
 
-// linkPoint is mountPoint for a destination whose last part is not followed if it is a symbolic link.
+// linkPoint is mountPoint for a destination whose last component is not followed if it is a
+// symbolic link.
 func (l *lowering) linkPoint(p string, kind destinationKind) nsenter.Reg {
 	if p == "/" {
 		return l.root
 	}
-	dir, fd := l.mountPoint(path.Dir(p), aFolder), l.fd()
+	dir, fd := l.mountPoint(path.Dir(p), aDirectory), l.fd()
 	l.makeIn(dir, path.Base(p), kind)
 	l.open(fd, dir, path.Base(p), unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
 	return fd

@@ -13,20 +13,22 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// The order of the drop of privileges, for a container's first process and for those that join it:
+// The order in which privileges are dropped, for a container's first process and for those that
+// join it:
 //
-//	bounding    takes CAP_SETPCAP, so it comes first
-//	user        groups, then group, then user: each takes a right that the next one gives up; capabilities survive it
+//	bounding    needs CAP_SETPCAP, so it comes first
+//	user        groups, then group, then user: each needs a privilege that the next one gives up;
+//	            capabilities survive it
 //	capset      effective, permitted and inheritable
-//	ambient     the kernel wants them permitted and inheritable before
-//	noNewPrivs  last: with it, a file's capabilities have no effect any more
+//	ambient     the kernel requires them to be permitted and inheritable
+//	noNewPrivs  last: from then on file capabilities have no effect
 //
-// Verify holds plans to it.
+// Verify enforces it.
 
-// defaultLastCap is CAP_CHECKPOINT_RESTORE, the last capability that is known here.
+// defaultLastCap is CAP_CHECKPOINT_RESTORE, the last capability known to this package.
 const defaultLastCap = 40
 
-// dropBounding takes capabilities out of the bounding set.
+// dropBounding removes capabilities from the bounding set.
 type dropBounding struct {
 	Keep uint64
 	Last uint
@@ -90,7 +92,7 @@ func (s setUser) lower(l *lowering) {
 	l.dumpable(s.Dumpable)
 }
 
-// setCapabilities sets the three sets of old.
+// setCapabilities sets the effective, permitted and inheritable sets.
 type setCapabilities struct{ Effective, Permitted, Inheritable uint64 }
 
 func (s setCapabilities) Verb() string      { return "set capabilities" }
@@ -128,7 +130,7 @@ func (s setAmbient) lower(l *lowering) {
 	}
 }
 
-// noNewPrivileges keeps the process and its children from gaining any.
+// noNewPrivileges keeps the process and its children from gaining privileges.
 type noNewPrivileges struct{}
 
 func (noNewPrivileges) Verb() string        { return "set" }
@@ -140,7 +142,7 @@ func (noNewPrivileges) lower(l *lowering) {
 	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_NO_NEW_PRIVS), nsenter.Int(1), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
 }
 
-// credentialSteps appends the drop of privileges to those of p.
+// credentialSteps drops privileges to those of p.
 func (b *builder) credentialSteps(p *specs.Process) {
 	sets, _ := specconv.ParseCapabilities(p.Capabilities)
 	last := b.facts.LastCap
@@ -148,7 +150,7 @@ func (b *builder) credentialSteps(p *specs.Process) {
 		last = defaultLastCap
 	}
 	have := b.facts.Grantable
-	if have == 0 || b.inUser { // there the process has all of them
+	if have == 0 || b.inUser { // the process has all of them in its user namespace
 		have = math.MaxUint64
 	}
 	have &= 1<<(last+1) - 1
@@ -160,15 +162,16 @@ func (b *builder) credentialSteps(p *specs.Process) {
 	b.add("process.user", setUser{p.User.UID, p.User.GID, p.User.AdditionalGids, b.keepGroups(p), b.dumpable})
 	b.cwdStep(p, true)
 	final := setCapabilities{sets.Effective & have, sets.Permitted & have, sets.Inheritable & have}
-	b.add("process.capabilities", b.lendAdmin(final, p))
+	b.add("process.capabilities", b.retainAdmin(final, p))
 	b.add("process.capabilities.ambient", setAmbient{sets.Ambient & have})
 	if p.NoNewPrivileges {
 		b.add("process.noNewPrivileges", noNewPrivileges{})
 	}
 }
 
-// keepGroups reports whether the process keeps the runtime's additional groups: where it may not change them and none are asked for, as
-// in the user namespace of an ordinary user, and with an annotation that Podman sets (--group-add keep-groups).
+// keepGroups reports whether the process keeps the runtime's additional groups. It does when it may
+// not change them and the configuration lists none, as in an ordinary user's user namespace, and
+// with the annotation that Podman sets for --group-add keep-groups.
 func (b *builder) keepGroups(p *specs.Process) bool {
 	if b.bundle != nil && b.bundle.Spec.Annotations[specconv.KeepGroups] == "1" {
 		return true
@@ -176,7 +179,7 @@ func (b *builder) keepGroups(p *specs.Process) bool {
 	return b.facts.SetgroupsDenied && len(p.User.AdditionalGids) == 0
 }
 
-// capNames names capabilities, for people.
+// capNames names capabilities for messages.
 func capNames(mask uint64) string {
 	if mask == 0 {
 		return "none"

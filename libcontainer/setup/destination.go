@@ -10,18 +10,19 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A destinationKind says what a destination is to be.
+// A destinationKind says what a destination must be.
 type destinationKind uint8
 
 const (
-	aFolder    destinationKind = iota // made when it is missing
-	realFolder                        // the same, and no part of its path may be a link
-	aFile                             // an empty file is made when it is missing
-	anything                          // it must be there
+	aDirectory    destinationKind = iota // made when it is missing
+	realDirectory                        // the same, and no component of its path may be a link
+	aFile                                // an empty file is made when it is missing
+	anything                             // it must exist
 )
 
-// destination appends what opens a path of the container, making what is missing of it, and returns the register of the descriptor.
-// Links are followed, but never out of the root, and what is missing is made where they lead.
+// destination emits the opening of a path of the container, creates what is missing of it, and
+// returns the register of the descriptor. Links are followed, but never out of the root, and
+// missing components are created where the links lead.
 func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 	if p == "/" {
 		return l.root
@@ -34,7 +35,7 @@ func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 		return fd
 	}
 	resolve := uint64(inRoot)
-	if kind == realFolder {
+	if kind == realDirectory {
 		resolve |= unix.RESOLVE_NO_SYMLINKS
 	}
 	if kind == anything {
@@ -46,7 +47,7 @@ func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 	l.openat2(l.root, rel(p), flags, 0, resolve).Result(fd).OnError(missing, unix.ENOENT, unix.EAGAIN)
 	l.prog.Jump(done)
 	l.prog.Place(missing)
-	if kind == realFolder {
+	if kind == realDirectory {
 		l.makePath(p, kind, resolve, noLabel)
 	} else {
 		l.makePath(p, kind, resolve, ask)
@@ -60,12 +61,12 @@ func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 	return fd
 }
 
-// mountPoint is destination for what is to be mounted on, or changed as a mount: no link of the image may lead that into a procfs
-// (CVE-2019-16884), which can be there before, in the listed order of mounts. A path without links is what the configuration says, and
-// specconv has judged it; where links lead, the runtime looks at. What is used is the descriptor that was looked at, so it does not matter
-// how often links are swapped meanwhile.
+// mountPoint is destination for a path that is mounted on, or whose mount is changed. No link of
+// the image may lead it into a procfs (CVE-2019-16884), which an earlier mount may have provided.
+// specconv has checked paths without links. Where links lead, the runtime checks the opened
+// descriptor, and that same descriptor is used, so swapping links meanwhile achieves nothing.
 func (l *lowering) mountPoint(p string, kind destinationKind) nsenter.Reg {
-	if p == "/" || kind == realFolder || l.freshParent(p) != nil || l.inProc(p) {
+	if p == "/" || kind == realDirectory || l.freshParent(p) != nil || l.inProc(p) {
 		return l.destination(p, kind)
 	}
 	const noLinks = inRoot | unix.RESOLVE_NO_SYMLINKS
@@ -98,8 +99,8 @@ func (l *lowering) mountPoint(p string, kind destinationKind) nsenter.Reg {
 	return fd
 }
 
-// inProc reports whether a path lies in what the plan has mounted on /proc. Which files of it may be mounted over is
-// specconv's to know: none is reached through a link.
+// inProc reports whether a path is in what the plan has mounted on /proc. specconv decides which of
+// its files may be mounted over, and none of them is reached through a link.
 func (l *lowering) inProc(p string) bool {
 	if !strings.HasPrefix(p, "/proc/") {
 		return false
@@ -112,7 +113,8 @@ func (l *lowering) inProc(p string) bool {
 	return false
 }
 
-// DestinationError is what becomes of a mount whose [MessageDestination] came with a file of a procfs. step is the message's value.
+// DestinationError returns the error for a mount whose [MessageDestination] came with a file of a
+// procfs. step is the message's value.
 func (p *Plan) DestinationError(step uint32) error {
 	f := specconv.Fault{Path: "mounts", Problem: "leads into the procfs"}
 	if int(step) < len(p.Steps) {
@@ -128,9 +130,10 @@ func openFlags(kind destinationKind) uint64 {
 	return unix.O_DIRECTORY
 }
 
-// tryOpen appends what opens a path of the container, for those who have to tell apart more errors than open does. It is tried several
-// times, because of EAGAIN: something was moved while the kernel walked up from a folder, which it does for no path of the kernel's own.
-// The last try is returned, for its errors; the others go on at the label, which the caller places.
+// tryOpen emits the opening of a path of the container for callers that distinguish more errors
+// than open does. It tries several times because of EAGAIN: something was moved while the kernel
+// resolved "..", which does not happen for the kernel's own paths. It returns the last attempt, so
+// that the caller can handle its errors; the others continue at the label, which the caller places.
 func (l *lowering) tryOpen(to nsenter.Reg, path string, flags uint64) (last *nsenter.Op, opened nsenter.Label) {
 	const tries = 4
 	opened = l.prog.NewLabel()
@@ -145,21 +148,23 @@ func (l *lowering) tryOpen(to nsenter.Reg, path string, flags uint64) (last *nse
 	return l.openat2(l.root, rel(path), flags, 0, inRoot).Result(to), opened
 }
 
-// kernelPath reports whether a path belongs to procfs or sysfs, whose links lead nowhere but down.
+// kernelPath reports whether a path is in procfs or sysfs, whose links only lead downwards.
 func kernelPath(p string) bool {
 	return len(p) > 6 && p[:6] == "/proc/" || len(p) > 5 && p[:5] == "/sys/"
 }
 
-// noLabel is the label for makePath when links are an error.
+// noLabel tells makePath that links are an error.
 const noLabel = nsenter.Label(0)
 
-// makePath appends what makes the missing parts of a path one by one. Each directory is opened from the root before something is made
-// in it, and a name is made in an open directory, where nothing is followed: whatever is moved or swapped meanwhile, what is
-// made lies inside the root. Where a part is a dangling link, it goes on at the label.
+// makePath emits the creation of the missing components of a path one by one. Each directory is
+// opened from the root before anything is created in it, and a name is created in an open directory
+// without following links. Whatever is moved or swapped meanwhile, the new files are inside the
+// root. At a dangling link it continues at the label.
 func (l *lowering) makePath(p string, kind destinationKind, resolve uint64, dangling nsenter.Label) {
 	whole := rel(p)
 	parent := l.root
-	var parents [2]nsenter.Reg // taken in turn: a path may have more parts than there are registers
+	// used in turn, because a path may have more components than there are registers
+	var parents [2]nsenter.Reg
 	for start, i := 0, 0; ; i++ {
 		end := strings.IndexByte(whole[start:], '/')
 		if end < 0 {
@@ -167,7 +172,7 @@ func (l *lowering) makePath(p string, kind destinationKind, resolve uint64, dang
 			return
 		}
 		end += start
-		l.makeIn(parent, whole[start:end], aFolder)
+		l.makeIn(parent, whole[start:end], aDirectory)
 		to := &parents[i%2]
 		if i < 2 {
 			*to = l.fd()
@@ -182,7 +187,8 @@ func (l *lowering) makePath(p string, kind destinationKind, resolve uint64, dang
 	}
 }
 
-// makeIn appends what makes a name in a folder, if there is nothing of that name. Neither call follows a link.
+// makeIn emits the creation of a name in a directory, unless it exists. Neither call follows a
+// link.
 func (l *lowering) makeIn(dir nsenter.Reg, name string, kind destinationKind) {
 	if kind == aFile {
 		l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(unix.S_IFREG|0o755), nsenter.Int(0)).Ignore(unix.EEXIST)
@@ -191,8 +197,8 @@ func (l *lowering) makeIn(dir nsenter.Reg, name string, kind destinationKind) {
 	l.at(unix.SYS_MKDIRAT, in(dir), name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
 }
 
-// freshParent returns the mount in whose root folder p lies, if only the plan has written to it; p's name itself
-// is then no link.
+// freshParent returns the mount whose root directory contains p, if only the plan has written to
+// it. Then p itself cannot be a link.
 func (l *lowering) freshParent(p string) *mounted {
 	dir := path.Dir(p)
 	for i := len(l.mounted) - 1; i >= 0; i-- {

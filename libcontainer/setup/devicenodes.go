@@ -11,18 +11,18 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// DeviceNodes are nodes that the runtime makes for a process in a user namespace, where none can be made and none works on a file system
-// of that namespace's.
+// DeviceNodes are nodes that the runtime makes for a process in a user namespace. There the kernel
+// refuses mknod, and nodes on a filesystem of that namespace do not work.
 type DeviceNodes struct{ Nodes []DeviceNode }
 
-// A DeviceNode is one of them. Its name is its index.
+// A DeviceNode is one of DeviceNodes. Its name is its index.
 type DeviceNode struct {
 	Mode     uint32 // with the type, S_IFCHR or S_IFBLK
 	Device   int    // as of mknod(2)
-	UID, GID uint32 // the runtime's numbers
+	UID, GID uint32 // in the runtime's user namespace
 }
 
-// NodesTree is a detached mount of the file system that has the nodes.
+// NodesTree is a detached mount of the filesystem with the nodes.
 const NodesTree nsenter.FD = "device nodes"
 
 // outside returns a device's node as the runtime sees it.
@@ -42,7 +42,7 @@ func unmapped(field string, id uint32) error {
 	return specconv.Fault{Path: field, Problem: fmt.Sprintf("%d is not mapped in the container's user namespace", id)}
 }
 
-// outsideID returns the runtime's number of an id of the container's.
+// outsideID returns the runtime's ID for an ID of the container.
 func outsideID(list []specs.LinuxIDMapping, id uint32) (uint32, bool) {
 	for _, m := range list {
 		if id >= m.ContainerID && id-m.ContainerID < m.Size {
@@ -52,36 +52,37 @@ func outsideID(list []specs.LinuxIDMapping, id uint32) (uint32, bool) {
 	return 0, false
 }
 
-// placeNodes attaches the nodes' file system on top of the root, where no path of the plan's leads, since the kernel copies attached mounts
-// only. The mount namespace is the container's own.
-type placeNodes struct{ Nodes *DeviceNodes }
+// attachNodes attaches the filesystem with the nodes on top of the root, since the kernel only
+// copies attached mounts. No path of the plan leads there, and the mount namespace is the
+// container's own.
+type attachNodes struct{ Nodes *DeviceNodes }
 
-func (placeNodes) Verb() string { return "place" }
-func (placeNodes) phase() phase { return phaseDevices }
+func (attachNodes) Verb() string { return "attach" }
+func (attachNodes) phase() phase { return phaseDevices }
 
-func (p placeNodes) String() string {
-	return "place the device nodes that the runtime has made: " + strconv.Itoa(len(p.Nodes.Nodes))
+func (p attachNodes) String() string {
+	return "attach the device nodes that the runtime has made: " + strconv.Itoa(len(p.Nodes.Nodes))
 }
 
-func (p placeNodes) Needs() []Descriptor { return []Descriptor{{Name: NodesTree, Nodes: p.Nodes}} }
+func (p attachNodes) Needs() []Descriptor { return []Descriptor{{Name: NodesTree, Nodes: p.Nodes}} }
 
-func (placeNodes) lower(l *lowering) {
+func (attachNodes) lower(l *lowering) {
 	l.nodes = l.keep()
 	l.prog.Set(l.nodes, NodesTree)
 	l.move(l.nodes, l.root)
 }
 
-// removeNodes detaches that file system. What was bound of it stays.
+// removeNodes detaches that filesystem. Nodes that were bound from it stay.
 type removeNodes struct{}
 
 func (removeNodes) Verb() string        { return "remove" }
-func (removeNodes) String() string      { return "remove the file system of the device nodes" }
+func (removeNodes) String() string      { return "remove the filesystem of the device nodes" }
 func (removeNodes) Needs() []Descriptor { return nil }
 func (removeNodes) phase() phase        { return phaseDevices }
 
 func (removeNodes) lower(l *lowering) { l.detach(l.nodes) }
 
-// detach appends what unmounts a mount that the plan has attached, by its descriptor.
+// detach emits the unmounting, by its descriptor, of a mount that the plan has attached.
 func (l *lowering) detach(mount nsenter.Reg) {
 	cwd := l.openCwd()
 	l.call(unix.SYS_FCHDIR, mount)
@@ -89,7 +90,7 @@ func (l *lowering) detach(mount nsenter.Reg) {
 	l.call(unix.SYS_FCHDIR, cwd)
 }
 
-// openCwd appends what opens the working directory, to return to.
+// openCwd emits the opening of the working directory, to return to it.
 func (l *lowering) openCwd() nsenter.Reg {
 	cwd := l.fd()
 	l.host(unix.SYS_OPENAT, ".", nsenter.Int(unix.AT_FDCWD), l.str("."), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),

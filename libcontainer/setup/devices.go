@@ -21,8 +21,8 @@ type device struct {
 	UID, GID     uint32
 }
 
-// defaultDevices are the nodes that every container has (config-linux.md, "Default Devices"); /dev/console and /dev/ptmx are
-// made otherwise.
+// defaultDevices are the nodes that every container has (config-linux.md, "Default Devices").
+// /dev/console and /dev/ptmx are made elsewhere.
 var defaultDevices = [...]device{
 	{"/dev/null", unix.S_IFCHR, 1, 3, 0o666, 0, 0},
 	{"/dev/zero", unix.S_IFCHR, 1, 5, 0o666, 0, 0},
@@ -43,7 +43,8 @@ func (d *device) String() string {
 	return fmt.Sprintf("%s (%s %d:%d, mode %04o)", d.Path, kind, d.Major, d.Minor, d.Mode)
 }
 
-// deviceOr appends a look at an open file, and goes on at the label if it is another device.
+// deviceOr emits the comparison of an open file with d, and a jump to the label if it is another
+// device.
 func (l *lowering) deviceOr(fd nsenter.Reg, d *device, other nsenter.Label) {
 	stat := l.prog.Bytes(make([]byte, statxSize))
 	l.at(unix.SYS_STATX, in(fd), "", nsenter.Int(unix.AT_EMPTY_PATH), nsenter.Int(unix.STATX_TYPE), stat)
@@ -61,7 +62,7 @@ func (l *lowering) deviceOr(fd nsenter.Reg, d *device, other nsenter.Label) {
 // makeDevice makes one configured node.
 type makeDevice struct {
 	Device device
-	// Node is the name of a node that the runtime has made, see placeNodes; "" for none.
+	// Node is the name of a node that the runtime has made, see attachNodes; "" for none.
 	Node string
 }
 
@@ -71,7 +72,7 @@ func (makeDevice) Needs() []Descriptor { return nil }
 func (makeDevice) phase() phase        { return phaseDevices }
 
 func (m makeDevice) lower(l *lowering) {
-	dir, fresh := l.folder(path.Dir(m.Device.Path))
+	dir, fresh := l.directory(path.Dir(m.Device.Path))
 	if m.Node == "" {
 		done := l.prog.NewLabel()
 		if !fresh {
@@ -86,8 +87,9 @@ func (m makeDevice) lower(l *lowering) {
 	l.prog.Place(there)
 }
 
-// nodeOfLink appends what makes a node where a dangling link of the image leads that stands at its path, and goes on at the label. If
-// nothing stands there, or what the link leads to, it just goes on.
+// nodeOfLink handles a dangling link of the image at the node's path: it emits the creation of the
+// node at the link's target and a jump to the label. If there is no such link, or its target
+// exists, execution just continues.
 func (l *lowering) nodeOfLink(d *device, done nsenter.Label) {
 	missing, ordinary := l.prog.NewLabel(), l.prog.NewLabel()
 	l.openat2(l.root, rel(d.Path), unix.O_PATH, 0, inRoot).OnError(missing)
@@ -105,7 +107,7 @@ func (l *lowering) nodeOfLink(d *device, done nsenter.Label) {
 	l.prog.Place(ordinary)
 }
 
-// A binding is refused by the process itself when the host's node is another device.
+// hint explains the errors of bindNode, which refuses a node of the host for another device.
 func (makeDevice) hint(errno unix.Errno) string {
 	switch errno {
 	case unix.ENXIO:
@@ -116,9 +118,10 @@ func (makeDevice) hint(errno unix.Errno) string {
 	return ""
 }
 
-// makeNode appends what makes a node in a folder, unless something of that name is there: the image's own, or one that a mount has
-// brought. With bind, the host's node of the same path takes the place of one that must not be made, if it is the same device: the container's
-// device rules may allow to read and write a device but not to make its node, and they hold already.
+// makeNode emits the creation of a node in a directory, unless the image or a mount already has
+// that name. With bind, a node that may not be made is replaced by the host's node of the same
+// path, if it is the same device. The container's device rules, which already apply, may allow a
+// device to be read and written but not its node to be made.
 func (l *lowering) makeNode(dir nsenter.Reg, d *device, bind bool) {
 	name := path.Base(d.Path)
 	there := l.prog.NewLabel()
@@ -141,8 +144,8 @@ func (l *lowering) makeNode(dir nsenter.Reg, d *device, bind bool) {
 	l.prog.Place(there)
 }
 
-// bindNode appends what mounts a node on a new file, unless something of that name is there: the one that the runtime has made, or the host's
-// of that path if it is the same device.
+// bindNode emits the mount of a node on a new file, unless that name exists. The node is the one
+// that the runtime has made, or the host's of that path if it is the same device.
 func (l *lowering) bindNode(dir nsenter.Reg, d *device, made string, there nsenter.Label) {
 	name := path.Base(d.Path)
 	on, mount := l.fd(), l.fd()
@@ -165,8 +168,9 @@ func (l *lowering) bindNode(dir nsenter.Reg, d *device, made string, there nsent
 	l.move(mount, on)
 }
 
-// folder appends what opens a folder in which something is to be made. fresh tells whether nobody else has written to it.
-func (l *lowering) folder(p string) (dir nsenter.Reg, fresh bool) {
+// directory emits the opening of a directory in which something is created. fresh reports whether
+// no other process has written to it.
+func (l *lowering) directory(p string) (dir nsenter.Reg, fresh bool) {
 	for i := len(l.mounted) - 1; i >= 0; i-- {
 		m := &l.mounted[i]
 		if m.destination == p {
@@ -176,15 +180,15 @@ func (l *lowering) folder(p string) (dir nsenter.Reg, fresh bool) {
 			break
 		}
 	}
-	return l.destination(p, aFolder), false
+	return l.destination(p, aDirectory), false
 }
 
 // fillDev makes the default nodes and links of /dev.
 type fillDev struct {
 	Devices []device
-	// Fresh is set when /dev is a new tmpfs, in which nothing can stand in the way.
+	// Fresh is set when /dev is a new tmpfs, so no file can be in the way.
 	Fresh bool
-	// Bind is set in a user namespace, where no nodes can be made: the host's are bound in their place.
+	// Bind is set in a user namespace, where nodes cannot be made: the host's are bound instead.
 	Bind bool
 }
 
@@ -202,13 +206,13 @@ func (f fillDev) String() string {
 
 func (f fillDev) lower(l *lowering) {
 	l.null = l.keep()
-	dev, fresh := l.folder("/dev")
+	dev, fresh := l.directory("/dev")
 	for i := range f.Devices {
 		l.makeNode(dev, &f.Devices[i], f.Bind)
 	}
 	if fresh && !f.Bind && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
-		// It may only be taken for a null device by later steps because this process has just made it, in a folder that nobody else
-		// has written to (CVE-2025-31133).
+		// Later steps may only trust it as a null device because this process has just made it, in
+		// a directory that no other process has written to (CVE-2025-31133).
 		l.open(l.null, dev, "null", unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
 		l.hasNull = true
 	}
@@ -218,7 +222,7 @@ func (f fillDev) lower(l *lowering) {
 		l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str(link[0]), dev}, link[1]).Ignore(unix.EEXIST)
 	}
 	f.core(l, dev)
-	// The node of the host's would open terminals of the wrong devpts.
+	// An existing node may be the host's, which opens terminals of the wrong devpts.
 	if !f.Fresh {
 		l.at(unix.SYS_UNLINKAT, in(dev), "ptmx", nsenter.Int(0)).Ignore(unix.ENOENT)
 		l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str("pts/ptmx"), dev}, "ptmx")
@@ -227,7 +231,7 @@ func (f fillDev) lower(l *lowering) {
 	l.at(unix.SYS_SYMLINKAT, []nsenter.Arg{l.str("pts/ptmx"), dev}, "ptmx").Ignore(unix.EEXIST)
 }
 
-// core appends the link to the kernel's memory image, if the kernel has one.
+// core emits the link to the kernel's memory image, if the kernel has one.
 func (fillDev) core(l *lowering, dev nsenter.Reg) {
 	none := l.prog.NewLabel()
 	if l.hasProc {
@@ -239,7 +243,7 @@ func (fillDev) core(l *lowering, dev nsenter.Reg) {
 	l.prog.Place(none)
 }
 
-// deviceSteps appends the making of nodes and links, unless /dev is the host's.
+// deviceSteps makes nodes and links, unless /dev is the host's.
 func (b *builder) deviceSteps(bundle *specconv.Bundle) error {
 	fresh := false
 	for i := range bundle.Mounts {
@@ -271,7 +275,7 @@ func (b *builder) deviceSteps(bundle *specconv.Bundle) error {
 	return b.configuredDevices(configured)
 }
 
-// configuredDevices appends the making of linux.devices.
+// configuredDevices makes linux.devices.
 func (b *builder) configuredDevices(configured []specs.LinuxDevice) error {
 	var steps []Step
 	var nodes DeviceNodes
@@ -296,7 +300,7 @@ func (b *builder) configuredDevices(configured []specs.LinuxDevice) error {
 		b.plan.Steps = append(b.plan.Steps, steps...)
 		return nil
 	}
-	b.add("linux.devices", placeNodes{&nodes})
+	b.add("linux.devices", attachNodes{&nodes})
 	b.plan.Steps = append(b.plan.Steps, steps...)
 	b.add("linux.devices", removeNodes{})
 	return nil

@@ -35,7 +35,8 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// TestDevicesInImage: without a mount on /dev, the image's own is used, and what stands there stays, but for ptmx.
+// TestDevicesInImage: without a mount on /dev, the image's own is used, and its files stay, except
+// for ptmx.
 func TestDevicesInImage(t *testing.T) {
 	tr := newTrial(t, `stat -c '%n %F %a' /dev/null /dev/zero; readlink /dev/ptmx`)
 	tr.spec.Mounts = tr.spec.Mounts[:1]
@@ -44,7 +45,7 @@ func TestDevicesInImage(t *testing.T) {
 	contains(t, tr.out(), "/dev/null regular empty file 644", "/dev/zero character special file 666", "pts/ptmx\n")
 }
 
-// TestDevOfHost: nothing is made in a /dev that belongs to the host.
+// TestDevOfHost: nothing is created in a /dev that belongs to the host.
 func TestDevOfHost(t *testing.T) {
 	tr := newTrial(t, `ls /dev`)
 	dev := t.TempDir()
@@ -54,7 +55,7 @@ func TestDevOfHost(t *testing.T) {
 	}
 }
 
-// TestDevIsLink: CVE-2026-41579, CVE-2026-47766: /dev leads to a folder outside that has a ptmx.
+// TestDevIsLink: CVE-2026-41579, CVE-2026-47766: /dev leads to a directory outside that has a ptmx.
 func TestDevIsLink(t *testing.T) {
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "ptmx"), nil, 0o600); err != nil {
@@ -117,32 +118,32 @@ func TestConsole(t *testing.T) {
 	}
 }
 
-// TestConsoleIsNoTerminal: what the image puts in the place of ptmx does not become the console.
+// TestConsoleIsNoTerminal: a file of the image in place of ptmx does not become the console.
 func TestConsoleIsNoTerminal(t *testing.T) {
 	tr := newTrial(t, `true`)
 	tr.spec.Process.Terminal = true
 	tr.spec.Mounts = tr.spec.Mounts[:1]
 	tr.write("dev/pts/ptmx", "")
 	_, err := tr.run()
-	if !errors.Is(err, unix.ENODEV) || !strings.Contains(err.Error(), "/dev/pts of the container is no devpts") {
+	if !errors.Is(err, unix.ENODEV) || !strings.Contains(err.Error(), "/dev/pts of the container is not a devpts") {
 		t.Error(err)
 	}
 }
 
 func TestHidden(t *testing.T) {
-	tr := newTrial(t, `cat /secret; ls -A /folder /folder2; echo x >/proc/keys && echo swallowed; cat /proc/keys
-		touch /folder/x || echo refused; touch /ro/x || echo refused; touch /ro/sub/x || echo refused; cat /ro/y
-		chmod 600 /secret 2>&1 || true; grep -E ' /(folder2?) ' /proc/self/mountinfo | cut -d' ' -f3 | uniq | wc -l`)
+	tr := newTrial(t, `cat /secret; ls -A /directory /directory2; echo x >/proc/keys && echo swallowed; cat /proc/keys
+		touch /directory/x || echo refused; touch /ro/x || echo refused; touch /ro/sub/x || echo refused; cat /ro/y
+		chmod 600 /secret 2>&1 || true; grep -E ' /(directory2?) ' /proc/self/mountinfo | cut -d' ' -f3 | uniq | wc -l`)
 	tr.write("secret", "hidden\n")
-	tr.write("folder/x", "hidden\n")
-	tr.write("folder2/x", "hidden\n")
+	tr.write("directory/x", "hidden\n")
+	tr.write("directory2/x", "hidden\n")
 	tr.write("ro/y", "visible\n")
 	tr.add(tmpfs("/ro/sub"))
 	tr.spec.Root.Readonly = false
-	if err := os.Symlink("../folder2", tr.path("ro/link")); err != nil {
+	if err := os.Symlink("../directory2", tr.path("ro/link")); err != nil {
 		t.Fatal(err)
 	}
-	tr.spec.Linux.MaskedPaths = []string{"/nothing", "/secret", "/folder", "/ro/link", "/secret/below", "/proc/nothing", "/proc/keys"}
+	tr.spec.Linux.MaskedPaths = []string{"/nothing", "/secret", "/directory", "/ro/link", "/secret/below", "/proc/nothing", "/proc/keys"}
 	tr.spec.Linux.ReadonlyPaths = []string{"/ro", "/nothing", "/proc/nothing"}
 	out := tr.out()
 	if strings.Contains(out, "hidden") {
@@ -154,7 +155,8 @@ func TestHidden(t *testing.T) {
 	}
 }
 
-// TestMaskIsNoImageFile: CVE-2025-31133: /dev/null of the image is something else. The host's is shown, and cannot be changed.
+// TestMaskIsNoImageFile: CVE-2025-31133: /dev/null of the image is another file. The host's is
+// shown, and cannot be changed.
 func TestMaskIsNoImageFile(t *testing.T) {
 	tr := newTrial(t, `cat /secret; chmod 600 /secret; true`)
 	before, err := os.Stat("/dev/null")
@@ -190,7 +192,7 @@ func TestSysctl(t *testing.T) {
 		tr.spec.Process.OOMScoreAdj = ptr(123)
 		out, err := tr.run()
 		if options != nil && options[0] == "subset=pid" {
-			if !strings.HasSuffix(out, "123\n") { // there is no /proc/sys to be looked at
+			if !strings.HasSuffix(out, "123\n") { // without a mount on /proc/sys
 				t.Errorf("with %v: output %q, %v", options, out, err)
 			}
 		} else if out != "1\n65536\n123\n" {
@@ -222,7 +224,8 @@ func TestCgroupMounts(t *testing.T) {
 		out := tr.out()
 		contains(t, out, "/sys/fs/cgroup ro,nosuid,nodev,noexec", "/sys/fs/cgroup/systemd ro,nosuid,nodev,noexec", "/sys/fs/cgroup/cpu ro,nosuid,nodev,noexec", "refused")
 	}
-	// cgroup2 has a place of its own on this host, so it can be tried as if it were the only one.
+	// This host mounts cgroup2 in a directory of its own, so the test can treat it as the only
+	// hierarchy.
 	tr := newTrial(t, `mount | grep cgroup`)
 	tr.facts.Cgroup = CgroupFacts{Unified: true, UnifiedPath: hostCgroups(t).UnifiedPath}
 	if tr.facts.Cgroup.UnifiedPath == "" {
@@ -242,7 +245,8 @@ func TestNoPivot(t *testing.T) {
 	}
 }
 
-// TestDeviceThatMustNotBeMade: without CAP_MKNOD, as under device rules without "m", the host's node is shown.
+// TestDeviceThatMustNotBeMade: without CAP_MKNOD, as under device rules without "m", the host's
+// node is shown.
 func TestDeviceThatMustNotBeMade(t *testing.T) {
 	tr := newTrial(t, `stat -c '%n %F %t,%T' /dev/kmsg; grep kmsg /proc/self/mountinfo`)
 	if _, err := os.Stat("/dev/kmsg"); err != nil {
@@ -254,7 +258,7 @@ func TestDeviceThatMustNotBeMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The default nodes are made before the right to make any is given up.
+	// The default nodes are made before the privilege to make any is given up.
 	i := index[makeDevice](t, p)
 	p.Steps = slices.Insert(p.Steps, i, Step{"", does{phaseDevices, func(l *lowering) {
 		const all = 1<<41 - 1

@@ -14,23 +14,23 @@ import (
 
 // How a process enters a PID namespace that others are in.
 //
-// A process with CAP_SYS_PTRACE may trace any other process that it sees, and take over whatever that
-// can do; and any process with the same user may stop it. It sees those that are in its PID namespace.
-// setns(2) does not bring the caller into one, only the children that it has from then on. So a first
-// process, which nobody in the container sees, does all that takes a privilege or shows more than the
-// container's process may see, and drops its privileges. Then it clones a second one, which is born with
-// the credentials, the limits, the cgroups, the seccomp filter and the descriptors of the program, and
-// does only what a process has to do for itself:
+// A process with CAP_SYS_PTRACE may trace any process that it sees, and take over whatever that
+// process can do. Any process of the same user may stop it. A process sees those in its PID
+// namespace. setns(2) moves only later children of the caller into a PID namespace. So a first
+// process, which nobody in the container sees, does everything that needs a privilege or would show
+// the container more than it may see, and drops its privileges. Then it clones a second process,
+// which starts with the credentials, limits, cgroups, seccomp filter and descriptors of the
+// program, and does only what a process must do itself:
 //
-//	session, terminal   a session belongs to the process that has made it
-//	death signal        of hooks: no child inherits it
-//	scheduler           a deadline is not inherited: the runtime sets it
-//	limit of processes  the first process counts, too: see limitProcesses
-//	exec
+// 	session, terminal   a session belongs to the process that has made it
+// 	death signal        of hooks: no child inherits it
+// 	scheduler           a deadline is not inherited: the runtime sets it
+// 	limit of processes  the first process counts, too: see limitProcesses
+// 	exec
 //
-// Who traces this second process gains nothing that the container does not have.
+// Tracing this second process gains nothing that the container does not have.
 
-// closeOwn closes the runtime's descriptors, but for those up to Kept, for a process that others may trace.
+// closeOwn closes the runtime's descriptors above Kept, for a process that others may trace.
 type closeOwn struct{ Kept nsenter.FD }
 
 func (closeOwn) Verb() string        { return "close" }
@@ -44,14 +44,14 @@ func (c closeOwn) lower(l *lowering) {
 	l.closed = true
 }
 
-// cloneFlags make the new process the runtime's child like the one that it takes the place of.
+// cloneFlags make the new process a child of the runtime, like the process that it replaces.
 const cloneFlags = unix.CLONE_PARENT | int(unix.SIGCHLD)
 
-// cloneChild goes on as a new process: a PID namespace that was joined or made, and a time namespace that was made, are only
-// those of children.
+// cloneChild continues in a new process, because only children are in a PID namespace that was
+// joined or made, or in a time namespace that was made.
 type cloneChild struct {
-	Last bool // others are in the PID namespace
-	// Exposed is set where others are in there, and the process has to be there before: see entersLast.
+	Last bool // other processes are in the PID namespace
+	// Exposed is set when others are in it and the process must enter it early: see entersLast.
 	Exposed bool
 }
 
@@ -76,13 +76,14 @@ func (cloneChild) lower(l *lowering) {
 
 const verbClone = "clone"
 
-// IsRefusedClone reports whether a step failed since there may be no more processes.
+// IsRefusedClone reports whether a step failed because the limit of processes was reached.
 func IsRefusedClone(err error) bool {
 	var s *StepError
 	return errors.As(err, &s) && s.Verb == verbClone && s.Errno == unix.EAGAIN
 }
 
-// Clones reports whether the first process gives way to another one, which it tells of with [MessageChild].
+// Clones reports whether the first process is replaced by another one, which it announces with
+// [MessageChild].
 func (p *Plan) Clones() bool {
 	for _, s := range p.Steps {
 		if is[cloneChild](s) {
@@ -92,7 +93,7 @@ func (p *Plan) Clones() bool {
 	return false
 }
 
-// ClonesLast reports whether it does so after its set-up, and not before.
+// ClonesLast reports whether the plan clones after the setup, not before.
 func (p *Plan) ClonesLast() bool {
 	for _, s := range p.Steps {
 		if c, ok := s.Action.(cloneChild); ok {
@@ -102,8 +103,8 @@ func (p *Plan) ClonesLast() bool {
 	return false
 }
 
-// SaidLast reports whether the process that enters a PID namespace last sends a message. It is to be
-// believed no other: a tracer may have taken it over.
+// SaidLast reports whether the process that enters a PID namespace last sends the message id. Other
+// messages from it must not be trusted, because a tracer may have taken it over.
 func (p *Plan) SaidLast(id int) bool {
 	last := false
 	for _, s := range p.Steps {
@@ -131,28 +132,29 @@ func (p *Plan) SaidLast(id int) bool {
 	return !last
 }
 
-// takeTerminal makes the terminal that is standard input the controlling one of the process's session.
-type takeTerminal struct{}
+// setControllingTerminal makes the terminal on standard input the controlling terminal of the
+// session.
+type setControllingTerminal struct{}
 
-func (takeTerminal) Verb() string        { return "take" }
-func (takeTerminal) String() string      { return "take the console for the controlling terminal" }
-func (takeTerminal) Needs() []Descriptor { return nil }
-func (takeTerminal) phase() phase        { return phaseOwn }
+func (setControllingTerminal) Verb() string        { return "make" }
+func (setControllingTerminal) String() string      { return "make the console the controlling terminal" }
+func (setControllingTerminal) Needs() []Descriptor { return nil }
+func (setControllingTerminal) phase() phase        { return phaseOwn }
 
-func (takeTerminal) lower(l *lowering) {
+func (setControllingTerminal) lower(l *lowering) {
 	l.call(unix.SYS_IOCTL, nsenter.Int(0), nsenter.Int(unix.TIOCSCTTY), nsenter.Int(0))
 }
 
-// awaitAgent waits until the agent has the listener of the filter.
-type awaitAgent struct{}
+// awaitSeccompAgent waits until the seccomp agent has the filter's listener.
+type awaitSeccompAgent struct{}
 
-func (awaitAgent) Verb() string        { return "await" }
-func (awaitAgent) String() string      { return "await that the seccomp agent has the listener" }
-func (awaitAgent) Needs() []Descriptor { return nil }
-func (awaitAgent) phase() phase        { return phaseOwn }
-func (awaitAgent) lower(l *lowering)   { l.await() }
+func (awaitSeccompAgent) Verb() string        { return "wait" }
+func (awaitSeccompAgent) String() string      { return "wait until the seccomp agent has the listener" }
+func (awaitSeccompAgent) Needs() []Descriptor { return nil }
+func (awaitSeccompAgent) phase() phase        { return phaseOwn }
+func (awaitSeccompAgent) lower(l *lowering)   { l.await() }
 
-// enterSteps appends the change to the process that is the program's in the end.
+// enterSteps appends the change to the process that executes the program.
 func (b *builder) enterSteps(p *specs.Process, kept nsenter.FD, inside []nsenter.FD) {
 	if b.last {
 		b.plan.Steps = append(b.plan.Steps, b.room...)
@@ -162,7 +164,7 @@ func (b *builder) enterSteps(p *specs.Process, kept nsenter.FD, inside []nsenter
 		}
 		b.add("", cloneChild{Last: true})
 		if b.filterFirst && b.facts.Seccomp.Notify {
-			b.add("linux.seccomp", awaitAgent{})
+			b.add("linux.seccomp", awaitSeccompAgent{})
 		}
 	}
 	for _, tasks := range inside {
@@ -170,13 +172,14 @@ func (b *builder) enterSteps(p *specs.Process, kept nsenter.FD, inside []nsenter
 	}
 	b.add("", newSession{true})
 	if p.Terminal {
-		b.add("process.terminal", takeTerminal{})
+		b.add("process.terminal", setControllingTerminal{})
 	}
 	b.plan.Steps = append(b.plan.Steps, b.own...)
 }
 
-// entersLast reports whether the container's process enters its PID namespace last: others may be in it. Where a procfs of that is to be
-// mounted, the kernel must make one for a process that is not in there. Otherwise the process is in there from the beginning.
+// entersLast reports whether the container's process enters its PID namespace last, because others
+// may be in it. If a procfs of that namespace must be mounted, this needs a kernel that mounts one
+// for a process outside the namespace. Otherwise the process is in it from the start.
 func (b *builder) entersLast(bundle *specconv.Bundle) bool {
 	n, ok := bundle.Namespace(specs.PIDNamespace)
 	if !ok || n.Path == "" {
@@ -186,8 +189,9 @@ func (b *builder) entersLast(bundle *specconv.Bundle) bool {
 	return b.facts.ProcOfOthers || !slices.ContainsFunc(bundle.Mounts, proc)
 }
 
-// filtersFirst reports whether the filter can be loaded before the process enters the PID namespace: it must let through what is
-// left to be done. Otherwise the process loads it itself.
+// filtersFirst reports whether the filter can be loaded before the process enters the PID
+// namespace. It must allow the system calls that are still needed. Otherwise the process in the
+// namespace loads it.
 func (b *builder) filtersFirst(p *specs.Process) bool {
 	f := b.facts.Seccomp
 	if f == nil || len(p.Args) == 0 {
@@ -202,7 +206,7 @@ func (b *builder) filtersFirst(p *specs.Process) bool {
 	}{
 		{true, []uintptr{unix.SYS_CLONE, unix.SYS_WRITE, unix.SYS_EXIT_GROUP, unix.SYS_SETSID, unix.SYS_EXECVE}},
 		{p.Terminal, []uintptr{unix.SYS_IOCTL}},
-		{b.taken != nil, []uintptr{unix.SYS_CAPSET}},
+		{b.finalCaps != nil, []uintptr{unix.SYS_CAPSET}},
 		{b.hook != nil, []uintptr{unix.SYS_PRCTL}},
 		{slices.ContainsFunc(own, limits), []uintptr{unix.SYS_PRLIMIT64}},
 		{slices.ContainsFunc(own, asks), []uintptr{unix.SYS_SENDTO, unix.SYS_READ}},

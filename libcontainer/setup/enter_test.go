@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// TestFilterBeforeEntry: the filter is loaded before the process enters the PID namespace, if it allows what comes after.
+// TestFilterBeforeEntry: the filter is loaded before the process enters the PID namespace, if it
+// allows the steps after that.
 func TestFilterBeforeEntry(t *testing.T) {
 	plain := func(*specs.Process) {}
 	terminal := func(p *specs.Process) { p.Terminal = true }

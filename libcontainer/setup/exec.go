@@ -8,7 +8,7 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// execProgram closes what the program is not to have and executes it.
+// execProgram closes what the program must not inherit and executes it.
 type execProgram struct {
 	Name string
 	Args []string
@@ -17,7 +17,8 @@ type execProgram struct {
 	Inherit int
 }
 
-// learned says which variables belong to an environment whose values the process learns: see learnHome and learnPid.
+// learned says which variables, whose values the process learns, belong to an environment: see
+// learnHome and learnPid.
 type learned struct{ Home, Pid bool }
 
 func (b *builder) learned() learned { return learned{b.learnsHome, b.learnsPid != ""} }
@@ -50,11 +51,11 @@ func (e execProgram) lower(l *lowering) {
 	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
 }
 
-// nothingToExec ends a container that is started though its configuration has no program.
+// nothingToExec fails the start of a container whose configuration has no program.
 type nothingToExec struct{}
 
 func (nothingToExec) Verb() string        { return "exec" }
-func (nothingToExec) String() string      { return "fail: there is no program to be started" }
+func (nothingToExec) String() string      { return "fail: there is no program to start" }
 func (nothingToExec) Needs() []Descriptor { return nil }
 func (nothingToExec) phase() phase        { return phaseExec }
 
@@ -63,7 +64,7 @@ func (nothingToExec) lower(l *lowering) {
 	l.prog.Fail(unix.EINVAL)
 }
 
-// displayArgs is for messages: long arguments are cut.
+// displayArgs formats arguments for messages. Long ones are cut.
 func displayArgs(args []string) string {
 	const most = 120
 	var text strings.Builder

@@ -8,7 +8,8 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// readOnlyPath makes a file, or a folder and all below it, read-only. What is missing needs none of that.
+// readOnlyPath makes a file, or a directory and everything below it, read-only. A missing path
+// needs no step.
 type readOnlyPath struct{ Path string }
 
 func (r readOnlyPath) Verb() string      { return "make" }
@@ -18,7 +19,8 @@ func (readOnlyPath) phase() phase        { return phaseHide }
 
 func (r readOnlyPath) lower(l *lowering) {
 	if r.Path == "/" && l.hasRoot {
-		// Nothing that is mounted on the root is ever reached through it: the mount itself becomes read-only, as with root.readonly.
+		// Mounts on top of the root are never reached through it, so the root's own mount becomes
+		// read-only, as with root.readonly.
 		l.setattr(l.root, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)
 		return
 	}
@@ -31,27 +33,29 @@ func (r readOnlyPath) lower(l *lowering) {
 	l.prog.Place(missing)
 }
 
-// openIfThere appends what opens a path of the container, or goes on at the label if it is missing. A hostile neighbour who moves folders
-// without end in a volume makes the container fail, but not go unmasked.
+// openIfThere emits the opening of a path of the container, with a jump to the label if it is
+// missing. A hostile neighbour that keeps moving directories of a volume can make the container
+// fail, but cannot prevent the masking.
 func (l *lowering) openIfThere(to nsenter.Reg, path string, missing nsenter.Label) {
 	last, opened := l.tryOpen(to, path, unix.O_PATH)
 	last.OnError(missing, unix.ENOENT, unix.ENOTDIR)
 	l.prog.Place(opened)
 }
 
-// prepareMasks makes the one empty read-only folder that all masked folders show, and finds the file that all masked files show.
+// prepareMasks makes the one empty read-only directory that all masked directories show, and finds
+// the file that all masked files show.
 type prepareMasks struct{}
 
 func (prepareMasks) Verb() string        { return "prepare" }
-func (prepareMasks) String() string      { return "prepare an empty folder for masks" }
+func (prepareMasks) String() string      { return "prepare an empty directory for masks" }
 func (prepareMasks) Needs() []Descriptor { return nil }
 func (prepareMasks) phase() phase        { return phaseHide }
 
 func (prepareMasks) lower(l *lowering) {
 	l.empty, l.first = l.keep(), l.keep()
 	if !l.hasNull {
-		// The host's, because the container's might be anything (CVE-2025-31133). It is shown read-only, so that its
-		// mode and owner cannot be changed from inside.
+		// The host's, because the container's might be anything (CVE-2025-31133). It is shown
+		// read-only so that its mode and owner cannot be changed from inside.
 		l.null = l.keep()
 		l.host(unix.SYS_OPENAT, "/dev/null", nsenter.Int(unix.AT_FDCWD), l.str("/dev/null"),
 			nsenter.Int(unix.O_PATH|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.null)
@@ -62,7 +66,8 @@ func (prepareMasks) lower(l *lowering) {
 	l.hasMask = true
 }
 
-// maskPath covers a file with a null device, or a folder with an empty one. What is missing needs no mask.
+// maskPath covers a file with a null device, or a directory with an empty one. A missing path needs
+// no mask.
 type maskPath struct{ Path string }
 
 func (m maskPath) Verb() string      { return "mask" }
@@ -74,11 +79,11 @@ func (m maskPath) lower(l *lowering) {
 	done, file, first := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
 	on, mount := l.fd(), l.fd()
 	l.openIfThere(on, m.Path, done)
-	// "." is only in folders.
+	// Only directories contain ".".
 	l.openat2(on, ".", unix.O_PATH|unix.O_DIRECTORY, 0, inRoot|unix.RESOLVE_NO_XDEV).Result(l.fd()).OnError(file, unix.ENOTDIR)
 
-	// The first masked folder gets the tmpfs itself and the others copies of that mount: older kernels (before 6.15) copy no
-	// mount that is not attached.
+	// The first masked directory gets the tmpfs itself and the others get copies of that mount,
+	// because kernels before 6.15 cannot copy a mount that is not attached.
 	l.clone(l.first, false).Result(mount).OnError(first, unix.EBADF)
 	l.move(mount, on)
 	l.prog.Jump(done)
@@ -96,9 +101,10 @@ func (m maskPath) lower(l *lowering) {
 	l.prog.Place(done)
 }
 
-// hiddenSteps appends the steps for linux.readonlyPaths and linux.maskedPaths, one for each path, however often it is listed. Links of the image may lead these anywhere in the root, also
-// into the procfs: they only take away, and what a plan writes to in a procfs it opens without crossing a mount, so that no mask
-// swallows it.
+// hiddenSteps appends one step for each path of linux.readonlyPaths and linux.maskedPaths, however
+// often it is listed. Links of the image may lead these paths anywhere in the root, also into the
+// procfs. That is harmless: the steps only take away access, and the plan opens files of a procfs
+// without crossing mounts, so no mask affects it.
 func (b *builder) hiddenSteps(readOnly, masked []string) {
 	once := func(field string, list []string, action func(string) Action) {
 		for i, p := range list {

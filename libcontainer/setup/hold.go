@@ -6,7 +6,8 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// hold is where a container is created but not started. With the socket the process waits on its own, for any `start`.
+// hold waits in a created container that is not started. With the socket the process waits on its
+// own, for any `start`.
 type hold struct {
 	Socket bool
 	// Init is set when the process is the first one of a PID namespace. The kernel drops signals
@@ -29,21 +30,21 @@ func (h hold) Needs() []Descriptor {
 	if h.Socket {
 		return []Descriptor{{Name: StartSocket}}
 	}
-	return []Descriptor{{Name: Gate}}
+	return []Descriptor{{Name: ReleasePipe}}
 }
 
 func (h hold) lower(l *lowering) {
 	if !h.Socket {
 		l.send(MessageReady, nil)
-		l.gate()
+		l.awaitRelease()
 		return
 	}
 	var s signalWatch
 	if h.Init {
-		s.begin(l) // before anybody can take the container for a created one
+		s.begin(l) // before the container can be seen as created
 	}
 	l.rendezvous(MessageReady)
-	// A `start` that is killed before it lets the process go on must not end the container.
+	// A `start` that is killed before it releases the process must not end the container.
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
 	if h.Init {
@@ -55,8 +56,8 @@ func (h hold) lower(l *lowering) {
 		s.wait(l, nsenter.Channel)
 	}
 	l.awaitOr(again)
-	// That somebody listens is what tells created from running. The exec would close the socket, too, but perhaps after the channel,
-	// whose end is what `start` waits for.
+	// The listening socket is what distinguishes created from running. The exec would also close
+	// it, but perhaps after the channel, and `start` waits for the end of the channel.
 	l.call(unix.SYS_CLOSE, StartSocket)
 	if h.Init {
 		s.end(l)
@@ -79,7 +80,7 @@ const (
 	sizeofSiginfo = 128
 )
 
-// begin appends the begin of the watch.
+// begin emits the start of the watch.
 func (s *signalWatch) begin(l *lowering) {
 	s.fd, s.ended = l.fd(), l.prog.NewLabel()
 	s.before = l.prog.Words(0)
@@ -89,28 +90,28 @@ func (s *signalWatch) begin(l *lowering) {
 	l.call(unix.SYS_SIGNALFD4, nsenter.Int(-1), set, nsenter.Int(sizeofSigset), nsenter.Int(unix.SFD_CLOEXEC)).Result(s.fd)
 }
 
-// wait appends the wait until a descriptor can be read, or a signal has come.
+// wait emits the wait until a descriptor is readable or a signal has come.
 func (s *signalWatch) wait(l *lowering, fd nsenter.Arg) {
 	again, ready := l.prog.NewLabel(), l.prog.NewLabel()
 	l.prog.Store(s.polled, fd)
 	l.prog.Store(s.polled+8, s.fd)
 	l.prog.Place(again)
 	l.call(unix.SYS_PPOLL, s.polled, nsenter.Int(2), nsenter.Int(0), nsenter.Int(0), nsenter.Int(sizeofSigset)).OnError(again, unix.EINTR)
-	const revents = 0xffff0000 // behind the two bytes of what is asked for
+	const revents = 0xffff0000 // after the two bytes of events
 	l.prog.Load(s.polled+12, revents, 0).OnZero(ready)
 	l.prog.Jump(s.ended)
 	l.prog.Place(ready)
 }
 
-// end appends the end of the watch, and the exit after a signal. A signal cannot end a first
-// process, so it exits with the status that a shell gives for the signal.
+// end emits the end of the watch, and the exit after a signal. A signal cannot end the first
+// process of a PID namespace, so it exits with the status that a shell gives for the signal.
 func (s *signalWatch) end(l *lowering) {
 	on := l.prog.NewLabel()
 	l.call(unix.SYS_RT_SIGPROCMASK, nsenter.Int(unix.SIG_SETMASK), s.before, nsenter.Int(0), nsenter.Int(sizeofSigset))
 	l.prog.Jump(on)
 	l.prog.Place(s.ended)
 	status := l.prog.Reg()
-	info := l.prog.Bytes(make([]byte, sizeofSiginfo)) // it begins with the signal's number
+	info := l.prog.Bytes(make([]byte, sizeofSiginfo)) // begins with the signal's number
 	l.call(unix.SYS_READ, s.fd, info, nsenter.Int(sizeofSiginfo))
 	l.prog.Load(info, 0x7f, 0x80).Result(status)
 	l.call(unix.SYS_EXIT_GROUP, status)

@@ -11,16 +11,17 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// learnHome asks the runtime for the home directory of the process's user, and puts it into $HOME. The process sends its root when
-// everything is mounted, and the runtime reads /etc/passwd in it: the image's, or what a mount has put in its place.
+// learnHome asks the runtime for the home directory of the process's user, and puts it into $HOME.
+// The process sends its root when all mounts are made, and the runtime reads /etc/passwd in it: the
+// image's, or what a mount has put in its place.
 type learnHome struct{ UID uint32 }
 
 func (learnHome) Verb() string        { return "learn" }
-func (learnHome) String() string      { return "learn the home of the user for $HOME" }
+func (learnHome) String() string      { return "learn the user's home directory for $HOME" }
 func (learnHome) Needs() []Descriptor { return nil }
 func (learnHome) phase() phase        { return phaseInside }
 
-// MaxHome is the longest answer to MessageHome: no longer path can be used.
+// MaxHome is the longest answer to MessageHome: longer paths cannot be used.
 const MaxHome = unix.PathMax - 1
 
 const homeName = "HOME="
@@ -33,7 +34,8 @@ func (h learnHome) lower(l *lowering) {
 	l.askWithFile(MessageHome, root, nsenter.Int(h.UID), l.home+nsenter.Addr(len(homeName)), MaxHome)
 }
 
-// homeStep appends what finds HOME, where the environment has none or an empty one. A hook that has an environment of its own gets exactly that.
+// homeStep looks up HOME if the environment has none or an empty one. A hook with its own
+// environment gets exactly that.
 func (b *builder) homeStep(p *specs.Process) {
 	exact := b.hook != nil && len(b.hook.Env) > 0
 	if b.learnsHome = len(p.Args) > 0 && !exact && variable(p.Env, "HOME") == ""; b.learnsHome {
@@ -41,8 +43,8 @@ func (b *builder) homeStep(p *specs.Process) {
 	}
 }
 
-// environment returns the environment of the process, but for what it learns: see learnHome and learnPid. Of several entries of one name
-// the last one counts.
+// environment returns the environment of the process, without the variables that it learns: see
+// learnHome and learnPid. The last entry of a name counts.
 func (b *builder) environment(env []string) []string {
 	list := specconv.Environment(slices.Concat(env, b.env))
 	return slices.DeleteFunc(list, func(entry string) bool {

@@ -7,7 +7,7 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// runHooks lets the runtime run hooks while all is mounted and the host is still in reach.
+// runHooks waits while the runtime runs hooks, with all mounts made and the host still reachable.
 type runHooks struct{ Kinds string }
 
 func (runHooks) Verb() string        { return "wait" }
@@ -37,8 +37,8 @@ func (e execHook) lower(l *lowering) {
 	l.own(unix.SYS_EXECVE, e.Path, nsenter.Arg(l.str(e.Path)), argv, env)
 }
 
-// HookProcess returns what a startContainer hook is started as: the container's process, but for the program and its arguments, a terminal, and the
-// environment if the hook has one.
+// HookProcess returns the process for a startContainer hook: the container's process, except for
+// the program and its arguments, the terminal, and the environment if the hook has one.
 func HookProcess(h *specs.Hook, container *specs.Process) *specs.Process {
 	p := *container
 	p.Terminal, p.ExecCPUAffinity = false, nil
@@ -51,8 +51,9 @@ func HookProcess(h *specs.Hook, container *specs.Process) *specs.Process {
 	return &p
 }
 
-// enterBundle enters the bundle's directory, where hooks of the host begin, unless the process cannot get there: the mount namespace may
-// be another container's, and the user one that may not walk there.
+// enterBundle enters the bundle's directory, in which hooks of the host start. It skips a directory
+// that the process cannot reach: the mount namespace may be another container's, and the user
+// namespace may lack the permission.
 type enterBundle struct{ Path string }
 
 func (enterBundle) Verb() string        { return "enter" }
@@ -68,12 +69,12 @@ func (e enterBundle) lower(l *lowering) {
 	l.prog.Place(stay)
 }
 
-// endWithRuntime has the kernel kill a hook when the thread ends that has started it, and so when the runtime does, however that ends. A change
-// of credentials takes that back, and a filter may forbid it.
+// endWithRuntime has the kernel kill a hook when the thread that started it ends, and so when the
+// runtime ends for any reason. A change of credentials undoes this, and a filter may forbid it.
 type endWithRuntime struct{}
 
-func (endWithRuntime) Verb() string        { return "tie" }
-func (endWithRuntime) String() string      { return "tie the hook to the runtime's life" }
+func (endWithRuntime) Verb() string        { return "kill" }
+func (endWithRuntime) String() string      { return "kill the hook when the runtime ends" }
 func (endWithRuntime) Needs() []Descriptor { return nil }
 func (endWithRuntime) phase() phase        { return phaseStart }
 

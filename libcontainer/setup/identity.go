@@ -39,19 +39,20 @@ func (loopbackUp) Needs() []Descriptor { return nil }
 func (loopbackUp) phase() phase        { return phaseIdentity }
 
 func (loopbackUp) lower(l *lowering) {
-	// Any socket will do for the request, and Unix ones are in every kernel. It must be a new one: that of Channel belongs
-	// to the host's network namespace.
+	// Any socket serves for the request, and every kernel has Unix ones. It must be a new one,
+	// because Channel belongs to the host's network namespace.
 	socket := l.fd()
 	l.call(unix.SYS_SOCKET, nsenter.Int(unix.AF_UNIX), nsenter.Int(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), nsenter.Int(0)).Result(socket)
-	// struct ifreq. The interface's other flags are not the user's to set, so they need not be read first.
+	// struct ifreq. Users cannot set the interface's other flags, so there is no need to read them
+	// first.
 	request := make([]byte, 40)
 	copy(request, "lo")
 	request[unix.IFNAMSIZ] = unix.IFF_UP
 	l.call(unix.SYS_IOCTL, socket, nsenter.Int(unix.SIOCSIFFLAGS), l.prog.Bytes(request))
 }
 
-// newSession makes the process the leader of a session of its own, so that it can have a terminal. Last is set
-// for one that joins a container.
+// newSession makes the process a session leader, so that it can have a terminal. Last is set for a
+// process that joins a container.
 type newSession struct{ Last bool }
 
 func (newSession) Verb() string        { return "start" }
@@ -66,9 +67,10 @@ func (s newSession) phase() phase {
 	return phaseIdentity
 }
 
-// joinKeyring gives the container a session keyring of its own, in place of the runtime's. A process that
-// joins the container later joins the keyring by its name. Any process of the same user could do that, so
-// the name is a secret (see libcontainer), and the keyring's permissions do not show it.
+// joinKeyring gives the container a session keyring of its own, in place of the runtime's. A
+// process that joins the container later joins the keyring by its name. Any process of the same
+// user could do that, so the name is a secret (see libcontainer), and the keyring's permissions
+// hide it.
 type joinKeyring struct{ Name string }
 
 func (joinKeyring) Verb() string        { return "join" }
@@ -88,16 +90,16 @@ func (k joinKeyring) lower(l *lowering) {
 		name = l.str(k.Name)
 	}
 	none, ring := l.prog.NewLabel(), l.prog.Reg()
-	// A kernel without keyrings has nothing to be kept apart.
+	// A kernel without keyrings has nothing to isolate.
 	l.call(unix.SYS_KEYCTL, nsenter.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), name).Result(ring).OnError(none, unix.ENOSYS)
-	// Everything for the possessor, and search for the user, by which the keyring is joined. Without view,
-	// /proc/keys shows its name to its possessors alone.
+	// All permissions for the possessor, and search for the user, which joining by name needs.
+	// Without view, /proc/keys shows its name to possessors only.
 	const permissions = 0x3f080000
 	l.call(unix.SYS_KEYCTL, nsenter.Int(unix.KEYCTL_SETPERM), ring, nsenter.Int(permissions)).Ignore(unix.EACCES)
 	l.prog.Place(none)
 }
 
-// keyringStep appends the change of the session keyring.
+// keyringStep changes the session keyring.
 func (b *builder) keyringStep(o Options) {
 	if !o.NoNewKeyring {
 		b.add("", joinKeyring{o.Keyring})

@@ -10,15 +10,18 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// isolate is the first step of every plan. From it on, no process of a container that is joined can look into this one through
-// ptrace or /proc/PID (CVE-2016-9962), no descriptor of the runtime's reaches a program (CVE-2024-21626), and files are made with
-// the mode that is asked for.
+// isolate is the first step of every plan. It prevents processes of a container that is joined from
+// inspecting this one through ptrace or /proc/PID (CVE-2016-9962), and descriptors of the runtime
+// from reaching a program (CVE-2024-21626). From then on files get exactly the mode that is
+// requested.
 //
-// Dumpable leaves out the first: the kernel keeps an ordinary user from what belongs to a process that is not dumpable, even to its own,
-// and so the runtime from joining the container for hooks and exec. It is only for a process that joins nothing that others are in:
-// nobody can reach it then.
+// Dumpable leaves the first out: the kernel denies an ordinary user access to a process that is not
+// dumpable, even to its own, and so the runtime could not join the container for hooks and exec. It
+// is only set for a process that joins no namespaces of others, because then no other process can
+// reach it.
 //
-// Slack is the timer slack that the process gets, in nanoseconds, 0 for that of the thread which starts it. Ignored is Facts.Ignored.
+// Slack is the timer slack in nanoseconds, 0 for that of the thread that starts the process.
+// Ignored is Facts.Ignored.
 type isolate struct {
 	Dumpable bool
 	Slack    int
@@ -52,8 +55,8 @@ func (i isolate) lower(l *lowering) {
 	}
 }
 
-// dumpable appends what makes the process dumpable or not. A change of its ids may have made it either, depending on the sysctl
-// fs.suid_dumpable.
+// dumpable emits the setting of the dumpable flag. Depending on the sysctl fs.suid_dumpable, a
+// change of the process's IDs may have set it either way.
 func (l *lowering) dumpable(yes bool) {
 	n := nsenter.Int(0)
 	if yes {
@@ -62,14 +65,15 @@ func (l *lowering) dumpable(yes bool) {
 	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_DUMPABLE), n, nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
 }
 
-// closeOnExec appends what marks all of the runtime's descriptors.
+// closeOnExec emits the marking of all of the runtime's descriptors.
 func (l *lowering) closeOnExec() {
 	l.call(unix.SYS_CLOSE_RANGE, nsenter.FirstOwn, nsenter.Int(math.MaxUint32), nsenter.Int(unix.CLOSE_RANGE_CLOEXEC))
 }
 
-// setOOMScore sets how readily the kernel kills the process when memory is short. It comes before anything is joined, while the
-// procfs in reach is the host's, which nobody in a container can have put something else in the place of (CVE-2025-52881), and before the
-// process is not dumpable, when the file is the host's root's.
+// setOOMScore sets how readily the kernel kills the process when memory is short. It comes before
+// any namespace is joined, while /proc is still the host's and no container can have replaced the
+// file (CVE-2025-52881). It also comes before the process stops being dumpable, because then the
+// host's root owns the file.
 type setOOMScore struct{ Value int }
 
 func (s setOOMScore) Verb() string      { return "set" }
@@ -82,7 +86,7 @@ func (s setOOMScore) lower(l *lowering) {
 	value, fd := strconv.Itoa(s.Value), l.fd()
 	l.host(unix.SYS_OPENAT, file, nsenter.Int(unix.AT_FDCWD), l.str(file), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0)).Result(fd)
 	l.call(unix.SYS_WRITE, fd, l.str(value), nsenter.Int(len(value)))
-	// A process of a container that is joined shall not find it.
+	// A process of a container that is joined must not find it.
 	l.call(unix.SYS_CLOSE, fd)
 }
 
@@ -97,7 +101,7 @@ func (b *builder) oomScoreStep(value *int) {
 	b.add("process.oomScoreAdj", setOOMScore{*value})
 }
 
-// isolateSteps appends what comes before all else.
+// isolateSteps appends the steps that come before all others.
 func (b *builder) isolateSteps(oomScore *int) {
 	b.oomScoreStep(oomScore)
 	b.add("", isolate{b.dumpable, b.facts.TimerSlack, b.facts.Ignored})

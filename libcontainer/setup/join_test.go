@@ -26,7 +26,7 @@ func TestHooks(t *testing.T) {
 		if m.ID != MessageHooks {
 			return true
 		}
-		// The hook's path and the root's are the runtime's, the namespaces the container's.
+		// The hook's path and the root are the runtime's, the namespaces are the container's.
 		out := tr.hook(p, specs.Hook{Path: busybox, Args: []string{"sh", "-c", `umask; pwd; grep -q ' ` + tr.path("dev") + ` ' /proc/self/mountinfo && echo "$A" >` + tr.path("made")},
 			Env: []string{"A=hook"}}, nil)
 		if out != "0027\n"+tr.dir+"\n" {
@@ -128,7 +128,7 @@ func TestExec(t *testing.T) {
 		}
 		// CVE-2024-21626
 		if _, err = run(func(p *specs.Process) { p.Cwd = "/proc/self/fd/5" }); err == nil {
-			t.Error("a descriptor is a working folder")
+			t.Error("a descriptor is the working directory")
 		}
 		as := &specs.Process{User: specs.User{UID: 1000}, Cwd: "/bin", Env: []string{"A=1", "HOME=/x"}}
 		for _, tc := range []struct {
@@ -235,7 +235,7 @@ func TestStartSocket(t *testing.T) {
 	}
 }
 
-// startOver does what `start` does, knowing nothing but the record.
+// startOver starts a container as `start` does, from the record alone.
 func startOver(t *testing.T, address unix.Sockaddr, record []byte) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -265,7 +265,7 @@ func startOver(t *testing.T, address unix.Sockaddr, record []byte) error {
 	if err := json.Unmarshal(record, &list); err != nil {
 		return err
 	}
-	return ExplainRemaining(list, f)
+	return FailedRemaining(list, f)
 }
 
 // TestExecConsole gives a joining process a terminal of the container's devpts.

@@ -6,14 +6,15 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// Files by which a process joins the container's groups in the resctrl file system, opened for writing.
+// Files by which a process joins the container's groups in the resctrl filesystem, opened for
+// writing.
 const (
 	RDTTasks        nsenter.FD = "tasks of the RDT group"
 	RDTMonitorTasks nsenter.FD = "tasks of the RDT monitoring group"
 )
 
-// joinRDT moves the process into a group of the resctrl file system. That it does so itself leaves no moment in which its program
-// could start others outside.
+// joinRDT moves the process into a group of the resctrl filesystem. The process moves itself, so
+// its program cannot start others outside the group first.
 type joinRDT struct{ Tasks nsenter.FD }
 
 func (joinRDT) Verb() string          { return "join" }

@@ -10,11 +10,12 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// setLabel has a security module confine the program that the process executes, or label what it makes. It is written to the host's
-// procfs before anything is joined: in a container something else may stand in its place, and pretend to have taken the label
-// (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881). It stays with the process, and with its child, until the exec.
+// setLabel has a security module confine the program that the process executes, or label what it
+// creates. The label is written to the host's procfs before any namespace is joined: in a container
+// another file may be in its place, and pretend to accept the label (CVE-2019-16884,
+// CVE-2019-19921, CVE-2025-52881). The process and its child keep it until the exec.
 type setLabel struct {
-	Module string // for people
+	Module string // for messages
 	File   string // below /proc/self/attr
 	Value  string
 }
@@ -31,7 +32,7 @@ func (s setLabel) lower(l *lowering) {
 	file, fd := "/proc/self/attr/"+s.File, l.fd()
 	l.host(unix.SYS_OPENAT, file, nsenter.Int(unix.AT_FDCWD), l.str(file), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0)).Result(fd)
 	l.call(unix.SYS_WRITE, fd, l.str(s.Value), nsenter.Int(len(s.Value)))
-	// A process of a container that is joined shall not find it.
+	// A process of a container that is joined must not find it.
 	l.call(unix.SYS_CLOSE, fd)
 }
 
@@ -53,8 +54,8 @@ func (b *builder) labelSteps(p *specs.Process) error {
 	return nil
 }
 
-// profileCommand returns how the kernel is to take on a profile. With no_new_privs it lets a confined process only give up rights: the profile is
-// then stacked on the runtime's, and both hold.
+// profileCommand returns how the kernel is to apply a profile. With no_new_privs a confined process
+// may only give up privileges: the profile is then stacked on the runtime's, and both apply.
 func (b *builder) profileCommand(p *specs.Process) string {
 	if p.NoNewPrivileges && b.facts.Confined {
 		return "stack"
@@ -62,7 +63,8 @@ func (b *builder) profileCommand(p *specs.Process) string {
 	return "exec"
 }
 
-// mountLabel returns what gives a new file system linux.mountLabel, or nothing: the kernel has labels of its own for procfs and sysfs.
+// mountLabel returns the parameter that applies linux.mountLabel to a new filesystem. procfs and
+// sysfs get none, because the kernel labels them itself.
 func (b *builder) mountLabel(m *specconv.Mount) []string {
 	label := ""
 	if l := b.bundle.Spec.Linux; l != nil {

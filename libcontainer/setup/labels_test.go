@@ -7,7 +7,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// TestAppArmorProfile: a profile replaces the runtime's, but with no_new_privs, under which a confined process may only give up rights.
+// TestAppArmorProfile: a profile replaces the runtime's, except with no_new_privs, under which a
+// confined process may only give up privileges.
 func TestAppArmorProfile(t *testing.T) {
 	for _, tc := range []struct {
 		noNewPrivileges, confined bool

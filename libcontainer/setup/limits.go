@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// setRlimit sets a resource limit. It takes a privilege to raise one, so it comes before the credentials.
+// setRlimit sets a resource limit. Raising one needs a privilege, so it comes before the
+// credentials.
 type setRlimit struct {
 	Type       string
 	Resource   int
@@ -47,10 +48,10 @@ func (l *lowering) limit(resource int, soft, hard uint64) *nsenter.Op {
 	return l.call(unix.SYS_PRLIMIT64, nsenter.Int(0), nsenter.Int(resource), l.prog.Words(soft, hard), nsenter.Int(0))
 }
 
-// roomForFiles is more than a plan has open.
+// roomForFiles is more than the number of files that a plan has open.
 const roomForFiles = 512
 
-// lowerFileLimit sets a limit of open files that is too low for the set-up itself.
+// lowerFileLimit sets a limit of open files that is too low for the setup itself.
 type lowerFileLimit struct {
 	Limit setRlimit
 	Early bool // before the process enters a PID namespace
@@ -69,7 +70,8 @@ func (s lowerFileLimit) phase() phase {
 
 func (s lowerFileLimit) lower(l *lowering) { l.limit(s.Limit.Resource, s.Limit.Soft, s.Limit.Hard) }
 
-// raiseLimit raises a hard limit, and the limit with it, while the process has the right to: in a user namespace it has not.
+// raiseLimit raises a hard limit, and the soft limit with it, while the process may do so. In a
+// user namespace it may not.
 type raiseLimit struct {
 	Type     string
 	Resource int
@@ -83,7 +85,7 @@ func (raiseLimit) phase() phase        { return phaseIsolate }
 
 func (r raiseLimit) lower(l *lowering) { l.limit(r.Resource, r.Hard, r.Hard) }
 
-// raiseSteps appends what must be done for limits before a user namespace is joined.
+// raiseSteps raises limits before a user namespace is joined.
 func (b *builder) raiseSteps(list []specs.POSIXRlimit) {
 	for i, r := range list {
 		resource, ok := specconv.RlimitResource(r.Type)
@@ -93,16 +95,17 @@ func (b *builder) raiseSteps(list []specs.POSIXRlimit) {
 	}
 }
 
-// limitProcesses sets RLIMIT_NPROC for a process that enters a PID namespace last. The limit counts all processes of a
-// user: the first process as well, which is gone when the program is executed. So it makes room for the clone:
+// limitProcesses sets RLIMIT_NPROC for a process that enters a PID namespace last. The limit counts
+// all processes of a user, including the first process, which is gone when the program is executed.
+// So limitProcesses makes room for the clone:
 //
-//	phaseLimits  the limit, which setresuid(2) compares with: the exec fails later if the user has more processes.
-//	             The hard limit stays as high as the process may have it
-//	phaseCharge  the limit as high, too, for the clone
-//	phaseOwn     the limit and the hard limit
+//	phaseLimits  the soft limit, which setresuid(2) compares with: the exec fails later if the
+//	             user has more processes. The hard limit stays as high as the process may have it
+//	phaseCharge  the soft limit as high, too, for the clone
+//	phaseOwn     the soft and the hard limit
 type limitProcesses struct {
 	Limit setRlimit
-	Room  uint64 // that hard limit
+	Room  uint64 // the high hard limit
 	When  phase
 }
 

@@ -10,15 +10,15 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// fsconfig(2) takes values of up to 255 bytes, mount(2) a page of options.
+// fsconfig(2) accepts values of up to 255 bytes, mount(2) a page of options.
 const (
 	maxParameter = 255
 	maxOptions   = 4095
 	maxSource    = unix.PathMax - 1
 )
 
-// checkParameters finds what the kernel would refuse without saying why. early is set for a mount that is made before there is a place for
-// longMount.
+// checkParameters rejects what the kernel would refuse without saying why. early is set for a mount
+// that is made before longMount has a directory to mount on.
 func checkParameters(field string, m *specconv.Mount, early bool) error {
 	if len(m.Source) > maxSource {
 		return specconv.Fault{Path: field + ".source", Problem: fmt.Sprintf("longer than %d bytes", maxSource)}
@@ -30,11 +30,11 @@ func checkParameters(field string, m *specconv.Mount, early bool) error {
 	}
 	switch {
 	case m.Remount && isLong("", m.Data):
-		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("one is longer than %d bytes, which a remount cannot have", maxParameter)}
+		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("one is longer than %d bytes, which a remount does not support", maxParameter)}
 	case early && isLong(m.Source, m.Data):
 		return specconv.Fault{Path: field, Problem: fmt.Sprintf("has a source or an option that is longer than %d bytes", maxParameter)}
 	case isLong(m.Source, m.Data) && len(mountData(m.Type, m.Data)) > maxOptions:
-		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("longer than %d bytes together", maxOptions)}
+		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("longer than %d bytes in total", maxOptions)}
 	}
 	return nil
 }
@@ -53,8 +53,9 @@ func isLong(source string, parameters []string) bool {
 	return false
 }
 
-// splitLayers returns an overlay's parameters with the list of its layers as one parameter for each, which Linux 6.8 takes, if that makes
-// all of them short enough for fsconfig(2) and mount(2) could not have them.
+// splitLayers returns an overlay's parameters with one parameter for each layer, which Linux 6.8
+// accepts. It only does so if the list is too long for mount(2) and each layer is short enough for
+// fsconfig(2).
 func splitLayers(m *specconv.Mount) []string {
 	if m.Type != "overlay" || !isLong("", m.Data) || len(mountData(m.Type, m.Data)) <= maxOptions {
 		return m.Data
@@ -69,7 +70,7 @@ func splitLayers(m *specconv.Mount) []string {
 		key := "lowerdir+="
 		for i, layer := range layersOf(layers) {
 			switch {
-			case layer == "" && i > 0: // "::" comes before a layer of data
+			case layer == "" && i > 0: // "::" comes before a data layer
 				key = "datadir+="
 			default:
 				list = append(list, key+layer)
@@ -82,7 +83,8 @@ func splitLayers(m *specconv.Mount) []string {
 	return list
 }
 
-// layersOf splits the value of lowerdir at its colons, and takes away the backslashes that keep a colon from being one.
+// layersOf splits the value of lowerdir at its colons, and removes the backslashes that escape a
+// colon.
 func layersOf(value string) []string {
 	var list []string
 	var layer strings.Builder
@@ -101,7 +103,8 @@ func layersOf(value string) []string {
 	return append(list, layer.String())
 }
 
-// mountData returns parameters as mount(2) takes them. In overlay's paths, a comma may stand for itself; see configure.
+// mountData returns parameters in the form for mount(2). A comma in overlay's paths may be part of
+// the path; see configure.
 func mountData(fstype string, parameters []string) string {
 	var data strings.Builder
 	for i, p := range parameters {
@@ -130,7 +133,7 @@ func mountData(fstype string, parameters []string) string {
 	return data.String()
 }
 
-// superFlags are mount(2)'s flags for those of a file system in fsconfig's spelling.
+// superFlags are mount(2)'s flags for a filesystem's flags in fsconfig's spelling.
 var superFlags = [...]struct {
 	name string
 	flag int
@@ -138,7 +141,7 @@ var superFlags = [...]struct {
 	{"ro", unix.MS_RDONLY}, {"sync", unix.MS_SYNCHRONOUS}, {"dirsync", unix.MS_DIRSYNC}, {"mand", unix.MS_MANDLOCK}, {"lazytime", unix.MS_LAZYTIME},
 }
 
-// mountFlags takes the flags of a file system out of its parameters.
+// mountFlags separates a filesystem's flags from its parameters.
 func mountFlags(parameters []string) (flags int, rest []string) {
 next:
 	for _, p := range parameters {
@@ -153,21 +156,23 @@ next:
 	return flags, rest
 }
 
-// longMount appends what makes a detached mount by mount(2), which takes longer strings than fsconfig(2) but needs a place by path. The
-// place is a name in a tmpfs of the plan's own, at the destination, which is unmounted again at once. No path of the container is walked.
+// longMount emits the creation of a detached mount by mount(2), which accepts longer strings than
+// fsconfig(2) but needs a path to mount on. It uses a directory in a tmpfs of its own on the
+// destination, and unmounts it at once. No path of the container is walked.
 func (l *lowering) longMount(mount, to nsenter.Reg, fstype, source string, parameters []string, attributes uint64) {
 	const name = "m"
-	cwd, place := l.openCwd(), l.fd()
-	l.newMount(place, "tmpfs", "", nil, 0)
-	l.at(unix.SYS_MKDIRAT, in(place), name, nsenter.Int(0o700))
-	l.move(place, to)
-	l.call(unix.SYS_FCHDIR, place)
+	cwd, dir := l.openCwd(), l.fd()
+	l.newMount(dir, "tmpfs", "", nil, 0)
+	l.at(unix.SYS_MKDIRAT, in(dir), name, nsenter.Int(0o700))
+	l.move(dir, to)
+	l.call(unix.SYS_FCHDIR, dir)
 	flags, data := mountFlags(parameters)
 	l.at(unix.SYS_MOUNT, in(l.str(source)), name, l.str(fstype), nsenter.Int(flags), l.str(mountData(fstype, data)))
-	l.at(unix.SYS_OPEN_TREE, in(place), name, nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	l.at(unix.SYS_OPEN_TREE, in(dir), name, nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
 	l.host(unix.SYS_UMOUNT2, ".", l.str("."), nsenter.Int(unix.MNT_DETACH))
 	l.call(unix.SYS_FCHDIR, cwd)
-	// Whether the copy is shared depends on what it was mounted on; a mount of fsmount(2)'s is private.
+	// Whether the copy is shared depends on what it was mounted on. A mount made by fsmount(2)
+	// would be private.
 	attr := unix.MountAttr{Attr_set: attributes, Attr_clr: unix.MOUNT_ATTR__ATIME, Propagation: unix.MS_PRIVATE}
 	l.setattr(mount, attr, false)
 }

@@ -37,13 +37,15 @@ func TestSplitLayers(t *testing.T) {
 			t.Errorf("%.40s: got %q, want %q", c.options, got, c.want)
 		}
 	}
-	m := specconv.Mount{Type: "overlay", Data: []string{"lowerdir=/" + long + long + fill}} // which no kernel takes
+	// No kernel accepts this.
+	m := specconv.Mount{Type: "overlay", Data: []string{"lowerdir=/" + long + long + fill}}
 	if got := splitLayers(&m); !slices.Equal(got, m.Data) {
 		t.Errorf("a layer that is too long: got %.40q", got)
 	}
 }
 
-// TestMountLabel: linux.mountLabel by the option that the annotation names, and whole, as one with categories has commas.
+// TestMountLabel: linux.mountLabel is passed by the option that the annotation names, and unsplit,
+// because categories contain commas.
 func TestMountLabel(t *testing.T) {
 	for _, kind := range []string{"", "rootcontext"} {
 		spec := specconv.Example()
@@ -79,8 +81,8 @@ func TestMountLabel(t *testing.T) {
 	}
 }
 
-// TestLongOptions: a long option of whatever file system goes to the kernel by mount(2), a short
-// one by fsconfig(2).
+// TestLongOptions: a long option of any filesystem goes to the kernel by mount(2), a short one by
+// fsconfig(2).
 func TestLongOptions(t *testing.T) {
 	long := strings.Repeat("x", maxParameter+1)
 	for fstype, option := range map[string]string{"9p": "aname=", "nfs4": "clientaddr=", "cifs": "password=", "ceph": "secret=", "fuse": "subtype=", "overlay": "lowerdir=/"} {

@@ -9,45 +9,52 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// A lowering turns the steps of one plan into operations, one after the other. All system calls go through its methods, one
-// for each way in which a call meets paths, and leave a record for Verify:
+// A lowering turns the steps of one plan into operations, one after the other. All system calls go
+// through its methods, one for each way in which a call handles paths, and leave a record for
+// Verify:
 //
-//	call     takes no path
-//	openat2  walks a path below a descriptor, held by RESOLVE_IN_ROOT or RESOLVE_BENEATH
-//	at       takes one name, or none, in a folder that a descriptor stands for: nothing is walked
+//	call     has no path
+//	openat2  walks a path below a descriptor, confined by RESOLVE_IN_ROOT or RESOLVE_BENEATH
+//	at       has one name, or none, in the directory of a descriptor: nothing is walked
 //	host     walks a path of the host, which is only allowed before the root is changed
-//	own      walks a path as the container's own process would, which is only allowed after the root is changed
+//	own      walks a path as the container's own process would, which is only allowed after the
+//	         root is changed
 type lowering struct {
 	prog  *nsenter.Program
 	step  int
 	calls []callRecord
 
-	root    nsenter.Reg // the root file system's folder, opened with O_PATH
+	root    nsenter.Reg // the root filesystem's directory, opened with O_PATH
 	hasRoot bool
 	mounted []mounted   // in the order in which they were made
 	null    nsenter.Reg // a character device 1:3 that the plan made, on a mount of the container
 	hasNull bool
-	procfs  nsenter.Reg // a procfs of the container's PID namespace, on which nothing is mounted for the runtime's eyes
+	// procfs is one of the container's PID namespace, with no mounts on top as the runtime sees it.
+	procfs  nsenter.Reg
 	hasProc bool
 	devpts  nsenter.Reg
 	hasPts  bool
-	nodes   nsenter.Reg // the file system of the nodes that the runtime has made
-	pidns   nsenter.FD  // a PID namespace that the process is not in yet, and is to have the procfs of; "" for none
-	memory  nsenter.Reg // the tasks of the memory cgroup, opened by joinLate
-	empty   nsenter.Reg // the tmpfs of masked folders
+	nodes   nsenter.Reg // the filesystem of the nodes that the runtime has made
+	// pidns is the PID namespace whose procfs is mounted while the process is not in it yet; "" for
+	// none.
+	pidns   nsenter.FD
+	memory  nsenter.Reg // the tasks file of the memory cgroup, opened by joinDeferred
+	empty   nsenter.Reg // the tmpfs of masked directories
 	first   nsenter.Reg // the same once it is attached; before that no descriptor
 	hasMask bool
-	cwd     nsenter.Reg // the working folder once it was entered; before that no descriptor
+	cwd     nsenter.Reg // the working directory once it was entered; before that no descriptor
 	early   []earlyMount
-	closed  bool         // descriptors are closed on exec for good
-	pid     nsenter.Addr // of the variable with the process's number
+	closed  bool         // descriptors are already marked close-on-exec
+	pid     nsenter.Addr // of the variable with the process's PID
 	home    nsenter.Addr // of the variable HOME, where the process learns it
-	clocks  nsenter.Reg  // the file of a time namespace's offsets
-	found   nsenter.Reg  // the address of the path of the program that is to be executed
+	clocks  nsenter.Reg  // the file with a time namespace's offsets
+	found   nsenter.Reg  // the address of the path of the program to be executed
 	answer  nsenter.Addr // of a Missing, once there is room for one
 	wanted  []wantedPath
 
-	pool []nsenter.Reg // registers of descriptors that are closed at the end of a step, nil while all stay open until the exec
+	// pool has the registers of descriptors that are closed at the end of a step, nil if all stay
+	// open until the exec.
+	pool []nsenter.Reg
 	used int
 
 	options []fsOption // in the order of their operations
@@ -60,20 +67,20 @@ type lowering struct {
 type mounted struct {
 	destination string
 	fd          nsenter.Reg
-	kept        bool // fd is a register that is the mount's for good
-	// fresh is true for a folder that nothing but this plan has written to, so that names can be made in it without a look at what
-	// is there. Then fd is kept.
+	kept        bool // fd is reserved for the mount for the rest of the plan
+	// fresh is true for a directory that only this plan has written to, so names can be created in
+	// it without checking for existing files. Then fd is kept.
 	fresh bool
-	made  []string // names that were made in it
+	made  []string // names that were created in it
 }
 
-// An fsOption is the operation that gives a file system a parameter.
+// An fsOption is the operation that sets a parameter of a filesystem.
 type fsOption struct {
 	op        int
 	parameter string
 }
 
-// An earlyMount is a mount that was made before its time came: see mountEarly.
+// An earlyMount is a mount that was made before it is attached: see mountEarly.
 type earlyMount struct {
 	index int
 	fd    nsenter.Reg
@@ -88,7 +95,7 @@ func (l *lowering) earlyMount(index int) (nsenter.Reg, bool) {
 	return 0, false
 }
 
-// A callRecord is what Verify looks at.
+// A callRecord describes a call for Verify.
 type callRecord struct {
 	step    int
 	nr      uintptr
@@ -108,7 +115,7 @@ const (
 	wayOwn
 	waySend // resolve is the message's number
 	wayAwait
-	wayGate
+	wayRelease
 )
 
 type knownHow struct {
@@ -121,19 +128,20 @@ type knownAttr struct {
 	addr nsenter.Addr
 }
 
-// noFD is in a register that holds no descriptor: no process has one with this number. (-1 would not do: a program that
-// puts an error number into a register has failed.)
+// noFD is the value of a register that holds no descriptor: no process has one with this number. It
+// is not -1, because a program that puts an error number into a register has failed.
 const noFD = nsenter.Int(1 << 30)
 
-// inRoot is how a path of the container is resolved: its root cannot be left, and links of procfs that are not paths are
-// not followed.
+// inRoot are the flags for resolving a path of the container: the walk cannot leave its root, and
+// does not follow magic links of procfs.
 const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
-// manyDescriptors is the number of descriptors from which on they are closed step by step. Otherwise it is quicker to let the exec
-// close them all. The limit of open files is 1024 nearly everywhere.
+// manyDescriptors is the number of descriptors above which each step closes its own. Below it, it
+// is quicker to let the exec close them all. The limit of open files is 1024 nearly everywhere.
 const manyDescriptors = 200
 
-// descriptorsOf returns how many descriptors an action of those that a plan can have many of opens.
+// descriptorsOf returns how many descriptors an action opens, if a plan can have many actions of
+// its kind.
 func descriptorsOf(a Action) int {
 	switch a := a.(type) {
 	case setSysctl:
@@ -173,10 +181,10 @@ func (l *lowering) begin(step int) {
 	}
 }
 
-// end closes the step's descriptors when there would be too many.
+// end closes the step's descriptors if the plan would otherwise have too many open.
 func (l *lowering) end() {
 	if l.step == 0 {
-		return // the pool is filled in the next one
+		return // the pool is filled in the next step
 	}
 	for _, r := range l.pool[:min(l.used, len(l.pool))] {
 		l.call(unix.SYS_CLOSE, r).Ignore(unix.EBADF)
@@ -184,7 +192,7 @@ func (l *lowering) end() {
 	}
 }
 
-// fd returns a register for a descriptor that the step needs and the later ones do not.
+// fd returns a register for a descriptor that only this step needs.
 func (l *lowering) fd() nsenter.Reg {
 	if l.used < len(l.pool) && l.step > 0 {
 		l.used++
@@ -193,7 +201,7 @@ func (l *lowering) fd() nsenter.Reg {
 	return l.prog.Reg()
 }
 
-// keep returns a register that later steps use, too. A step must take these first.
+// keep returns a register that later steps use, too. A step must allocate these before any others.
 func (l *lowering) keep() nsenter.Reg { return l.prog.Keep() }
 
 func (l *lowering) str(s string) nsenter.Addr { return l.prog.String(s) }
@@ -202,28 +210,29 @@ func (l *lowering) record(nr uintptr, w way, path string, resolve uint64) {
 	l.calls = append(l.calls, callRecord{step: l.step, nr: nr, way: w, path: path, resolve: resolve})
 }
 
-// call appends a call that takes no path.
+// call emits a call that has no path.
 func (l *lowering) call(nr uintptr, args ...nsenter.Arg) *nsenter.Op {
 	l.record(nr, wayNone, "", 0)
 	return l.prog.Call(nr, args...)
 }
 
-// openat2 appends the walk of a path below dir. A path that begins with "/" begins at dir. The kernel may answer EAGAIN when
-// folders are moved while it walks up from one: use open unless that is dealt with.
+// openat2 emits the walk of a path below dir. A path that begins with "/" begins at dir. The kernel
+// may return EAGAIN when directories are moved while it resolves "..": use open unless the caller
+// handles that.
 func (l *lowering) openat2(dir nsenter.Arg, path string, flags, mode, resolve uint64) *nsenter.Op {
 	l.record(unix.SYS_OPENAT2, wayOpenat2, path, resolve)
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode, Resolve: resolve}
 	return l.prog.Call(unix.SYS_OPENAT2, dir, l.str(path), l.how(how), nsenter.Int(unix.SizeofOpenHow))
 }
 
-// open appends openat2, repeated while it answers EAGAIN, and puts the descriptor into to.
+// open emits openat2, repeated while it returns EAGAIN, and puts the descriptor into to.
 func (l *lowering) open(to nsenter.Reg, dir nsenter.Arg, path string, flags, mode, resolve uint64) {
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
 	l.openat2(dir, path, flags, mode, resolve).Result(to).OnError(again, unix.EAGAIN)
 }
 
-// openSource appends open for what is only copied: a symbolic link itself, with noFollow.
+// openSource emits open for a file that is only copied: with noFollow, a symbolic link itself.
 func (l *lowering) openSource(to nsenter.Reg, path string, noFollow bool) {
 	flags := uint64(unix.O_PATH)
 	if noFollow {
@@ -233,10 +242,11 @@ func (l *lowering) openSource(to nsenter.Reg, path string, noFollow bool) {
 	l.calls[len(l.calls)-1].source = true
 }
 
-// told stands in a record for a path or a name that the runtime tells the process while it runs: see Missing.
+// told represents, in a record, a path or a name that the runtime sends while the process runs: see
+// Missing.
 const told = "(told by the runtime)"
 
-// openTold appends the walk of a path that the runtime has told, to a directory in the root.
+// openTold emits the walk of a path that the runtime has sent, to a directory in the root.
 func (l *lowering) openTold(to nsenter.Reg, path nsenter.Addr) {
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
@@ -245,14 +255,14 @@ func (l *lowering) openTold(to nsenter.Reg, path nsenter.Addr) {
 	l.prog.Call(unix.SYS_OPENAT2, l.root, path, how, nsenter.Int(unix.SizeofOpenHow)).Result(to).OnError(again, unix.EAGAIN)
 }
 
-// atTold appends at for a name that the runtime has told.
+// atTold emits at for a name that the runtime has sent.
 func (l *lowering) atTold(nr uintptr, dir nsenter.Reg, name nsenter.Addr, after ...nsenter.Arg) *nsenter.Op {
 	l.record(nr, wayAt, told, 0)
 	return l.prog.Call(nr, append([]nsenter.Arg{dir, name}, after...)...)
 }
 
-// at appends a call whose arguments before and after a name are as given. dir is where the name is looked up; it is the last of
-// before, which symlinkat begins with another string.
+// at emits a call with the given arguments before and after a name. dir, in which the name is
+// looked up, is the last of before. symlinkat has another string in front of it.
 func (l *lowering) at(nr uintptr, before []nsenter.Arg, name string, after ...nsenter.Arg) *nsenter.Op {
 	l.record(nr, wayAt, name, 0)
 	args := make([]nsenter.Arg, 0, 6)
@@ -260,23 +270,24 @@ func (l *lowering) at(nr uintptr, before []nsenter.Arg, name string, after ...ns
 	return l.prog.Call(nr, args...)
 }
 
-// in is the folder of at.
+// in is the before argument of at for a call that begins with dir.
 func in(dir nsenter.Arg) []nsenter.Arg { return []nsenter.Arg{dir} }
 
-// host appends a call that walks a path of the host. Where the path stands among args is the caller's affair; it is given once more
-// for the record.
+// host emits a call that walks a path of the host. args contains the path in the call's own
+// position; path repeats it for the record.
 func (l *lowering) host(nr uintptr, path string, args ...nsenter.Arg) *nsenter.Op {
 	l.record(nr, wayHost, path, 0)
 	return l.prog.Call(nr, args...)
 }
 
-// own appends a call that walks a path as the container's own process would.
+// own emits a call that walks a path as the container's own process would.
 func (l *lowering) own(nr uintptr, path string, args ...nsenter.Arg) *nsenter.Op {
 	l.record(nr, wayOwn, path, 0)
 	return l.prog.Call(nr, args...)
 }
 
-// how returns the address of a struct open_how. The kernel does not write to it, so equal ones share an address.
+// how returns the address of a struct open_how. The kernel does not write to it, so equal ones
+// share an address.
 func (l *lowering) how(how unix.OpenHow) nsenter.Addr {
 	for i := range l.hows {
 		if l.hows[i].how == how {
@@ -288,7 +299,7 @@ func (l *lowering) how(how unix.OpenHow) nsenter.Addr {
 	return a
 }
 
-// setattr appends mount_setattr on the mount that fd stands for.
+// setattr emits mount_setattr on the mount of fd.
 func (l *lowering) setattr(fd nsenter.Arg, attr unix.MountAttr, recursive bool) *nsenter.Op {
 	flags := unix.AT_EMPTY_PATH
 	if recursive {
@@ -307,7 +318,7 @@ func (l *lowering) setattr(fd nsenter.Arg, attr unix.MountAttr, recursive bool) 
 	return l.at(unix.SYS_MOUNT_SETATTR, in(fd), "", nsenter.Int(flags), addr, nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
 }
 
-// move appends the attachment of a detached mount.
+// move emits the attachment of a detached mount.
 func (l *lowering) move(mount, to nsenter.Reg) *nsenter.Op {
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
 	l.record(unix.SYS_MOVE_MOUNT, wayAt, "", 0)
@@ -315,7 +326,7 @@ func (l *lowering) move(mount, to nsenter.Reg) *nsenter.Op {
 	return l.prog.Call(unix.SYS_MOVE_MOUNT, mount, none, to, none, nsenter.Int(flags))
 }
 
-// clone appends the copy of what fd stands for as a detached mount.
+// clone emits the copying of the mount of fd to a detached mount.
 func (l *lowering) clone(fd nsenter.Arg, recursive bool) *nsenter.Op {
 	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
 	if recursive {
@@ -324,13 +335,13 @@ func (l *lowering) clone(fd nsenter.Arg, recursive bool) *nsenter.Op {
 	return l.at(unix.SYS_OPEN_TREE, in(fd), "", nsenter.Int(flags))
 }
 
-// send appends a message, and await the wait for an answer.
+// send emits a message, and await the wait for an answer.
 func (l *lowering) send(id int, value nsenter.Arg) {
 	l.record(0, waySend, "", uint64(id))
 	l.prog.Send(id, value)
 }
 
-// tell is send by a call that most filters allow.
+// tell is send by a system call that most filters allow.
 func (l *lowering) tell(id int, value nsenter.Arg) {
 	l.record(unix.SYS_WRITE, waySend, "", uint64(id))
 	l.prog.Write(id, value)
@@ -346,13 +357,13 @@ func (l *lowering) await() {
 	l.prog.Await()
 }
 
-// gate appends the wait for a byte at the Gate.
-func (l *lowering) gate() {
-	l.record(0, wayGate, "", 0)
-	l.prog.AwaitOn(Gate)
+// awaitRelease emits the wait for a byte from the ReleasePipe.
+func (l *lowering) awaitRelease() {
+	l.record(0, wayRelease, "", 0)
+	l.prog.AwaitOn(ReleasePipe)
 }
 
-// ask appends a message and the wait for an answer of at most size bytes.
+// ask emits a message and the wait for an answer of at most size bytes.
 func (l *lowering) ask(id int, to nsenter.Addr, size int) {
 	l.send(id, nil)
 	l.awaitData(to, size)
@@ -369,13 +380,14 @@ func (l *lowering) awaitData(to nsenter.Addr, size int) {
 	l.prog.AwaitData(to, size)
 }
 
-// rendezvous appends a message and the wait for its answer.
+// rendezvous emits a message and the wait for its answer.
 func (l *lowering) rendezvous(id int) {
 	l.send(id, nil)
 	l.await()
 }
 
-// sendOr and awaitOr are send and await for when another starter may come.
+// sendOr and awaitOr are send and await that jump to gone when the connection ends, since another
+// `start` may come.
 func (l *lowering) sendOr(id int, gone nsenter.Label) {
 	l.record(0, waySend, "", uint64(id))
 	l.prog.SendOr(id, gone)

@@ -11,25 +11,29 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// A path that leads through a dangling link of the image is made where the link leads, inside the root. System calls cannot do that
-// alone: mkdirat(2) and mknodat(2) follow no links, and openat2(2) does not say which part of a path it misses. So the runtime
-// reads the links, and the process makes what is missing, part by part, with its own rights and in its own user namespace:
+// A path through a dangling link of the image is created where the link leads, inside the root.
+// System calls alone cannot do that: mkdirat(2) and mknodat(2) do not follow links, and openat2(2)
+// does not say which component of a path is missing. So the runtime reads the links, and the
+// process creates what is missing, component by component, with its own privileges and in its own
+// user namespace:
 //
-//	process                                    runtime
-//	  MessageMissing, the root        ---->      walks the path in that root, reads its links
-//	  opens Parent, makes Name there  <----      Missing
+// 	process                                    runtime
+// 	  MessageMissing, the root        ---->      walks the path in that root, reads its links
+// 	  opens Parent, makes Name there  <----      Missing
 //
-// The answer is a hint and nothing is trusted to it: Parent is opened in the root like every path of the container, and Name is made in
-// the open directory, where nothing is followed. Whoever swaps directories and links meanwhile chooses where in the root something is made.
+// The answer is a hint and is not trusted. Parent is opened in the root like every path of the
+// container, and Name is created in the open directory without following links. Swapping
+// directories and links meanwhile only changes where in the root the file is created.
 
-// Missing is the answer to a [MessageMissing]: the first part of a path that is not there.
+// Missing is the answer to a [MessageMissing]: the first component of a path that does not exist.
 type Missing struct {
 	Parent string // an absolute path in the root, without links when it was walked
 	Name   string
-	Last   bool // the path ends there; otherwise a directory is to be made
+	Last   bool // the path ends there; otherwise a directory is made
 }
 
-// How a Missing is sent: a word that is 0 for the last part, and two strings that end with a zero.
+// The encoding of a Missing: a word that is 0 for the last component, and two zero-terminated
+// strings.
 const (
 	missingName   = 4
 	missingParent = missingName + unix.NAME_MAX + 1
@@ -53,13 +57,13 @@ func (m Missing) Encode() ([]byte, error) {
 	return b, nil
 }
 
-// A wantedPath is a path that the process may ask for with a MessageMissing.
+// A wantedPath is a path that the process may ask about with a MessageMissing.
 type wantedPath struct {
 	path string
 	step int
 }
 
-// WantedPath returns the path that a [MessageMissing] is about. n is the message's value.
+// WantedPath returns the path that a [MessageMissing] asks about. n is the message's value.
 func (p *Plan) WantedPath(n uint32) (string, bool) {
 	if int(n) >= len(p.wanted) {
 		return "", false
@@ -67,18 +71,20 @@ func (p *Plan) WantedPath(n uint32) (string, bool) {
 	return p.wanted[n].path, true
 }
 
-// WantedPathError is the error of a step whose path cannot be made. n is the value of its [MessageMissing].
+// WantedPathError returns the error of a step whose path cannot be created. n is the value of its
+// [MessageMissing].
 func (p *Plan) WantedPathError(n uint32, errno syscall.Errno) error {
 	if int(n) >= len(p.wanted) {
-		return fmt.Errorf("plan: path %d is wanted by no step: %w", n, errno)
+		return fmt.Errorf("plan: no step has the path %d: %w", n, errno)
 	}
 	step := p.wanted[n].step
 	s := p.Steps[step]
 	return &StepError{Step: step, Verb: s.Verb(), Title: title(s), Field: s.Field, Call: "follow links", Errno: errno}
 }
 
-// makeMissing appends what makes the missing parts of a path that links lead to. It goes on when the runtime says that the last part
-// was the next one, whether the process has made it or somebody else.
+// makeMissing emits the creation of the missing components of a path that goes through links. It
+// continues when the runtime reports that the last component was the next one, whether this process
+// or another one has created it.
 func (l *lowering) makeMissing(p string, kind destinationKind) {
 	l.followLinks(p, func(parent nsenter.Reg, name nsenter.Addr) {
 		if kind == aFile {
@@ -89,7 +95,8 @@ func (l *lowering) makeMissing(p string, kind destinationKind) {
 	})
 }
 
-// followLinks appends what makes the missing directories of a path that links lead to, and then what makes its last part.
+// followLinks emits the creation of the missing directories of a path that goes through links, and
+// then makeLast for its last component.
 func (l *lowering) followLinks(p string, makeLast func(parent nsenter.Reg, name nsenter.Addr)) {
 	if l.answer == 0 {
 		l.answer = l.prog.Bytes(make([]byte, missingSize))

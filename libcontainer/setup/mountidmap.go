@@ -5,8 +5,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// mapIDs appends what makes a detached mount an id-mapped one, if it is to be. The runtime does it: it takes rights over the file system
-// and over a user namespace with the map.
+// mapIDs emits the ID mapping of a detached mount, if it is configured. The runtime does the
+// mapping, which needs privileges over the filesystem and over a user namespace with the map.
 func (l *lowering) mapIDs(mount nsenter.Reg, m *specconv.Mount) {
 	if m.IDMap == nil {
 		return
@@ -21,7 +21,8 @@ type idMapped interface{ mapped() *specconv.Mount }
 func (m bindMount) mapped() *specconv.Mount { return &m.Mount }
 func (m mountNew) mapped() *specconv.Mount  { return &m.Mount }
 
-// MountIDMap returns the mount of a [MessageIDMap], nil if there is none. step is the message's value.
+// MountIDMap returns the mount of a [MessageIDMap], nil if there is none. step is the message's
+// value.
 func (p *Plan) MountIDMap(step uint32) *specconv.Mount {
 	if int(step) >= len(p.Steps) {
 		return nil
@@ -32,14 +33,15 @@ func (p *Plan) MountIDMap(step uint32) *specconv.Mount {
 	return nil
 }
 
-// withMap returns the mount with the maps of the container's user namespace where it has none of its own.
+// withMap returns the mount with the maps of the container's user namespace where it has none of
+// its own.
 func (b *builder) withMap(m *specconv.Mount) *specconv.Mount {
 	if m.IDMap == nil || len(m.IDMap.UIDs) > 0 {
 		return m
 	}
 	users := UserNamespace(b.bundle, b.facts)
 	if users == nil {
-		return m // a plan for a host that nothing is known of
+		return m // a plan for an unknown host
 	}
 	with := *m
 	with.IDMap = &specconv.MountIDMap{UIDs: users.UIDs, GIDs: users.GIDs, Recursive: m.IDMap.Recursive}

@@ -12,11 +12,11 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// mountNew mounts a new file system.
+// mountNew mounts a new filesystem.
 type mountNew struct {
 	specconv.Mount
-	Options []string // as configured, for people
-	// ReadOnlyLater is set when something has yet to be made in the mount, which is made read-only after all.
+	Options []string // as configured, for messages
+	// ReadOnlyLater is set when later steps still create files in a mount that becomes read-only.
 	ReadOnlyLater bool
 	// Keep is set when later steps refer to the mount.
 	Keep bool
@@ -44,9 +44,9 @@ func (m mountNew) lower(l *lowering) {
 	} else {
 		mount = l.fd()
 	}
-	kind := aFolder
+	kind := aDirectory
 	if m.Type == "proc" || m.Type == "sysfs" {
-		kind = realFolder // CVE-2019-19921, CVE-2023-27561
+		kind = realDirectory // CVE-2019-19921, CVE-2023-27561
 	}
 	if m.TmpCopyUp {
 		m.copyUp(l, mount)
@@ -72,7 +72,8 @@ func (m mountNew) lower(l *lowering) {
 
 func (m mountNew) isLong() bool { return isLong(m.Source, m.parameters()) }
 
-// make appends what makes the file system and a detached mount of it. to is where that goes, if it is long.
+// make emits the creation of the filesystem and of a detached mount of it. A mount with long
+// parameters also needs its destination, to.
 func (m mountNew) make(l *lowering, mount, to nsenter.Reg, attributes uint64) {
 	if m.isLong() {
 		l.longMount(mount, to, m.Type, m.Source, m.parameters(), attributes)
@@ -92,7 +93,7 @@ func (m mountNew) remember(l *lowering, mount nsenter.Reg) {
 	}
 }
 
-// noteMount remembers a mount. One on the root takes the root's place.
+// noteMount remembers a mount. One on the root replaces the root.
 func (l *lowering) noteMount(destination string, mount nsenter.Reg, kept, fresh bool) {
 	if destination == "/" {
 		l.root = mount
@@ -100,10 +101,10 @@ func (l *lowering) noteMount(destination string, mount nsenter.Reg, kept, fresh 
 	l.mounted = append(l.mounted, mounted{destination: destination, fd: mount, kept: kept, fresh: fresh})
 }
 
-// copyUp mounts a tmpfs that has a copy of the directory that it covers. The runtime has it copied: the image's files may be
-// of any kind and number.
+// copyUp mounts a tmpfs that has a copy of the directory that it covers. The runtime does the
+// copying, because the image's files may be of any kind and number.
 func (m mountNew) copyUp(l *lowering, mount nsenter.Reg) {
-	to, from := l.mountPoint(m.Destination, aFolder), l.fd()
+	to, from := l.mountPoint(m.Destination, aDirectory), l.fd()
 	l.open(from, to, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, inRoot)
 	attributes := m.attributes()
 	m.make(l, mount, to, attributes&^unix.MOUNT_ATTR_RDONLY)
@@ -125,18 +126,18 @@ func (p *Plan) CopiedUp(step uint32) (field string, mount specconv.Mount) {
 			return p.Steps[step].Field, m.Mount
 		}
 	}
-	return "mounts", specconv.Mount{} // no step of the plan's: the process has gone astray
+	return "mounts", specconv.Mount{} // not a step of the plan: the process is faulty
 }
 
-// propagate appends what sets the mount's propagation, if the configuration does.
+// propagate emits the setting of the mount's propagation, if it is configured.
 func (m mountNew) propagate(l *lowering, mount nsenter.Reg) {
 	if m.Propagation != 0 {
 		l.setattr(mount, unix.MountAttr{Propagation: m.Propagation &^ unix.MS_REC}, false)
 	}
 }
 
-// attributes returns the attributes that the mount is made with. There is nothing below it, so the recursive ones are its own,
-// too.
+// attributes returns the attributes that the mount is made with. It has no submounts, so the
+// recursive attributes apply to itself.
 func (m mountNew) attributes() uint64 {
 	set := m.AttrSet&^m.RecAttrClear | m.RecAttrSet
 	if m.ReadOnlyLater {
@@ -145,7 +146,8 @@ func (m mountNew) attributes() uint64 {
 	return set
 }
 
-// parameters returns the parameters of the file system. A read-only one could not be filled.
+// parameters returns the parameters of the filesystem. It drops "ro" when files are still to be
+// created in it.
 func (m mountNew) parameters() []string {
 	if !m.ReadOnlyLater && !m.TmpCopyUp || len(m.SuperFlags) == 0 {
 		return append(m.SuperFlags[:len(m.SuperFlags):len(m.SuperFlags)], m.Data...)
@@ -159,7 +161,7 @@ func (m mountNew) parameters() []string {
 	return append(list, m.Data...)
 }
 
-// newMount appends what makes a detached mount of a new file system.
+// newMount emits the creation of a detached mount of a new filesystem.
 func (l *lowering) newMount(mount nsenter.Reg, fstype, source string, parameters []string, attributes uint64) {
 	fs := l.fd()
 	l.call(unix.SYS_FSOPEN, l.str(fstype), nsenter.Int(unix.FSOPEN_CLOEXEC)).Result(fs)
@@ -174,7 +176,7 @@ func (l *lowering) newMount(mount nsenter.Reg, fstype, source string, parameters
 	l.call(unix.SYS_FSMOUNT, fs, nsenter.Int(unix.FSMOUNT_CLOEXEC), nsenter.Int(attributes)).Result(mount)
 }
 
-// configure appends the setting of a file system's parameters: "mode=755" or "ro".
+// configure emits the setting of a filesystem's parameters: "mode=755" or "ro".
 func (l *lowering) configure(fs nsenter.Reg, fstype string, parameters []string) {
 	for _, p := range parameters {
 		if key, label, ok := securityLabel(p); ok {
@@ -182,8 +184,8 @@ func (l *lowering) configure(fs nsenter.Reg, fstype string, parameters []string)
 			l.noteOption(p)
 			continue
 		}
-		// mount(2) takes one string with commas between the parameters, so one entry may be several. In overlay's paths, a comma may
-		// stand for itself.
+		// mount(2) has one string with commas between the parameters, so one entry may contain
+		// several. A comma in overlay's paths may be part of the path.
 		if strings.IndexByte(p, ',') < 0 || fstype == "overlay" || strings.ContainsAny(p, `\"`) {
 			l.parameter(fs, p)
 			continue
@@ -196,8 +198,8 @@ func (l *lowering) configure(fs nsenter.Reg, fstype string, parameters []string)
 	}
 }
 
-// securityLabel reports whether a parameter is SELinux's, whatever the file system. Its value may have commas, and quotes that are no part
-// of it: the kernel takes them away in mount(2) only.
+// securityLabel reports whether a parameter is SELinux's, which every filesystem has. Its value may
+// contain commas, and is often quoted: only mount(2) removes the quotes.
 func securityLabel(parameter string) (key, label string, ok bool) {
 	key, value, _ := strings.Cut(parameter, "=")
 	switch key {
@@ -225,18 +227,18 @@ func (l *lowering) setString(fs nsenter.Reg, key, value string) {
 	l.call(unix.SYS_FSCONFIG, fs, nsenter.Int(unix.FSCONFIG_SET_STRING), l.str(key), l.str(value), nsenter.Int(0))
 }
 
-// maxKept is the number of mounts whose descriptors stay at hand in a register. There are other ways to get at a mount; this one
-// saves system calls.
+// maxKept is the number of mounts whose descriptors stay in a register. There are other ways to
+// refer to a mount; this one saves system calls.
 const maxKept = 64
 
 // mountSteps appends the mounts, in the configured order.
 func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
-	late := len(o.LateCgroups) > 0
+	deferred := len(o.DeferredCgroups) > 0
 	for i := range bundle.Mounts {
 		m := b.withMap(b.mountable(&bundle.Mounts[i]))
-		if late && meetsCgroup(m) {
-			b.add("", joinLate{o.LateCgroups, o.MemoryPath})
-			late = false
+		if deferred && dependsOnCgroup(m) {
+			b.add("", joinDeferred{o.DeferredCgroups, o.MemoryPath})
+			deferred = false
 		}
 		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		if !m.Bind {
@@ -277,15 +279,15 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 			b.readOnly = append(b.readOnly, Step{field, readOnlyLater{m.Destination}})
 		}
 	}
-	if late {
-		b.add("", joinLate{o.LateCgroups, o.MemoryPath})
+	if deferred {
+		b.add("", joinDeferred{o.DeferredCgroups, o.MemoryPath})
 	}
 	return nil
 }
 
-// meetsCgroup reports whether a mount depends on the cgroup that the process is in: it shows cgroups, or may open a device, which the cgroup can
-// forbid.
-func meetsCgroup(m *specconv.Mount) bool {
+// dependsOnCgroup reports whether a mount depends on the cgroup of the process: it shows cgroups,
+// or may open a device, which the cgroup can forbid.
+func dependsOnCgroup(m *specconv.Mount) bool {
 	if m.Bind || m.Remount {
 		return false
 	}
@@ -296,7 +298,8 @@ func meetsCgroup(m *specconv.Mount) bool {
 	return true
 }
 
-// shows returns what a file system shows of a namespace: the type of that, and where the host has it mounted.
+// shows returns the type of the namespace that a filesystem shows, and where the host has it
+// mounted.
 func shows(fstype string) (namespace specs.LinuxNamespaceType, host string) {
 	switch fstype {
 	case "proc":
@@ -309,8 +312,9 @@ func shows(fstype string) (namespace specs.LinuxNamespaceType, host string) {
 	return "", ""
 }
 
-// mountable returns the mount, or in place of a file system that shows a namespace which does not belong to the container's user namespace,
-// and which the kernel lets it not mount, a bind mount of the host's. See also earlySteps.
+// mountable returns the mount, or a bind mount of the host's filesystem in place of one that the
+// kernel refuses to mount: one that shows a namespace which does not belong to the container's user
+// namespace. See also earlySteps.
 func (b *builder) mountable(m *specconv.Mount) *specconv.Mount {
 	namespace, host := shows(m.Type)
 	if host == "" || m.Bind || m.Remount || b.passed() || !b.foreign(namespace) {
@@ -321,13 +325,13 @@ func (b *builder) mountable(m *specconv.Mount) *specconv.Mount {
 	return &bound
 }
 
-// early reports whether a mount has to be made before a user namespace is joined.
+// early reports whether a mount must be made before a user namespace is joined.
 func (b *builder) early(m *specconv.Mount) bool {
 	namespace, host := shows(m.Type)
 	return host != "" && !m.Bind && !m.Remount && b.passed() && b.foreign(namespace)
 }
 
-// earlySteps appends the making of file systems that show namespaces of the host's.
+// earlySteps makes filesystems that show namespaces of the host.
 func (b *builder) earlySteps(bundle *specconv.Bundle) {
 	for i := range bundle.Mounts {
 		if m := &bundle.Mounts[i]; b.early(m) {
@@ -336,7 +340,7 @@ func (b *builder) earlySteps(bundle *specconv.Bundle) {
 	}
 }
 
-// mountEarly makes a file system's mount, which is attached later.
+// mountEarly makes a filesystem's mount, which is attached later.
 type mountEarly struct{ Mount mountNew }
 
 func (mountEarly) Verb() string        { return "make" }
@@ -353,7 +357,8 @@ func (m mountEarly) lower(l *lowering) {
 	l.early = append(l.early, earlyMount{n.Index, mount})
 }
 
-// foreign reports whether the namespace of this type that the container is in belongs to none of its user namespaces.
+// foreign reports whether the container's namespace of this type does not belong to its user
+// namespace.
 func (b *builder) foreign(t specs.LinuxNamespaceType) bool {
 	n, ok := b.bundle.Namespace(t)
 	flag, _ := specconv.NamespaceFlag(t)
@@ -366,7 +371,8 @@ func (b *builder) foreign(t specs.LinuxNamespaceType) bool {
 	return b.facts.Foreign&flag != 0
 }
 
-// keep reports whether the descriptor of a mount that later steps refer to can be kept, and counts it.
+// keep reports whether the descriptor of a mount that later steps refer to can be kept, and counts
+// it.
 func (b *builder) keep(wanted bool) bool {
 	if !wanted || b.kept >= maxKept {
 		return false
@@ -375,11 +381,13 @@ func (b *builder) keep(wanted bool) bool {
 	return true
 }
 
-// refersTo reports whether later steps use the descriptor of a mount, because they make something in it.
+// refersTo reports whether later steps use the descriptor of a mount, because they create or write
+// files in it.
 func (b *builder) refersTo(bundle *specconv.Bundle, m *specconv.Mount) bool {
 	switch m.Type {
 	case "proc":
-		// One with parameters may hide what the steps are after (subset=pid), and one that is read-only what they change.
+		// One with parameters may hide files that the steps need (subset=pid), and a read-only one
+		// does not let them be changed.
 		return m.Destination == "/proc" && len(m.Data) == 0 && len(m.SuperFlags) == 0 &&
 			(m.AttrSet|m.RecAttrSet)&unix.MOUNT_ATTR_RDONLY == 0
 	case "devpts":
@@ -399,9 +407,10 @@ func (b *builder) refersTo(bundle *specconv.Bundle, m *specconv.Mount) bool {
 	return false
 }
 
-// tmpfsMode returns the mode for a tmpfs that is configured without one: that of the folder which it covers.
+// tmpfsMode returns the mode for a tmpfs that is configured without one: that of the directory it
+// covers.
 func (b *builder) tmpfsMode(i int, m *specconv.Mount) string {
-	if m.Type != "tmpfs" || i >= len(b.facts.FolderMode) || b.facts.FolderMode[i] == 0 {
+	if m.Type != "tmpfs" || i >= len(b.facts.DirectoryMode) || b.facts.DirectoryMode[i] == 0 {
 		return ""
 	}
 	for _, d := range m.Data {
@@ -409,5 +418,5 @@ func (b *builder) tmpfsMode(i int, m *specconv.Mount) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("mode=%o", b.facts.FolderMode[i]&0o7777)
+	return fmt.Sprintf("mode=%o", b.facts.DirectoryMode[i]&0o7777)
 }

@@ -38,7 +38,8 @@ func (tr *trial) files() {
 func TestBind(t *testing.T) {
 	tr := newTrial(t, `cat /deep/er/file /vol/x; touch /vol/new && echo written; touch /ro/new || echo refused; touch /deep/er/file || echo refused
 		grep -E ' /(ro|vol|deep/er/file) ' /proc/self/mountinfo`)
-	vol := filepath.Join(privateMounts(t), "sub") // of the temporary folder's file system, the options are the host's
+	// The filesystem of the temporary directory would have the host's options.
+	vol := filepath.Join(privateMounts(t), "sub")
 	if err := os.WriteFile(filepath.Join(vol, "x"), []byte("content\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestBind(t *testing.T) {
 	}
 }
 
-// TestRecursive shows that rro reaches what is mounted below the source, and ro does not.
+// TestRecursive: rro applies to submounts of the source, and ro does not.
 func TestRecursive(t *testing.T) {
 	tr := newTrial(t, `touch /rro/sub/x || echo refused; touch /ro/sub/x && echo written; cat /plain/sub/x || echo hidden`)
 	vol := privateMounts(t)
@@ -68,7 +69,8 @@ func TestRecursive(t *testing.T) {
 	contains(t, out, "refused\nwritten\n", "hidden")
 }
 
-// privateMounts moves the test's thread to a mount namespace of its own and returns a folder with a tmpfs on its folder "sub".
+// privateMounts moves the test's thread to a mount namespace of its own and returns a directory
+// with a tmpfs on its subdirectory "sub".
 func privateMounts(t *testing.T) string {
 	t.Helper()
 	lockNamespace(t)
@@ -89,7 +91,7 @@ func TestLinks(t *testing.T) {
 		name, link, to, destination string
 		want                        string // "" for an error
 	}{
-		{"to a folder in the root", "link", "/real", "/link/x", "/real/x"},
+		{"to a directory in the root", "link", "/real", "/link/x", "/real/x"},
 		{"relative", "real/link", "../other", "/real/link/x", "/other/x"},
 		{"absolute, out", "link", outside, "/link/x", outside + "/x"},
 		{"upwards, out", "link", "../../../../../../../..", "/link/x", "/x"},
@@ -143,7 +145,8 @@ func TestProcIsLink(t *testing.T) {
 	}
 }
 
-// TestLinkIntoProc: no link of the image leads a mount onto the procfs (CVE-2019-16884), which is there before when it is listed before.
+// TestLinkIntoProc: no link of the image leads a mount onto the procfs (CVE-2019-16884), even when
+// the procfs is listed, and so mounted, first.
 func TestLinkIntoProc(t *testing.T) {
 	vol := t.TempDir()
 	cases := []struct {
@@ -159,11 +162,11 @@ func TestLinkIntoProc(t *testing.T) {
 		{"cgroups", "foo", "/proc/fs", specs.Mount{Destination: "/foo", Type: "cgroup"}, true},
 		{"remount", "foo", "/proc", tmpfs("/foo", "remount", "noexec"), true},
 		{"copied", "foo", "/proc/sys", tmpfs("/foo", "tmpcopyup"), true},
-		{"folder of a path", "foo", "/proc", tmpfs("/foo/sys"), true},
+		{"directory of a path", "foo", "/proc", tmpfs("/foo/sys"), true},
 		{"through a link that must be made", "foo", "/proc/self/attr", tmpfs("/foo/new"), true},
-		{"ordinary folder", "foo", "/tmp", tmpfs("/foo"), false},
+		{"ordinary directory", "foo", "/tmp", tmpfs("/foo"), false},
 		{"part of an ordinary path", "foo", "tmp", tmpfs("/foo/a/b"), false},
-		{"bind to an ordinary folder", "foo", "/tmp", bind(vol, "/foo"), false},
+		{"bind to an ordinary directory", "foo", "/tmp", bind(vol, "/foo"), false},
 		{"no link", "foo", "/proc", tmpfs("/tmp/a"), false},
 	}
 	for _, tc := range cases {
@@ -196,7 +199,7 @@ func TestLinkIntoProc(t *testing.T) {
 	}
 }
 
-// TestNoLinks: a destination without links is nothing that the runtime has to be asked about.
+// TestNoLinks: the process does not ask the runtime about a destination without links.
 func TestNoLinks(t *testing.T) {
 	tr := newTrial(t, `true`)
 	tr.add(tmpfs("/a/b/c"))
@@ -269,7 +272,7 @@ func TestTmpCopyUp(t *testing.T) {
 		case MessageCopyTo:
 			names, err := from.Readdirnames(-1)
 			if err != nil || len(names) != 1 || names[0] != "a" {
-				t.Errorf("the image's folder has %q, %v", names, err)
+				t.Errorf("the image's directory has %q, %v", names, err)
 			}
 			from.Close()
 			for _, name := range []string{"a", "b"} {
@@ -294,7 +297,8 @@ func TestTmpCopyUp(t *testing.T) {
 func TestOverlay(t *testing.T) {
 	tr := newTrial(t, `cat /merged/a /merged/b; touch /merged/c`)
 	lower, upper := t.TempDir(), t.TempDir()
-	// Overlay does not take an overlay or tmpfs for everything, but any file system for layers that are only read.
+	// Overlay refuses an overlay or tmpfs for some layers, but any filesystem can hold read-only
+	// layers.
 	for dir, name := range map[string]string{lower: "a", upper: "b"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+"\n"), 0o644); err != nil {
 			t.Fatal(err)
@@ -312,7 +316,8 @@ func TestOverlay(t *testing.T) {
 	contains(t, out, "a\nb\n")
 }
 
-// TestManyMounts has more mounts than descriptors may be open, and paths with more parts than there are registers.
+// TestManyMounts has more mounts than descriptors may be open, and paths with more components than
+// there are registers.
 func TestManyMounts(t *testing.T) {
 	tr := newTrial(t, `grep -c m /proc/self/mountinfo; mount | grep -c ' /m'`)
 	for i := range 300 {
@@ -336,8 +341,8 @@ func TestMountErrors(t *testing.T) {
 		{tmpfs("/x", "size=wrong"), "mounts[7]: mount tmpfs on /x, size=wrong: option \"size=wrong\": fsconfig: invalid argument"},
 		{tmpfs("/x", "size=1k", "nosuch", "mode=700"), `mounts[7]: mount tmpfs on /x, size=1k,nosuch,mode=700: option "nosuch": fsconfig: invalid argument`},
 		{tmpfs("/bin/busybox/x"), "mounts[7]: mount tmpfs on /bin/busybox/x: openat2: not a directory"},
-		{tmpfs("/x", "size="+strings.Repeat("1", 4091)), "mounts[7].options: longer than 4095 bytes together"},
-		{tmpfs("/x", "remount", "size="+strings.Repeat("1", 300)), "mounts[7].options: one is longer than 255 bytes, which a remount cannot have"},
+		{tmpfs("/x", "size="+strings.Repeat("1", 4091)), "mounts[7].options: longer than 4095 bytes in total"},
+		{tmpfs("/x", "remount", "size="+strings.Repeat("1", 300)), "mounts[7].options: one is longer than 255 bytes, which a remount does not support"},
 		{tmpfs("/x", "=1"), `mounts[7].options: "=1": has no name`},
 	}
 	for _, tc := range cases {
@@ -350,7 +355,8 @@ func TestMountErrors(t *testing.T) {
 	}
 }
 
-// TestReadOnlyLater: what becomes read-only in the end is the mount that was made, and not what is at its path by then.
+// TestReadOnlyLater: the mount that was made becomes read-only in the end, not what is at its path
+// by then.
 func TestReadOnlyLater(t *testing.T) {
 	tr := newTrial(t, `touch /dev/x || echo refused`)
 	dev := t.TempDir()

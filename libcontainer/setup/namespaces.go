@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// joinOrder is the order in which namespaces are joined one by one. The PID namespace comes last, since it takes a new process to be in it.
+// joinOrder is the order in which namespaces are joined one by one. The PID namespace comes last,
+// since only a new process is in it.
 var joinOrder = [...]specs.LinuxNamespaceType{
 	specs.IPCNamespace, specs.UTSNamespace, specs.NetworkNamespace, specs.CgroupNamespace,
 	specs.TimeNamespace, specs.MountNamespace, specs.PIDNamespace,
@@ -21,7 +22,8 @@ type joinNamespace struct {
 	Type specs.LinuxNamespaceType
 	Path string
 	Flag uintptr
-	// Outside is set for a PID namespace that the process enters last: until then, a procfs is that of the namespace only if it is told so.
+	// Outside is set for a PID namespace that the process enters last. Until then, a new procfs
+	// only shows the namespace if the mount names it.
 	Outside bool
 }
 
@@ -60,8 +62,8 @@ func (j joinContainer) lower(l *lowering) {
 	l.call(unix.SYS_SETNS, PidfdOfContainer, nsenter.Int(j.Flags))
 }
 
-// newCgroupNamespace takes the process's own cgroup for the root of a new namespace. It is no clone flag: a process that is born
-// into a cgroup by CLONE_INTO_CGROUP would get its parent's cgroup for the root.
+// newCgroupNamespace makes the process's own cgroup the root of a new namespace. It is not a clone
+// flag, because the root would then be the parent's cgroup, even with CLONE_INTO_CGROUP.
 type newCgroupNamespace struct{}
 
 func (newCgroupNamespace) Verb() string        { return "unshare" }
@@ -73,8 +75,8 @@ func (newCgroupNamespace) lower(l *lowering) {
 	l.call(unix.SYS_UNSHARE, nsenter.Int(unix.CLONE_NEWCGROUP))
 }
 
-// newNamespaces makes new namespaces that belong to the user namespace which was joined before: those that clone makes would belong to
-// the runtime's.
+// newNamespaces makes namespaces that belong to the user namespace that was joined before. Those
+// that clone makes would belong to the runtime's.
 type newNamespaces struct{ Flags uintptr }
 
 func (newNamespaces) Verb() string        { return "unshare" }
@@ -87,11 +89,12 @@ func (n newNamespaces) String() string {
 
 func (n newNamespaces) lower(l *lowering) { l.call(unix.SYS_UNSHARE, nsenter.Int(n.Flags)) }
 
-// joinSteps appends the steps that get the process into its namespaces, and sets those that it is born in.
+// joinSteps puts the process into its namespaces, and sets those that it starts in.
 //
-// A namespace belongs to the user namespace in which it was made, and to join it takes a right there: those that belong to the
-// runtime's are joined while the process has the runtime's rights, those that belong to the container's after that was joined. The
-// container's own are made in between, so that they belong to it.
+// A namespace belongs to the user namespace in which it was made, and joining it needs a privilege
+// there. Namespaces that belong to the runtime's user namespace are joined while the process has
+// the runtime's privileges, those that belong to the container's after that was joined. The
+// container's own namespaces are made in between, so that they belong to it.
 func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	user, _ := bundle.Namespace(specs.UserNamespace)
 	made := b.newFlags(bundle)
@@ -112,7 +115,8 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	} else {
 		later := uintptr(unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
 		if made&unix.CLONE_NEWTIME != 0 {
-			later |= unix.CLONE_NEWPID // the first process of one can't give way to another
+			// the first process of a PID namespace cannot be replaced by another one
+			later |= unix.CLONE_NEWPID
 		}
 		b.plan.Cloneflags = made &^ later
 		made &= later
@@ -131,7 +135,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	}
 }
 
-// joinsOthers reports whether a container joins namespaces that others may be in.
+// joinsOthers reports whether a container joins namespaces that other processes may be in.
 func joinsOthers(bundle *specconv.Bundle) bool {
 	for _, n := range bundle.Namespaces {
 		if n.Path != "" {
@@ -141,7 +145,8 @@ func joinsOthers(bundle *specconv.Bundle) bool {
 	return false
 }
 
-// newFlags returns the CLONE_NEW* flags of the new namespaces, but for the user namespace, which is made before the process.
+// newFlags returns the CLONE_NEW* flags of the new namespaces, except for the user namespace, which
+// is made before the process.
 func (b *builder) newFlags(bundle *specconv.Bundle) (flags uintptr) {
 	for _, n := range bundle.Namespaces {
 		if flag, _ := specconv.NamespaceFlag(n.Type); n.Path == "" && n.Type != specs.UserNamespace {
@@ -151,7 +156,8 @@ func (b *builder) newFlags(bundle *specconv.Bundle) (flags uintptr) {
 	return flags
 }
 
-// joinThose appends the steps that join namespaces by their path, those that are wanted, and reports whether that takes a new process.
+// joinThose joins the wanted namespaces that have a path, and reports whether that needs a new
+// process.
 func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) bool) (clone bool) {
 	for _, t := range joinOrder {
 		n, ok := bundle.Namespace(t)
@@ -164,7 +170,7 @@ func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) b
 	return clone
 }
 
-// joinContainerSteps appends the steps that get the process into a container.
+// joinContainerSteps moves the process into a container.
 func (b *builder) joinContainerSteps(j Join) {
 	b.outsideStreamsStep()
 	if j.Namespaces != 0 {

@@ -6,16 +6,17 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// takeNetDevices lets the runtime move network devices into the process's network namespace, for which it needs to be in its own. What can
-// fail before does, and the hooks find the devices in place.
-type takeNetDevices struct{ Devices []specconv.NetDevice }
+// awaitNetDevices waits while the runtime moves network devices into the process's network
+// namespace, in which the process must already be. The steps that are likely to fail come before,
+// and the hooks find the devices in place.
+type awaitNetDevices struct{ Devices []specconv.NetDevice }
 
-func (takeNetDevices) Verb() string        { return "wait" }
-func (takeNetDevices) Needs() []Descriptor { return nil }
-func (takeNetDevices) phase() phase        { return phaseHooks }
-func (takeNetDevices) lower(l *lowering)   { l.rendezvous(MessageNetDevices) }
+func (awaitNetDevices) Verb() string        { return "wait" }
+func (awaitNetDevices) Needs() []Descriptor { return nil }
+func (awaitNetDevices) phase() phase        { return phaseHooks }
+func (awaitNetDevices) lower(l *lowering)   { l.rendezvous(MessageNetDevices) }
 
-func (n takeNetDevices) String() string {
+func (n awaitNetDevices) String() string {
 	list := make([]string, len(n.Devices))
 	for i, d := range n.Devices {
 		list[i] = d.Host

@@ -6,15 +6,16 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// learnPid asks the runtime for the number that the process has in its PID namespace, and puts it into a variable of the program's environment: a
-// service whose sockets were opened by the service manager takes them only when $LISTEN_PID is its own number (sd_listen_fds(3)).
+// learnPid asks the runtime for the process's PID in its PID namespace, and puts it into an
+// environment variable of the program. A service whose sockets the service manager opened uses them
+// only when $LISTEN_PID is its own PID (sd_listen_fds(3)).
 type learnPid struct {
 	Variable string
-	Last     bool // by the process that enters a PID namespace last
+	Last     bool // in the process that enters a PID namespace last
 }
 
 func (learnPid) Verb() string        { return "learn" }
-func (l learnPid) String() string    { return "learn the process's number for $" + l.Variable }
+func (l learnPid) String() string    { return "learn the process's PID for $" + l.Variable }
 func (learnPid) Needs() []Descriptor { return nil }
 
 func (l learnPid) phase() phase {
@@ -31,7 +32,7 @@ func (a learnPid) lower(l *lowering) {
 	l.ask(MessagePid, l.pid+nsenter.Addr(len(name)), digits)
 }
 
-// pidStep appends what makes the process's number known to its program. The first process of a PID namespace is number 1.
+// pidStep passes the process's PID to its program. The first process of a PID namespace has PID 1.
 func (b *builder) pidStep(variable string) {
 	if variable == "" {
 		return

@@ -6,7 +6,7 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// pivot makes the root file system the root of the mount namespace, and lets go of the host's.
+// pivot makes the root filesystem the root of the mount namespace, and detaches the host's.
 type pivot struct{}
 
 func (pivot) Verb() string        { return "pivot root" }
@@ -20,31 +20,33 @@ func (pivot) lower(l *lowering) {
 		nsenter.Int(0)).Result(old)
 	l.call(unix.SYS_FCHDIR, l.root)
 	dot := l.str(".")
-	// The old root is then stacked on the new one, and "." names what is on top: see pivot_root(2), "NOTES".
+	// The old root is then stacked on the new one, and "." refers to the one on top: see
+	// pivot_root(2), "NOTES".
 	l.host(unix.SYS_PIVOT_ROOT, ".", dot, dot)
-	// What is unmounted here must not be unmounted on the host. Slaves, not private mounts: those would hold on to what the host
-	// unmounts in the meantime.
+	// The unmount must not propagate to the host. Slaves rather than private mounts, because
+	// private ones would hold on to what the host unmounts in the meantime.
 	l.setattr(old, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
 	l.host(unix.SYS_UMOUNT2, ".", dot, nsenter.Int(unix.MNT_DETACH))
 	l.own(unix.SYS_CHDIR, "/", l.str("/"))
 }
 
-// moveRoot is the way for a host whose root cannot be pivoted, an initial ramdisk. The host's mounts stay underneath.
+// moveRoot is for a host whose root cannot be pivoted: an initial ramdisk. The host's mounts stay
+// underneath.
 type moveRoot struct {
-	// Unmount are the host's own procfs and sysfs. The kernel lets a process mount new ones when it can see such ones whole, which
-	// would undo what masks them in the container.
+	// Unmount are the host's own procfs and sysfs. If a process can see complete ones, the kernel
+	// lets it mount new ones, which would bypass the masks in the container.
 	Unmount []string
 }
 
 func (moveRoot) Verb() string        { return "move root" }
-func (moveRoot) String() string      { return "move the root file system to / (no pivot)" }
+func (moveRoot) String() string      { return "move the root filesystem to / (no pivot)" }
 func (moveRoot) Needs() []Descriptor { return nil }
 func (moveRoot) phase() phase        { return phasePivot }
 
 func (m moveRoot) lower(l *lowering) {
 	slave := l.prog.Words(0, 0, unix.MS_SLAVE, 0)
 	for _, p := range m.Unmount {
-		// What is unmounted here must not be unmounted on the host. EINVAL: nothing is mounted there.
+		// The unmount must not propagate to the host. EINVAL means that nothing is mounted there.
 		l.host(unix.SYS_MOUNT_SETATTR, p, nsenter.Int(unix.AT_FDCWD), l.str(p), nsenter.Int(unix.AT_RECURSIVE), slave,
 			nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0)).Ignore(unix.EINVAL, unix.ENOENT)
 		l.host(unix.SYS_UMOUNT2, p, l.str(p), nsenter.Int(unix.MNT_DETACH)).Ignore(unix.EINVAL, unix.ENOENT)
@@ -55,7 +57,7 @@ func (m moveRoot) lower(l *lowering) {
 	l.own(unix.SYS_CHDIR, "/", l.str("/"))
 }
 
-// changeRoot is the way of a container without a mount namespace.
+// changeRoot is for a container without a mount namespace.
 type changeRoot struct{}
 
 func (changeRoot) Verb() string        { return "change root" }

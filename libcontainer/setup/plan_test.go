@@ -44,7 +44,8 @@ func marshal(t testing.TB, spec *specs.Spec) []byte {
 	return config
 }
 
-// inUser is the example with a user namespace, a time namespace, the host's IPC namespace, and an id-mapped mount.
+// inUser is the example with a user namespace, a time namespace, the host's IPC namespace, and an
+// id-mapped mount.
 func inUser(t testing.TB, hostID uint32) []byte {
 	t.Helper()
 	spec := specconv.Example()
@@ -70,12 +71,13 @@ func readConfig(t testing.TB, name string) []byte {
 	return config
 }
 
-func lateCgroups() []LateCgroup {
-	return []LateCgroup{{"cpu,cpuacct", "/sys/fs/cgroup/cpu/web/tasks"}, {"freezer", "/sys/fs/cgroup/freezer/web/tasks"}}
+func deferredCgroups() []DeferredCgroup {
+	return []DeferredCgroup{{"cpu,cpuacct", "/sys/fs/cgroup/cpu/web/tasks"}, {"freezer", "/sys/fs/cgroup/freezer/web/tasks"}}
 }
 
-// TestLateCgroup: the process joins its cgroup once, before what depends on it, and otherwise at the end of the mounts.
-func TestLateCgroup(t *testing.T) {
+// TestDeferredCgroup: the process joins its cgroup once, before the steps that depend on it, and
+// otherwise after the mounts.
+func TestDeferredCgroup(t *testing.T) {
 	proc, device := specs.Mount{Destination: "/proc", Type: "proc"}, specs.Mount{Destination: "/data", Type: "ext4", Source: "/dev/vdb"}
 	cgroup, bind := specs.Mount{Destination: "/cgroup", Type: "cgroup"}, specs.Mount{Destination: "/b", Type: "bind", Source: "/", Options: []string{"bind"}}
 	for name, tc := range map[string]struct {
@@ -88,14 +90,14 @@ func TestLateCgroup(t *testing.T) {
 	} {
 		spec := specconv.Example()
 		spec.Mounts = tc.mounts
-		p, err := Container(parse(t, marshal(t, spec)), Options{LateCgroups: lateCgroups()}, v1Facts())
+		p, err := Container(parse(t, marshal(t, spec)), Options{DeferredCgroups: deferredCgroups()}, v1Facts())
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := index[joinLate](t, p)
+		at := index[joinDeferred](t, p)
 		before := 0
 		for i, s := range p.Steps {
-			if is[joinLate](s) && i != at {
+			if is[joinDeferred](s) && i != at {
 				t.Errorf("%s: joins twice", name)
 			}
 			if i < at && s.phase() == phaseMounts {
@@ -120,14 +122,14 @@ func TestPlans(t *testing.T) {
 		f      Facts
 	}{
 		{"example", marshal(t, specconv.Example()), Options{StartSocket: true, Keyring: "_ses.web"}, v1Facts()},
-		{"example-late", marshal(t, specconv.Example()), Options{Keyring: "_ses.web", JoinMemory: true, LateCgroups: lateCgroups(), MemoryPath: "/sys/fs/cgroup/memory/web/tasks"},
+		{"example-deferred", marshal(t, specconv.Example()), Options{Keyring: "_ses.web", JoinMemory: true, DeferredCgroups: deferredCgroups(), MemoryPath: "/sys/fs/cgroup/memory/web/tasks"},
 			v1Facts()},
 		{"example-unified", marshal(t, specconv.Example()), Options{}, unified},
 		{"docker", readConfig(t, "docker.json"), Options{StartSocket: true, Keyring: "_ses.web", JoinCgroups: []nsenter.FD{TasksOf("pids"), TasksOf("freezer")}, JoinMemory: true},
 			v1Facts()},
 		{"everything", readConfig(t, "everything.json"), Options{StartSocket: true, NoPivot: true, NoNewKeyring: true, Inherit: 2,
 			Share: &Share{"/run/orlop/web/notify", "/run/notify", "NOTIFY_SOCKET=/run/notify/notify.sock"}, PidVariable: "LISTEN_PID"},
-			Facts{LastCap: 30, Grantable: 1<<29 - 1, RootParent: "/mnt", SourceIsFile: []bool{2: true}, FolderMode: []uint32{8: 0o755}}},
+			Facts{LastCap: 30, Grantable: 1<<29 - 1, RootParent: "/mnt", SourceIsFile: []bool{2: true}, DirectoryMode: []uint32{8: 0o755}}},
 		{"user", inUser(t, 100000), Options{StartSocket: true},
 			Facts{AppArmor: true, SELinux: true, Streams: StreamFacts{Given: [3]bool{true, true}, Owner: 101000, Null: [3]bool{2: true}}, Seccomp: &SeccompFilter{Program: make([]byte, 80), Notify: true}, Cgroup: v1Facts().Cgroup, UserFacts: UserFacts{HardLimits: make([]uint64, 16), Foreign: unix.CLONE_NEWIPC}}},
 		{"ordinary-user", inUser(t, 1000), Options{},

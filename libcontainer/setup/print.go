@@ -8,7 +8,7 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// String is the plan for people, a line a step, each with the field of the configuration that it comes from:
+// String formats the plan for people, one step per line with its field of the configuration:
 //
 //	7  mount tmpfs on /dev, nosuid,mode=755    mounts[1]
 func (p *Plan) String() string {
@@ -32,7 +32,7 @@ func (p *Plan) String() string {
 	return text.String()
 }
 
-// MarshalJSON is the plan for programs.
+// MarshalJSON formats the plan for programs.
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	type step struct {
 		Step  int      `json:"step"`
@@ -60,7 +60,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plan)
 }
 
-// Needs names all descriptors that the plan's steps refer to, each once.
+// Needs returns all descriptors that the plan's steps refer to, each once.
 func (p *Plan) Needs() []Descriptor {
 	var list []Descriptor
 	for _, s := range p.Steps {
@@ -77,7 +77,7 @@ func (p *Plan) Needs() []Descriptor {
 	return list
 }
 
-// Lower turns the plan into system calls. It refuses a plan that Verify refuses.
+// Lower turns the plan into system calls. It returns an error for a plan that Verify rejects.
 func (p *Plan) Lower() (*nsenter.Program, error) {
 	if p.verified == nil {
 		if err := p.Verify(); err != nil {
@@ -86,7 +86,7 @@ func (p *Plan) Lower() (*nsenter.Program, error) {
 	}
 	l := p.verified
 	p.options = l.options
-	p.verified = nil // a program is changed by its run
+	p.verified = nil // running a program changes it
 	p.wanted = l.wanted
 	return l.prog, nil
 }

@@ -22,7 +22,7 @@ func octal(n uint32) string {
 	return string([]byte{'0', '0' + byte(n>>6&7), '0' + byte(n>>3&7), '0' + byte(n&7)})
 }
 
-// defaultUmask is what a process gets that asks for none.
+// defaultUmask is the umask of a process whose configuration has none.
 const defaultUmask = 0o022
 
 // setPersonality sets the process's execution domain.
@@ -42,8 +42,9 @@ func (s setPersonality) lower(l *lowering) {
 	l.call(unix.SYS_PERSONALITY, nsenter.Int(domain))
 }
 
-// enterCwd enters the working folder. It is tried with the runtime's rights, which may be needed to get there, and again with the
-// user's, who may have rights on a network file system that root does not have.
+// enterCwd enters the working directory. It tries with the runtime's privileges, which may be
+// needed to get there, and again with the user's, who may have access to a network filesystem that
+// root does not have.
 type enterCwd struct {
 	Path   string
 	AsUser bool
@@ -54,9 +55,9 @@ func (enterCwd) Needs() []Descriptor { return nil }
 
 func (e enterCwd) String() string {
 	if e.AsUser {
-		return "enter the folder " + e.Path + " as the user, if that failed before"
+		return "enter the directory " + e.Path + " as the user, if that failed before"
 	}
-	return "enter the folder " + e.Path
+	return "enter the directory " + e.Path
 }
 
 func (e enterCwd) phase() phase {
@@ -89,18 +90,18 @@ func (e enterCwd) lower(l *lowering) {
 	l.prog.Place(skip)
 }
 
-// cwdStep appends the change to the working folder.
+// cwdStep enters the working directory.
 func (b *builder) cwdStep(p *specs.Process, asUser bool) {
 	if p.Cwd != "" {
 		b.add("process.cwd", enterCwd{cleanPath(p.Cwd), asUser})
 	}
 }
 
-// findProgram finds the program that is to be executed, as the user that it is executed by, so that what is wrong with it shows
-// before the container is said to be created.
+// findProgram finds the program to be executed, as the user that will execute it, so that problems
+// show before the container counts as created.
 type findProgram struct {
 	Name string
-	// Candidates are the paths to be tried, in this order.
+	// Candidates are the paths to try, in this order.
 	Candidates []string
 }
 
@@ -125,7 +126,7 @@ func (f findProgram) lower(l *lowering) {
 	for _, c := range f.Candidates {
 		next, found := l.prog.NewLabel(), l.prog.NewLabel()
 		l.executable(c).OnError(next)
-		l.isFolder(c, found)
+		l.isDirectory(c, found)
 		l.prog.Jump(next)
 		l.prog.Place(found)
 		l.prog.Set(l.found, l.str(c))
@@ -136,12 +137,12 @@ func (f findProgram) lower(l *lowering) {
 	l.prog.Place(done)
 }
 
-// single appends the check of a program that is named by its path.
+// single emits the check of a program that is given as a path.
 func (l *lowering) single(path string) {
 	file := l.prog.NewLabel()
 	l.executable(path)
-	l.isFolder(path, file)
-	l.prog.Fail(unix.EACCES) // as execve has it
+	l.isDirectory(path, file)
+	l.prog.Fail(unix.EACCES) // like execve(2)
 	l.prog.Place(file)
 	l.prog.Set(l.found, l.str(path))
 }
@@ -150,17 +151,17 @@ func (l *lowering) executable(path string) *nsenter.Op {
 	return l.own(unix.SYS_FACCESSAT2, path, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(unix.X_OK), nsenter.Int(unix.AT_EACCESS))
 }
 
-// isFolder goes on at the label if a path does not name a folder.
-func (l *lowering) isFolder(path string, no nsenter.Label) {
+// isDirectory jumps to the label if a path does not name a directory.
+func (l *lowering) isDirectory(path string, no nsenter.Label) {
 	l.own(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path),
 		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).OnError(no)
 }
 
-// maxCandidates bounds the look-up. PATH has no limit of its own.
+// maxCandidates bounds the lookup. PATH has no limit of its own.
 const maxCandidates = 1000
 
-// Candidates returns the paths that a program may have, by PATH of the process's environment. Without PATH nothing is found, as
-// with other runtimes.
+// Candidates returns the paths that a program may have, by PATH of the process's environment.
+// Without PATH nothing is found, as in other runtimes.
 func Candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{name}
@@ -174,7 +175,7 @@ func Candidates(name string, env []string) []string {
 		case len(list) == maxCandidates:
 			return list
 		case dir == "":
-			// An empty entry is the working folder, but only when there is a PATH.
+			// An empty entry is the working directory, but only when there is a PATH.
 			if variable(env, "PATH") != "" {
 				list = append(list, "./"+name)
 			}
@@ -185,7 +186,7 @@ func Candidates(name string, env []string) []string {
 	return list
 }
 
-// variable returns the value of a variable. Of several, the last one counts, as with the shell.
+// variable returns the value of a variable. Of several, the last one counts, as in the shell.
 func variable(env []string, name string) string {
 	for i := len(env) - 1; i >= 0; i-- {
 		if v, ok := strings.CutPrefix(env[i], name); ok && strings.HasPrefix(v, "=") {

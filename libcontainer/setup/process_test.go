@@ -83,7 +83,7 @@ func TestCwd(t *testing.T) {
 	}
 }
 
-// TestCwdOfUser: a folder that only the user may enter, and one that only root may.
+// TestCwdOfUser: a directory that only the user may enter, and one that only root may.
 func TestCwdOfUser(t *testing.T) {
 	tr := newTrial(t, "pwd -P 2>&1")
 	if err := os.Mkdir(tr.path("home"), 0o700); err != nil {
@@ -104,15 +104,16 @@ func TestFind(t *testing.T) {
 		arg, path, want string
 	}{
 		{"true", "PATH=/nothing:/bin", ""},
-		{"true", "PATH=/folder:/plain:/bin", ""},
+		{"true", "PATH=/directory:/plain:/bin", ""},
 		{"./bin/true", "PATH=", ""},
-		{"foo", "PATH=/bin:/folder", `process.args: exec "foo": executable file not found in $PATH`},
+		{"foo", "PATH=/bin:/directory", `process.args: exec "foo": executable file not found in $PATH`},
 		{"true", "X=y", `process.args: exec "true": executable file not found in $PATH`},
 		{"/bin/foo", "PATH=/bin", `process.args: exec "/bin/foo": no such file or directory`},
 		{"/plain/true", "PATH=/bin", `process.args: exec "/plain/true": permission denied`},
 		{"/bin", "PATH=/bin", `process.args: exec "/bin": permission denied`},
 		{"/secret/true", "PATH=/bin", `process.args: exec "/secret/true": permission denied`},
-		{"/script", "PATH=/bin", `process.args: exec "/script": no such file or directory`}, // its interpreter
+		// The interpreter of /script does not exist.
+		{"/script", "PATH=/bin", `process.args: exec "/script": no such file or directory`},
 		{"/empty", "PATH=/bin", `process.args: exec "/empty": exec format error`},
 	}
 	for _, tc := range cases {
@@ -126,7 +127,7 @@ func TestFind(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := os.MkdirAll(tr.path("folder/true"), 0o755); err != nil {
+		if err := os.MkdirAll(tr.path("directory/true"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		tr.spec.Process.Args = []string{tc.arg}
@@ -203,7 +204,7 @@ func TestNoProcess(t *testing.T) {
 	tr := newTrial(t, "")
 	tr.spec.Process = nil
 	_, err := tr.run()
-	if err == nil || err.Error() != "process.args: start: there is no program to be executed" {
+	if err == nil || err.Error() != "process.args: start: there is no program to execute" {
 		t.Error(err)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPropagation: with rootfsPropagation "rshared", a volume can be shared with the host, which "rslave" is not.
+// TestPropagation: with rootfsPropagation "rshared", a volume can be shared with the host, which
+// "rslave" is not.
 func TestPropagation(t *testing.T) {
 	for _, tc := range []struct {
 		mode string

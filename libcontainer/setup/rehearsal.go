@@ -11,13 +11,15 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// Rehearsal returns a plan that tries what p does, as far as that can be done without leaving anything behind: the process joins and makes
-// its namespaces, makes file systems and copies of mounts that it attaches nowhere, opens what it would write to, and takes its
-// limits and credentials. Nothing outlives it but what the kernel loads (the module of a file system). It ends with [MessageReady].
+// Rehearsal returns a plan that tries what p does without leaving anything behind. The process
+// joins and makes its namespaces, creates filesystems and copies of mounts without attaching them,
+// opens the files that it would write to, and sets its limits and credentials. Nothing remains but
+// what the kernel loads (the module of a filesystem). It ends with [MessageReady].
 //
-// absent are folders that a container's creation makes before its process: what would be bound from below them is left out.
+// absent are directories that only the creation of a container makes: bind mounts from below them
+// are left out.
 //
-// Who adds an action says in rehearsed whether it can be tried; a test fails where that is not said.
+// An action that is added must be listed in rehearsed, and a test fails for one that is not.
 func (p *Plan) Rehearsal(absent ...string) *Plan {
 	r := &Plan{Cloneflags: p.Cloneflags, rehearsal: true}
 	for _, s := range p.Steps {
@@ -27,8 +29,9 @@ func (p *Plan) Rehearsal(absent ...string) *Plan {
 	return r
 }
 
-// WithoutField returns a copy of a rehearsal that lacks the steps which come from a field, from a part of it, or from what it is a part of.
-// It is nil where there are none, or where later steps stand on them.
+// WithoutField returns a copy of a rehearsal without the steps that come from a field, from a part
+// of it, or from what it is a part of. It returns nil if there are none, or if later steps depend
+// on them.
 func (p *Plan) WithoutField(field string) *Plan {
 	c := &Plan{Cloneflags: p.Cloneflags, rehearsal: true}
 	for _, s := range p.Steps {
@@ -49,21 +52,21 @@ func (p *Plan) WithoutField(field string) *Plan {
 	return c
 }
 
-// partOf reports whether a JSON path is another one, or leads to a part of it.
+// partOf reports whether a JSON path equals another one, or leads to a part of it.
 func partOf(path, of string) bool {
 	rest, ok := strings.CutPrefix(path, of)
 	return ok && of != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// rehearsed returns what is tried of a step.
+// rehearsed returns the steps that try s.
 func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	switch a := s.Action.(type) {
 	case isolate, setOOMScore, raiseLimit, joinNamespace, joinUser, becomeRoot, newNamespaces, newCgroupNamespace, cloneChild, openClocks,
 		setClocks, setLabel, resetAffinity, setMemoryPolicy, setScheduler, setIOPriority, mountEarly, enterRootfs, loopbackUp, newSession, setPersonality,
 		setUmask, setRlimit, dropBounding, setUser, setCapabilities, setAmbient, noNewPrivileges:
-		return []Step{s} // what they change goes with the process, or with namespaces that are its own
+		return []Step{s} // their effects end with the process, or with namespaces of its own
 	case joinKeyring:
-		return []Step{{s.Field, joinKeyring{}}} // a nameless one is no other's
+		return []Step{{s.Field, joinKeyring{}}} // a nameless one is not shared
 	case bindRoot:
 		return []Step{{s.Field, tryRoot{a}}}
 	case mountNew:
@@ -71,29 +74,30 @@ func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	case mountCgroups:
 		return []Step{{s.Field, tryHierarchies{a}}}
 	case bindMount:
-		late := func(dir string) bool { return dir == a.Source || strings.HasPrefix(a.Source, dir+"/") }
-		if s.Field != "" && !slices.ContainsFunc(absent, late) { // what the runtime itself binds it makes before
+		below := func(dir string) bool { return dir == a.Source || strings.HasPrefix(a.Source, dir+"/") }
+		// the runtime creates the sources of its own bind mounts first
+		if s.Field != "" && !slices.ContainsFunc(absent, below) {
 			return []Step{{s.Field, tryBind{a}}}
 		}
 	case fillDev:
 		return p.tryNodes(s.Field, a.Bind, a.Devices...)
 	case makeDevice:
 		if a.Node != "" {
-			return nil // which the runtime makes
+			return nil // the runtime makes the node
 		}
 		return p.tryNodes(s.Field, a.Device.Type != unix.S_IFIFO, a.Device)
 	case setSysctl:
 		return []Step{{s.Field, trySysctl{a}}}
-	case changeRoot, copyLink, finalPropagation, placeNodes, removeNodes, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
+	case changeRoot, copyLink, finalPropagation, attachNodes, removeNodes, makeCwd, makePrivate, maskPath, moveRoot, openRoot, pivot, prepareMasks, readOnlyLater, readOnlyPath,
 		remount, rootReadOnly, setPropagation, openProc, openConsole, enterCwd, findProgram:
-		return nil // it takes the root with all mounts
-	case awaitCgroup, execProgram, hold, joinCgroup, joinLate, joinMemory, joinRDT, learnHome, learnPid, loadSeccomp, takeBack, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, takeNetDevices:
-		return nil // it changes what is others', or what its end is for
+		return nil // needs the root with all mounts
+	case awaitCgroup, execProgram, hold, joinCgroup, joinDeferred, joinMemory, joinRDT, learnHome, learnPid, loadSeccomp, dropAdmin, lowerFileLimit, nothingToExec, giveStreams, replaceNull, runHooks, setDomainname, setHostname, awaitNetDevices:
+		return nil // affects other processes, or is about the end that a rehearsal does not have
 	}
 	return nil // the process joins a container
 }
 
-// tryRoot copies the root file system's mounts.
+// tryRoot copies the root filesystem's mounts.
 type tryRoot struct{ bindRoot }
 
 func (t tryRoot) lower(l *lowering) {
@@ -112,7 +116,7 @@ func (t tryRoot) lower(l *lowering) {
 	l.setattr(root, unix.MountAttr{Propagation: unix.MS_PRIVATE}, true)
 }
 
-// tryBind copies the mounts of a bind mount's source, and gives them their attributes.
+// tryBind copies the mounts of a bind mount's source, and sets their attributes.
 type tryBind struct{ bindMount }
 
 func (t tryBind) lower(l *lowering) {
@@ -122,8 +126,8 @@ func (t tryBind) lower(l *lowering) {
 	l.changeMount(mount, t.AttrSet, &t.Mount)
 }
 
-// tryMount tries the parts of a new file system's mount one by one, so that each has the field that it comes from. One that is made early
-// has been tried.
+// tryMount tries the parts of a new filesystem's mount one by one, each with its own field. A mount
+// that is made early has already been tried.
 func (p *Plan) tryMount(field string, m mountNew) []Step {
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { e, ok := s.Action.(mountEarly); return ok && e.Mount.Index == m.Index }) {
 		return nil
@@ -131,7 +135,7 @@ func (p *Plan) tryMount(field string, m mountNew) []Step {
 	limited := slices.ContainsFunc(p.Steps, is[joinUser])
 	list := []Step{{field + ".type", tryFileSystem{m, limited && !harmless(m.Type)}}}
 	if isLong(m.Source, m.parameters()) {
-		return list // it would have to be attached: see longMount
+		return list // a long mount would have to be attached: see longMount
 	}
 	for _, parameter := range m.parameters() {
 		option := field + ".options"
@@ -146,7 +150,8 @@ func (p *Plan) tryMount(field string, m mountNew) []Step {
 	return list
 }
 
-// harmless reports whether the making of a file system changes nothing, wherever it is: no disk, no server, no folder of another file system.
+// harmless reports whether creating a filesystem changes nothing, wherever it is: it needs no disk,
+// no server and no directory of another filesystem.
 func harmless(fstype string) bool {
 	switch fstype {
 	case "proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "cgroup2":
@@ -155,11 +160,11 @@ func harmless(fstype string) bool {
 	return false
 }
 
-// tryFileSystem finds a file system by its type.
+// tryFileSystem looks up a filesystem by its type.
 type tryFileSystem struct {
 	mountNew
-	// Owned is set when one must be such as can be made in a user namespace. The kernel says so before it looks at parameters, of which
-	// others than the harmless ones need some.
+	// Owned is set when a user namespace must be able to create the filesystem. The kernel checks
+	// that before the parameters, which all but the harmless ones need.
 	Owned bool
 }
 
@@ -172,7 +177,8 @@ func (t tryFileSystem) lower(l *lowering) {
 	l.prog.Place(fine)
 }
 
-// tryOption gives a file system one parameter. Some look at it at once, others, and older kernels, when they are made.
+// tryOption sets one parameter of a filesystem. Some filesystems check it at once, others, and
+// older kernels, when they are created.
 type tryOption struct {
 	mountNew
 	Parameter string
@@ -191,7 +197,7 @@ func (t tryOption) lower(l *lowering) {
 	}
 }
 
-// tryNew makes a file system and its mount.
+// tryNew creates a filesystem and its mount.
 type tryNew struct{ mountNew }
 
 func (t tryNew) lower(l *lowering) {
@@ -201,7 +207,8 @@ func (t tryNew) lower(l *lowering) {
 	t.propagate(l, mount)
 }
 
-// tryHierarchies makes the mounts of the v1 hierarchies. Without a cgroup namespace they are those of folders that are not there yet.
+// tryHierarchies creates the mounts of the v1 hierarchies. Without a cgroup namespace these would
+// be bind mounts of directories that do not exist yet.
 type tryHierarchies struct{ mountCgroups }
 
 func (t tryHierarchies) lower(l *lowering) {
@@ -213,7 +220,7 @@ func (t tryHierarchies) lower(l *lowering) {
 	}
 }
 
-// tryNodes tries to make nodes, unless they are made where the host's root is in reach.
+// tryNodes tries to make nodes, unless the plan makes them with the host's root in reach.
 func (p *Plan) tryNodes(field string, bind bool, devices ...device) []Step {
 	if !slices.ContainsFunc(p.Steps, is[bindRoot]) {
 		return nil
@@ -224,7 +231,7 @@ func (p *Plan) tryNodes(field string, bind bool, devices ...device) []Step {
 // tryNodes makes nodes in a new tmpfs.
 type tryNodes struct {
 	Devices []device
-	Bind    bool // the host's node may take the place of one that must not be made
+	Bind    bool // the host's node may replace one that may not be made
 }
 
 func (tryNodes) Verb() string        { return "make device" }
@@ -263,7 +270,8 @@ func (t tryNodes) lower(l *lowering) {
 	}
 }
 
-// trySysctl opens a kernel parameter of the container's namespaces. It is not written: they may be others', too.
+// trySysctl opens a sysctl of the container's namespaces. It does not write it, because the
+// namespaces may be shared.
 type trySysctl struct{ setSysctl }
 
 func (t trySysctl) lower(l *lowering) {
@@ -273,7 +281,7 @@ func (t trySysctl) lower(l *lowering) {
 	l.openat2(proc, "sys/"+t.File, unix.O_WRONLY, 0, resolve).Result(l.fd())
 }
 
-// endRehearsal says that all was tried.
+// endRehearsal reports that everything was tried.
 type endRehearsal struct{}
 
 func (endRehearsal) Verb() string        { return "end" }
@@ -282,7 +290,8 @@ func (endRehearsal) Needs() []Descriptor { return nil }
 func (endRehearsal) phase() phase        { return phaseExec }
 func (endRehearsal) lower(l *lowering)   { l.rendezvous(MessageReady) }
 
-// nothingStays is the rule of rehearsals: no mount is attached, no name made but in a file system of the plan's own, no program executed.
+// nothingStays is the rule of rehearsals: the plan attaches no mount, creates no name except in a
+// filesystem of its own, and executes no program.
 func nothingStays(_ []Step, calls []callRecord) (int, string) {
 	for i := range calls {
 		switch c := &calls[i]; c.nr {

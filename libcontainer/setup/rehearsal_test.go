@@ -23,7 +23,8 @@ func rehearse(t *testing.T, name string, p *Plan) {
 	}
 }
 
-// TestWithoutField: what fails in a rehearsal is left out with what belongs to it, unless all else stands on it.
+// TestWithoutField: a failing field of a rehearsal is left out with its parts, unless later steps
+// depend on it.
 func TestWithoutField(t *testing.T) {
 	p, err := Container(parse(t, inUser(t, 100000)), Options{}, Facts{AppArmor: true, SELinux: true})
 	if err != nil {
@@ -46,8 +47,8 @@ func TestWithoutField(t *testing.T) {
 	}
 }
 
-// TestEveryActionIsRehearsed: of each action rehearsed says what is tried of it, or why nothing is. Those by which a process joins a container
-// have no rehearsal.
+// TestEveryActionIsRehearsed: rehearsed lists every action, with what is tried of it or why nothing
+// is. Actions by which a process joins a container have no rehearsal.
 func TestEveryActionIsRehearsed(t *testing.T) {
 	source, err := os.ReadFile("rehearsal.go")
 	if err != nil {
@@ -56,7 +57,7 @@ func TestEveryActionIsRehearsed(t *testing.T) {
 	_, switched, _ := strings.Cut(string(source), "switch a := s.Action.(type) {")
 	switched, _, _ = strings.Cut(switched, "// the process joins a container")
 	named := strings.FieldsFunc(switched, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') })
-	joins := []string{"awaitAgent", "closeOwn", "endWithRuntime", "enterBundle", "enterRoot", "execHook", "joinContainer", "joinLast", "limitProcesses", "openOwnRoot", "setAffinity", "takeTerminal"}
+	joins := []string{"awaitSeccompAgent", "closeOwn", "endWithRuntime", "enterBundle", "enterRoot", "execHook", "joinContainer", "joinLast", "limitProcesses", "openOwnRoot", "setAffinity", "setControllingTerminal"}
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)

@@ -6,7 +6,8 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// setPropagation sets the propagation of all mounts of the new mount namespace, which are copies of the host's.
+// setPropagation sets the propagation of all mounts of the new mount namespace, which are copies of
+// the host's.
 type setPropagation struct {
 	Flags uint64
 	Mode  string
@@ -27,8 +28,8 @@ func (s setPropagation) lower(l *lowering) {
 		nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
 }
 
-// makePrivate makes one mount private, the one that the root lies on when mounts are shared with the host: pivot_root demands
-// it, and what is mounted for the container would show on the host.
+// makePrivate makes one mount private: the one that contains the root when mounts are shared with
+// the host. pivot_root requires it, and the container's mounts would otherwise show on the host.
 type makePrivate struct{ Path string }
 
 func (m makePrivate) Verb() string      { return "make" }
@@ -42,18 +43,19 @@ func (m makePrivate) lower(l *lowering) {
 		nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
 }
 
-// bindRoot puts a copy of the root file system's mounts on top of them, so that it is a mount point, and remembers its descriptor:
-// from here on, no path of the container is looked up from anywhere else.
+// bindRoot puts a copy of the root filesystem's mounts on top of them, so that it is a mount point,
+// and keeps its descriptor. From here on every path of the container is looked up from that
+// descriptor.
 type bindRoot struct {
 	Path string
-	// Keeps tells which of the copied mounts receive what the host mounts on them.
+	// Keeps says which of the copied mounts receive later mounts of the host.
 	Keeps keeps
-	// Passed is set when the runtime passes the copy, and the process has entered the folder before it joined a user namespace, in
-	// which it may not be able to walk there: see enterRootfs.
+	// Passed is set when the runtime passes the copy. The process has then entered the directory
+	// before joining a user namespace, in which it may not be able to reach it: see enterRootfs.
 	Passed bool
 }
 
-// keeps tells which mounts of the root file system stay slaves of the host's.
+// keeps says which mounts of the root filesystem stay slaves of the host's.
 type keeps uint8
 
 const (
@@ -62,11 +64,11 @@ const (
 	keepsAll
 )
 
-// RootTree is the detached copy of the root file system's mounts.
-const RootTree nsenter.FD = "root file system"
+// RootTree is the detached copy of the root filesystem's mounts.
+const RootTree nsenter.FD = "root filesystem"
 
 func (b bindRoot) Verb() string   { return "bind" }
-func (b bindRoot) String() string { return "bind the root file system " + b.Path }
+func (b bindRoot) String() string { return "bind the root filesystem " + b.Path }
 func (bindRoot) phase() phase     { return phaseRoot }
 
 func (b bindRoot) Needs() []Descriptor {
@@ -89,7 +91,7 @@ func (b bindRoot) lower(l *lowering) {
 	} else {
 		l.clone(under, true).Result(l.root)
 	}
-	// Neither may the copy send anything to the host. What is a slave already stays one.
+	// The copy must not propagate to the host either. Mounts that are already slaves stay so.
 	if b.Keeps != keepsNone {
 		l.setattr(l.root, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
 	}
@@ -99,12 +101,12 @@ func (b bindRoot) lower(l *lowering) {
 	l.move(l.root, under)
 }
 
-// enterRootfs makes the root file system the working folder, while the process has the runtime's rights. A new mount namespace keeps
-// a process where it is.
+// enterRootfs makes the root filesystem the working directory while the process has the runtime's
+// privileges. A new mount namespace does not change a process's working directory.
 type enterRootfs struct{ Path string }
 
 func (enterRootfs) Verb() string        { return "enter" }
-func (e enterRootfs) String() string    { return "enter the root file system " + e.Path }
+func (e enterRootfs) String() string    { return "enter the root filesystem " + e.Path }
 func (enterRootfs) Needs() []Descriptor { return nil }
 func (enterRootfs) phase() phase        { return phaseJoin }
 
@@ -115,11 +117,11 @@ func (e enterRootfs) lower(l *lowering) {
 	l.call(unix.SYS_FCHDIR, dir)
 }
 
-// openRoot opens the root file system of a container without a mount namespace of its own.
+// openRoot opens the root filesystem of a container without a mount namespace of its own.
 type openRoot struct{ Path string }
 
 func (o openRoot) Verb() string      { return "open" }
-func (o openRoot) String() string    { return "open the root file system " + o.Path }
+func (o openRoot) String() string    { return "open the root filesystem " + o.Path }
 func (openRoot) Needs() []Descriptor { return nil }
 func (openRoot) phase() phase        { return phaseRoot }
 
@@ -143,7 +145,8 @@ func (openOwnRoot) lower(l *lowering) {
 		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.root)
 }
 
-// enterRoot changes the root of a process to that of the container without a mount namespace that it joins.
+// enterRoot changes a process's root to that of the container without a mount namespace that it
+// joins.
 type enterRoot struct{}
 
 func (enterRoot) Verb() string        { return "enter" }
@@ -156,21 +159,22 @@ func (enterRoot) lower(l *lowering) {
 	l.own(unix.SYS_CHROOT, ".", l.str("."))
 }
 
-// makeCwd makes the working folder where it is missing.
+// makeCwd makes the working directory if it is missing.
 type makeCwd struct{ Path string }
 
 func (m makeCwd) Verb() string      { return "make" }
-func (m makeCwd) String() string    { return "make the folder " + m.Path + " if it is missing" }
+func (m makeCwd) String() string    { return "make the directory " + m.Path + " if it is missing" }
 func (makeCwd) Needs() []Descriptor { return nil }
 func (makeCwd) phase() phase        { return phaseMounts }
-func (m makeCwd) lower(l *lowering) { l.destination(m.Path, aFolder) }
+func (m makeCwd) lower(l *lowering) { l.destination(m.Path, aDirectory) }
 
-// rootPropagation returns how the mounts of the new namespace are made to propagate, and what the root gets in the end, 0 for what
-// it has then.
+// rootPropagation returns the propagation of the new namespace's mounts, which mounts of the root
+// filesystem stay slaves, and the root's final propagation, 0 for no further change.
 //
-// "Shared" must leave the mounts of the host as they are, so that a volume can be one that the container's mounts show on
-// (Kubernetes: Bidirectional). All else makes them slaves as a whole: the single mount that "slave" or "private" names
-// would leave those below it shared with the host. Without a word, the root itself receives nothing of the host's, as with runc and crun.
+// "shared" must leave the host's mounts as they are, so that a volume can propagate the container's
+// mounts (Kubernetes: Bidirectional). Everything else makes the whole tree slaves: changing only
+// the single mount that "slave" or "private" names would leave its submounts shared with the host.
+// Without a setting the root itself receives no mounts of the host, as in runc and crun.
 func rootPropagation(flags uint64) (host setPropagation, root keeps, final uint64) {
 	slave := setPropagation{unix.MS_SLAVE | unix.MS_REC, "rslave"}
 	switch flags &^ unix.MS_REC {
@@ -186,7 +190,8 @@ func rootPropagation(flags uint64) (host setPropagation, root keeps, final uint6
 	return slave, keepsBelow, 0
 }
 
-// finalPropagation gives the root the propagation that the configuration asks for, which is not possible before it is the root.
+// finalPropagation sets the configured propagation of the root, which is only possible once it is
+// the root.
 type finalPropagation struct {
 	Flags uint64
 	Mode  string
@@ -201,8 +206,8 @@ func (f finalPropagation) lower(l *lowering) {
 	l.setattr(l.root, unix.MountAttr{Propagation: f.Flags &^ unix.MS_REC}, f.Flags&unix.MS_REC != 0)
 }
 
-// rootReadOnly makes the root's own mount read-only, and none below it. Without a mount namespace that is the copy which the runtime has
-// put on the host's.
+// rootReadOnly makes the root's own mount read-only, but not its submounts. Without a mount
+// namespace that mount is the copy that the runtime has put on the host's.
 type rootReadOnly struct{}
 
 func (rootReadOnly) Verb() string        { return "make" }

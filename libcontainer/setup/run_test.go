@@ -20,7 +20,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A trial runs a plan on the real kernel: in new namespaces, with a root file system that has busybox and nothing else.
+// A trial runs a plan on the real kernel: in new namespaces, with a root filesystem that only has
+// busybox.
 type trial struct {
 	t       *testing.T
 	dir     string // the bundle
@@ -31,10 +32,10 @@ type trial struct {
 	// onMessage is called for each message. It returns whether the process is to be resumed.
 	onMessage func(p *nsenter.Process, m nsenter.Message) bool
 	inherit   []*os.File
-	// destinations counts the mount points that the runtime was asked to look at.
+	// destinations counts the mount points that the runtime was asked to check.
 	destinations int
 	named        []nsenter.NamedFile
-	gate         *os.File // the runtime's end of the last plan's Gate
+	releasePipe  *os.File // the runtime's end of the last plan's ReleasePipe
 	home         string   // the answer to MessageHome, "" for "/"
 }
 
@@ -71,10 +72,10 @@ func newTrial(t *testing.T, script string) *trial {
 	return tr
 }
 
-// path returns a path of the root file system.
+// path returns a path of the root filesystem.
 func (tr *trial) path(name string) string { return filepath.Join(tr.dir, "rootfs", name) }
 
-// write makes a file in the root file system.
+// write creates a file in the root filesystem.
 func (tr *trial) write(name, content string) {
 	tr.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(tr.path(name)), 0o755); err != nil {
@@ -98,7 +99,7 @@ func (tr *trial) bundle() *specconv.Bundle {
 	return b
 }
 
-// run runs the container and returns its output and the error of its set-up.
+// run runs the container and returns its output and the error of its setup.
 func (tr *trial) run() (string, error) {
 	tr.t.Helper()
 	plan, err := Container(tr.bundle(), tr.options, tr.facts)
@@ -108,7 +109,7 @@ func (tr *trial) run() (string, error) {
 	return tr.runPlan(plan)
 }
 
-// out is run for a container that is to succeed.
+// out runs a container that must succeed, and returns its output.
 func (tr *trial) out() string {
 	tr.t.Helper()
 	out, err := tr.run()
@@ -126,15 +127,15 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	}
 	named := tr.named
 	for _, d := range plan.Needs() {
-		if d.Name == Gate {
-			gate, open, err := os.Pipe()
+		if d.Name == ReleasePipe {
+			releasePipe, open, err := os.Pipe()
 			if err != nil {
 				tr.t.Fatal(err)
 			}
-			defer gate.Close()
+			defer releasePipe.Close()
 			defer open.Close()
-			tr.gate = open
-			named = append(named, nsenter.NamedFile{Name: string(d.Name), File: gate})
+			tr.releasePipe = open
+			named = append(named, nsenter.NamedFile{Name: string(d.Name), File: releasePipe})
 		}
 		if d.Path == "" {
 			continue
@@ -166,8 +167,8 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	w.Close()
 	serr := tr.serve(plan, prog, proc)
 	if serr != nil {
-		proc.Conn.Close() // which ends a process that waits for an answer, as this does:
-		tr.gate.Close()
+		proc.Conn.Close() // ends a process that waits for an answer, as this one does:
+		tr.releasePipe.Close()
 	}
 	out, err := io.ReadAll(r)
 	if err != nil {
@@ -183,7 +184,8 @@ func (tr *trial) runPlan(plan *Plan) (string, error) {
 	return string(out), serr
 }
 
-// serve converses with the process. A child in its place may say that it failed before that tells of the child, who is to be reaped, too.
+// serve answers the process. A child that replaces it may report a failure before the parent
+// announces the child, which must be reaped, too.
 func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process) error {
 	var failed error
 	awaitsChild := plan.Clones()
@@ -194,7 +196,7 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 		case err == io.EOF:
 			return failed
 		case errors.As(err, &f):
-			failed = plan.Explain(prog, f)
+			failed = plan.FailedStep(prog, f)
 			if awaitsChild {
 				continue
 			}
@@ -212,7 +214,8 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 				return errors.Join(err, plan.DestinationError(m.Value))
 			}
 		}
-		if m.ID == MessageMissing { // the runtime looks for the answer; this one is right where no link dangles
+		// The runtime computes the answer; this one is correct if no link dangles.
+		if m.ID == MessageMissing {
 			m.File.Close()
 			wanted, _ := plan.WantedPath(m.Value)
 			answer, err := Missing{Parent: filepath.Dir(wanted), Name: filepath.Base(wanted), Last: true}.Encode()
@@ -234,8 +237,8 @@ func (tr *trial) serve(plan *Plan, prog *nsenter.Program, proc *nsenter.Process)
 			return failed
 		}
 		switch {
-		case resume && m.ID == MessageReady && tr.gate != nil:
-			if _, err := tr.gate.Write([]byte{1}); err != nil {
+		case resume && m.ID == MessageReady && tr.releasePipe != nil:
+			if _, err := tr.releasePipe.Write([]byte{1}); err != nil {
 				return err
 			}
 		case m.ID == MessageHome:
@@ -295,8 +298,8 @@ func TestRunExample(t *testing.T) {
 	contains(t, out, " on /dev/pts type devpts", "uid=0 gid=0", "orlop\n0022\n", "HOME=/", "NoNewPrivs:\t1", "Seccomp:\t0")
 }
 
-// lockNamespace moves the test's goroutine, with a thread of its own, to a mount namespace of its own. The thread ends with the
-// test.
+// lockNamespace locks the test's goroutine to a thread, with a mount namespace of its own. The
+// thread ends with the test.
 func lockNamespace(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {

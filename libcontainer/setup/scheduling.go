@@ -12,19 +12,22 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// How the process is scheduled is set when it is in its cgroups, whose processors and real-time runtime it is held to, and before it
-// drops the capability that this takes (CAP_SYS_NICE):
+// Scheduling is set once the process is in its cgroups, which bound its processors and its
+// real-time runtime, and before it drops CAP_SYS_NICE, which this needs:
 //
-//	affinity       that of the caller goes; first: SCHED_DEADLINE is refused to who may not run everywhere in its cpuset, and afterwards stays as wide
-//	scheduler      after the limits: RLIMIT_NICE and RLIMIT_RTPRIO allow some of it to an ordinary user
+//	affinity       the caller's is undone; first, because SCHED_DEADLINE is refused to a process
+//	               that may not run on its whole cpuset, and afterwards cannot be narrowed
+//	scheduler      after the limits: RLIMIT_NICE and RLIMIT_RTPRIO allow some of it to an ordinary
+//	               user
 //	I/O priority
 //	memory policy
 //
-// The kernel asks for CAP_SYS_NICE in the initial user namespace. A process that is in another one must have been given a real-time
-// I/O priority before, and has the runtime set the rest: a deadline could not be set before, for it is not inherited.
+// The kernel requires CAP_SYS_NICE in the initial user namespace. A process in another user
+// namespace must get a real-time I/O priority before it joins, and has the runtime set the rest: a
+// deadline cannot be set before, because it is not inherited.
 
-// setAffinity keeps the process on some processors (process.execCPUAffinity.final). The kernel takes those of them that its cpuset
-// has.
+// setAffinity restricts the process to some processors (process.execCPUAffinity.final). The kernel
+// uses those of them that are in its cpuset.
 type setAffinity struct{ CPUs string }
 
 func (s setAffinity) Verb() string      { return "set affinity" }
@@ -44,8 +47,9 @@ func (setAffinity) hint(errno unix.Errno) string {
 	return ""
 }
 
-// resetAffinity gives the process all processors of its cpuset. The caller may have been kept to some of them (taskset(1), CPUAffinity= of
-// systemd): since Linux 6.2 the kernel remembers that also for a process that moves to another cpuset.
+// resetAffinity gives the process all processors of its cpuset. The caller may have been restricted
+// (taskset(1), CPUAffinity= of systemd), and since Linux 6.2 the kernel remembers the restriction
+// even for a process that moves to another cpuset.
 type resetAffinity struct{}
 
 func (resetAffinity) Verb() string        { return "set affinity" }
@@ -53,16 +57,16 @@ func (resetAffinity) String() string      { return "set affinity to all processo
 func (resetAffinity) Needs() []Descriptor { return nil }
 func (resetAffinity) phase() phase        { return phaseLimits }
 
-// lower asks for all processors that a kernel can have, of which it takes those that are there (NR_CPUS is at most 8192). A filter that the
-// runtime itself is under may forbid it.
+// lower requests all processors that a kernel can have (NR_CPUS is at most 8192); the kernel uses
+// those that exist. A filter on the runtime itself may forbid the call.
 func (resetAffinity) lower(l *lowering) {
 	const most = 8192
 	mask := bytes.Repeat([]byte{0xff}, most/8)
 	l.call(unix.SYS_SCHED_SETAFFINITY, nsenter.Int(0), nsenter.Int(len(mask)), l.prog.Bytes(mask)).Ignore(unix.EPERM)
 }
 
-// affinityStep appends the process's affinity. The one that it was started with on purpose stays as the kernel has it
-// (config.md, execCPUAffinity).
+// affinityStep sets the process's affinity. An affinity that the configuration set at the start
+// (execCPUAffinity.initial) stays as the kernel has it (config.md, execCPUAffinity).
 func (b *builder) affinityStep(a *specs.CPUAffinity) {
 	switch {
 	case a != nil && a.Final != "":
@@ -72,7 +76,7 @@ func (b *builder) affinityStep(a *specs.CPUAffinity) {
 	}
 }
 
-// setScheduler sets the scheduling policy and what belongs to it.
+// setScheduler sets the scheduling policy and its parameters.
 type setScheduler struct {
 	Scheduler specs.Scheduler
 	Outside   bool // the runtime does it
@@ -115,7 +119,7 @@ func (s setScheduler) lower(l *lowering) {
 		l.rendezvous(MessageScheduler)
 		return
 	}
-	if nice, apart := NiceApart(&s.Scheduler); apart {
+	if nice, separate := SeparateNice(&s.Scheduler); separate {
 		l.call(unix.SYS_SETPRIORITY, nsenter.Int(unix.PRIO_PROCESS), nsenter.Int(0), nsenter.Int(nice))
 	}
 	a := SchedAttr(&s.Scheduler)
@@ -127,31 +131,32 @@ func (s setScheduler) lower(l *lowering) {
 func (s setScheduler) hint(errno unix.Errno) string {
 	switch {
 	case errno == unix.EINVAL && s.Scheduler.Policy == specs.SchedISO:
-		return "Linux has a number for this policy and has never had the policy"
+		return "Linux reserves a number for this policy but has never implemented it"
 	case errno == unix.EINVAL && s.Scheduler.Policy == specs.SchedDeadline:
 		return "a period is bounded by the sysctls kernel.sched_deadline_period_{min,max}_us"
 	case errno == unix.EBUSY && s.Scheduler.Policy == specs.SchedDeadline:
-		return "so much time is not to be had any more"
+		return "not enough deadline bandwidth is left"
 	case errno == unix.EOPNOTSUPP:
 		return "the kernel has no utilization clamping"
 	case errno == unix.EPERM && s.Scheduler.Policy == specs.SchedDeadline:
-		return "it takes CAP_SYS_NICE in the initial user namespace, and a cpuset with all processors of its root domain"
+		return "needs CAP_SYS_NICE in the initial user namespace, and a cpuset with all processors of its root domain"
 	case errno == unix.EPERM && s.Scheduler.Priority != 0:
-		return "it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO, and in a cgroup v1 with real-time group scheduling " +
+		return "needs CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO, and in a cgroup v1 with real-time group scheduling " +
 			"linux.resources.cpu.realtimeRuntime"
 	case errno == unix.EPERM || errno == unix.EACCES:
-		return "it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE"
+		return "needs CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE"
 	}
 	return ""
 }
 
-// NiceApart returns the nice value, and whether it has to be set by setpriority(2): for policies that do not heed it, sched_setattr
-// leaves it as it is. The process has it as soon as it takes another policy.
-func NiceApart(s *specs.Scheduler) (nice int32, apart bool) {
+// SeparateNice returns the nice value, and whether setpriority(2) must set it: sched_setattr
+// ignores it for policies that do not use it. It takes effect as soon as the process changes to
+// another policy.
+func SeparateNice(s *specs.Scheduler) (nice int32, separate bool) {
 	return s.Nice, s.Nice != 0 && s.Policy != specs.SchedOther && s.Policy != specs.SchedBatch
 }
 
-// SchedAttr returns what sched_setattr(2) takes.
+// SchedAttr returns the argument of sched_setattr(2).
 func SchedAttr(s *specs.Scheduler) *unix.SchedAttr {
 	policy, _ := specconv.SchedulerPolicy(s.Policy)
 	attr := &unix.SchedAttr{Policy: policy, Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period}
@@ -162,7 +167,8 @@ func SchedAttr(s *specs.Scheduler) *unix.SchedAttr {
 	return attr
 }
 
-// Scheduler returns what the runtime has to set for [MessageScheduler], nil when the plan has no such message.
+// Scheduler returns what the runtime must set for [MessageScheduler], nil when the plan has no such
+// message.
 func (p *Plan) Scheduler() *specs.Scheduler {
 	for _, s := range p.Steps {
 		if a, ok := s.Action.(setScheduler); ok && a.Outside {
@@ -172,7 +178,8 @@ func (p *Plan) Scheduler() *specs.Scheduler {
 	return nil
 }
 
-// SchedulerError is the failure of what the runtime did for [MessageScheduler]. The error is a [*StepError].
+// SchedulerError returns the [*StepError] for a call of the runtime that failed for
+// [MessageScheduler].
 func (p *Plan) SchedulerError(call string, errno unix.Errno) error {
 	for i, s := range p.Steps {
 		if is[setScheduler](s) {
@@ -187,8 +194,8 @@ func inherited(s *specs.Scheduler) bool {
 	return s.Policy != specs.SchedDeadline && SchedAttr(s).Flags&unix.SCHED_FLAG_RESET_ON_FORK == 0
 }
 
-// setIOPriority sets the priority of the process's I/O. The specification wants its process group to have it, which is to say all that it
-// starts: these inherit it.
+// setIOPriority sets the process's I/O priority. The specification wants it for the process group,
+// that is, for everything the process starts: these inherit it.
 type setIOPriority struct {
 	Class    specs.IOPriorityClass
 	Priority int
@@ -217,12 +224,12 @@ func (s setIOPriority) lower(l *lowering) {
 
 func (setIOPriority) hint(errno unix.Errno) string {
 	if errno == unix.EPERM {
-		return "it takes CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace"
+		return "needs CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace"
 	}
 	return ""
 }
 
-// setMemoryPolicy says from which memory nodes the process gets its memory.
+// setMemoryPolicy sets the memory nodes from which the process gets its memory.
 type setMemoryPolicy struct{ Policy specs.LinuxMemoryPolicy }
 
 func (s setMemoryPolicy) Verb() string      { return "set memory policy" }
@@ -251,7 +258,7 @@ func (s setMemoryPolicy) lower(l *lowering) {
 		l.call(unix.SYS_SET_MEMPOLICY, nsenter.Int(mode), nsenter.Int(0), nsenter.Int(0))
 		return
 	}
-	// The kernel takes one bit less than it is told (get_nodes in mm/mempolicy.c).
+	// The kernel uses one bit less than the argument says (get_nodes in mm/mempolicy.c).
 	l.call(unix.SYS_SET_MEMPOLICY, nsenter.Int(mode), l.prog.Words(nodes...), nsenter.Int(64*len(nodes)+1))
 }
 
@@ -272,17 +279,19 @@ func (s setMemoryPolicy) hint(errno unix.Errno) string {
 	return text
 }
 
-// isolateIOStep appends the I/O priority where that takes a right which the process loses with a user namespace.
+// isolateIOStep sets an I/O priority that needs a privilege which the process loses in a user
+// namespace.
 func (b *builder) isolateIOStep(io *specs.LinuxIOPriority) {
 	if io != nil && b.inUser && io.Class == specs.IOPRIO_CLASS_RT {
 		b.add("process.ioPriority", setIOPriority{io.Class, io.Priority, true})
 	}
 }
 
-// schedulingSteps appends how the process is scheduled.
+// schedulingSteps sets how the process is scheduled.
 func (b *builder) schedulingSteps(p *specs.Process, memory *specs.LinuxMemoryPolicy) {
 	if s := p.Scheduler; s != nil {
-		// An ordinary user's runtime may do no more than the process itself, and less where that has another user's id.
+		// An ordinary user's runtime has no more privileges than the process, and fewer where the
+		// process has another user ID.
 		outside := b.inUser && !b.facts.Unprivileged && !b.facts.Nested
 		if b.last && !inherited(s) {
 			b.own = append(b.own, Step{"process.scheduler", setScheduler{*s, true, true}})

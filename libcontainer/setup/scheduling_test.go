@@ -14,7 +14,7 @@ import (
 	"github.com/orlop/orlop/tests/golden"
 )
 
-// realTime is an example with all that is scheduled, of which an ordinary user could have nothing.
+// realTime is an example with every kind of scheduling, of which an ordinary user could have none.
 func realTime() *specs.Spec {
 	s := specconv.Example()
 	s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Nice: 3, Runtime: 1e6, Deadline: 2e6, Period: 3e6,
@@ -59,7 +59,8 @@ func TestSchedulingPlans(t *testing.T) {
 		}
 		text += tc.name + "\n"
 		for line := range strings.Lines(p.String()) {
-			// The order among what they depend on; the rest of the plan is that of other golden files.
+			// Only the order among the steps that they depend on; other golden files have the rest
+			// of the plan.
 			for _, word := range []string{"scheduler", "I/O", "affinity", "memory policy", "personality", "isolate", "join", "clone", "session", "limit", "bounding"} {
 				if strings.Contains(line, word) {
 					text += line[3:]
@@ -71,7 +72,8 @@ func TestSchedulingPlans(t *testing.T) {
 	golden.Check(t, "scheduling.golden", text)
 }
 
-// TestScheduler sets what it may without real-time runtime in the cgroup, and reads it back.
+// TestScheduler sets the policies that do not need real-time runtime in the cgroup, and reads them
+// back.
 func TestScheduler(t *testing.T) {
 	for _, tc := range []struct {
 		s    specs.Scheduler
@@ -96,7 +98,7 @@ func TestScheduler(t *testing.T) {
 				got.Runtime = 0 // the slice, since Linux 6.12
 			}
 			if got.Util_max == 1024 {
-				got.Util_max = 0 // as it is with utilization clamping
+				got.Util_max = 0 // set where the kernel has utilization clamping
 			}
 			if *got != tc.want {
 				t.Errorf("%v: %+v", tc.s, got)
@@ -107,7 +109,7 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
-// TestSchedulingRefused: what the kernel refuses is an error that says why.
+// TestSchedulingRefused: an error for what the kernel refuses says why.
 func TestSchedulingRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -115,7 +117,7 @@ func TestSchedulingRefused(t *testing.T) {
 		want   string
 	}{
 		{"policy", func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedISO} },
-			"process.scheduler: set scheduler SCHED_ISO, nice 0: sched_setattr: invalid argument (Linux has a number for this policy and has never had the policy)"},
+			"process.scheduler: set scheduler SCHED_ISO, nice 0: sched_setattr: invalid argument (Linux reserves a number for this policy but has never implemented it)"},
 		{"deadline", func(s *specs.Spec) {
 			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1e6, Deadline: 1e15}
 		}, "invalid argument (a period is bounded by"},

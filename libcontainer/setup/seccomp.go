@@ -13,14 +13,16 @@ import (
 
 // A SeccompFilter is a compiled seccomp profile.
 type SeccompFilter struct {
-	// Program is the filter as the kernel takes it: instructions of eight bytes each (struct sock_filter).
+	// Program is the filter in the kernel's format: instructions of eight bytes each (struct
+	// sock_filter).
 	Program []byte
 	// Flags are those of seccomp(2), SECCOMP_FILTER_FLAG_*.
 	Flags uint
-	// Notify is set when the filter hands calls to an agent: the process sends its listener, see [MessageSeccomp].
+	// Notify is set when the filter passes calls to a seccomp agent: the process sends its
+	// listener, see [MessageSeccomp].
 	Notify bool
-	// Answers is what the filter answers to the FilteredCalls. An answer that depends on
-	// arguments which the planner does not know is missing.
+	// Answers has the filter's return values for the FilteredCalls. It has none for a call whose
+	// result depends on arguments that the planner does not know.
 	Answers map[uintptr]uint32
 }
 
@@ -30,8 +32,9 @@ type FilteredCall struct {
 	Args   []uint64 // the first ones, as far as they are known
 }
 
-// FilteredCalls are all such calls. A process hands over the listener, drops a capability, executes its program, and writes why
-// that failed. One that joins a PID namespace may clone, and do what comes after that: see filtersFirst.
+// FilteredCalls are all such calls. A process sends the listener, drops a capability, executes its
+// program, and reports why that failed. One that joins a PID namespace may also clone, and make the
+// calls after that: see filtersFirst.
 func FilteredCalls() []FilteredCall {
 	return []FilteredCall{
 		{unix.SYS_SENDMSG, nil}, {unix.SYS_READ, nil}, {unix.SYS_CAPSET, nil}, {unix.SYS_EXECVE, nil}, {unix.SYS_WRITE, nil},
@@ -41,14 +44,14 @@ func FilteredCalls() []FilteredCall {
 	}
 }
 
-// allows reports whether the filter lets a call through in any case.
+// allows reports whether the filter always allows a call.
 func (f *SeccompFilter) allows(call uintptr) bool {
 	answer, known := f.Answers[call]
 	action := answer & unix.SECCOMP_RET_ACTION_FULL
 	return known && (action == unix.SECCOMP_RET_ALLOW || action == unix.SECCOMP_RET_LOG)
 }
 
-// refuses says what the filter does in place of a call, "" if it may let it through.
+// refuses describes what the filter does with a call that it does not allow, "" if it may allow it.
 func (f *SeccompFilter) refuses(call uintptr) string {
 	answer, known := f.Answers[call]
 	if !known || f.allows(call) {
@@ -62,7 +65,7 @@ func (f *SeccompFilter) refuses(call uintptr) string {
 	case unix.SECCOMP_RET_TRAP:
 		return "answers it with SIGSYS"
 	case unix.SECCOMP_RET_USER_NOTIF:
-		// Only before the agent has the listener there is nobody to decide.
+		// An agent could allow the other calls, but before these two it does not have the listener.
 		if call == unix.SYS_SENDMSG || call == unix.SYS_READ {
 			return "leaves it to the agent, which does not have the listener yet"
 		}
@@ -71,13 +74,13 @@ func (f *SeccompFilter) refuses(call uintptr) string {
 	return "kills the process for it"
 }
 
-// Mute reports whether a process may end under the filter without executing its program or saying
-// why, because the filter does not allow all calls for that.
+// Mute reports whether a process may end under the filter without executing its program or
+// reporting why, because the filter does not allow all the calls for that.
 func (f *SeccompFilter) Mute() bool {
 	return !f.allows(unix.SYS_WRITE) || !f.allows(unix.SYS_EXECVE) || !f.allows(unix.SYS_CAPSET)
 }
 
-// Mute reports whether that is so for the plan's process.
+// Mute reports whether that applies to the plan's process.
 func (p *Plan) Mute() bool {
 	for _, s := range p.Steps {
 		if l, ok := s.Action.(loadSeccomp); ok {
@@ -87,7 +90,7 @@ func (p *Plan) Mute() bool {
 	return false
 }
 
-// checkFilter finds that the filter keeps the process from executing its program.
+// checkFilter rejects a filter under which the process could not execute its program.
 func (b *builder) checkFilter() error {
 	f := b.facts.Seccomp
 	if f == nil || !slices.ContainsFunc(b.plan.Steps, is[loadSeccomp]) {
@@ -100,7 +103,7 @@ func (b *builder) checkFilter() error {
 	}{
 		{unix.SYS_SENDMSG, "sendmsg", "hand the listener of SCMP_ACT_NOTIFY over", f.Notify},
 		{unix.SYS_READ, "read", "hand the listener of SCMP_ACT_NOTIFY over", f.Notify},
-		{unix.SYS_CAPSET, "capset", "drop capabilities without process.noNewPrivileges", b.taken != nil},
+		{unix.SYS_CAPSET, "capset", "drop capabilities without process.noNewPrivileges", b.finalCaps != nil},
 		{unix.SYS_EXECVE, "execve", "execute its program", true},
 	}
 	for _, n := range needed {
@@ -114,9 +117,10 @@ func (b *builder) checkFilter() error {
 
 func (f *SeccompFilter) instructions() int { return len(f.Program) / 8 }
 
-// loadSeccomp puts the filter in force. It holds for what the process itself still does, so it comes last of all: what is left
-// to be allowed is a capset, where that takes back the capability that the load took, and the exec. First is set where it comes
-// before the process enters a PID namespace: then that and what follows must be allowed, too.
+// loadSeccomp installs the filter. It applies to the process itself, so it comes last: only the
+// exec remains, and a capset that drops the capability which loading needed. First is set when it
+// comes before the process enters a PID namespace: then the filter must allow the steps after that,
+// too.
 type loadSeccomp struct {
 	Filter *SeccompFilter
 	First  bool
@@ -151,13 +155,13 @@ func (s loadSeccomp) lower(l *lowering) {
 	}
 	listener := l.fd()
 	if !l.closed {
-		l.closeOnExec() // the call need not be allowed
+		l.closeOnExec() // before the load, because the filter need not allow this call
 	}
 	l.call(unix.SYS_SECCOMP, nsenter.Int(unix.SECCOMP_SET_MODE_FILTER), nsenter.Int(flags), program).Result(listener)
 	if s.Filter.Notify {
 		l.sendFile(MessageSeccomp, listener, nil)
 		if s.First {
-			l.call(unix.SYS_CLOSE, listener) // who traces the process in the PID namespace shall not find it
+			l.call(unix.SYS_CLOSE, listener) // a tracer in the PID namespace must not find it
 		} else {
 			l.await()
 		}
@@ -165,34 +169,34 @@ func (s loadSeccomp) lower(l *lowering) {
 	l.closed = true
 }
 
-// takeBack drops the capability that the load of a filter took.
-type takeBack struct {
+// dropAdmin drops the capability that was kept for loading a filter.
+type dropAdmin struct {
 	setCapabilities
 	First bool // see loadSeccomp
 }
 
-func (t takeBack) phase() phase { return filterPhase(t.First) }
+func (t dropAdmin) phase() phase { return filterPhase(t.First) }
 
-// filterSteps appends the load of the filter, and what must come after it.
+// filterSteps loads the filter, and appends the steps that must follow.
 func (b *builder) filterSteps(first bool) {
 	if b.facts.Seccomp == nil {
 		return
 	}
 	b.add("linux.seccomp", loadSeccomp{b.facts.Seccomp, first})
-	if b.taken != nil {
-		b.add("process.capabilities", takeBack{*b.taken, first})
+	if b.finalCaps != nil {
+		b.add("process.capabilities", dropAdmin{*b.finalCaps, first})
 	}
 }
 
-// lendAdmin adds CAP_SYS_ADMIN to capabilities that lack it, when the load of a filter takes it: it does without no_new_privs. It is taken
-// back right after the load.
-func (b *builder) lendAdmin(s setCapabilities, p *specs.Process) setCapabilities {
+// retainAdmin adds CAP_SYS_ADMIN to capabilities that lack it if loading a filter needs it, which
+// is the case without no_new_privs. It is dropped right after the load.
+func (b *builder) retainAdmin(s setCapabilities, p *specs.Process) setCapabilities {
 	const admin = 1 << unix.CAP_SYS_ADMIN
 	if b.facts.Seccomp == nil || p.NoNewPrivileges || s.Effective&admin != 0 {
 		return s
 	}
 	own := s
-	b.taken = &own
+	b.finalCaps = &own
 	s.Effective |= admin
 	s.Permitted |= admin
 	return s

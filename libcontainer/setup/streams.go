@@ -10,18 +10,18 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// StreamFacts is what the planner must know of the standard streams.
+// StreamFacts is what the planner must know about the standard streams.
 type StreamFacts struct {
-	// Given tells which streams the process's user must own: they belong to somebody else, and the
-	// caller hands them over. The caller's other files keep their owner.
+	// Given says which streams the process's user must own: they belong to another user, and the
+	// caller passes them. Other files of the caller keep their owner.
 	Given [3]bool
-	// Owner is that user's number on the runtime's side of the container's user namespace.
+	// Owner is that user's ID on the runtime's side of the container's user namespace.
 	Owner uint32
-	// Null tells which of them are the host's null device.
+	// Null says which of them are the host's null device.
 	Null [3]bool
 }
 
-// streamNames names the streams of a set, for people.
+// streamNames names the streams of a set for messages.
 func streamNames(set [3]bool) string {
 	var names []string
 	for fd, name := range [...]string{"stdin", "stdout", "stderr"} {
@@ -32,13 +32,13 @@ func streamNames(set [3]bool) string {
 	return strings.Join(names, ", ")
 }
 
-// giveStreams gives standard streams to the process's user, who could otherwise not open them again
-// as /dev/stdout or /proc/self/fd/1. The group stays as it is.
+// giveStreams changes the owner of standard streams to the process's user, who could otherwise not
+// reopen them as /dev/stdout or /proc/self/fd/1. The group stays as it is.
 type giveStreams struct {
 	Streams [3]bool
 	UID     uint32
-	// Outside is set when the process gives them before it joins the container's user namespace:
-	// inside it has no right to what belongs to the host's users. UID is then the host's number.
+	// Outside is set when the process does so before it joins the container's user namespace:
+	// inside it has no privileges over files of the host's users. UID is then the host's ID.
 	Outside bool
 }
 
@@ -61,7 +61,7 @@ func (g giveStreams) String() string {
 }
 
 // lower ignores failures. An ordinary user may not change an owner, and nobody can on a read-only
-// file system; the process may well do without.
+// filesystem. Most processes do not need it.
 func (g giveStreams) lower(l *lowering) {
 	for fd, given := range g.Streams {
 		if given {
@@ -70,8 +70,8 @@ func (g giveStreams) lower(l *lowering) {
 	}
 }
 
-// outsideStreamsStep gives streams before the user namespace is joined, by a runtime that has
-// rights on the host.
+// outsideStreamsStep gives streams before the user namespace is joined, if the runtime has
+// privileges on the host.
 func (b *builder) outsideStreamsStep() {
 	if s := &b.facts.Streams; b.givesOutside() && s.Given != [3]bool{} {
 		b.add("process.user", giveStreams{s.Given, s.Owner, true})
@@ -89,13 +89,14 @@ func (b *builder) streamSteps(p *specs.Process) {
 	}
 }
 
-// replaceNull puts the container's own null device in the place of the host's. The container could
-// change the mode and the owner of the host's device for everybody: fchmod(2) takes the descriptor.
+// replaceNull replaces the host's null device by the container's own. The container could change
+// the mode and the owner of the host's device for everybody, because fchmod(2) works on the
+// descriptor.
 //
-// The image may have put anything at /dev/null, so the process looks at what it opened. If that is
-// no null device, the process makes one on a file system of its own, where nobody else can reach
-// it. In a user namespace it may not make one, and the host's device stays: it belongs to nobody in
-// there.
+// The image may have put any file at /dev/null, so the process checks what it opened. If that is
+// not a null device, the process makes one on a filesystem of its own, where no other process can
+// reach it. In a user namespace it may not make one, and the host's device stays: its owner is not
+// mapped there.
 type replaceNull struct {
 	Streams [3]bool
 	Make    bool
@@ -109,9 +110,9 @@ func (r replaceNull) String() string {
 	return "replace the host's null device by the container's: " + streamNames(r.Streams)
 }
 
-// Where struct statx has what is asked for, and its size.
+// Offsets in struct statx, and its size.
 const (
-	statxMode  = 28 // with two bytes of padding behind it
+	statxMode  = 28 // followed by two bytes of padding
 	statxMajor = 128
 	statxMinor = 132
 	statxSize  = 256

@@ -10,8 +10,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// openProc opens a procfs that nobody else can reach, for plans whose container has none that is fit: something else may stand in the
-// place of a file that is written to (CVE-2025-52881).
+// openProc opens a procfs that no other process can reach, for plans whose container has no
+// suitable one: another file may be in place of one that is written to (CVE-2025-52881).
 type openProc struct{}
 
 func (openProc) Verb() string        { return "open" }
@@ -24,7 +24,7 @@ func (openProc) lower(l *lowering) {
 	l.newMount(l.procfs, "proc", "proc", nil, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 }
 
-// setSysctl sets a kernel parameter of the container's namespaces.
+// setSysctl sets a sysctl of the container's namespaces.
 type setSysctl struct{ Name, File, Value string }
 
 func (s setSysctl) Verb() string      { return "set sysctl" }
@@ -32,7 +32,7 @@ func (s setSysctl) String() string    { return "set sysctl " + s.Name + " = " + 
 func (setSysctl) Needs() []Descriptor { return nil }
 func (setSysctl) phase() phase        { return phaseHide }
 
-// lower lets nothing that is mounted on the procfs take the file's place.
+// lower does not follow anything that is mounted over a file of the procfs.
 func (s setSysctl) lower(l *lowering) {
 	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS
 	fd := l.fd()
@@ -40,7 +40,7 @@ func (s setSysctl) lower(l *lowering) {
 	l.call(unix.SYS_WRITE, fd, l.str(s.Value), nsenter.Int(len(s.Value)))
 }
 
-// sysctlSteps appends the kernel parameters.
+// sysctlSteps appends the sysctls.
 func (b *builder) sysctlSteps(sysctl map[string]string, own bool) error {
 	if len(sysctl) == 0 {
 		return nil
@@ -52,7 +52,7 @@ func (b *builder) sysctlSteps(sysctl map[string]string, own bool) error {
 	for n := range sysctl {
 		names = append(names, n)
 	}
-	slices.Sort(names) // so that equal configurations give equal plans
+	slices.Sort(names) // equal configurations give equal plans
 	for _, n := range names {
 		file, ok := specconv.SysctlPath(n)
 		if !ok {

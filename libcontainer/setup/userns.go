@@ -10,10 +10,11 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// UserNamespaceFile is the user namespace that the process joins: a new one, too, is made by the runtime before the process.
+// UserNamespaceFile is the user namespace that the process joins. The runtime makes a new one
+// before the process.
 const UserNamespaceFile nsenter.FD = "user namespace"
 
-// An IDMap says which ids of a user namespace stand for which ones of the runtime's.
+// An IDMap maps IDs of a user namespace to IDs of the runtime's.
 type IDMap struct{ UIDs, GIDs []specs.LinuxIDMapping }
 
 func maps(list []specs.LinuxIDMapping, id uint32) bool {
@@ -25,8 +26,8 @@ func maps(list []specs.LinuxIDMapping, id uint32) bool {
 	return false
 }
 
-// UserNamespace returns the map of a container's user namespace: that of the configuration for a new one, that of the facts for one that
-// is joined.
+// UserNamespace returns the map of a container's user namespace: from the configuration for a new
+// one, from the facts for one that is joined.
 func UserNamespace(b *specconv.Bundle, f *Facts) *IDMap {
 	if n, ok := b.Namespace(specs.UserNamespace); ok && n.Path == "" {
 		return &IDMap{b.Spec.Linux.UIDMappings, b.Spec.Linux.GIDMappings}
@@ -34,8 +35,8 @@ func UserNamespace(b *specconv.Bundle, f *Facts) *IDMap {
 	return f.Users
 }
 
-// joinUser joins the container's user namespace, in which the process then has all capabilities. Its ids are still those that it had
-// outside, which are no one's in there.
+// joinUser joins the container's user namespace, in which the process then has all capabilities. It
+// still has its IDs from outside, which are not mapped there.
 type joinUser struct {
 	Path string // "" for a new one
 	Map  *IDMap // of a new one
@@ -63,7 +64,7 @@ func (j joinUser) lower(l *lowering) {
 	l.call(unix.SYS_SETNS, UserNamespaceFile, nsenter.Int(unix.CLONE_NEWUSER))
 }
 
-// idList is for people: "0-65535 as 100000-165535".
+// idList formats mappings for messages: "0-65535 as 100000-165535".
 func idList(list []specs.LinuxIDMapping) string {
 	text := ""
 	for i, m := range list {
@@ -83,8 +84,8 @@ func idRange(first, size uint32) string {
 	return n(uint64(first)) + "-" + n(uint64(first)+uint64(size)-1)
 }
 
-// becomeRoot takes the ids of the root of the user namespace that was just joined, so that what the
-// process makes belongs to that. Capabilities stay.
+// becomeRoot changes to the root IDs of the user namespace that was just joined, so that root owns
+// what the process creates. Capabilities stay.
 type becomeRoot struct {
 	Dumpable bool // see isolate
 }
@@ -101,7 +102,7 @@ func (s becomeRoot) lower(l *lowering) {
 	l.dumpable(s.Dumpable)
 }
 
-// checkRoot finds that the user namespace that a container joins has no root. specconv checks new
+// checkRoot rejects a user namespace without a root that a container joins. specconv checks new
 // ones.
 func checkRoot(bundle *specconv.Bundle, m *IDMap) error {
 	n, ok := bundle.Namespace(specs.UserNamespace)
@@ -111,7 +112,7 @@ func checkRoot(bundle *specconv.Bundle, m *IDMap) error {
 	return specconv.Fault{Path: element("linux.namespaces", n.Index) + ".path", Problem: "the user namespace must map user 0 and group 0"}
 }
 
-// checkUser finds ids of a process that its user namespace does not map.
+// checkUser rejects IDs of a process that its user namespace does not map.
 func checkUser(m *IDMap, u *specs.User) error {
 	if m == nil {
 		return nil

@@ -7,35 +7,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Verify reports the first rule of safety that the plan breaks. It looks at the steps, and then at the system calls that they are
-// lowered to. No plan that breaks a rule becomes a program.
+// Verify returns the first safety rule that the plan breaks. It checks the steps, and then the
+// system calls that they are lowered to. No plan that breaks a rule becomes a program.
 //
-//	isolate first        the process isolates itself before all that others could meet it in, once
+//	isolate first        the process isolates itself, once, before every step in which other
+//	                     processes could reach it
 //	phases in order      the steps' phases never go backwards
-//	namespaces in order  new namespaces belong to the container's user namespace; the process takes an id of that
-//	                     right after it has joined it, and gives way to its child after all of them
-//	cgroups first        a cgroup namespace is only made by a process that is in all of its cgroups
-//	one root             the root is opened once, before anything is looked up in it, and changed once, if it is not the process's own
-//	credentials dropped  a container's program is only executed after bounding set, user, capabilities and ambient set
-//	                     were set, each once, in this order; a hook's after all of them or none
-//	masks prepared       nothing is masked before there is something to mask it with
+//	namespaces in order  new namespaces belong to the container's user namespace; the process
+//	                     changes to an ID of it right after it has joined it, and is replaced by
+//	                     its child after all of them
+//	cgroups first        a cgroup namespace is only made by a process that is in all of its
+//	                     cgroups
+//	one root             the root is opened once, before any lookup in it, and changed once, if it
+//	                     is not the process's own
+//	credentials dropped  a container's program is only executed after bounding set, user,
+//	                     capabilities and ambient set were set, each once, in this order; a hook's
+//	                     after all of them or none
+//	masks prepared       nothing is masked before the masks exist
 //	exec last            the plan ends with its one exec
-//	opened in the root   a path is walked by openat2, held below a descriptor, and never follows a magic link
-//	names only           other calls with a descriptor take one name, not a path
+//	opened in the root   openat2 walks paths, confined below a descriptor, and never follows a
+//	                     magic link
+//	names only           other calls with a descriptor have one name, not a path
 //	no host after pivot  a path of the host is walked only before the root is changed
-//	no path before       a path is walked as the container's process walks it only after the root is changed
-//	calls as listed      which calls may walk paths is listed; all others take none
-//	mount points         links of the image lead to no mount point that the runtime has not looked at
-//	rendezvous paired    who waits has said so, nothing is said twice, and what comes in two messages comes whole
-//	closed last          descriptors are closed in the very operation before the exec, or before the load of a seccomp filter, or
-//	                     before the clone into a PID namespace that others are in, after which none is made
-//	filtered last        a capability that the load of a seccomp filter took is taken back, and nothing else comes between load and exec,
-//	                     or between load and clone
-//	filter allows        what comes after a load before the clone is what the filter allows
-//	entered last         a process that enters a PID namespace which others are in has the program's credentials before, and
-//	                     then does only what it has to do for itself
+//	no path before       a path is walked as the container's process walks it only after the root
+//	                     is changed
+//	calls as listed      the calls that may walk paths are listed; all others have none
+//	mount points         links of the image lead to no mount point that the runtime has not
+//	                     checked
+//	rendezvous paired    a wait follows its message, no message is sent twice, and a message in
+//	                     two parts is complete
+//	closed last          descriptors are closed in the very operation before the exec, or before
+//	                     the load of a seccomp filter, or before the clone into a PID namespace
+//	                     with other processes, after which none is made
+//	filtered last        a capability that was kept for loading a seccomp filter is dropped, and
+//	                     nothing else comes between load and exec, or between load and clone
+//	filter allows        the filter allows what comes after a load before the clone
+//	entered last         a process that enters a PID namespace with other processes has the
+//	                     program's credentials before, and then does only what it must do itself
 //
-// A rehearsal opens no root and executes nothing, so rules about that do not hold for it. It has one of its own:
+// A rehearsal opens no root and executes nothing, so rules about that do not apply to it. It has
+// one of its own:
 //
 //	nothing stays        nothing is changed that outlives the process
 func (p *Plan) Verify() error {
@@ -48,7 +59,7 @@ func (p *Plan) Verify() error {
 		}
 	}
 	if i := slices.IndexFunc(p.Steps, is[joinUser]); i >= 0 && p.Cloneflags != 0 {
-		return p.broken("namespaces in order", i, "the process is born in namespaces that do not belong to it")
+		return p.broken("namespaces in order", i, "the process starts in namespaces that do not belong to it")
 	}
 	l := p.lower()
 	for i := range callRules {
@@ -67,7 +78,7 @@ func (p *Plan) Verify() error {
 	return nil
 }
 
-// A RuleError tells which rule a plan breaks. It is a fault of the runtime's own.
+// A RuleError names the rule that a plan breaks. It is a bug of the runtime.
 type RuleError struct {
 	Rule  string
 	Step  int
@@ -87,7 +98,8 @@ func (p *Plan) broken(rule string, step int, problem string) error {
 	return e
 }
 
-// stepRules are the rules that look at steps. A check returns the step that breaks the rule and how, or "".
+// stepRules are the rules about steps. A check returns the step that breaks the rule and how, or
+// "".
 var stepRules = [...]struct {
 	name  string
 	check func([]Step) (int, string)
@@ -111,7 +123,7 @@ func isolateFirst(steps []Step) (int, string) {
 		switch a := s.Action.(type) {
 		case isolate:
 			if isolated {
-				return i, "is there twice"
+				return i, "appears twice"
 			}
 			isolated, dumpable = true, a.Dumpable
 		case setOOMScore:
@@ -120,7 +132,7 @@ func isolateFirst(steps []Step) (int, string) {
 				return i, "comes before the process is isolated"
 			}
 			if dumpable && meetsOthers(a) {
-				return i, "others could look into the process there"
+				return i, "others could inspect the process there"
 			}
 		}
 	}
@@ -130,7 +142,7 @@ func isolateFirst(steps []Step) (int, string) {
 	return 0, ""
 }
 
-// meetsOthers reports whether an action brings the process where others are.
+// meetsOthers reports whether an action moves the process into a namespace that others may be in.
 func meetsOthers(a Action) bool {
 	switch j := a.(type) {
 	case joinNamespace, joinContainer:
@@ -159,7 +171,7 @@ func namespacesInOrder(steps []Step) (int, string) {
 		switch s.Action.(type) {
 		case joinUser:
 			if user || made {
-				return i, "comes after namespaces that are to belong to it"
+				return i, "comes after namespaces that must belong to it"
 			}
 			user = true
 		case newNamespaces, newCgroupNamespace:
@@ -172,7 +184,7 @@ func namespacesInOrder(steps []Step) (int, string) {
 			cloned = true
 		}
 		if is[joinUser](s) && (i+1 == len(steps) || !is[becomeRoot](steps[i+1])) {
-			return i, "the process stays nobody in it"
+			return i, "the process has no mapped ID in it"
 		}
 	}
 	return 0, ""
@@ -182,7 +194,7 @@ func cgroupsFirst(steps []Step) (int, string) {
 	namespace := false
 	for i, s := range steps {
 		namespace = namespace || is[newCgroupNamespace](s)
-		if namespace && is[joinMemory](s) { // the others come in the phase before
+		if namespace && is[joinMemory](s) { // the other cgroups are joined in the phase before
 			return i, "the namespace shows the cgroup that the process was in before"
 		}
 	}
@@ -228,16 +240,16 @@ func is[T Action](s Step) bool {
 func credentialsDropped(steps []Step) (int, string) {
 	order := 0
 	for i, s := range steps {
-		place := 0
+		rank := 0
 		switch s.Action.(type) {
 		case dropBounding:
-			place = 1
+			rank = 1
 		case setUser:
-			place = 2
+			rank = 2
 		case setCapabilities:
-			place = 3
+			rank = 3
 		case setAmbient:
-			place = 4
+			rank = 4
 		case execProgram:
 			if order != 4 {
 				return i, "credentials are not all dropped"
@@ -247,11 +259,11 @@ func credentialsDropped(steps []Step) (int, string) {
 				return i, "credentials are not all dropped"
 			}
 		}
-		if place != 0 {
-			if place != order+1 {
+		if rank != 0 {
+			if rank != order+1 {
 				return i, "is not in its place among the credentials"
 			}
-			order = place
+			order = rank
 		}
 	}
 	return 0, ""
@@ -282,14 +294,14 @@ func execLast(steps []Step) (int, string) {
 }
 
 func filteredLast(steps []Step) (int, string) {
-	lent, loaded := false, false
+	retained, loaded := false, false
 	for i, s := range steps {
 		switch a := s.Action.(type) {
 		case setCapabilities:
-			lent = a.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+			retained = a.Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 		case loadSeccomp:
 			if loaded {
-				return i, "is there twice"
+				return i, "appears twice"
 			}
 			loaded = true
 			next := steps[min(i+1, len(steps)-1)]
@@ -297,11 +309,11 @@ func filteredLast(steps []Step) (int, string) {
 			if a.First {
 				last = is[cloneChild](next)
 			}
-			if !last && !is[takeBack](next) {
+			if !last && !is[dropAdmin](next) {
 				return i, "is not right before the exec"
 			}
-		case takeBack:
-			if !loaded || !lent {
+		case dropAdmin:
+			if !loaded || !retained {
 				return i, "there is nothing to take back"
 			}
 		}
@@ -309,7 +321,8 @@ func filteredLast(steps []Step) (int, string) {
 	return 0, ""
 }
 
-// enteredLast holds for programs of the container. A hook of the host has the runtime's rights also there.
+// enteredLast applies to programs of the container. A hook of the host keeps the runtime's
+// privileges.
 func enteredLast(steps []Step) (int, string) {
 	if n := len(steps); n == 0 || !is[execProgram](steps[n-1]) && !slices.ContainsFunc(steps, is[setCapabilities]) {
 		return 0, ""
@@ -339,10 +352,10 @@ func enteredLast(steps []Step) (int, string) {
 	return 0, ""
 }
 
-// ownStep reports whether a step is one that no other process could do for the one which enters a PID namespace.
+// ownStep reports whether a process that enters a PID namespace must do a step itself.
 func ownStep(a Action) bool {
 	switch a := a.(type) {
-	case newSession, takeTerminal, awaitAgent, limitProcesses, learnPid, hold, lowerFileLimit, endWithRuntime, loadSeccomp, takeBack,
+	case newSession, setControllingTerminal, awaitSeccompAgent, limitProcesses, learnPid, hold, lowerFileLimit, endWithRuntime, loadSeccomp, dropAdmin,
 		execProgram, execHook, nothingToExec:
 		return true
 	case setScheduler:

@@ -15,7 +15,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// does is an action of the tests that lowers itself to whatever is wanted.
+// does is an action of the tests that is lowered by a function.
 type does struct {
 	at phase
 	do func(*lowering)
@@ -36,7 +36,8 @@ func examplePlan(t *testing.T) *Plan {
 	return p
 }
 
-// execPlan plans a process that joins a container, under a filter that allows all that the planner asks it for.
+// execPlan plans a process that joins a container, under a filter that allows everything the
+// planner asks about.
 func execPlan(t *testing.T) *Plan {
 	t.Helper()
 	f := &SeccompFilter{Answers: make(map[uintptr]uint32)}
@@ -50,7 +51,7 @@ func execPlan(t *testing.T) *Plan {
 	return p
 }
 
-// index returns the place of the first step whose action is of type T.
+// index returns the index of the first step whose action is a T.
 func index[T Action](t *testing.T, p *Plan) int {
 	t.Helper()
 	i := slices.IndexFunc(p.Steps, func(s Step) bool { return is[T](s) })
@@ -67,7 +68,8 @@ func TestRules(t *testing.T) {
 	remove := func(p *Plan, i int) { p.Steps = slices.Delete(p.Steps, i, i+1) }
 	insert := func(p *Plan, i int, a Action) { p.Steps = slices.Insert(p.Steps, i, Step{"", a}) }
 	swap := func(p *Plan, i, j int) { p.Steps[i], p.Steps[j] = p.Steps[j], p.Steps[i] }
-	// call inserts a system call in the phase of the mounts, where a container's root is open and the host is in reach.
+	// call inserts a system call in the phase of the mounts, where a container's root is open and
+	// the host is reachable.
 	call := func(p *Plan, t *testing.T, do func(*lowering)) {
 		insert(p, index[mountNew](t, p), does{phaseMounts, do})
 	}
@@ -80,7 +82,7 @@ func TestRules(t *testing.T) {
 		{"isolated twice", "isolate first", func(_ *testing.T, p *Plan) { insert(p, 1, isolate{}) }},
 		{"mount after pivot", "phases in order", func(t *testing.T, p *Plan) { swap(p, index[mountNew](t, p), index[pivot](t, p)) }},
 		{"root read-only before mounts", "phases in order", func(t *testing.T, p *Plan) { insert(p, index[mountNew](t, p), rootReadOnly{}) }},
-		{"born before the user namespace", "namespaces in order", func(_ *testing.T, p *Plan) {
+		{"started before the user namespace", "namespaces in order", func(_ *testing.T, p *Plan) {
 			insert(p, 1, joinUser{Path: "/u"})
 			insert(p, 2, becomeRoot{})
 		}},
@@ -120,7 +122,7 @@ func TestRules(t *testing.T) {
 			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{Filter: &SeccompFilter{}}}, Step{"", does{phaseSeccomp, func(*lowering) {}}})
 		}},
 		{"nothing to take back", "filtered last", func(t *testing.T, p *Plan) {
-			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{Filter: &SeccompFilter{}}}, Step{"", takeBack{}})
+			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{"", loadSeccomp{Filter: &SeccompFilter{}}}, Step{"", dropAdmin{}})
 		}},
 		{"no root", "one root", func(t *testing.T, p *Plan) { remove(p, index[bindRoot](t, p)) }},
 		{"two roots", "one root", func(t *testing.T, p *Plan) { insert(p, index[bindRoot](t, p), openRoot{"/"}) }},
@@ -171,7 +173,7 @@ func TestRules(t *testing.T) {
 			insert(p, index[pivot](t, p)+1, does{phaseInside, func(l *lowering) { l.own(unix.SYS_CHDIR, "/tmp", l.str("/tmp")) }})
 		}},
 		{"mount point not looked at", "mount points", func(t *testing.T, p *Plan) {
-			call(p, t, func(l *lowering) { l.move(l.fd(), l.destination("/srv", aFolder)) })
+			call(p, t, func(l *lowering) { l.move(l.fd(), l.destination("/srv", aDirectory)) })
 		}},
 		{"remount not looked at", "mount points", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.setattr(l.destination("/srv", anything), unix.MountAttr{}, false) })
@@ -184,8 +186,8 @@ func TestRules(t *testing.T) {
 			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageHooks, nil) }})
 		}},
 		{"devices twice", "rendezvous paired", func(t *testing.T, p *Plan) {
-			insert(p, index[readOnlyPath](t, p), takeNetDevices{})
-			insert(p, index[readOnlyPath](t, p), takeNetDevices{})
+			insert(p, index[readOnlyPath](t, p), awaitNetDevices{})
+			insert(p, index[readOnlyPath](t, p), awaitNetDevices{})
 		}},
 		{"no wait for devices", "rendezvous paired", func(t *testing.T, p *Plan) {
 			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageNetDevices, nil) }})
@@ -193,8 +195,8 @@ func TestRules(t *testing.T) {
 		{"wait for nothing", "rendezvous paired", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.await() })
 		}},
-		{"gate in place of an answer", "rendezvous paired", func(t *testing.T, p *Plan) {
-			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageHooks, nil); l.gate() }})
+		{"release pipe in place of an answer", "rendezvous paired", func(t *testing.T, p *Plan) {
+			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageHooks, nil); l.awaitRelease() }})
 		}},
 		{"late cgroup from inside", "no host after pivot", func(t *testing.T, p *Plan) {
 			insert(p, index[hold](t, p), does{phaseReady, func(l *lowering) { l.openTasks("/tasks") }})
@@ -264,7 +266,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestCallsAreRecorded: the rules only see what goes through lowering's methods.
+// TestCallsAreRecorded: the rules only see calls that go through lowering's methods.
 func TestCallsAreRecorded(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -283,7 +285,7 @@ func TestCallsAreRecorded(t *testing.T) {
 	}
 }
 
-// FuzzContainer: a configuration that is accepted gives a plan that keeps all rules, or an error.
+// FuzzContainer: an accepted configuration gives a plan that keeps all rules, or an error.
 func FuzzContainer(f *testing.F) {
 	for _, name := range []string{"docker.json", "everything.json"} {
 		f.Add(readConfig(f, name), true, false, uint64(0))
@@ -300,7 +302,7 @@ func FuzzContainer(f *testing.F) {
 	})
 }
 
-// FuzzStrings puts strings where a configuration has free ones.
+// FuzzStrings fills the free strings of a configuration.
 func FuzzStrings(f *testing.F) {
 	f.Add("/x", "tmpfs", "src", "size=1,mode=7", "/cwd", "/dev/x", "/masked", "cmd", "PATH=:/a::/b")
 	f.Add("/", "bind", "/", "ro", "/../..", "/dev/ptmx", "/", "", "PATH=")

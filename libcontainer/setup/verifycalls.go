@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// callRules are the rules that look at system calls. A check returns the index of the call that breaks the rule and how,
-// or "".
+// callRules are the rules about system calls. A check returns the index of the call that breaks the
+// rule and how, or "".
 var callRules = [...]struct {
 	name  string
 	check func([]Step, []callRecord) (int, string)
 	whole bool // not for rehearsals
-	tried bool // for those alone
+	tried bool // only for rehearsals
 }{
 	{"opened in the root", openedInRoot, false, false},
 	{"names only", namesOnly, false, false},
@@ -35,7 +35,7 @@ func openedInRoot(_ []Step, calls []callRecord) (int, string) {
 			continue
 		}
 		if c.resolve&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) == 0 {
-			return i, "openat2 of " + quote(c.path) + " is not held in the root"
+			return i, "openat2 of " + quote(c.path) + " is not confined to the root"
 		}
 		if c.resolve&unix.RESOLVE_NO_MAGICLINKS == 0 {
 			return i, "openat2 of " + quote(c.path) + " may follow magic links"
@@ -57,7 +57,7 @@ func noHostAfterPivot(_ []Step, calls []callRecord) (int, string) {
 	changed := false
 	for i := range calls {
 		c := &calls[i]
-		// The calls that change the root are at home on both sides of the change.
+		// The calls that change the root are allowed on both sides of the change.
 		changed = changed || c.way == wayOwn
 		if c.way == wayHost && changed {
 			return i, "walks " + quote(c.path) + " of the host after the root was changed"
@@ -83,19 +83,19 @@ func noPathBefore(steps []Step, calls []callRecord) (int, string) {
 	return 0, ""
 }
 
-// callsAsListed lists the calls with paths, by the way in which they meet them.
+// callsAsListed lists the calls with paths, by the way in which they handle them.
 func callsAsListed(_ []Step, calls []callRecord) (int, string) {
 	for i := range calls {
 		c := &calls[i]
 		ok := true
 		switch c.way {
 		case wayNone:
-			ok = takesNoPath(c.nr)
+			ok = hasNoPath(c.nr)
 		case wayAt:
 			switch c.nr {
 			case unix.SYS_MOUNT:
 				ok = c.path != ""
-			case unix.SYS_OPEN_TREE: // the descriptor itself, or what is mounted on a name
+			case unix.SYS_OPEN_TREE: // the descriptor itself, or the mount on a name
 			case unix.SYS_MOVE_MOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_FSPICK, unix.SYS_STATX:
 				ok = c.path == "" // the descriptor itself
 			case unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_SYMLINKAT, unix.SYS_READLINKAT, unix.SYS_UNLINKAT, unix.SYS_FCHOWNAT, unix.SYS_FACCESSAT2:
@@ -125,8 +125,8 @@ func callsAsListed(_ []Step, calls []callRecord) (int, string) {
 	return 0, ""
 }
 
-// takesNoPath lists the calls that know no paths.
-func takesNoPath(nr uintptr) bool {
+// hasNoPath lists the calls that have no path.
+func hasNoPath(nr uintptr) bool {
 	switch nr {
 	case unix.SYS_ACCEPT4, unix.SYS_CAPSET, unix.SYS_CLONE, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_EXIT_GROUP,
 		unix.SYS_FCHDIR, unix.SYS_FCHOWN, unix.SYS_FCNTL, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN, unix.SYS_FSTATFS, unix.SYS_IOCTL,
@@ -140,7 +140,8 @@ func takesNoPath(nr uintptr) bool {
 	return false
 }
 
-// mountPoints looks at the last walk before a mount is attached or changed. specconv knows what may be mounted on files of /proc.
+// mountPoints checks the last walk before a mount is attached or changed. specconv decides what may
+// be mounted on files of /proc.
 func mountPoints(steps []Step, calls []callRecord) (int, string) {
 	unsure, step := false, 0
 	for i := range calls {
@@ -163,7 +164,9 @@ func mountPoints(steps []Step, calls []callRecord) (int, string) {
 }
 
 func rendezvousPaired(steps []Step, calls []callRecord) (int, string) {
-	var said, answer, from uint64 // messages; whether one waits for an answer; whether a copy's source is sent
+	// said has the messages so far, answer the one whose answer is awaited, and from says that a
+	// copy's source was sent.
+	var said, answer, from uint64
 	for i := range calls {
 		c := &calls[i]
 		switch c.way {
@@ -173,7 +176,7 @@ func rendezvousPaired(steps []Step, calls []callRecord) (int, string) {
 				id == MessageMissing
 			switch {
 			case answer != 0 && id != MessageChild:
-				return i, fmt.Sprintf("message %d comes where the answer to message %d is waited for", id, answer)
+				return i, fmt.Sprintf("message %d comes before the answer to message %d", id, answer)
 			case said&(1<<id) != 0 && !again:
 				return i, fmt.Sprintf("message %d is sent twice", id)
 			case (id == MessageCopyTo) != (from != 0):
@@ -188,9 +191,9 @@ func rendezvousPaired(steps []Step, calls []callRecord) (int, string) {
 				answer = id
 			}
 			said |= 1 << id
-		case wayGate: // which MessageReady is answered at, if the process does not wait for start
+		case wayRelease: // answers MessageReady, if the process does not wait for start
 			if answer != 0 && answer != MessageReady || from != 0 {
-				return i, fmt.Sprintf("waits at the gate where the answer to message %d is waited for", answer)
+				return i, fmt.Sprintf("waits at the release pipe before the answer to message %d", answer)
 			}
 			answer = 0
 		case wayAwait:
@@ -200,19 +203,20 @@ func rendezvousPaired(steps []Step, calls []callRecord) (int, string) {
 			answer = 0
 		default:
 			waits := c.nr == unix.SYS_PPOLL && c.way == wayNone
-			clones := answer == MessageSeccomp && phaseOf(steps, c) >= phaseFilter && phaseOf(steps, c) <= phaseEnter // the child waits
+			// the child waits
+			clones := answer == MessageSeccomp && phaseOf(steps, c) >= phaseFilter && phaseOf(steps, c) <= phaseEnter
 			if !waits && !clones && (answer != 0 || from != 0) {
 				return i, "goes on between a message and the wait for its answer"
 			}
 		}
 	}
 	if answer != 0 || from != 0 {
-		return len(calls), "a message's answer is not waited for"
+		return len(calls), "does not wait for the answer to a message"
 	}
 	return 0, ""
 }
 
-// phaseOf is the phase of a call's step.
+// phaseOf returns the phase of a call's step.
 func phaseOf(steps []Step, c *callRecord) phase {
 	if c.step >= len(steps) {
 		return phaseExec
@@ -222,7 +226,7 @@ func phaseOf(steps []Step, c *callRecord) phase {
 
 // opensNothing reports whether a call makes no descriptor that an exec would keep.
 func opensNothing(c *callRecord) bool {
-	if c.way == waySend || c.way == wayAwait || c.way == wayGate {
+	if c.way == waySend || c.way == wayAwait || c.way == wayRelease {
 		return true
 	}
 	switch c.nr {
@@ -233,7 +237,7 @@ func opensNothing(c *callRecord) bool {
 	return false
 }
 
-// filterAllows looks at what a process does under a filter that was loaded before its clone.
+// filterAllows checks the calls of a process under a filter that was loaded before its clone.
 func filterAllows(steps []Step, calls []callRecord) (int, string) {
 	var f *SeccompFilter
 	for i := range calls {
@@ -251,7 +255,7 @@ func filterAllows(steps []Step, calls []callRecord) (int, string) {
 			if c.resolve == MessageSeccomp {
 				nr = unix.SYS_SENDMSG
 			}
-		case c.way == wayAwait || c.way == wayGate:
+		case c.way == wayAwait || c.way == wayRelease:
 			nr = unix.SYS_READ
 		}
 		if f != nil && !f.allows(nr) {
@@ -269,7 +273,7 @@ func closedLast(steps []Step, calls []callRecord) (int, string) {
 		closed := slices.ContainsFunc(steps, is[closeOwn])
 		before := i - 1
 		for before >= 0 && calls[before].nr != unix.SYS_CLOSE_RANGE && (phaseOf(steps, &calls[before]) == phaseSeccomp || closed && opensNothing(&calls[before])) {
-			before-- // the filter's own descriptor is closed on exec from its birth
+			before-- // the filter's own descriptor is close-on-exec from the start
 		}
 		if before < 0 || calls[before].nr != unix.SYS_CLOSE_RANGE {
 			return i, "descriptors are not closed right before"

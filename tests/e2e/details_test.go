@@ -64,7 +64,7 @@ func TestErrorDetails(t *testing.T) {
 		"namespace path":      {harness.WithNamespace(specs.NetworkNamespace, "/no/such"), nil, create, details{Code: "host", Errno: "ENOENT", Path: "/no/such", Field: "linux.namespaces["}},
 		"user namespace path": {harness.WithNamespace(specs.UserNamespace, "/no/such"), nil, create, details{Code: "host", Errno: "ENOENT", Path: "/no/such", Field: "linux.namespaces["}},
 		"program":             {harness.Args("nosuchprogram"), nil, create, details{Code: "step", Errno: "ENOENT", Field: "process.args", Step: "exec "}},
-		"cwd":                 {func(s *specs.Spec) { s.Process.Cwd = "/bin/busybox" }, nil, create, details{Code: "step", Errno: "ENOTDIR", Field: "process.cwd", Step: "make the folder /bin/busybox"}},
+		"cwd":                 {func(s *specs.Spec) { s.Process.Cwd = "/bin/busybox" }, nil, create, details{Code: "step", Errno: "ENOTDIR", Field: "process.cwd", Step: "make the directory /bin/busybox"}},
 		"sysctl":              {func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.nosuch": "1"} }, nil, create, details{Code: "step", Errno: "ENOENT", Field: "linux.sysctl", Step: "set sysctl net.nosuch"}},
 		"seccomp": {func(s *specs.Spec) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{"SCMP_ARCH_ARM"}, Syscalls: []specs.LinuxSyscall{{Names: []string{"read"}, Action: "SCMP_ACT_ERRNO", Args: []specs.LinuxSeccompArg{{Index: 9, Op: specs.OpEqualTo}}}}}
@@ -90,7 +90,7 @@ func TestErrorDetails(t *testing.T) {
 		"start of none":          {nil, nil, []string{"start", "ID"}, details{Code: "not-exist"}},
 		"exec of none":           {nil, nil, []string{"exec", "ID", "true"}, details{Code: "not-exist"}},
 		"exec, program":          {nil, create, []string{"exec", "ID", "nosuchprogram"}, details{Code: "step", Errno: "ENOENT", Field: "process.args", Step: "exec "}},
-		"exec, cwd":              {nil, create, []string{"exec", "--cwd", "/no/such", "ID", "true"}, details{Code: "step", Errno: "ENOENT", Field: "process.cwd", Step: "enter the folder /no/such"}},
+		"exec, cwd":              {nil, create, []string{"exec", "--cwd", "/no/such", "ID", "true"}, details{Code: "step", Errno: "ENOENT", Field: "process.cwd", Step: "enter the directory /no/such"}},
 		"exec, --process":        {nil, create, []string{"exec", "--process", "/no/such", "ID"}, details{Code: "system", Errno: "ENOENT", Path: "/no/such"}},
 		"exec, no JSON":          {nil, create, []string{"exec", "--process", "/bin/busybox", "ID"}, details{Code: "config"}},
 		"exec, user":             {nil, create, []string{"exec", "--user", "x", "ID", "true"}, details{Code: "usage"}},

@@ -85,7 +85,7 @@ func TestHostNamespaceByPath(t *testing.T) {
 	device := func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"lo": {Name: "lo9"}} }
 	offsets := func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 5}} }
 	shared := func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" }
-	const mounts, sets = "].path: is the host's mount namespace", "the uts namespace is the runtime's own: it would be set for the host"
+	const mounts, sets = "].path: is the host's mount namespace", "the uts namespace is the runtime's own: the setting would apply to the host"
 	for _, tc := range []struct {
 		name   string
 		kind   specs.LinuxNamespaceType

@@ -130,7 +130,7 @@ func TestLongMountOptions(t *testing.T) {
 	t.Run("too long", func(t *testing.T) {
 		b := harness.New(t, harness.Args("true"))
 		harness.WithMount("/mnt", "tmpfs", "tmpfs", "nosuch="+strings.Repeat("x", 5000))(b.Spec)
-		b.Run().Fails(b, "mounts[7].options: longer than 4095 bytes together")
+		b.Run().Fails(b, "mounts[7].options: longer than 4095 bytes in total")
 	})
 }
 
@@ -147,7 +147,7 @@ func TestSymlinkOptions(t *testing.T) {
 		{"copied", []string{"bind", "copy-symlink"}, "link", "", "file\nof the image\n0\n"},
 		{"copied, dangling", []string{"bind", "copy-symlink"}, "dangling", "", "nowhere\n0\n"},
 		{"copied, there", []string{"bind", "copy-symlink"}, "link", "->file", "file\nof the image\n0\n"},
-		{"copied, another there", []string{"bind", "copy-symlink"}, "link", "->filed", "mounts[7]: link /mnt/x to file: file exists (the destination is there, and is no symbolic link like the source)"},
+		{"copied, another there", []string{"bind", "copy-symlink"}, "link", "->filed", "mounts[7]: link /mnt/x to file: file exists (the destination exists and is not the same symbolic link as the source)"},
 		{"copied, a shorter one there", []string{"bind", "copy-symlink"}, "link", "->fil", "mounts[7]: link /mnt/x to file: file exists"},
 		{"copied, a file there", []string{"bind", "copy-symlink"}, "link", "a file", "mounts[7]: link /mnt/x to file: file exists"},
 		{"no link to copy", []string{"bind", "copy-symlink"}, "file", "", "of the host\n1\n"},

@@ -271,7 +271,7 @@ func TestSysctlOfHost(t *testing.T) {
 			t.Run(p.name+" of the runtime's namespace "+name, func(t *testing.T) {
 				b := box(t, path)
 				b.Write()
-				b.Fails("it would be set for the host", "create", "--bundle", b.Bundle, b.ID)
+				b.Fails("the setting would apply to the host", "create", "--bundle", b.Bundle, b.ID)
 				b.CheckClean()
 			})
 		}

@@ -340,18 +340,18 @@ func TestSchedulingOrdinary(t *testing.T) {
 	}{
 		"nice": {func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -1} },
 			"process.scheduler: set scheduler SCHED_OTHER, nice -1: sched_setattr: operation not permitted " +
-				"(it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE)"},
+				"(needs CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE)"},
 		"idle and nice": {func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedIdle, Nice: -1} },
 			"process.scheduler: set scheduler SCHED_IDLE, nice -1: setpriority: permission denied " +
-				"(it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE)"},
+				"(needs CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE)"},
 		"real-time": {func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedFIFO, Priority: 1} },
-			"sched_setattr: operation not permitted (it takes CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO"},
+			"sched_setattr: operation not permitted (needs CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO"},
 		"deadline": {func(p *specs.Process) {
 			p.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1e6, Deadline: 1e8}
 		}, "sched_setattr: operation not permitted (it takes CAP_SYS_NICE in the initial user namespace, and a cpuset"},
 		"I/O": {func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT} },
 			"process.ioPriority: set I/O priority IOPRIO_CLASS_RT 0: ioprio_set: operation not permitted " +
-				"(it takes CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace)"},
+				"(needs CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := harness.New(t)

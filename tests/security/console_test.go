@@ -118,9 +118,9 @@ func TestTerminalOfContainer(t *testing.T) {
 		{"a bind mount on /dev/pts/ptmx", "touch /trap; mount --bind /trap /dev/pts/ptmx", "umount /dev/pts/ptmx", "/trap",
 			"something is mounted over /dev/pts/ptmx of the container"},
 		{"a tmpfs on /dev/pts", "mount -t tmpfs tmpfs /dev/pts; mkfifo /dev/pts/ptmx", "umount /dev/pts", "/dev/pts/ptmx",
-			"/dev/pts of the container is no devpts"},
+			"/dev/pts of the container is not a devpts"},
 		{"a folder on /dev/pts", "mkdir -p /folder; touch /trap; ln -sf ../trap /folder/ptmx; mount --bind /folder /dev/pts", "umount /dev/pts",
-			"/trap", "/dev/pts of the container is no devpts"},
+			"/trap", "/dev/pts of the container is not a devpts"},
 	}
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"))
 	pid := b.Up()

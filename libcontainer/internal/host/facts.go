@@ -26,7 +26,7 @@ func Facts(own Rights, b *specconv.Bundle, layout cgroups.Layout, paths map[stri
 	if err := sourceFacts(b, &f); err != nil {
 		return f, err
 	}
-	if f.FolderMode, err = tmpfsModes(b); err != nil {
+	if f.DirectoryMode, err = tmpfsModes(b); err != nil {
 		return f, err
 	}
 	if f.UserFacts, err = userFacts(own, b); err != nil {

@@ -165,7 +165,7 @@ func (p *Process) receive() (nsenter.Message, error) {
 func (p *Process) explain(err error) error {
 	var f *nsenter.Failure
 	if errors.As(err, &f) {
-		return p.plan.Explain(p.program, f)
+		return p.plan.FailedStep(p.program, f)
 	}
 	if err != io.EOF {
 		return err

@@ -48,7 +48,7 @@ func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, e
 // open opens or makes what the plan needs.
 func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	switch {
-	case d.Name == setup.Gate:
+	case d.Name == setup.ReleasePipe:
 		f, p.gate, err = sys.Pipe()
 		return f, err
 	case d.Users != nil && !d.Tree:

@@ -42,7 +42,7 @@ type Process struct {
 	master  *os.File // of its terminal
 	pidFile string   // written, with the process's PID
 	copied  *os.File // the directory of the image that is to be copied next
-	gate    *os.File // the writing end of setup.Gate, nil for a plan without it
+	gate    *os.File // the writing end of setup.ReleasePipe, nil for a plan without it
 	asked   missingQuestion
 }
 
@@ -154,7 +154,7 @@ func (p *Process) Pidfd() *os.File { return p.proc.Pidfd }
 // Resume answers the last message: the process goes on.
 func (p *Process) Resume() error { return p.proc.Conn.Resume() }
 
-// Unblock lets the process pass setup.Gate once, now or when it gets there.
+// Unblock lets the process pass setup.ReleasePipe once, now or when it gets there.
 func (p *Process) Unblock() error {
 	if _, err := p.gate.Write([]byte{1}); err != nil {
 		return fmt.Errorf("let the process go on: %w", err)

@@ -139,7 +139,7 @@ func (p *Process) setScheduler() error {
 		return &specconv.FieldError{Path: "process.scheduler", Err: errors.New("the process asks for what the plan does not have")}
 	}
 	errno := unix.Errno(0)
-	if nice, apart := setup.NiceApart(s); apart {
+	if nice, apart := setup.SeparateNice(s); apart {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, p.proc.Pid, int(nice)); errors.As(err, &errno) {
 			return p.plan.SchedulerError("setpriority", errno)
 		}

@@ -13,21 +13,23 @@ import (
 
 // A StepError is the failure of a step.
 type StepError struct {
-	Step int    // number in the plan
-	Verb string // kind of the action, "" when only the state record tells of it
-	// Title is the whole action, and Field the JSON path in config.json that it comes from, "" when it is the runtime's own.
+	Step int    // index in the plan
+	Verb string // kind of the action, "" when only the state record describes the step
+	// Title is the whole action. Field is its JSON path in config.json, "" for a step of the
+	// runtime itself.
 	Title, Field string
-	Call         string // the system call that failed, "" for what the plan itself decided
-	Errno        syscall.Errno
-	Hint         string // what Errno stands for there, "" where that is plain
+	// the system call that failed, "" for a failure that the plan itself decided on
+	Call  string
+	Errno syscall.Errno
+	Hint  string // what Errno means there, "" where that is plain
 }
 
-// Error says which field asked for what, and why it failed:
+// Error says which field caused which action, and why it failed:
 //
 //	mounts[3]: mount tmpfs on /dev: fsmount: invalid argument
 //
-// For a program that cannot be executed the call is left out: engines look for `exec "foo": executable file not found in $PATH` (Docker,
-// Podman) and `exec "/foo": permission denied`.
+// It omits the call for a program that cannot be executed: engines look for `exec "foo": executable
+// file not found in $PATH` (Docker, Podman) and `exec "/foo": permission denied`.
 func (e *StepError) Error() string {
 	text := e.Title
 	if e.Field != "" {
@@ -37,7 +39,7 @@ func (e *StepError) Error() string {
 		text += ": " + e.Call
 	}
 	if e.nothing() {
-		return text + ": there is no program to be executed"
+		return text + ": there is no program to execute"
 	}
 	if e.Verb == verbSearch && e.Errno == unix.ENOENT {
 		return text + ": executable file not found in $PATH"
@@ -52,7 +54,7 @@ func (e *StepError) Error() string {
 // Place returns the Field.
 func (e *StepError) Place() string { return e.Field }
 
-// hint returns what an action knows of the kernel's answer.
+// hint returns the action's explanation of the errno.
 func hint(s Step, errno syscall.Errno) string {
 	if h, ok := s.Action.(interface{ hint(syscall.Errno) string }); ok {
 		return h.hint(errno)
@@ -67,14 +69,15 @@ func (e *StepError) nothing() bool {
 	return e.Title == titleNothing && e.Errno == unix.EINVAL && e.Call == ""
 }
 
-// verbSearch is the verb of a search through PATH. That it found nothing is no system call's error.
+// verbSearch is the verb of a search through PATH. An unsuccessful search is not an error of a
+// system call.
 const verbSearch = "search"
 
 // Unwrap returns the errno.
 func (e *StepError) Unwrap() error { return e.Errno }
 
-// Explain names the step of the plan that a failure of its program belongs to. The error is a [*StepError].
-func (p *Plan) Explain(prog *nsenter.Program, f *nsenter.Failure) error {
+// FailedStep returns the [*StepError] for a failure of the plan's program.
+func (p *Plan) FailedStep(prog *nsenter.Program, f *nsenter.Failure) error {
 	ops := prog.Ops()
 	if f.Op < 0 || f.Op >= len(ops) || ops[f.Op].Step >= len(p.Steps) {
 		return fmt.Errorf("plan: a failure of the unknown operation %d: %w", f.Op, f.Errno)
@@ -90,7 +93,8 @@ func (p *Plan) Explain(prog *nsenter.Program, f *nsenter.Failure) error {
 	return &StepError{Step: op.Step, Verb: s.Verb(), Title: text, Field: s.Field, Call: callOf(s, op), Errno: f.Errno, Hint: hint(s, f.Errno)}
 }
 
-// title is what an error says of a step: of a program that is looked for or executed, only its name.
+// title is the text of a step in errors. For a program that is looked for or executed it is only
+// the name.
 func title(s Step) string {
 	switch a := s.Action.(type) {
 	case findProgram:
@@ -116,7 +120,8 @@ func callOf(s Step, op nsenter.Op) string {
 	return op.Name()
 }
 
-// A Remaining is an operation that comes after the wait on the start socket. Its failure reaches a process that has no plan.
+// A Remaining is an operation after the wait on the start socket. A process that reports its
+// failure no longer has the plan.
 type Remaining struct {
 	Op    int    `json:"op"`
 	Call  string `json:"call,omitempty"`
@@ -124,7 +129,7 @@ type Remaining struct {
 	Field string `json:"field,omitempty"`
 }
 
-// Remains lists the operations that come after the wait on the start socket, for the state record.
+// Remains lists the operations after the wait on the start socket, for the state record.
 func (p *Plan) Remains(prog *nsenter.Program) []Remaining {
 	var list []Remaining
 	waited := false
@@ -139,8 +144,9 @@ func (p *Plan) Remains(prog *nsenter.Program) []Remaining {
 	return list
 }
 
-// ExplainRemaining names the operation that failed after the wait on the start socket. The error is a [*StepError].
-func ExplainRemaining(list []Remaining, f *nsenter.Failure) error {
+// FailedRemaining returns the [*StepError] for an operation that failed after the wait on the start
+// socket.
+func FailedRemaining(list []Remaining, f *nsenter.Failure) error {
 	for _, r := range list {
 		if r.Op == f.Op {
 			return &StepError{Title: r.Title, Field: r.Field, Call: r.Call, Errno: f.Errno}
