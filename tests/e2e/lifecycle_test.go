@@ -177,7 +177,7 @@ func TestNoProcess(t *testing.T) {
 	b := harness.New(t, func(s *specs.Spec) { s.Process = nil })
 	b.Create()
 	b.Status("created")
-	b.Fails("there is no program to be executed", "start", b.ID)
+	b.Fails("there is no program to execute", "start", b.ID)
 	b.Status("stopped")
 	b.Fails("has stopped", "start", b.ID)
 	b.OK("delete", b.ID)

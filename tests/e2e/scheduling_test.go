@@ -348,7 +348,7 @@ func TestSchedulingOrdinary(t *testing.T) {
 			"sched_setattr: operation not permitted (needs CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO"},
 		"deadline": {func(p *specs.Process) {
 			p.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1e6, Deadline: 1e8}
-		}, "sched_setattr: operation not permitted (it takes CAP_SYS_NICE in the initial user namespace, and a cpuset"},
+		}, "sched_setattr: operation not permitted (needs CAP_SYS_NICE in the initial user namespace, and a cpuset"},
 		"I/O": {func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT} },
 			"process.ioPriority: set I/O priority IOPRIO_CLASS_RT 0: ioprio_set: operation not permitted " +
 				"(needs CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace)"},
