@@ -24,8 +24,7 @@ func (p *program) checkCommand() *cli.Command {
 	}
 }
 
-// statusMissing is the exit status when something is missing: it is not an error, for which the
-// status is the same.
+// statusMissing is the exit status when something is missing. Errors have the same status.
 const statusMissing = 1
 
 func (p *program) check(ctx *cli.Context) error {
@@ -61,7 +60,8 @@ func (p *program) check(ctx *cli.Context) error {
 	return err
 }
 
-// reportText is a report for people: a line for each miss, as an error of create would have it.
+// reportText writes a report for people: a line for each thing that is missing, as in an error of
+// create.
 func reportText(r *libcontainer.Report) string {
 	var b strings.Builder
 	list := func(before string, misses []libcontainer.Miss) {

@@ -1,16 +1,16 @@
-// Package cli is orlop's command line: flags, output, the log, and exit statuses. What the commands
-// do is libcontainer's.
+// Package cli is orlop's command line: flags, output, the log and exit statuses. Package
+// libcontainer does the work.
 //
 // Exit statuses:
 //
-//	0    done
-//	1    failed, or wrongly called; the reason is on standard error and in the log
-//	255  exec: the process could not be started (run: 1)
-//	N    run and exec in the foreground: what the process returned
+//	0      success
+//	1      failure or wrong usage; the reason is on standard error and in the log
+//	255    exec: the process could not be started (run: 1)
+//	N      run and exec in the foreground: the exit status of the process
 //	128+N  run and exec in the foreground: signal N ended the process
 //
-// A signal that interrupts create, run, start or exec ends the program when what was begun is
-// undone.
+// A signal that interrupts create, run, start or exec ends the program once it has undone what it
+// began.
 package cli
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/orlop/orlop/libcontainer"
 )
 
-// name is the program's name in messages and help, whatever the file is called.
+// name is the program's name in messages and help, whatever its file is called.
 const name = "orlop"
 
 // program is one call of the command line.
@@ -34,7 +34,7 @@ type program struct {
 	version               string
 	stdin, stdout, stderr *os.File
 	log                   logger
-	root                  string // state folder
+	root                  string // state directory
 	rootless              libcontainer.Rootless
 	cgroups               libcontainer.CgroupManager
 	interrupt             *os.File // see interruptible
@@ -43,8 +43,8 @@ type program struct {
 	slack                 int      // timer slack that the program was started with, in nanoseconds
 }
 
-// Main runs the command line args, of which the first is the program's name, and returns the exit
-// status. The streams are those of a container in the foreground, too.
+// Main runs the command line args, which begin with the program's name, and returns the exit
+// status. A container in the foreground uses the streams, too.
 func Main(version string, args []string, stdin, stdout, stderr *os.File) int {
 	p := &program{version: version, stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr), slack: calmMonitor()}
 	err := p.run(args)
@@ -74,7 +74,6 @@ func (p *program) newApp() *cli.App {
 		Name:                      name,
 		HelpName:                  name,
 		Usage:                     "an OCI container runtime",
-		CustomAppHelpTemplate:     cli.AppHelpTemplate + exitStatuses,
 		Flags:                     append(withNames(p.globalFlags()), cli.HelpFlag),
 		HideHelpCommand:           true, // ours
 		HideVersion:               true, // ours prints more
@@ -131,8 +130,8 @@ func constructors() [21]constructor {
 	}
 }
 
-// commands returns the command of this name alone, since most calls take less time than declaring
-// all commands. It returns all of them for help, and if there is none of this name.
+// commands returns the named command alone, since declaring all commands takes longer than most
+// calls. It returns all commands for help and for an unknown name.
 func (p *program) commands(called string) (list []*cli.Command) {
 	all := called == "" || isHelp(called)
 	for _, c := range constructors() {
@@ -154,8 +153,8 @@ func (p *program) commands(called string) (list []*cli.Command) {
 	return list
 }
 
-// arrange adds the called command to the app, or all commands, and returns the arguments as the
-// library reads them.
+// arrange declares the called command, or all commands, and returns the arguments in the form that
+// the library reads.
 func (p *program) arrange(app *cli.App, args []string) []string {
 	global := scan(app.Flags, args, true)
 	if len(global.operands) == 0 {
@@ -174,7 +173,7 @@ func (p *program) arrange(app *cli.App, args []string) []string {
 	return append([]string{name}, global.arranged()...)
 }
 
-// unknownCommand is the action without a command that there is.
+// unknownCommand is the action of the app itself: no known command is called.
 func unknownCommand(ctx *cli.Context) error {
 	if ctx.NArg() == 0 {
 		return cli.ShowAppHelp(ctx)
@@ -182,7 +181,8 @@ func unknownCommand(ctx *cli.Context) error {
 	return usagef("unknown command %q: see %s --help", ctx.Args().First(), name)
 }
 
-// usageError is the library's word on a wrong command line.
+// usageError turns an error of the library about the command line into ours. The log is not open
+// yet if a global flag is wrong.
 func (p *program) usageError(ctx *cli.Context, err error, isCommand bool) error {
 	if isCommand {
 		return usagef("%s: %v", ctx.Command.Name, err)
@@ -193,25 +193,25 @@ func (p *program) usageError(ctx *cli.Context, err error, isCommand bool) error 
 	return usagef("%v", err)
 }
 
-// errDone ends the program early without an error.
+// errDone ends the program early and without an error.
 var errDone = errors.New("done")
 
-// runtime returns the library's view of the state folder.
+// runtime returns the library's view of the state directory.
 func (p *program) runtime() *libcontainer.Runtime {
 	return &libcontainer.Runtime{Root: p.root, Warn: p.log.warn, Note: p.log.note, CgroupManager: p.cgroups, Rootless: p.rootless, Interrupt: p.interrupt, TimerSlack: p.slack}
 }
 
-// creator is runtime for commands that create a container.
+// creator returns the runtime for commands that create a container.
 func (p *program) creator(ctx *cli.Context) *libcontainer.Runtime {
 	r := p.runtime()
 	if !ctx.Bool("no-seccomp-cache") {
-		r.SeccompCache = cacheFolder(os.Geteuid(), os.Getenv)
+		r.SeccompCache = seccompCache(os.Geteuid(), os.Getenv)
 	}
 	return r
 }
 
-// cacheFolder returns the user's folder for compiled seccomp profiles, "" if it is not known.
-func cacheFolder(euid int, getenv func(string) string) string {
+// seccompCache returns the user's directory for compiled seccomp profiles, or "" if it is unknown.
+func seccompCache(euid int, getenv func(string) string) string {
 	const own = "orlop/seccomp"
 	if euid == 0 {
 		return "/var/cache/" + own
@@ -225,7 +225,7 @@ func cacheFolder(euid int, getenv func(string) string) string {
 	return ""
 }
 
-// oneContainer is the action of a command that takes a container's id and nothing else.
+// oneContainer is the action of a command that takes the ID of a container and nothing else.
 func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.ActionFunc {
 	return func(ctx *cli.Context) error {
 		if err := oneID(ctx); err != nil {
@@ -239,7 +239,7 @@ func (p *program) oneContainer(do func(*libcontainer.Container) error) cli.Actio
 	}
 }
 
-// container loads the container that the first argument names.
+// container loads the container that the first operand names.
 func (p *program) container(ctx *cli.Context) (*libcontainer.Container, error) {
 	return p.runtime().Load(ctx.Args().First())
 }

@@ -7,8 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The shells' scripts know nothing of orlop's commands: they ask it what can come next, with `orlop
-// completion words`.
+// The completion scripts do not know the commands: they call `orlop completion words`.
 var (
 	//go:embed completion/orlop.bash
 	bashScript string
@@ -18,10 +17,10 @@ var (
 	fishScript string
 )
 
-// completionWords is the operand with which the scripts call.
+// completionWords is the operand that the scripts pass.
 const completionWords = "words"
 
-// shells are those that there is a script for.
+// shells returns the shells with a script.
 func shells() []string { return []string{"bash", "zsh", "fish"} }
 
 func (p *program) completionCommand() *cli.Command {

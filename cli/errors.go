@@ -19,7 +19,7 @@ import (
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-// usageError is a call that the command line doesn't allow.
+// usageError is a wrong use of the command line.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -28,8 +28,8 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// execError is a process that exec could not start: the exit status tells it from one that returned
-// 1.
+// execError wraps the error of an exec that did not start its process. The exit status tells it
+// from a process that exits with 1.
 type execError struct{ error }
 
 func (e execError) Unwrap() error { return e.error }
@@ -42,16 +42,16 @@ func exitStatus(err error) int {
 	return 1
 }
 
-// A detail is a structured field of the error's line in the log, beside its message.
+// A detail is a field of the error's line in the log, beside the message.
 type detail struct{ key, value string }
 
-// details returns what is known of an error for programs to read:
+// details returns the fields of an error for programs to read:
 //
-//	code   what kind it is, see codeOf
-//	errno  the kernel's error, "EPERM"
-//	path   the file that it was about
-//	field  the field of config.json that it comes from
-//	step   the step of the container's set-up that failed
+//	code   the kind of error, see codeOf
+//	errno  the kernel's error, such as "EPERM"
+//	path   the file that the error is about
+//	field  the field of config.json that caused it
+//	step   the step of the container's setup that failed
 func details(err error) []detail {
 	var list []detail
 	add := func(key, value string) {
@@ -86,7 +86,7 @@ func origin(err error) (field, step string) {
 	return field, step
 }
 
-// codeOf names the kind of an error: every error has one. The names are part of the interface.
+// codeOf names the kind of an error. Every error has one. The names are part of the interface.
 func codeOf(err error) string {
 	for _, known := range [...]struct {
 		err  error

@@ -62,8 +62,7 @@ func (v *variables) Serialize() string { return bothNames }
 
 const bothNames = "\x00" // no argument has a NUL
 
-// completeExec completes the container: one that runs, or that is paused if --ignore-paused is
-// given.
+// completeExec completes the container: a running one, or with --ignore-paused also a paused one.
 func (p *program) completeExec(ctx *cli.Context) {
 	want := running
 	if ctx.Bool("ignore-paused") {
@@ -77,7 +76,7 @@ func (p *program) exec(ctx *cli.Context) error {
 	if ctx.IsSet("process") {
 		err = argsFor(ctx, 1, 1, "the ID of a container and nothing else with --process")
 	} else if err = argsFor(ctx, 2, -1, "the ID of a container and a command"); err == nil && len(programArgs(ctx)) == 0 {
-		err = usagef("exec: there is no command after --")
+		err = usagef("exec: no command after --")
 	}
 	if err != nil {
 		return err
@@ -132,7 +131,7 @@ func (p *program) execProcess(ctx *cli.Context) error {
 	return err
 }
 
-// processFile returns the process of --process, nil without.
+// processFile returns the process of --process, or nil without the flag.
 func (p *program) processFile(ctx *cli.Context) (*specs.Process, error) {
 	file := ctx.String("process")
 	if file == "" {
@@ -164,11 +163,11 @@ func execSpec(ctx *cli.Context, container *libcontainer.Container) (*specs.Proce
 	return process, amendProcess(process, ctx)
 }
 
-// amendProcess changes the container's own process into the one that the flags describe.
+// amendProcess applies the flags to the process of the container's configuration.
 func amendProcess(process *specs.Process, ctx *cli.Context) error {
 	process.Args = programArgs(ctx)
 	process.Terminal = ctx.Bool("tty")
-	// The sockets that the first process was given are not this one's.
+	// The sockets passed to the first process are not passed to this one.
 	process.Env = withoutListen(process.Env)
 	for _, entry := range *ctx.Generic("env").(*variables) {
 		process.Env = setEnv(process.Env, entry)
@@ -200,7 +199,7 @@ func amendProcess(process *specs.Process, ctx *cli.Context) error {
 	return addCapabilities(process, ctx.StringSlice("cap"))
 }
 
-// setEnv adds a variable to an environment, in place of an earlier one of its name.
+// setEnv sets a variable in an environment.
 func setEnv(env []string, entry string) []string {
 	key, _, _ := strings.Cut(entry, "=")
 	env = slices.DeleteFunc(env, func(other string) bool {
@@ -210,8 +209,8 @@ func setEnv(env []string, entry string) []string {
 	return append(env, entry)
 }
 
-// setUser takes UID or UID:GID. They are numbers, never names: a name that looks like a number
-// could be anybody (CVE-2016-3697).
+// setUser parses UID or UID:GID. Both are numbers: a user of the image could be named like a number
+// (CVE-2016-3697).
 func setUser(u *specs.User, s string) error {
 	uid, gid, hasGID := strings.Cut(s, ":")
 	n, ok := parseUserID(uid)
@@ -228,16 +227,16 @@ func setUser(u *specs.User, s string) error {
 	return nil
 }
 
-// parseUserID parses a user's or group's number. The greatest one means none to the kernel.
+// parseUserID parses a user or group ID. The kernel reserves the greatest number for "no ID".
 func parseUserID(s string) (uint32, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return uint32(n), err == nil && n != 1<<32-1
 }
 
-// addCapabilities adds capabilities to those that the process may have and has. They do not become
-// inheritable: a program that it executes must not get them by the file system's grace
-// (CVE-2022-29162). Those that the configuration makes inheritable become ambient, so that another
-// user than root has them, too.
+// addCapabilities adds capabilities to the process's bounding, effective and permitted sets. They
+// do not become inheritable, or a program with file capabilities would get them (CVE-2022-29162).
+// Those that the configuration makes inheritable become ambient, so that a user other than root has
+// them, too.
 func addCapabilities(process *specs.Process, names []string) error {
 	if len(names) == 0 {
 		return nil

@@ -27,11 +27,11 @@ func (p *program) featuresCommand() *cli.Command {
 	}
 }
 
-// minVersion is the oldest version of the specification: no configuration is refused for its age.
+// minVersion is the oldest version of the specification. No configuration is refused for its age.
 const minVersion = "1.0.0"
 
-// features returns what there is: names from the tables by which configurations are parsed, and of
-// the rest what is not refused.
+// features derives the structure from the tables that parse configurations, and from what they
+// refuse.
 func (p *program) features() *features.Features {
 	f := &features.Features{
 		OCIVersionMin:                      minVersion,
@@ -65,8 +65,8 @@ func (p *program) features() *features.Features {
 	return f
 }
 
-// takesSpec reports whether nothing of a configuration is refused as not implemented. The answer is
-// a pointer since the features structure tells "no" from "unknown".
+// takesSpec reports whether a configuration is implemented. It returns a pointer since the features
+// structure tells "no" from "unknown".
 func takesSpec(s *specs.Spec) *bool {
 	yes := len(specconv.Unsupported(s)) == 0
 	return &yes
@@ -78,13 +78,13 @@ func takesProcess(p specs.Process) *bool { return takesSpec(&specs.Spec{Process:
 
 func takesMount(m specs.Mount) *bool { return takesSpec(&specs.Spec{Mounts: []specs.Mount{m}}) }
 
-// takesSelinux: labels of the process and of the mounts.
+// takesSelinux covers the labels of the process and of the mounts.
 func takesSelinux() *bool {
 	return takesSpec(&specs.Spec{Process: &specs.Process{SelinuxLabel: "x"}, Linux: &specs.Linux{MountLabel: "x"}})
 }
 
-// namespaceNames lists the namespaces that a configuration may have: Kubernetes offers user
-// namespaces only when "user" is among them.
+// namespaceNames lists the supported namespaces. Kubernetes offers user namespaces only if "user"
+// is among them.
 func namespaceNames() []string {
 	var names []string
 	for _, k := range specconv.NamespaceKinds() {

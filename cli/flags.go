@@ -13,7 +13,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// argsFor checks the number of a command's operands. A negative most is no limit; what names them.
+// argsFor checks the number of operands. A negative most means no limit; what names the operands.
 func argsFor(ctx *cli.Context, least, most int, what string) error {
 	n := ctx.NArg()
 	if n >= least && (most < 0 || n <= most) {
@@ -30,8 +30,8 @@ func oneID(ctx *cli.Context) error {
 
 const idUsage = "CONTAINER"
 
-// programArgs returns the operands behind the container's ID for another program, without a "--"
-// before them: "exec box -- ls -l".
+// programArgs returns the operands after the container's ID, which are for another program, without
+// a leading "--": "exec box -- ls -l".
 func programArgs(ctx *cli.Context) []string {
 	args := ctx.Args().Tail()
 	if len(args) > 0 && args[0] == "--" {
@@ -89,7 +89,7 @@ func (p *program) loadBundle(ctx *cli.Context) (*specconv.Bundle, error) {
 // seccompReceiver is crun's variable for the receiver of a seccomp filter's listener.
 const seccompReceiver = "RUN_OCI_SECCOMP_RECEIVER"
 
-// setReceiver makes path the receiver if the configuration names none.
+// setReceiver sets the receiver if the configuration names none.
 func setReceiver(b *specconv.Bundle, path string) error {
 	linux := b.Spec.Linux
 	if path == "" || linux == nil || linux.Seccomp == nil || linux.Seccomp.ListenerPath != "" {
@@ -104,15 +104,15 @@ func setReceiver(b *specconv.Bundle, path string) error {
 
 func configOf(b *specconv.Bundle) string { return filepath.Join(b.Dir, specconv.ConfigName) }
 
-// createOptions takes the flags of create and run, and adds to the bundle's environment what goes
-// with them.
+// createOptions returns the options of create and run. It adds LISTEN_FDS to the bundle's
+// environment.
 func (p *program) createOptions(ctx *cli.Context, b *specconv.Bundle, detach bool) (o libcontainer.CreateOptions, err error) {
 	if err := p.interruptible(); err != nil {
 		return o, err
 	}
 	process := b.Spec.Process // nil where there is none: such a container can be created, but not started
 	if process == nil && ctx.Command.Name == "run" {
-		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required, for there is no program to run"}})
+		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required: there is no program to run"}})
 	}
 	if o.Streams, err = p.streams(ctx, process != nil && process.Terminal, detach); err != nil {
 		return o, err
@@ -132,7 +132,7 @@ func (p *program) createOptions(ctx *cli.Context, b *specconv.Bundle, detach boo
 	return o, nil
 }
 
-// streams takes the flags that say where a process's terminal, number and pidfd go.
+// streams returns where the terminal, the PID and the pidfd of a process go.
 func (p *program) streams(ctx *cli.Context, terminal, detach bool) (libcontainer.Streams, error) {
 	s := libcontainer.Streams{
 		ConsoleSocket: ctx.String("console-socket"),
@@ -153,10 +153,10 @@ func (p *program) streams(ctx *cli.Context, terminal, detach bool) (libcontainer
 	return s, nil
 }
 
-// closeOnExec keeps descriptors that the caller left open from the programs that are started from
-// here on, such as hooks: only those that are passed on by name go further.
+// closeOnExec keeps file descriptors that the caller left open from programs that are started from
+// here on, such as hooks.
 func closeOnExec() {
-	// Since Linux 5.11. Before that there is no quick way, and nothing depends on it: containers
-	// close their own.
+	// Since Linux 5.11. Nothing depends on it: a container's process gets the descriptors that are
+	// listed for it, and no others.
 	_ = unix.CloseRange(3, ^uint(0)>>1&0x7fffffff, unix.CLOSE_RANGE_CLOEXEC)
 }

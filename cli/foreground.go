@@ -17,7 +17,7 @@ func subreaperFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "no-subreaper", Usage: "do not adopt processes that lose their parent"}
 }
 
-// foreground is the caller's side of a process that it waits for.
+// foreground runs a process that the command waits for.
 type foreground struct {
 	program *program
 	reaper  bool
@@ -27,7 +27,7 @@ func newForeground(p *program, reaper bool) *foreground {
 	return &foreground{program: p, reaper: reaper}
 }
 
-// ready is called before the process is started: no signal is lost from then on.
+// ready prepares for signals. It is called before the process starts, so that no signal is lost.
 func (f *foreground) ready() error {
 	if err := signals.Hold(forwarded()...); err != nil {
 		return err
@@ -41,8 +41,8 @@ func (f *foreground) ready() error {
 	return nil
 }
 
-// sizeTerminal gives a process's terminal the size of the caller's from its birth, which the relay
-// comes too late for.
+// sizeTerminal sets the size of the process's terminal to that of the caller's, before the process
+// starts.
 func (p *program) sizeTerminal(process *specs.Process) {
 	if !process.Terminal {
 		return
@@ -55,11 +55,11 @@ func (p *program) sizeTerminal(process *specs.Process) {
 	}
 }
 
-// forwarded returns the signals that are passed on to the process: all that there are, but for
-//   - SIGCHLD, which tells of it;
-//   - SIGURG, by which Go's scheduler interrupts threads, and SIGPIPE, which is for who writes;
+// forwarded returns the signals that are forwarded to the process: all except
+//   - SIGCHLD, which reports the process itself;
+//   - SIGURG, by which Go's scheduler preempts threads, and SIGPIPE, which is for the writer;
 //   - SIGWINCH, SIGTTIN and SIGTTOU, which are about our terminal: see console.Relay;
-//   - those that cannot be caught, or that mean a fault of our own.
+//   - those that cannot be caught, and those that report a fault of our own.
 func forwarded() []unix.Signal {
 	list := make([]unix.Signal, 0, 64)
 	for s := unix.Signal(1); s <= 64; s++ {
@@ -74,28 +74,27 @@ func forwarded() []unix.Signal {
 	return list
 }
 
-// wait relays signals and the terminal until the process has ended, and returns its status. The
-// process stays open for signals that come late.
+// wait relays signals and the terminal until the process exits, and returns its exit status. It
+// leaves the pidfd open for late signals.
 func (f *foreground) wait(process *libcontainer.Process) (status int, err error) {
 	p := f.program
 	if master := process.Console(); master != nil {
 		defer master.Close()
 		relay, err := console.Attach(master, p.stdin, p.stdout)
 		if err != nil {
-			// The process runs, and nobody can see or end it.
+			// Nobody could see or end the process.
 			_ = process.Signal(unix.SIGKILL)
 			_, _ = f.reap(process)
 			return 0, err
 		}
 		defer func() {
-			// The status counts, whether or not somebody was there to read the last of the output.
+			// The exit status counts even if the last output could not be written.
 			if err := relay.Finish(); err != nil {
 				p.log.warn(err.Error())
 			}
 		}()
 	}
-	// The signals stay caught until the program ends: one that came while the container is deleted
-	// would leave half of it.
+	// The handlers stay: a signal during the deletion of the container would leave half of it.
 	signals.PassTo(process.Pidfd())
 	return f.reap(process)
 }

@@ -71,7 +71,7 @@ func (p *program) setRoot(root string) (err error) {
 	return nil
 }
 
-// cgroupManager returns who manages cgroups, by the two flags for it.
+// cgroupManager returns the cgroup manager that the two flags for it choose.
 func cgroupManager(ctx *cli.Context) (libcontainer.CgroupManager, error) {
 	m := libcontainer.CgroupManager(ctx.String("cgroup-manager"))
 	if !ctx.Bool("systemd-cgroup") {
@@ -129,8 +129,7 @@ func defaultRoot(r libcontainer.Rootless, euid int, getenv func(string) string, 
 	return filepath.Join(xdg, userDir)
 }
 
-// initialIDMap reports whether a uid_map maps all ids to themselves, as the initial user
-// namespace's does.
+// initialIDMap reports whether a uid_map maps every ID to itself, as in the initial user namespace.
 func initialIDMap(idMap string) bool {
 	fields := strings.Fields(idMap)
 	return len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"

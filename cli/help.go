@@ -42,6 +42,9 @@ func setHelp() {
 	cli.FlagStringer = flagHelp
 	cli.HelpPrinter = func(w io.Writer, template string, data any) {
 		cli.HelpPrinterCustom(w, template, data, map[string]any{"wrapAt": func() int { return helpWidth }})
+		if _, ok := data.(*cli.App); ok {
+			io.WriteString(w, exitStatuses)
+		}
 	}
 }
 

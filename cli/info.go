@@ -25,16 +25,17 @@ func (p *program) infoCommand() *cli.Command {
 	}
 }
 
-// buildInfo is what this build is.
+// buildInfo describes this build.
 type buildInfo struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit,omitempty"`
 	Spec    string `json:"spec"`
 	Go      string `json:"go"`
-	// Seccomp tells whether it can compile seccomp profiles, and with which version of libseccomp.
+	// Seccomp reports whether seccomp profiles can be compiled, and Library by which version of
+	// libseccomp.
 	Seccomp bool   `json:"seccomp"`
 	Library string `json:"libseccomp,omitempty"`
-	// Root is where the caller's containers are known.
+	// Root is the caller's state directory.
 	Root string `json:"root"`
 }
 
@@ -64,7 +65,7 @@ func (p *program) info(ctx *cli.Context) error {
 	return err
 }
 
-// text is for people: a line for each thing, its name and what there is of it.
+// text formats the information for people: a line for each item.
 func (i *hostAndBuild) text() string {
 	var b strings.Builder
 	row := func(name, format string, args ...any) {
@@ -86,7 +87,7 @@ func (i *hostAndBuild) text() string {
 			row("id-mapped mounts: "+string(answer), "%s", strings.Join(list, " "))
 		}
 	}
-	row("file systems", "%s", strings.Join(i.Mounts.FileSystems, " "))
+	row("filesystems", "%s", strings.Join(i.Mounts.FileSystems, " "))
 	s := &i.Security
 	if s.Modules == nil {
 		row("security modules", "%s", libcontainer.Unknown)
@@ -104,7 +105,7 @@ func (i *hostAndBuild) text() string {
 func (i *hostAndBuild) kernelText(row func(name, format string, args ...any)) {
 	for _, f := range i.Features {
 		if f.Available != libcontainer.Yes {
-			row("no "+f.Name, "%s, since Linux %s: %s%s", f.Available, f.Since, f.For, when(f.Needed, "; no container runs without"))
+			row("no "+f.Name, "%s, since Linux %s: %s%s", f.Available, f.Since, f.For, when(f.Needed, "; every container needs it"))
 		}
 	}
 	var have []string
@@ -120,7 +121,7 @@ func (i *hostAndBuild) kernelText(row func(name, format string, args ...any)) {
 
 func (i *hostAndBuild) cgroupText(row func(name, format string, args ...any)) {
 	g := &i.Cgroups
-	row("cgroups", "%s%s", g.Mode, when(g.Systemd, ", kept by systemd")+when(g.UserSystemd, ", the caller has one of its own"))
+	row("cgroups", "%s%s", g.Mode, when(g.Systemd, ", managed by systemd")+when(g.UserSystemd, ", the caller has a systemd of its own"))
 	var points []string
 	for point := range g.V1 {
 		points = append(points, point)
@@ -137,12 +138,12 @@ func (i *hostAndBuild) cgroupText(row func(name, format string, args ...any)) {
 
 func delegated(list []string) string {
 	if list == nil {
-		return "none can be made"
+		return "cannot create cgroups"
 	}
 	if len(list) == 0 {
-		return "can be made, without controllers"
+		return "can create cgroups without controllers"
 	}
-	return "can be made, with " + strings.Join(list, " ")
+	return "can create cgroups with " + strings.Join(list, " ")
 }
 
 func (i *hostAndBuild) userText(row func(name, format string, args ...any)) {
@@ -150,10 +151,10 @@ func (i *hostAndBuild) userText(row func(name, format string, args ...any)) {
 	row("user namespaces", "%s", words(string(u.Own), u.Why))
 	for _, n := range i.Namespaces {
 		if n.Type == "user" && n.Limit > 0 {
-			row("user namespaces, most", "%d", n.Limit)
+			row("user namespaces, limit", "%d", n.Limit)
 		}
 	}
-	row("subordinate ids", "users %s, groups %s", orNone(strings.Join(u.UIDs, " ")), orNone(strings.Join(u.GIDs, " ")))
+	row("subordinate IDs", "users %s, groups %s", orNone(strings.Join(u.UIDs, " ")), orNone(strings.Join(u.GIDs, " ")))
 	row("newuidmap, newgidmap", "%s, %s", orNone(u.NewUIDMap), orNone(u.NewGIDMap))
 	row("rootless", "%s", r.Ready)
 	for _, l := range r.Lacks {
@@ -164,7 +165,7 @@ func (i *hostAndBuild) userText(row func(name, format string, args ...any)) {
 	}
 }
 
-// typesWith returns the types of file systems with an answer, sorted.
+// typesWith returns the filesystem types with this answer, sorted.
 func typesWith(m map[string]libcontainer.Answer, answer libcontainer.Answer) (list []string) {
 	for name, a := range m {
 		if a == answer {

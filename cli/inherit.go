@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstFD is the first descriptor after the standard streams.
+// firstFD is the first file descriptor after the standard streams.
 const firstFD = 3
 
-// inheritance is what a container's process gets of the caller's beside the standard streams.
+// inheritance is what a container's process inherits from the caller besides the standard streams.
 type inheritance struct {
 	files []*os.File // descriptors 3, 4, ...
-	env   []string   // that tells of them
-	// pidVariable is the name of a further variable, with the process's number.
+	env   []string   // describes them
+	// pidVariable is the name of a variable for the PID of the process.
 	pidVariable string
 }
 
@@ -28,7 +28,7 @@ const (
 	listenNames = "LISTEN_FDNAMES"
 )
 
-// withoutListen returns an environment without those.
+// withoutListen returns an environment without the variables of socket activation.
 func withoutListen(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
 		key, _, _ := strings.Cut(entry, "=")
@@ -36,8 +36,8 @@ func withoutListen(env []string) []string {
 	})
 }
 
-// inherited takes the descriptors that are passed on: with listen those of socket activation
-// (sd_listen_fds(3)), and then as many more as preserve says.
+// inherited returns the inherited file descriptors: with listen those of socket activation
+// (sd_listen_fds(3)), then preserve more.
 func inherited(preserve int, listen bool) (inheritance, error) {
 	var in inheritance
 	if preserve < 0 {
@@ -70,8 +70,8 @@ func inherited(preserve int, listen bool) (inheritance, error) {
 	return in, nil
 }
 
-// take adds a descriptor that the caller left open for us. One that is closed on exec is our own:
-// the caller's could not have come here.
+// take adds a file descriptor that the caller left open. One with close-on-exec is our own, since
+// it did not survive the exec.
 func (in *inheritance) take(fd int) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err == nil && flags&unix.FD_CLOEXEC != 0 {
@@ -84,8 +84,8 @@ func (in *inheritance) take(fd int) error {
 	return nil
 }
 
-// listened returns how many descriptors were passed by socket activation. LISTEN_PID says whom they
-// are for.
+// listened returns the number of file descriptors passed by socket activation to the process
+// LISTEN_PID.
 func listened(getenv func(string) string, pid int) (int, error) {
 	count := getenv(listenFDs)
 	if count == "" || getenv(listenPID) != strconv.Itoa(pid) {
@@ -93,7 +93,7 @@ func listened(getenv func(string) string, pid int) (int, error) {
 	}
 	n, err := strconv.ParseUint(count, 10, 16)
 	if err != nil {
-		return 0, usagef("LISTEN_FDS=%q: no number of descriptors", count)
+		return 0, usagef("LISTEN_FDS=%q: must be a number of file descriptors", count)
 	}
 	return int(n), nil
 }

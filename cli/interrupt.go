@@ -7,13 +7,13 @@ import (
 	"github.com/orlop/orlop/libcontainer/signals"
 )
 
-// interrupts are the signals by which somebody wants a program to end.
+// interrupts are the signals that ask a program to end.
 func interrupts() [4]unix.Signal {
 	return [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
 }
 
-// interruptible has signals that would end the program interrupt what the library does: what was
-// begun is undone. Those that the caller has the program ignore, as nohup does, stay ignored.
+// interruptible has these signals interrupt the library, which undoes what it has begun. Signals
+// that the caller ignores, as nohup does, stay ignored.
 func (p *program) interruptible() (err error) {
 	if p.interrupt, err = signals.Bell(); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (p *program) interruptible() (err error) {
 	return nil
 }
 
-// interrupted is an action that can be interrupted.
+// interrupted returns an action that can be interrupted.
 func (p *program) interrupted(do cli.ActionFunc) cli.ActionFunc {
 	return func(ctx *cli.Context) error {
 		if err := p.interruptible(); err != nil {
@@ -40,8 +40,8 @@ func (p *program) interrupted(do cli.ActionFunc) cli.ActionFunc {
 	}
 }
 
-// endBySignal ends the program by the signal that has interrupted it, as its caller expects: a
-// shell, for one, ends its script.
+// endBySignal ends the program by the signal that interrupted it. The caller expects that: a shell
+// then ends its script.
 func endBySignal() {
 	for _, s := range interrupts() {
 		if signals.Kept()&(1<<(s-1)) != 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-// level is how important a line of the log is.
+// level is the importance of a line in the log.
 type level int
 
 const (
@@ -43,18 +43,16 @@ func (l *logger) setFormat(value string) (ok bool) {
 	return l.json || value == "text"
 }
 
-// logger tells the user and the engine what went wrong. Without a file all of it goes to standard
-// error.
+// logger writes errors and warnings for the user and the engine: to standard error, or to a file.
 //
-// Warnings are for people: something that was asked for is not done, or others are affected. Notes
-// are warnings for the log, such as those that the specification wants for capabilities that cannot
-// be granted: engines pass standard error on to their users, who can do nothing about them. Without
-// a file they are shown from --log-level info on.
+// Warnings are for people: orlop does not do something that was asked for, or affects others. Notes
+// are warnings that nobody has to act on, such as the one that the specification wants for a
+// capability that cannot be granted. They go to the file; without a file, standard error shows them
+// from --log-level info on, since engines show it to their users.
 //
-// With a file, the error's line is the only one that a failing call writes to it (but for --debug),
-// since Podman reads the whole of it as one JSON object. So warnings are held back until it is
-// known how the call ends: see succeed. The error's message goes to standard error as well, where
-// conmon reads it.
+// A failing call writes nothing to the file but the error (and debug messages), since Podman parses
+// the whole file as one JSON object. So warnings are held back until the call has succeeded. The
+// error's message also goes to standard error, which conmon reads.
 type logger struct {
 	stderr io.Writer
 	path   string   // of --log
@@ -72,16 +70,16 @@ func newLogger(stderr io.Writer) logger {
 	return logger{stderr: stderr, level: levelWarning, now: time.Now}
 }
 
-// held is a warning that waits, and the level from which on standard error shows it.
+// held is a warning that waits, and the level from which standard error shows it.
 type held struct {
 	message string
 	shown   level
 }
 
-// warn tells what is no error, and yet should be known.
+// warn logs a warning.
 func (l *logger) warn(message string) { l.warning(held{message, levelWarning}) }
 
-// note tells what need not be known.
+// note logs a note.
 func (l *logger) note(message string) { l.warning(held{message, levelInfo}) }
 
 func (l *logger) warning(w held) {
@@ -100,15 +98,14 @@ func (l *logger) warning(w held) {
 	}
 }
 
-// show writes a warning to standard error, if it is for there.
+// show writes a warning to standard error if the level allows it.
 func (l *logger) show(w held) {
 	if l.level >= w.shown {
 		l.toStderr("warning", w.message)
 	}
 }
 
-// debug writes a line at once, when asked for: it is for the one who looks for a fault, also of a
-// call that never ends.
+// debug writes a debug message at once: the call may never end.
 func (l *logger) debug(message string) {
 	if l.level < levelDebug {
 		return
@@ -122,8 +119,8 @@ func (l *logger) debug(message string) {
 	}
 }
 
-// succeed is called when the work is done, before a process in the foreground is waited for:
-// warnings may be written from then on.
+// succeed is called when the work is done, before the command waits for a process in the
+// foreground. Warnings are written from then on.
 func (l *logger) succeed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,7 +131,7 @@ func (l *logger) succeed() {
 	l.held = nil
 }
 
-// finish ends the log with the call's error, if it has one, which it returns.
+// finish closes the log with the call's error, if any, and returns it.
 func (l *logger) finish(err error) error {
 	if err == nil {
 		l.succeed()
@@ -147,7 +144,7 @@ func (l *logger) finish(err error) error {
 	return err
 }
 
-// fail is the only place where errors are written.
+// fail writes the error. Nothing else does.
 func (l *logger) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,11 +164,11 @@ func (l *logger) fail(err error) {
 	if werr := l.write(l.file, "error", message, details(err)); werr != nil {
 		l.toStderr("warning", "--log: "+werr.Error())
 	}
-	// Bare, as from runc: Podman puts the runtime's name before it.
+	// Without a prefix, as from runc: Podman adds the runtime's name.
 	_, _ = io.WriteString(l.stderr, message+"\n")
 }
 
-// toStderr writes a message for people; a kind other than an error's is named.
+// toStderr writes a message for people. It names its kind, except for an error.
 func (l *logger) toStderr(kind, message string) {
 	if l.json && l.file == nil {
 		_ = l.write(l.stderr, kind, message, nil)
@@ -184,10 +181,10 @@ func (l *logger) toStderr(kind, message string) {
 	_, _ = io.WriteString(l.stderr, prefix+message+"\n")
 }
 
-// write writes one line in the log's format, in one call, so that lines of several programs do not
-// mix.
+// write writes one line in the log's format by one call, so that the lines of several programs do
+// not mix.
 func (l *logger) write(w io.Writer, kind, message string, more []detail) error {
-	// UTC, since the local time would have to be read from a file first.
+	// UTC: the local time zone is in a file.
 	now := l.now().UTC().Format(time.RFC3339)
 	var line []byte
 	if l.json {

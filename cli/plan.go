@@ -11,7 +11,7 @@ import (
 	"github.com/orlop/orlop/libcontainer"
 )
 
-// planID stands for the ID of a container that is not made.
+// planID is the ID of a container that is not created.
 const planID = "CONTAINER"
 
 func (p *program) planCommand() *cli.Command {

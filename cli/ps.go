@@ -59,8 +59,8 @@ func (p *program) ps(ctx *cli.Context) error {
 	return err
 }
 
-// runPS returns what ps prints. When it selects nothing it fails and says nothing: then the heading
-// is all there is.
+// runPS returns the output of ps. When ps selects no process it fails silently, and prints the
+// heading only.
 func runPS(options []string) ([]byte, error) {
 	table, err := exec.Command("ps", options...).Output()
 	var exit *exec.ExitError
@@ -68,7 +68,7 @@ func runPS(options []string) ([]byte, error) {
 		return table, nil
 	}
 	if exit != nil && len(exit.Stderr) > 0 {
-		first, _, _ := bytes.Cut(exit.Stderr, []byte("\n")) // the others explain all of ps
+		first, _, _ := bytes.Cut(exit.Stderr, []byte("\n")) // the other lines are the help of ps
 		return nil, fmt.Errorf("ps: %w: %s", err, first)
 	}
 	if err != nil {
@@ -77,12 +77,12 @@ func runPS(options []string) ([]byte, error) {
 	return table, nil
 }
 
-// psRows keeps the heading of a table of ps and the rows of these processes, which are sorted.
+// psRows filters a table of ps: it keeps the heading and the rows of these PIDs, which are sorted.
 func psRows(table []byte, pids []int) ([]byte, error) {
 	heading, rows, _ := bytes.Cut(table, []byte("\n"))
 	column := slices.IndexFunc(bytes.Fields(heading), func(name []byte) bool { return string(name) == "PID" })
 	if column < 0 {
-		return nil, usagef("ps: its heading %q has no PID", heading)
+		return nil, usagef("ps: no column PID in the heading %q", heading)
 	}
 	kept := append(slices.Clone(heading), '\n')
 	for row := range bytes.Lines(rows) {
@@ -91,12 +91,12 @@ func psRows(table []byte, pids []int) ([]byte, error) {
 			continue
 		}
 		if len(fields) <= column {
-			return nil, usagef("ps: its row %q has no PID", bytes.TrimSpace(row))
+			return nil, usagef("ps: no PID in the row %q", bytes.TrimSpace(row))
 		}
 		pid, err := strconv.Atoi(string(fields[column]))
 		if err != nil {
-			// A column before it holds blanks.
-			return nil, usagef("ps: its row %q has no PID where the heading has: put it first", bytes.TrimSpace(row))
+			// A column before it has blanks in it.
+			return nil, usagef("ps: no PID in column PID of the row %q: make it the first column", bytes.TrimSpace(row))
 		}
 		if _, found := slices.BinarySearch(pids, pid); found {
 			kept = append(append(kept, bytes.TrimSuffix(row, []byte("\n"))...), '\n')

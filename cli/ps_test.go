@@ -14,10 +14,10 @@ func TestPSRows(t *testing.T) {
 		{"  PID TTY          TIME CMD\n", "  PID TTY          TIME CMD\n"},
 		{"  PID TTY", "  PID TTY\n"},
 		// Errors.
-		{"", "has no PID"},
-		{"COMMAND\nsleep\n", "has no PID"},
-		{"COMMAND PID\nmy program 30\n", "put it first"},
-		{"COMMAND PID\nsleep\n", "has no PID"},
+		{"", "no column PID"},
+		{"COMMAND\nsleep\n", "no column PID"},
+		{"COMMAND PID\nmy program 30\n", "make it the first column"},
+		{"COMMAND PID\nsleep\n", "no PID in the row"},
 	} {
 		got, err := psRows([]byte(tc.table), []int{7, 30})
 		if err != nil {

@@ -70,7 +70,7 @@ func (p *program) runForeground(ctx *cli.Context, b *specconv.Bundle, o libconta
 	}
 	deleteErr := container.Delete()
 	if deleteErr != nil && err == nil && p.status != 0 {
-		// The program's own failure is what the caller must learn.
+		// The caller must learn of the program's own failure.
 		p.log.warn(deleteErr.Error())
 		return nil
 	}

@@ -32,7 +32,7 @@ func (p *program) spec(ctx *cli.Context) error {
 	if ctx.Bool("rootless") {
 		specconv.ToRootless(s, uint32(os.Geteuid()), uint32(os.Getegid()))
 	}
-	// Never over one that is there, not even in a race.
+	// An existing file is never overwritten, not even in a race.
 	f, err := os.OpenFile(filepath.Join(ctx.String("bundle"), specconv.ConfigName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err

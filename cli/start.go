@@ -31,12 +31,12 @@ func (p *program) startCommand() *cli.Command {
 	}
 }
 
-// notifySocket is the variable by which a service manager says where it wants to be told that a
-// service is ready (sd_notify(3)).
+// notifySocket is the variable that names the service manager's socket for readiness
+// (sd_notify(3)).
 const notifySocket = "NOTIFY_SOCKET"
 
-// awaitReady passes on that a container's program is ready. The container runs, whatever becomes of
-// that.
+// awaitReady waits until the container's program is ready, and tells the service manager. The
+// container runs in any case.
 func (p *program) awaitReady(container *libcontainer.Container) error {
 	err := container.AwaitReady()
 	if err != nil && !errors.Is(err, libcontainer.ErrInterrupted) {

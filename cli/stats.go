@@ -51,7 +51,7 @@ func (p *program) stats(ctx *cli.Context) error {
 	if ctx.String("format") == "json" {
 		show = json.NewEncoder(p.stdout).Encode
 	}
-	// A sum since the container's creation is no share: two looks make the first one.
+	// The first share needs two samples.
 	rows, err := m.measure(true)
 	if err != nil {
 		return err
@@ -77,20 +77,21 @@ func (p *program) stats(ctx *cli.Context) error {
 	}
 }
 
-// A meter measures containers again and again.
+// A meter measures containers repeatedly.
 type meter struct {
 	program *program
-	named   []*libcontainer.Container // empty: all that there are
+	named   []*libcontainer.Container // empty: all containers
 	last    map[string]sample
 }
 
-// sample is what the share of a processor is worked out from.
+// sample is a reading of the CPU time.
 type sample struct {
 	at  time.Time
 	cpu uint64 // nanoseconds
 }
 
-// measure returns a row for each container that runs. With strict, one that was named must run.
+// measure returns a row for each running container. With strict, a named container that does not
+// run is an error.
 func (m *meter) measure(strict bool) ([]statsRow, error) {
 	containers := m.named
 	if len(containers) == 0 {
@@ -111,7 +112,7 @@ func (m *meter) measure(strict bool) ([]statsRow, error) {
 		case errors.Is(err, libcontainer.ErrNotRunning), errors.Is(err, libcontainer.ErrNotExist), errors.Is(err, libcontainer.ErrNoCgroup):
 			continue
 		default:
-			// One that is damaged must not hide the others.
+			// A damaged container must not hide the others.
 			m.program.log.warn(err.Error())
 			continue
 		}
@@ -124,24 +125,25 @@ func (m *meter) measure(strict bool) ([]statsRow, error) {
 	return rows, nil
 }
 
-// share returns the percentage of one processor's time between two samples; nil when there are no
-// two of one container.
+// share returns the percentage of one CPU's time between two samples, or nil if they are not two
+// samples of one container.
 func share(before, now sample) *float64 {
 	wall := now.at.Sub(before.at)
-	if before.at.IsZero() || wall <= 0 || now.cpu < before.cpu { // another container that has got the same id
+	if before.at.IsZero() || wall <= 0 || now.cpu < before.cpu { // another container with the same ID
 		return nil
 	}
 	percent := 100 * float64(now.cpu-before.cpu) / float64(wall)
 	return &percent
 }
 
-// showTable returns what writes a table; on a terminal the second one in the place of the first.
+// showTable returns a function that writes a table. On a terminal, each table replaces the one
+// before.
 func (p *program) showTable() func(any) error {
 	var height int // of what is on the screen
 	return func(v any) error {
 		rows, ok := v.([]statsRow)
 		if !ok {
-			return fmt.Errorf("stats: %T is no table", v)
+			return fmt.Errorf("stats: %T is not a table", v)
 		}
 		text := statsTable(rows)
 		if size, err := console.GetSize(p.stdout); err == nil {

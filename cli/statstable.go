@@ -11,8 +11,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 )
 
-// statsRow is one container's row, and what --format json prints of it. nil is what the kernel
-// doesn't tell, or a limit that there isn't.
+// statsRow is one container's row, in the form that --format json prints. nil means that the kernel
+// does not report the value, or that there is no limit.
 type statsRow struct {
 	ID            string   `json:"id"`
 	CPUPercent    *float64 `json:"cpuPercent"`
@@ -28,14 +28,14 @@ type statsRow struct {
 	BlockWritten  uint64   `json:"blockWritten"`
 }
 
-// noLimit is where limits begin that are none: v1 has somewhat less than 2^63, depending on the
-// size of pages, cgroup2 2^64-1.
+// noLimit is the least value that means "no limit": v1 reports somewhat less than 2^63, depending
+// on the page size, cgroup2 2^64-1.
 const noLimit = math.MaxInt64 / 2
 
 func newRow(id string, s *libcontainer.Stats) statsRow {
 	r := statsRow{ID: id, CPUTime: s.CPU.Usage.Total, Pids: s.Pids.Current,
 		BlockRead: sumOf(s.BlockIO.IoServiceBytesRecursive, "Read"), BlockWritten: sumOf(s.BlockIO.IoServiceBytesRecursive, "Write")}
-	if s.Memory.Raw != nil { // else there is no memory controller
+	if s.Memory.Raw != nil { // nil: no memory controller
 		used := s.Memory.WorkingSet()
 		r.MemoryUsage = &used
 		if limit := s.Memory.Usage.Limit; 0 < limit && limit < noLimit {
@@ -49,7 +49,7 @@ func newRow(id string, s *libcontainer.Stats) statsRow {
 	if s.NetworkInterfaces != nil {
 		var received, sent uint64
 		for _, i := range s.NetworkInterfaces {
-			if i.Name != "lo" { // what the container tells itself
+			if i.Name != "lo" {
 				received, sent = received+i.RxBytes, sent+i.TxBytes
 			}
 		}
@@ -68,8 +68,8 @@ func sumOf(entries []cgroups.BlockIOEntry, op string) uint64 {
 	return sum
 }
 
-// statsTable lays the rows out. The heading is wide enough for most of what stands below it, so
-// that columns don't move to and fro.
+// statsTable formats the rows. The heading is wide enough for most values, so that columns rarely
+// move.
 func statsTable(rows []statsRow) string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 1, 2, ' ', 0)
@@ -97,7 +97,7 @@ func count(n *uint64, none string) string {
 	return strconv.FormatUint(*n, 10)
 }
 
-// byteSize writes a number of bytes with three or four digits: "812B", "1.50KiB", "1023MiB".
+// byteSize formats a number of bytes with three or four digits: "812B", "1.50KiB", "1023MiB".
 func byteSize(n *uint64, none string) string {
 	if n == nil {
 		return none
@@ -107,7 +107,7 @@ func byteSize(n *uint64, none string) string {
 		return strconv.FormatUint(*n, 10) + "B"
 	}
 	value, unit := float64(*n)/1024, 0
-	for value >= 1023.5 && unit < len(units)-1 { // which would be written with one digit more
+	for value >= 1023.5 && unit < len(units)-1 { // 1023.5 would get one more digit
 		value, unit = value/1024, unit+1
 	}
 	decimals := 2
@@ -119,9 +119,9 @@ func byteSize(n *uint64, none string) string {
 	return strconv.FormatFloat(value, 'f', decimals, 64) + units[unit:unit+1] + "iB"
 }
 
-// redraw makes of a text what writes it over the one before on a terminal, which had so many lines,
-// and returns how many it has itself. What the terminal has no room for is cut off: a line that it
-// breaks or scrolls away could not be found again.
+// redraw returns the text with control sequences that write it over the previous one, which had
+// this many lines, and the number of its own lines. It cuts off what does not fit the terminal: the
+// cursor could not return to lines that wrap or scroll.
 func redraw(text string, before, columns, rows int) (string, int) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if most := max(rows-1, 1); rows > 0 && len(lines) > most { // the cursor stands in the last row
@@ -134,7 +134,7 @@ func redraw(text string, before, columns, rows int) (string, int) {
 		fmt.Fprintf(&b, up, before)
 	}
 	for _, line := range lines {
-		if columns > 0 && len(line) > columns { // all of it is ASCII: ids are, too
+		if columns > 0 && len(line) > columns { // ASCII, as IDs are
 			line = line[:columns]
 		}
 		b.WriteString("\r" + line + eraseLine + "\n")

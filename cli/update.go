@@ -47,7 +47,7 @@ func (p *program) update(ctx *cli.Context) error {
 		return err
 	}
 	l3, memBw := ctx.String(l3CacheSchema), ctx.String(memBwSchema)
-	// A container without a cgroup may have a group for these.
+	// A container without a cgroup may have an Intel RDT group.
 	limits := ctx.String("resources") != "" || l3 == "" && memBw == ""
 	for _, f := range limitFlags(r) {
 		value := ctx.String(f.name)
@@ -72,13 +72,13 @@ func (p *program) update(ctx *cli.Context) error {
 	return err
 }
 
-// runc's flags for what is no cgroup.
+// Flags of runc for the container's Intel RDT group.
 const (
 	l3CacheSchema = "l3-cache-schema"
 	memBwSchema   = "mem-bw-schema"
 )
 
-// readResources reads what --resources names: nothing is no limits.
+// readResources reads the file of --resources. No file means no limits.
 func (p *program) readResources(file string) (*specs.LinuxResources, error) {
 	if file == "" {
 		return new(specs.LinuxResources), nil
@@ -106,37 +106,37 @@ func (p *program) readResources(file string) (*specs.LinuxResources, error) {
 	return r, nil
 }
 
-// limitFlag is a flag that sets one field of linux.resources.
+// limitFlag is a flag for one field of linux.resources.
 type limitFlag struct {
 	name, usage string
 	set         func(value string) error // the error says what the value must be
 }
 
-// limitFlags are the flags of runc and crun that set fields of r.
+// limitFlags returns the flags of runc and crun, which set fields of r.
 func limitFlags(r *specs.LinuxResources) []limitFlag {
 	memory, cpu, io, pids := section(&r.Memory), section(&r.CPU), section(&r.BlockIO), section(&r.Pids)
 	return []limitFlag{
 		{"memory", "limit memory to `SIZE`", size(&memory.Limit)},
-		{"memory-reservation", "soft limit of memory, `SIZE`", size(&memory.Reservation)},
+		{"memory-reservation", "set the soft limit of memory to `SIZE`", size(&memory.Reservation)},
 		{"memory-swap", "limit memory and swap together to `SIZE`", size(&memory.Swap)},
 		//nolint:staticcheck // deprecated, yet crun has the flag
-		{"kernel-memory", "limit the kernel's memory to `SIZE`, which kernels since 5.16 cannot", size(&memory.Kernel)},
-		{"kernel-memory-tcp", "limit the memory of TCP's buffers to `SIZE`", size(&memory.KernelTCP)},
-		{"cpu-share", "`WEIGHT` of processor time beside other cgroups, from 2 to 262144", unsigned(&cpu.Shares)},
-		{"cpu-quota", "processor time in a period, in `MICROSECONDS`; -1 is unlimited", signed(&cpu.Quota)},
-		{"cpu-period", "length of a period, in `MICROSECONDS`", unsigned(&cpu.Period)},
-		{"cpu-burst", "unused processor time that may be saved up, in `MICROSECONDS`", unsigned(&cpu.Burst)},
-		{"cpu-rt-runtime", "real-time processor time in a real-time period, in `MICROSECONDS`", signed(&cpu.RealtimeRuntime)},
-		{"cpu-rt-period", "length of a real-time period, in `MICROSECONDS`", unsigned(&cpu.RealtimePeriod)},
-		{"cpu-idle", "`N`: 1 to run only when nothing else wants to, 0 for not", signed(&cpu.Idle)},
-		{"cpuset-cpus", "`LIST` of processors, such as 0-3,7", text(&cpu.Cpus)},
-		{"cpuset-mems", "`LIST` of memory nodes, such as 0,1", text(&cpu.Mems)},
-		{"blkio-weight", "`WEIGHT` of block I/O beside other cgroups, from 10 to 1000", unsigned(&io.Weight)},
+		{"kernel-memory", "limit kernel memory to `SIZE`; kernels since 5.16 have no such limit", size(&memory.Kernel)},
+		{"kernel-memory-tcp", "limit the memory of TCP buffers to `SIZE`", size(&memory.KernelTCP)},
+		{"cpu-share", "set the `WEIGHT` of CPU time relative to other cgroups, from 2 to 262144", unsigned(&cpu.Shares)},
+		{"cpu-quota", "limit CPU time in a period to `MICROSECONDS`; -1 is unlimited", signed(&cpu.Quota)},
+		{"cpu-period", "set the length of a period to `MICROSECONDS`", unsigned(&cpu.Period)},
+		{"cpu-burst", "let unused CPU time accumulate up to `MICROSECONDS`", unsigned(&cpu.Burst)},
+		{"cpu-rt-runtime", "limit real-time CPU time in a real-time period to `MICROSECONDS`", signed(&cpu.RealtimeRuntime)},
+		{"cpu-rt-period", "set the length of a real-time period to `MICROSECONDS`", unsigned(&cpu.RealtimePeriod)},
+		{"cpu-idle", "run only when nothing else wants to if `N` is 1, normally if it is 0", signed(&cpu.Idle)},
+		{"cpuset-cpus", "run on the `LIST` of CPUs, such as 0-3,7", text(&cpu.Cpus)},
+		{"cpuset-mems", "use the `LIST` of memory nodes, such as 0,1", text(&cpu.Mems)},
+		{"blkio-weight", "set the `WEIGHT` of block I/O relative to other cgroups, from 10 to 1000", unsigned(&io.Weight)},
 		{"pids-limit", "limit the number of processes and threads to `N`; -1 is unlimited", signed(&pids.Limit)},
 	}
 }
 
-// section returns a section of the resources, and makes it where there is none.
+// section returns a section of the resources, and creates it if it is missing.
 func section[T any](s **T) *T {
 	if *s == nil {
 		*s = new(T)
@@ -185,9 +185,9 @@ func size(to **int64) func(string) error {
 	}
 }
 
-// parseSize parses a number of bytes as runc takes it: a number, perhaps with a fraction; a blank,
-// perhaps; and one of k, m, g, t, p in either case, with B, or iB, or nothing after it. All are
-// powers of 1024.
+// parseSize parses a number of bytes in the format of runc: a number, perhaps with a fraction; an
+// optional blank; and an optional unit, k, m, g, t or p in either case, with B, iB or nothing after
+// it. Units are powers of 1024.
 func parseSize(s string) (int64, bool) {
 	if s == "-1" {
 		return -1, true
@@ -196,7 +196,7 @@ func parseSize(s string) (int64, bool) {
 	unit, shift := strings.ToLower(s[len(number):]), 0
 	number = strings.TrimSuffix(number, " ")
 	if unit != "" && unit != "b" {
-		// What follows the letter: b, ib or nothing.
+		// b, ib or nothing follows the letter.
 		rest := unit[1:]
 		shift = 10 * (1 + strings.IndexByte("kmgtp", unit[0]))
 		if shift == 0 || rest != "" && rest != "b" && rest != "ib" {

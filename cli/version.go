@@ -8,9 +8,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// printVersion prints the versions of orlop and of the specification. Docker takes the word after
-// "version" in the first line and the one after "commit:"; go-runc wants a first line that begins
-// with "runc version", and is content without: orlop says who it is.
+// printVersion prints the versions of orlop and of the specification. Docker parses the word after
+// "version" in the first line and the one after "commit:". go-runc expects a first line with "runc
+// version", but does without it.
 func (p *program) printVersion() error {
 	text := name + " version " + p.version + "\n"
 	if commit := commit(); commit != "" {
@@ -21,7 +21,7 @@ func (p *program) printVersion() error {
 	return err
 }
 
-// commit returns the commit that the program was built from, as far as the build recorded it.
+// commit returns the commit that the program was built from, if the build recorded it.
 func commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -1,10 +1,10 @@
 // Command man writes orlop's man pages: orlop.8, and one for each command.
 //
-// Names, synopses and options are those of the command line itself (package cli); what a command
-// line cannot tell, such as errors, files and examples, is in pages/, a file of Markdown for each
-// page, in sections that begin with "# ".
+// Names, synopses and options come from the command line itself (package cli). The rest, such as
+// errors, files and examples, is in pages/: a Markdown file for each page, with sections that begin
+// with "# ".
 //
-//	man [-version VERSION] FOLDER
+//	man [-version VERSION] DIRECTORY
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	version := flag.String("version", "", "of orlop")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "man: usage: man [-version VERSION] FOLDER")
+		fmt.Fprintln(os.Stderr, "man: usage: man [-version VERSION] DIRECTORY")
 		os.Exit(2)
 	}
 	if err := write(*version, flag.Arg(0)); err != nil {
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// write writes all pages into a folder, which it makes.
+// write writes all pages into a directory, which it creates.
 func write(version, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -70,7 +70,7 @@ func manual(version string) ([]page, error) {
 	return list, nil
 }
 
-// prose is what a file of pages/ has for each section.
+// prose maps the sections of a file of pages/ to their texts.
 type prose map[string]string
 
 func readProse(name string) (prose, error) {
@@ -85,7 +85,7 @@ func readProse(name string) (prose, error) {
 			continue
 		}
 		if _, twice := p[title]; twice {
-			return nil, fmt.Errorf("%s: section %s is there twice", name, title)
+			return nil, fmt.Errorf("%s: section %s appears twice", name, title)
 		}
 		p[title] = strings.Trim(body, "\n") // blanks are code's
 	}

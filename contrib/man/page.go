@@ -13,10 +13,10 @@ import (
 	"github.com/orlop/orlop/cli"
 )
 
-// section is that of programs for administrators.
+// section is the manual's section for system administration.
 const section = "8"
 
-// page is a man page, in Markdown as md2man wants it.
+// page is a man page in the Markdown of md2man.
 type page struct {
 	name string // without the section
 	text strings.Builder
@@ -28,8 +28,8 @@ func newPage(name, version string) *page {
 	return p
 }
 
-// roff returns the page for man. Each hyphen in it becomes a minus: what is copied from a page must
-// be what a shell understands.
+// roff returns the page for man. Hyphens become minus signs, so that text copied from a page works
+// in a shell.
 func (p *page) roff() []byte {
 	var out []byte
 	for line := range bytes.Lines(md2man.Render([]byte(p.text.String()))) {
@@ -44,7 +44,7 @@ func (p *page) roff() []byte {
 	return out
 }
 
-// add adds a section of these paragraphs; it is left out if there is nothing in it.
+// add adds a section with these paragraphs. It omits an empty section.
 func (p *page) add(title string, paragraphs ...string) {
 	paragraphs = slices.DeleteFunc(paragraphs, func(s string) bool { return s == "" })
 	if len(paragraphs) > 0 {
@@ -52,7 +52,7 @@ func (p *page) add(title string, paragraphs ...string) {
 	}
 }
 
-// programPage is the page of the program itself.
+// programPage returns the page of the program itself.
 func programPage(app *urfave.App, more prose) page {
 	p := newPage(app.Name, app.Version)
 	p.add("NAME", app.Name+" - "+app.Usage)
@@ -73,14 +73,14 @@ func programPage(app *urfave.App, more prose) page {
 	return *p
 }
 
-// What is the same for all commands whose page says nothing else.
+// The sections of commands whose page has none of its own.
 const (
-	usualStatus = "0 when it is done; 1 when it has failed or was wrongly called: the reason is on standard error and in the log."
-	usualErrors = "The log's line of an error tells in fields what kind it is and where it comes from: see ERRORS in **orlop**(8)."
-	usualFiles  = "*/run/orlop/CONTAINER*\n: What is recorded of a container, by default; see **--root** in **orlop**(8)."
+	usualStatus = "0 on success; 1 on failure or wrong usage: the reason is on standard error and in the log."
+	usualErrors = "The error's line in the log has fields for its kind and its origin: see ERRORS in **orlop**(8)."
+	usualFiles  = "*/run/orlop/CONTAINER*\n: The record of a container, by default; see **--root** in **orlop**(8)."
 )
 
-// commandPage is the page of one command.
+// commandPage returns the page of one command.
 func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
 	name := app.Name + "-" + c.Name
 	p := newPage(name, app.Version)
@@ -94,7 +94,7 @@ func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
 	}
 	p.add("SYNOPSIS", synopsis...)
 	p.add("DESCRIPTION", strings.ReplaceAll(c.Description, "\n", "\n\n"), more["DESCRIPTION"])
-	p.add("OPTIONS", options(c.Flags), more["OPTIONS"], "Options of all commands, which stand before the command's name, are in **orlop**(8).")
+	p.add("OPTIONS", options(c.Flags), more["OPTIONS"], "For options of all commands, which stand before the command's name, see **orlop**(8).")
 	p.add("EXIT STATUS", cmp.Or(more["EXIT STATUS"], usualStatus))
 	p.add("ERRORS", more["ERRORS"], usualErrors)
 	p.add("ENVIRONMENT", more["ENVIRONMENT"])
@@ -107,12 +107,12 @@ func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
 
 func reference(name string) string { return "**" + name + "**(" + section + ")" }
 
-// sentence makes a line of help a sentence.
+// sentence turns a line of help into a sentence.
 func sentence(usage string) string {
 	return strings.ToUpper(usage[:1]) + usage[1:] + "."
 }
 
-// arguments marks the words in a command's usage: those in capitals stand for others.
+// arguments marks the words of a command's usage: words in capitals are placeholders.
 func arguments(usage string) string {
 	words := regexp.MustCompile(`--?[a-z]+|[A-Za-z]+`)
 	return words.ReplaceAllStringFunc(strings.TrimSpace(usage), func(word string) string {
@@ -123,7 +123,7 @@ func arguments(usage string) string {
 	})
 }
 
-// options describes flags, each with its names, value, use and default.
+// options describes flags: names, value, usage and default.
 func options(flags []urfave.Flag) string {
 	var list []string
 	for _, f := range flags {
@@ -150,7 +150,7 @@ func options(flags []urfave.Flag) string {
 	return strings.Join(list, "\n\n")
 }
 
-// literal keeps Markdown from reading what help says as its own.
+// literal escapes help texts for Markdown.
 func literal(text string) string {
 	return strings.NewReplacer("_", `\_`, "<", `\<`, "[", `\[`, "]", `\]`).Replace(text)
 }

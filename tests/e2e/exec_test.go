@@ -176,7 +176,7 @@ func TestExecCommandLine(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tc.line, got, tc.want)
 		}
 	}
-	b.Fails("there is no command after --", "exec", b.ID, "--")
+	b.Fails("no command after --", "exec", b.ID, "--")
 	run := harness.New(t, harness.Args("echo", "x"))
 	if got := run.OK("run", "--bundle", run.Bundle, "--", run.ID); got != "x\n" {
 		t.Errorf("run --: got %q", got)
