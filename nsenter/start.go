@@ -232,12 +232,6 @@ func (l *Launch) Start(cgroup int) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a process (%s): %w", cloneflagNames(l.start.Cloneflags), err)
 	}
-	if pidfd < 0 {
-		// CLONE_PIDFD: since Linux 5.2. Older ones ignore it.
-		unix.Kill(pid, unix.SIGKILL)
-		unix.Wait4(pid, nil, 0, nil)
-		return nil, errors.New("start a process: the kernel gave no pidfd")
-	}
 	// The child's end must be closed here, or its death would not be seen.
 	l.channel[1].Close()
 	p := &Process{

@@ -108,7 +108,7 @@ func (c *checker) userNamespace(b *Bundle) {
 	}
 }
 
-// maxIDMap is how many entries the kernel takes since Linux 4.15.
+// maxIDMap is how many entries the kernel takes.
 const maxIDMap = 340
 
 // idMap checks a list of id mappings with the kernel's rules (user_namespaces(7)).

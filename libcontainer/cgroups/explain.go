@@ -50,8 +50,8 @@ func explainAbsence(file string) string {
 	switch {
 	case strings.HasPrefix(file, "blkio.leaf_weight"):
 		return "leaf weights went with the CFQ scheduler in kernel 5.0"
-	case strings.HasPrefix(file, "blkio.weight"):
-		return "the kernel has no I/O scheduler with weights: neither CFQ, which went in 5.0, nor BFQ"
+	case strings.HasPrefix(file, "blkio.bfq.weight"):
+		return "the kernel has no I/O scheduler with weights: BFQ"
 	case file == "io.bfq.weight":
 		return "the kernel has no I/O weights: neither BFQ nor io.cost"
 	case strings.HasPrefix(file, "memory.memsw.") || strings.HasPrefix(file, "memory.swap."):

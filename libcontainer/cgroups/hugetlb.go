@@ -9,8 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// hugetlb: kernel document cgroup-v1/hugetlb.rst. Pages are limited when they are reserved, if the kernel can do that (since 5.7), and
-// when they are used.
+// hugetlb: kernel document cgroup-v1/hugetlb.rst. Pages are limited when they are reserved and when they are used.
 func (s *settingList) hugetlb(r []specs.LinuxHugepageLimit, v version) {
 	file := ".limit_in_bytes"
 	if v == v2 {

@@ -6,12 +6,11 @@ import (
 
 const ioField = "linux.resources.blockIO."
 
-// ioV1: kernel document cgroup-v1/blkio-controller.rst. blkio.weight came from the CFQ scheduler, which went in kernel 5.0. BFQ has the
-// same under names of its own.
+// ioV1: kernel documents cgroup-v1/blkio-controller.rst and block/bfq-iosched.rst. The kernel has no leaf weights any more: they
+// are an error that says so.
 func (s *settingList) ioV1(r *specs.LinuxBlockIO) {
 	weight := func(file, value, field string) {
-		s.add(setting{controller: "blkio", file: "blkio." + file, value: value, field: ioField + field,
-			otherFile: "blkio.bfq." + file, otherValue: value})
+		s.add(setting{controller: "blkio", file: "blkio.bfq." + file, value: value, field: ioField + field})
 	}
 	leaf := func(file, value, field string) {
 		s.add(setting{controller: "blkio", file: file, value: value, field: ioField + field})

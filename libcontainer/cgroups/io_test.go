@@ -32,7 +32,7 @@ func TestIOWeights(t *testing.T) {
 		}
 	}
 	for _, x := range []struct{ file, want string }{
-		{"blkio.weight", "500"}, {"blkio.bfq.weight", "500"}, {"io.bfq.weight", "default 500"}, {"io.weight", "default 4950"}} {
+		{"blkio.bfq.weight", "500"}, {"io.bfq.weight", "default 500"}, {"io.weight", "default 4950"}} {
 		if unix.Access(f.dir+"/"+x.file, unix.F_OK) != nil {
 			continue
 		}

@@ -34,10 +34,10 @@ func (m *Manager) Keep(change func() error) error {
 
 // keptFiles are those that systemd writes in a unit's cgroup and that hold one value each. The limit of memory stands before and after that
 // of memory and swap: one of both orders is right.
-func keptFiles() [21]string {
+func keptFiles() [20]string {
 	return [...]string{
 		"cpu.idle", "cpu.weight", "cpu.max", "cpuset.cpus", "cpuset.mems", "io.weight", "io.bfq.weight",
 		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max", "memory.oom.group", "pids.max",
-		"cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "blkio.weight", "blkio.bfq.weight",
+		"cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "blkio.bfq.weight",
 	}
 }

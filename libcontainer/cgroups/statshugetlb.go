@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HugeTLBStats is the use of huge pages of one size, in bytes: what is reserved, where the kernel limits that (since 5.7), else what is in use.
+// HugeTLBStats is the use of huge pages of one size, in bytes: what is reserved.
 type HugeTLBStats struct {
 	Usage   uint64 `json:"usage,omitempty"`
 	Max     uint64 `json:"max,omitempty"` // most that was ever used; v1 only
@@ -21,10 +21,7 @@ func hugetlbStatsV1(c *counters, s *Stats) {
 	for _, size := range c.pageSizes(".usage_in_bytes") {
 		var h HugeTLBStats
 		prefix := "hugetlb." + size + ".rsvd"
-		if !c.number(prefix+".usage_in_bytes", &h.Usage) {
-			prefix = "hugetlb." + size
-			c.number(prefix+".usage_in_bytes", &h.Usage)
-		}
+		c.number(prefix+".usage_in_bytes", &h.Usage)
 		c.number(prefix+".max_usage_in_bytes", &h.Max)
 		c.number(prefix+".failcnt", &h.Failcnt)
 		s.HugeTLB[size] = h
@@ -36,9 +33,7 @@ func hugetlbStatsV2(c *counters, s *Stats) {
 	for _, size := range c.pageSizes(".current") {
 		var h HugeTLBStats
 		prefix := "hugetlb." + size
-		if !c.number(prefix+".rsvd.current", &h.Usage) {
-			c.number(prefix+".current", &h.Usage)
-		}
+		c.number(prefix+".rsvd.current", &h.Usage)
 		c.flat(prefix+".events", func(key string, n uint64) {
 			if key == "max" {
 				h.Failcnt = n

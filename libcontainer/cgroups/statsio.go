@@ -8,7 +8,7 @@ import (
 )
 
 // BlockIOStats is what was read from and written to block devices, by device and operation, the cgroups below included. cgroup2 and the
-// throttling policy of v1 have the first two lists; the others come from the scheduler of v1 (CFQ before kernel 5.0, or BFQ with its debugging).
+// throttling policy of v1 have the first two lists; the others come from the scheduler BFQ, with its debugging.
 type BlockIOStats struct {
 	IoServiceBytesRecursive []BlockIOEntry `json:"ioServiceBytesRecursive,omitempty"` // bytes
 	IoServicedRecursive     []BlockIOEntry `json:"ioServicedRecursive,omitempty"`     // operations
@@ -38,16 +38,14 @@ func blkioStatsV1(c *counters, s *Stats) {
 		list  *[]BlockIOEntry
 		files []string
 	}{
-		{&b.IoServiceBytesRecursive, []string{"bfq.io_service_bytes_recursive", "io_service_bytes_recursive",
-			"throttle.io_service_bytes_recursive", "throttle.io_service_bytes"}},
-		{&b.IoServicedRecursive, []string{"bfq.io_serviced_recursive", "io_serviced_recursive",
-			"throttle.io_serviced_recursive", "throttle.io_serviced"}},
-		{&b.IoQueuedRecursive, []string{"bfq.io_queued_recursive", "io_queued_recursive"}},
-		{&b.IoServiceTimeRecursive, []string{"bfq.io_service_time_recursive", "io_service_time_recursive"}},
-		{&b.IoWaitTimeRecursive, []string{"bfq.io_wait_time_recursive", "io_wait_time_recursive"}},
-		{&b.IoMergedRecursive, []string{"bfq.io_merged_recursive", "io_merged_recursive"}},
-		{&b.IoTimeRecursive, []string{"bfq.time_recursive", "time_recursive"}},
-		{&b.SectorsRecursive, []string{"bfq.sectors_recursive", "sectors_recursive"}},
+		{&b.IoServiceBytesRecursive, []string{"bfq.io_service_bytes_recursive", "throttle.io_service_bytes_recursive", "throttle.io_service_bytes"}},
+		{&b.IoServicedRecursive, []string{"bfq.io_serviced_recursive", "throttle.io_serviced_recursive", "throttle.io_serviced"}},
+		{&b.IoQueuedRecursive, []string{"bfq.io_queued_recursive"}},
+		{&b.IoServiceTimeRecursive, []string{"bfq.io_service_time_recursive"}},
+		{&b.IoWaitTimeRecursive, []string{"bfq.io_wait_time_recursive"}},
+		{&b.IoMergedRecursive, []string{"bfq.io_merged_recursive"}},
+		{&b.IoTimeRecursive, []string{"bfq.time_recursive"}},
+		{&b.SectorsRecursive, []string{"bfq.sectors_recursive"}},
 	} {
 		for _, file := range source.files {
 			c.parse("blkio."+file, func(text string) (err error) {

@@ -53,13 +53,6 @@ func Host(dir string, slack int) Starter {
 		if err != nil {
 			return Process{}, err
 		}
-		p := Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}
-		if p.Pidfd == nil {
-			// A kernel before 5.2, which lacks much else that is needed.
-			_ = unix.Kill(-pid, unix.SIGKILL)
-			_, _ = unix.Wait4(pid, nil, 0, nil)
-			return Process{}, errors.New("kernel gives no process descriptors: Linux 5.2 or newer is needed")
-		}
-		return p, nil
+		return Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}, nil
 	}
 }

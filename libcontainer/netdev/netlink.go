@@ -26,7 +26,7 @@ func newSocket() (*socket, error) {
 		return nil, os.NewSyscallError("netlink socket", err)
 	}
 	s := &socket{fd: fd, buffer: make([]byte, datagram)}
-	// So that a refusal comes with the kernel's own words, and without the request: since Linux 4.12, and no matter where not.
+	// A refusal then has the kernel's own words, and not the request.
 	unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	return s, nil

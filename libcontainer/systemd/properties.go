@@ -122,7 +122,7 @@ func limitProperty(l Limit) (p Property, ok bool) {
 		{"cpu.shares", "CPUShares", limitValue},
 		{"io.weight", "IOWeight", weightValue},
 		{"io.bfq.weight", "IOWeight", weightValue},
-		{"blkio.weight", "BlockIOWeight", weightValue},
+		{"blkio.bfq.weight", "BlockIOWeight", weightValue},
 		{"blkio.bfq.weight", "BlockIOWeight", weightValue},
 		{"cpuset.cpus", "AllowedCPUs", setValue},
 		{"cpuset.mems", "AllowedMemoryNodes", setValue},

@@ -226,7 +226,6 @@ func blockResources() []resource {
 		{ // without bfq, and so before the rows with a disk
 			fields: "blockIO.weight", controller: "blkio",
 			one: `{"blockIO":{"weight":500}}`, two: `{"blockIO":{"weight":100}}`, flags: "--blkio-weight 500",
-			v1: []shown{{"blkio.weight", "500", "100"}},
 			v2: []shown{{"io.weight", "default 4950", "default 910"}},
 			prepare: func(t *testing.T, h hierarchy) string {
 				if h.version == 2 && h.lacks(t, "blkio", "io.bfq.weight") == "" {

@@ -119,7 +119,7 @@ func Alive(pid int, startTime uint64) (bool, error) {
 }
 
 // Pidfd opens the live process with this PID and start time, for signals that cannot hit another one and for waiting.
-// The error is ErrNoProcess when it does not run (any more). Since Linux 5.3.
+// The error is ErrNoProcess when it does not run (any more).
 func Pidfd(pid int, startTime uint64) (*os.File, error) {
 	if pid <= 0 {
 		return nil, ErrNoProcess
