@@ -103,6 +103,17 @@ func (p *Plan) ClonesLast() bool {
 	return false
 }
 
+// KeptFile returns the runtime's file that a process which others may trace keeps, "" without such
+// a process. The process closes those with higher descriptors, so this one must get the lowest.
+func (p *Plan) KeptFile() nsenter.FD {
+	for _, s := range p.Steps {
+		if c, ok := s.Action.(closeOwn); ok && c.Kept != nsenter.FirstOwn {
+			return c.Kept
+		}
+	}
+	return ""
+}
+
 // SaidLast reports whether the process that enters a PID namespace last sends the message id. Other
 // messages from it must not be trusted, because a tracer may have taken it over.
 func (p *Plan) SaidLast(id int) bool {

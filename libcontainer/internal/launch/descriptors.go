@@ -42,6 +42,14 @@ func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, e
 		p.owned = append(p.owned, f)
 		files = append(files, nsenter.NamedFile{Name: string(d.Name), File: f})
 	}
+	if kept := string(p.plan.KeptFile()); kept != "" && len(p.DeferredInside) == 0 {
+		i := slices.IndexFunc(files, func(f nsenter.NamedFile) bool { return f.Name == kept })
+		if i < 0 {
+			return nil, fmt.Errorf("the plan keeps the file %q, and does not have it", kept)
+		}
+		file := files[i]
+		files = slices.Insert(slices.Delete(files, i, i+1), 0, file)
+	}
 	return files, nil
 }
 

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
 // hook returns the plan of a process that executes a program where it is, which takes no rights.
@@ -138,6 +141,56 @@ func TestFailedStep(t *testing.T) {
 	}
 	if err := p.Abort(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestKeptFile: a process that enters a PID namespace with others closes the runtime's descriptors above the one that it keeps, which so
+// must be the lowest.
+func TestKeptFile(t *testing.T) {
+	spec := specconv.Example()
+	for i, n := range spec.Linux.Namespaces {
+		if n.Type == specs.PIDNamespace {
+			spec.Linux.Namespaces[i].Path = "/proc/self/ns/pid"
+		}
+	}
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace, Path: "/proc/self/ns/time"})
+	dir := t.TempDir()
+	text, err := json.Marshal(spec)
+	if err == nil {
+		err = errors.Join(os.Mkdir(filepath.Join(dir, "rootfs"), 0o755), os.WriteFile(filepath.Join(dir, specconv.ConfigName), text, 0o644))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := specconv.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, o := range []setup.Options{{}, {StartSocket: true}} {
+		plan, err := setup.Container(b, o, setup.Facts{LastCap: unix.CAP_LAST_CAP, Grantable: 1<<(unix.CAP_LAST_CAP+1) - 1,
+			SourceIsFile: make([]bool, len(b.Mounts)), ProcOfOthers: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, extra := setup.ReleasePipe, []nsenter.NamedFile{{Name: "other", File: null}}
+		if o.StartSocket {
+			kept = setup.StartSocket
+			extra = append(extra, nsenter.NamedFile{Name: string(kept), File: null})
+		}
+		p := &Process{plan: plan}
+		files, err := p.descriptors(extra)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan.KeptFile() != kept || len(files) < 3 || files[0].Name != string(kept) {
+			t.Errorf("the plan keeps %q, and of %d files %q is the first", plan.KeptFile(), len(files), files[0].Name)
+		}
+		p.Release()
 	}
 }
 
