@@ -36,6 +36,15 @@ func TestPages(t *testing.T) {
 				t.Errorf("%s: no section %s", p.name, title)
 			}
 		}
+		sections, err := readProse(p.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for title := range sections {
+			if !strings.Contains(text, "\n# "+title+"\n") {
+				t.Errorf("%s: section %s is left out", p.name, title)
+			}
+		}
 		for _, m := range reference.FindAllStringSubmatch(text, -1) {
 			if !names[m[1]] {
 				t.Errorf("%s: there is no page %s", p.name, m[1])

@@ -95,6 +95,8 @@ func commandPage(app *urfave.App, c *urfave.Command, more prose) page {
 	p.add("SYNOPSIS", synopsis...)
 	p.add("DESCRIPTION", strings.ReplaceAll(c.Description, "\n", "\n\n"), more["DESCRIPTION"])
 	p.add("OPTIONS", options(c.Flags), more["OPTIONS"], "For options of all commands, which stand before the command's name, see **orlop**(8).")
+	p.add("MOUNT OPTIONS", more["MOUNT OPTIONS"])
+	p.add("ANNOTATIONS", more["ANNOTATIONS"])
 	p.add("EXIT STATUS", cmp.Or(more["EXIT STATUS"], usualStatus))
 	p.add("ERRORS", more["ERRORS"], usualErrors)
 	p.add("ENVIRONMENT", more["ENVIRONMENT"])
