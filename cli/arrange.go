@@ -33,10 +33,10 @@ func scan(flags []cli.Flag, words []string, first bool) (l line) {
 			continue
 		}
 		name, value, hasValue := strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
-		f := find(flags, name)
+		f, letters := find(flags, name), ungroup(flags, word)
 		switch {
-		case f == nil && len(ungroup(flags, word)) > 0:
-			words = slices.Concat(ungroup(flags, word), words)
+		case f == nil && letters != nil:
+			words = append(letters, words...)
 		case f == nil:
 			l.flags = append(l.flags, word) // the library refuses it
 		case hasValue:
@@ -103,8 +103,8 @@ func endsFlags(command string) bool {
 	return command == "exec" || command == "ps" || command == "completion" || isHelp(command)
 }
 
-// A named flag keeps its names, which the library otherwise finds by a regular expression some
-// hundred times in a call: that takes 5 % of an exec.
+// A named flag keeps its names. The library otherwise finds them by a regular expression, some
+// hundred times in a call: that costs an exec 0.2 ms.
 type named struct {
 	documented
 	names []string

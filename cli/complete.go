@@ -21,7 +21,7 @@ func (p *program) completeWords(ctx *cli.Context, words []string) error {
 		before, p.completing = words[:last], words[last]
 	}
 	app := p.newApp()
-	app.Writer = ctx.App.Writer
+	app.Writer, app.EnableBashCompletion = ctx.App.Writer, true
 	args := p.arrange(app, before)
 	flags, l := app.Flags, scan(app.Flags, before, true)
 	if len(l.operands) > 0 {
