@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -188,6 +189,8 @@ type fillDev struct {
 	Devices []device
 	// Fresh is set when /dev is a new tmpfs, so no file can be in the way.
 	Fresh bool
+	// MountedNull is set when something is mounted on /dev/null.
+	MountedNull bool
 	// Bind is set in a user namespace, where nodes cannot be made: the host's are bound instead.
 	Bind bool
 }
@@ -210,7 +213,7 @@ func (f fillDev) lower(l *lowering) {
 	for i := range f.Devices {
 		l.makeNode(dev, &f.Devices[i], f.Bind)
 	}
-	if fresh && !f.Bind && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
+	if fresh && !f.Bind && !f.MountedNull && len(f.Devices) > 0 && f.Devices[0].Path == "/dev/null" {
 		// Later steps may only trust it as a null device because this process has just made it, in
 		// a directory that no other process has written to (CVE-2025-31133).
 		l.open(l.null, dev, "null", unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
@@ -264,7 +267,8 @@ func (b *builder) deviceSteps(bundle *specconv.Bundle) error {
 	if bundle.Spec.Linux != nil {
 		configured = bundle.Spec.Linux.Devices
 	}
-	fill := fillDev{Fresh: fresh, Bind: b.inUser || b.facts.Nested}
+	fill := fillDev{Fresh: fresh, Bind: b.inUser || b.facts.Nested,
+		MountedNull: slices.ContainsFunc(bundle.Mounts, func(m specconv.Mount) bool { return m.Destination == "/dev/null" })}
 	for _, d := range defaultDevices {
 		if !hasDevice(configured, d.Path) {
 			fill.Devices = append(fill.Devices, d)

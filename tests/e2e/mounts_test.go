@@ -114,6 +114,22 @@ func TestMountTargets(t *testing.T) {
 	})
 }
 
+// TestMountOnDevice: a mount may stand where a default device would be made. A mask needs a null device in any case.
+func TestMountOnDevice(t *testing.T) {
+	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		t.Run(name, func(t *testing.T) {
+			dev := "/dev/" + name
+			b := harness.New(t, harness.Sh("test -c "+dev+" && head -c 1 /proc/kcore | wc -c"), func(s *specs.Spec) {
+				s.Mounts = append(s.Mounts, specs.Mount{Destination: dev, Type: "bind", Source: dev, Options: []string{"bind"}})
+				s.Linux.MaskedPaths = []string{"/proc/kcore"}
+			})
+			if out := b.Run().OK(b); out != "0\n" {
+				t.Errorf("/proc/kcore has %q bytes", out)
+			}
+		})
+	}
+}
+
 func TestMountTmpfs(t *testing.T) {
 	t.Run("options", func(t *testing.T) {
 		b := harness.New(t, harness.WithMount("/scratch", "tmpfs", "scratch", "nosuid", "mode=1750", "size=64k", "uid=7"))
