@@ -25,17 +25,17 @@ func compare(reports []*report, list []exception) string {
 	fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---:|", len(reports)))
 	count("programs that pass", func(t totals) int { return t.passed })
 	count("programs that assert nothing and report no error", func(t totals) int { return t.nothing })
-	count("programs of these two kinds, without those that only end so against the specification", func(t totals) int { return t.rightly })
+	count("programs of these two kinds, without those that pass only by violating the specification", func(t totals) int { return t.rightly })
 	count("programs that fail", func(t totals) int { return t.failed })
-	count("programs that end by chance", func(t totals) int { return t.chance })
+	count("programs with a random outcome", func(t totals) int { return t.chance })
 	count("programs that cannot be run on this machine", func(t totals) int { return t.skipped })
 	count("assertions that hold", func(t totals) int { return t.held })
-	count("assertions that do not", func(t totals) int { return t.not })
-	count("programs that end as they must with a runtime that follows the specification",
+	count("assertions that fail", func(t totals) int { return t.not })
+	count("programs with the outcome that a runtime must have that follows the specification",
 		func(t totals) int { return t.programs - t.skipped - t.unexpected })
 
-	b.WriteString("\nEach program, and how many of its assertions hold. In brackets: how many do not. With a star: otherwise than a runtime must have it" +
-		" that follows the specification. \"by chance\": it may end so or otherwise, see below.\n\n")
+	b.WriteString("\nEach program, and how many of its assertions hold. In brackets: how many fail. A star marks an outcome that a runtime must not" +
+		" have that follows the specification. \"random\": the outcome varies, see below.\n\n")
 	row("program", title)
 	fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---|", len(reports)))
 	for i := range first.Results {
@@ -43,7 +43,7 @@ func compare(reports []*report, list []exception) string {
 		row("`"+test+"`", func(r *report) string { return r.cell(test) })
 	}
 
-	b.WriteString("\nWhat is to be known of those that cannot pass ([more](../tests/conformance/exceptions.md)):\n\n")
+	b.WriteString("\nWhy some programs cannot pass ([more](../tests/conformance/exceptions.md)):\n\n")
 	for i := range first.Results {
 		if why := reasons(first.Results[i].Test, list); why != nil {
 			fmt.Fprintf(&b, "- `%s` %s\n", first.Results[i].Test, strings.Join(why, "; "))
@@ -68,7 +68,7 @@ func (r *report) cell(test string) string {
 		}
 		switch {
 		case result.Chance:
-			return "by chance"
+			return "random"
 		case result.Outcome == nothing:
 			return "no error" + star
 		case result.Outcome == skipped:

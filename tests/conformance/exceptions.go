@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// kind is why an assertion can't hold of a runtime that follows the specification.
+// kind is why an assertion cannot hold for a runtime that follows the specification.
 type kind string
 
 const (
@@ -17,35 +17,35 @@ const (
 	machine     kind = "this machine"
 )
 
-// exception is one assertion of the suite that is not expected to hold. exceptions.md has a section for each, which says
-// what the specification says, what the test does, and what runtimes do.
+// exception is an assertion of the suite that is expected to fail. exceptions.md has a section for each, with the
+// specification's text, what the test does, and what the runtimes do.
 type exception struct {
 	Test      string
 	Assertion string
-	Detail    string // part of what is said of it, small letters or not: it may fail in this way only
-	Times     int    // how often the program makes it in vain
+	Detail    string // part of the failure's text, in any case: it may fail only in this way
+	Times     int    // how often it fails in the program
 	Kind      kind
 	Why       string // for the tables, on one line
-	// Either: how it ends is chance.
+	// Either: the outcome is random.
 	Either bool
 }
 
-// exceptions lists what is expected of a runtime on this host.
+// exceptions lists the assertions that are expected to fail on this host.
 //
 // long: a table
 func exceptions(h host) []exception {
 	const (
 		pids      = "pids limit is set correctly"
-		pidsWhy   = "compares two pointers, not the limits"
+		pidsWhy   = "compares two pointers instead of the limits"
 		leaf      = "blkio.leaf_weight"
-		leafWhy   = "sets blkio.leaf_weight, which went from the kernel with CFQ (5.0)"
+		leafWhy   = "sets blkio.leaf_weight, which the kernel removed with CFQ (5.0)"
 		kernel    = "memory kernel is set correctly"
-		kernelWhy = "limits kernel memory, which the kernel does not do any more (5.16)"
+		kernelWhy = "limits kernel memory, which the kernel no longer supports (5.16)"
 	)
 	list := []exception{
 		{Test: "delete_resources", Assertion: pids, Detail: "expect: ", Times: 1, Kind: faulty, Why: pidsWhy},
 		{Test: "hooks", Assertion: saysNone, Detail: "in the listed order", Times: 1, Kind: faulty,
-			Why: "waits for other text than its own hooks write, and panics should it find that"},
+			Why: "expects other text than its own hooks write, and would panic if it found that text"},
 		{Test: "linux_cgroups_blkio", Assertion: endsWell, Detail: leaf, Times: 1, Kind: aged, Why: leafWhy},
 		{Test: "linux_cgroups_memory", Assertion: kernel, Detail: "actual: 9223372036854771712", Times: 6, Kind: aged, Why: kernelWhy},
 		{Test: "linux_cgroups_pids", Assertion: pids, Detail: "expect: ", Times: 1, Kind: faulty, Why: pidsWhy},
@@ -53,37 +53,37 @@ func exceptions(h host) []exception {
 		{Test: "linux_cgroups_relative_memory", Assertion: kernel, Detail: "actual: 9223372036854771712", Times: 1, Kind: aged, Why: kernelWhy},
 		{Test: "linux_cgroups_relative_pids", Assertion: pids, Detail: "expect: ", Times: 1, Kind: faulty, Why: pidsWhy},
 		{Test: "linux_process_apparmor_profile", Assertion: endsWell, Detail: "AppArmor", Times: 1, Kind: faulty,
-			Why: "asks for a profile that is nowhere, and wants no error"},
+			Why: "asks for a profile that does not exist, and expects no error"},
 		{Test: "linux_seccomp", Assertion: endsEarly, Detail: "getwd: operation not permitted", Times: 1, Kind: faulty,
-			Why: "forbids getcwd, which runtimetest calls: so that ends before it has looked at most things"},
+			Why: "forbids getcwd, which runtimetest calls: runtimetest exits before it has made most of its checks"},
 		{Test: "misc_props", Assertion: "implementations that are reading/processing this configuration file MUST NOT generate an error if they" +
-			" encounter an unknown annotation key", Detail: "/runtimetest", Times: 1, Kind: faulty, Why: "runs /runtimetest, which it has not put there"},
+			" encounter an unknown annotation key", Detail: "/runtimetest", Times: 1, Kind: faulty, Why: "runs /runtimetest, which it did not copy there"},
 		{Test: "pidfile", Assertion: "create with '--pid-file' option works", Detail: "not running", Times: 1, Kind: racy, Either: true,
-			Why: "kills a process that may have ended, and wants no error"},
+			Why: "kills a process that may have exited, and expects no error"},
 		{Test: "poststart", Assertion: saysNone, Detail: "MUST be called after the user-specified process is executed", Times: 1, Kind: racy, Either: true,
-			Why: "wants the program to have written before the hook, which is called when the program has been executed"},
+			Why: "expects the program to write before the hook, which is called as soon as the program is executed"},
 		{Test: "poststart_fail", Assertion: saysNone, Detail: "if any poststart hook fails", Times: 1, Kind: contradicts,
-			Why: "wants a warning where the specification wants an error (1.3.0)"},
+			Why: "expects a warning where the specification requires an error (1.3.0)"},
 		{Test: "prestart", Assertion: saysNone, Detail: "after the `start` operation is called", Times: 1, Kind: contradicts,
-			Why: "wants the hooks at start where the specification wants them at create (1.1.0)"},
+			Why: "expects the hooks at start where the specification requires them at create (1.1.0)"},
 		{Test: "process_capabilities_fail", Assertion: endsWell, Detail: "cannot be mapped", Times: 1, Kind: contradicts,
-			Why: "wants an error for an unknown capability where the specification wants a warning (1.1.0)"},
+			Why: "expects an error for an unknown capability where the specification requires a warning (1.1.0)"},
 		{Test: "process_rlimits", Assertion: "has expected soft RLIMIT_NOFILE", Detail: `"actual": 3999`, Times: 1, Kind: aged,
 			Why: "reads a limit that Go's runtime has raised in runtimetest itself (Go 1.19)"},
 		{Test: "start", Assertion: "`start` operation MUST generate an error if `process` was not set", Times: 1, Kind: contradicts,
-			Why: "wants no error, against the specification and its own text"},
+			Why: "expects no error, against the specification and its own text"},
 	}
 	for _, name := range h.Lacking {
 		for _, set := range []string{"bounding", "effective", "inheritable", "permitted", "ambient"} {
 			list = append(list, exception{Test: "process_capabilities", Assertion: "expected " + set + " capability " + name + " set", Times: 1,
-				Kind: machine, Why: "who runs the suite may not have " + name + " here"})
+				Kind: machine, Why: "needs " + name + ", which root lacks here"})
 		}
 	}
 	return list
 }
 
-// expect holds a result against the exceptions, marks the assertions that were expected not to hold, and tells what is
-// otherwise than expected.
+// expect compares a result with the exceptions, marks the assertions that were expected to fail, and records what is
+// unexpected.
 func expect(r *result, list []exception) {
 	var problems []string
 	of := slices.DeleteFunc(slices.Clone(list), func(e exception) bool { return e.Test != r.Test })

@@ -22,10 +22,10 @@ type report struct {
 // totals are counts over all programs.
 type totals struct {
 	programs, passed, nothing, failed, skipped int // programs
-	chance                                     int // programs that are none of these, but end by chance
+	chance                                     int // programs that are none of these, but have a random outcome
 	held, not, excepted                        int // assertions
 	rightly                                    int // programs of the first two kinds in which nothing is as the specification forbids it
-	unexpected                                 int // programs that end otherwise than those of a runtime that follows the specification
+	unexpected                                 int // programs with another outcome than expected of a runtime that follows the specification
 }
 
 func (r *report) totals() (t totals) {
@@ -61,13 +61,13 @@ func (r *report) totals() (t totals) {
 }
 
 func (t totals) String() string {
-	return fmt.Sprintf("%d programs: %d pass, %d assert nothing and report no error, %d fail, %d end by chance, %d cannot be run here\n"+
-		"%d assertions hold, %d do not, %d of them as exceptions.md says\n"+
-		"%d programs end otherwise than expected of a runtime that follows the specification",
+	return fmt.Sprintf("%d programs: %d pass, %d assert nothing and report no error, %d fail, %d have a random outcome, %d cannot be run here\n"+
+		"%d assertions hold, %d fail, %d of them as exceptions.md says\n"+
+		"%d programs have another outcome than expected of a runtime that follows the specification",
 		t.programs, t.passed, t.nothing, t.failed, t.chance, t.skipped, t.held, t.not, t.excepted, t.unexpected)
 }
 
-// note says in a word what is to be known of a result beside its counts.
+// note is a remark on a result beside its counts.
 func (r *result) note() string {
 	switch {
 	case r.Outcome == skipped:
@@ -75,7 +75,7 @@ func (r *result) note() string {
 	case len(r.Problems) > 0:
 		return "UNEXPECTED"
 	case r.Chance:
-		return "by chance"
+		return "random"
 	case r.Failed > 0:
 		return "as exceptions.md says"
 	case r.Runs > 1:
@@ -104,7 +104,7 @@ func (r *report) table(out io.Writer) error {
 	return err
 }
 
-// write writes the report as JSON and Markdown into a folder, to files of this name.
+// write writes the report as JSON and Markdown to files of this name in dir.
 func (r *report) write(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
