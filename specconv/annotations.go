@@ -18,7 +18,7 @@ const (
 	HooksStderr = "run.oci.hooks.stderr"
 	// MountContextType says which option gives a file system linux.mountLabel: see mount(8).
 	MountContextType = "run.oci.mount_context_type"
-	// PidfdReceiver is a unix socket that gets a pidfd of the container's process.
+	// PidfdReceiver is a unix socket that receives a pidfd of the container's process.
 	PidfdReceiver = "run.oci.pidfd_receiver"
 	// SeccompReceiver stands for linux.seccomp.listenerPath.
 	SeccompReceiver = "run.oci.seccomp.receiver"
@@ -49,20 +49,20 @@ const (
 // annotationRules is the table of all annotations that concern the runtime. Of several that fit, the first counts.
 var annotationRules = [...]AnnotationRule{
 	{SystemdProperty, "sets a property of the container's unit", AnnotationHeeded},
-	{KeepGroups, "\"1\": the process keeps the runtime's additional groups", AnnotationHeeded},
-	{HooksStdout, "a file that hooks' standard output is appended to", AnnotationHeeded},
-	{HooksStderr, "a file that hooks' standard error is appended to", AnnotationHeeded},
-	{MountContextType, "the option that gives a file system linux.mountLabel: context, fscontext, defcontext or rootcontext", AnnotationHeeded},
-	{PidfdReceiver, "a unix socket that gets a pidfd of the container's process", AnnotationHeeded},
-	{SeccompReceiver, "linux.seccomp.listenerPath, where that is not set", AnnotationHeeded},
-	{SystemdSubgroup, "the name of a cgroup below the unit's, which is the container's then", AnnotationHeeded},
-	{DelegateCgroup, "the name of a cgroup below the container's, without limits, for its processes, which belongs to its root", AnnotationHeeded},
+	{KeepGroups, "\"1\": the process keeps the runtime's supplementary groups", AnnotationHeeded},
+	{HooksStdout, "a file to which the standard output of hooks is appended", AnnotationHeeded},
+	{HooksStderr, "a file to which the standard error of hooks is appended", AnnotationHeeded},
+	{MountContextType, "the mount option that applies linux.mountLabel: context, fscontext, defcontext or rootcontext", AnnotationHeeded},
+	{PidfdReceiver, "a unix socket that receives a pidfd of the container's process", AnnotationHeeded},
+	{SeccompReceiver, "linux.seccomp.listenerPath, if that is not set", AnnotationHeeded},
+	{SystemdSubgroup, "the name of a cgroup below the unit's, which becomes the container's", AnnotationHeeded},
+	{DelegateCgroup, "the name of a cgroup below the container's, without limits, which holds its processes and belongs to its root", AnnotationHeeded},
 	{"run.oci.handler", "runs the program by another handler, such as a virtual machine", AnnotationRefused},
 	{"krun.", "configures a virtual machine", AnnotationRefused},
 	{"module.wasm.", "runs the program as a WebAssembly module", AnnotationRefused},
 	{"run.oci.seccomp_bpf_data", "replaces linux.seccomp by a compiled filter", AnnotationRefused},
 	{"run.oci.seccomp_fail_unknown_syscall", "refuses a filter that names unknown system calls", AnnotationRefused},
-	{"run.oci.", "any other of crun's", AnnotationIgnored},
+	{"run.oci.", "any other annotation of crun", AnnotationIgnored},
 }
 
 // AnnotationRules returns the table.

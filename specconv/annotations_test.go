@@ -69,7 +69,7 @@ func TestAnnotationsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdicts := map[AnnotationVerdict]string{AnnotationHeeded: "heeded", AnnotationRefused: "an error", AnnotationIgnored: "a warning"}
+	verdicts := map[AnnotationVerdict]string{AnnotationHeeded: "honored", AnnotationRefused: "an error", AnnotationIgnored: "a warning"}
 	for _, r := range AnnotationRules() {
 		name := r.Name
 		if strings.HasSuffix(name, ".") {
