@@ -70,20 +70,13 @@ func details(err error) []detail {
 	} else if e := (*libcontainer.HookError)(nil); errors.As(err, &e) {
 		add("path", e.Path)
 	}
-	field, step := origin(err)
-	add("field", field)
-	add("step", step)
-	return list
-}
-
-// origin returns the field of config.json that an error comes from and the step that failed, empty
-// where it has none.
-func origin(err error) (field, step string) {
-	field, _ = specconv.PlaceOf(err)
-	if e := (*setup.StepError)(nil); errors.As(err, &e) {
-		step = e.Title
+	if e := (*specconv.FieldError)(nil); errors.As(err, &e) {
+		add("field", e.Path)
 	}
-	return field, step
+	if e := (*setup.StepError)(nil); errors.As(err, &e) {
+		add("step", e.Title)
+	}
+	return list
 }
 
 // codeOf names the kind of an error. Every error has one. The names are part of the interface.
@@ -128,9 +121,8 @@ func codeOf(err error) string {
 		{isA[*cgroups.SubError], "usage"},
 		{isA[*libcontainer.HookError], "hook"},
 		{func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }, "timeout"},
-		{isA[specconv.Fault], "config"},
+		{isA[specconv.Problem], "config"},
 		{isA[*codec.SyntaxError], "config"},
-		{isA[*seccomp.Error], "config"},
 		{isA[*cgroups.ResourceError], "resource"},
 		{isA[*setup.StepError], "step"},
 		{isA[*libcontainer.SetupError], "process"},

@@ -112,7 +112,7 @@ func (p *program) createOptions(ctx *cli.Context, b *specconv.Bundle, detach boo
 	}
 	process := b.Spec.Process // nil where there is none: such a container can be created, but not started
 	if process == nil && ctx.Command.Name == "run" {
-		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Faults{{Path: "process", Problem: "is required: there is no program to run"}})
+		return o, fmt.Errorf("%s: %w", configOf(b), specconv.Invalid("process", "is required: there is no program to run"))
 	}
 	if o.Streams, err = p.streams(ctx, process != nil && process.Terminal, detach); err != nil {
 		return o, err

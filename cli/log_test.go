@@ -196,7 +196,7 @@ func TestDetails(t *testing.T) {
 		{&specconv.FieldError{Path: "mounts[0]", Err: timeout.Errorf("x")}, "code=timeout field=mounts[0]"},
 		{&libcontainer.HookError{Kind: "poststart", Path: "/x", Err: timeout.Errorf("x")}, "code=hook path=/x field=hooks.poststart[0]"},
 		{timeout.Errorf("x: %w", unix.EBUSY), "code=timeout errno=EBUSY"},
-		{specconv.Fault{Problem: "x"}, "code=config"},
+		{specconv.Problem("x"), "code=config"},
 		{fmt.Errorf("x: %w", libcontainer.ErrNewer), "code=newer"},
 		{&libcontainer.SystemdError{Name: "failed"}, "code=systemd"},
 		{&exec.Error{Name: "ps", Err: exec.ErrNotFound}, "code=program"},
@@ -219,11 +219,11 @@ func TestDetails(t *testing.T) {
 		{&libcontainer.LockError{Path: "/x"}, "code=timeout"},
 		{fmt.Errorf("read: %w", libcontainer.ErrDamaged), "code=damaged"},
 		{&setup.RuleError{Rule: "x"}, "code=internal"},
-		{fmt.Errorf("config.json: %w", specconv.Faults{{Path: "root.path", Problem: "is required"}, {Path: "mounts", Problem: "x"}}),
+		{fmt.Errorf("config.json: %w", specconv.Faults{specconv.Invalid("root.path", "is required"), specconv.Invalid("mounts", "x")}),
 			"code=config field=root.path"},
-		{&cgroups.ResourceError{Field: "linux.resources.pids.limit", File: "/c/pids.max", Value: "3", Err: unix.EBUSY},
+		{&specconv.FieldError{Path: "linux.resources.pids.limit", Err: &cgroups.ResourceError{File: "/c/pids.max", Value: "3", Err: unix.EBUSY}},
 			"code=resource errno=EBUSY path=/c/pids.max field=linux.resources.pids.limit"},
-		{&setup.StepError{Title: "mount proc on /proc", Field: "mounts[0]", Errno: unix.EPERM},
+		{&specconv.FieldError{Path: "mounts[0]", Err: &setup.StepError{Title: "mount proc on /proc", Errno: unix.EPERM}},
 			"code=step errno=EPERM field=mounts[0] step=mount proc on /proc"},
 	}
 	for _, tc := range cases {

@@ -47,15 +47,15 @@ func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
 		return nil, nil
 	}
 	err := c.filter.made.wait()
-	if errors.Is(err, seccomp.ErrUnavailable) {
-		return nil, &specconv.FieldError{Path: "linux.seccomp", Err: err}
+	if e := (*seccomp.Error)(nil); errors.As(err, &e) {
+		return nil, specconv.Invalid(e.Path, e.Err.Error())
 	}
 	if err != nil {
-		return nil, err
+		return nil, &specconv.FieldError{Path: "linux.seccomp", Err: err}
 	}
 	f := filterFacts(c.filter.Program, c.filter.Flags, c.filter.Notify)
 	if f.Notify && c.profile().ListenerPath == "" {
-		return nil, specconv.Fault{Path: "linux.seccomp.listenerPath", Problem: "is required for SCMP_ACT_NOTIFY"}
+		return nil, specconv.Invalid("linux.seccomp.listenerPath", "is required for SCMP_ACT_NOTIFY")
 	}
 	return f, nil
 }

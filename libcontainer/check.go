@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // A Miss is something that a configuration asks for and that this host does not have, or what is wrong with the configuration itself.
@@ -100,23 +100,17 @@ func (e *examination) miss(m Miss) {
 }
 
 // related reports whether one JSON path is the other, or leads to it.
-func related(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	rest, ok := strings.CutPrefix(b, a)
-	return ok && (rest == "" || a != "" && (rest[0] == '.' || rest[0] == '['))
-}
+func related(a, b string) bool { return jsonpath.Holds(a, b) || jsonpath.Holds(b, a) }
 
 func (e *examination) faults(list specconv.Faults) {
 	yet := specconv.Unsupported(e.bundle.Spec)
 	for _, f := range list {
 		kind := MissFault
-		if slices.Contains(yet, f) {
+		if slices.ContainsFunc(yet, func(y *specconv.FieldError) bool { return y.Path == f.Path }) {
 			kind = MissYet
 		}
 		// Each is news.
-		e.report.Misses = append(e.report.Misses, Miss{Path: f.Path, Kind: kind, Lacks: f.Problem})
+		e.report.Misses = append(e.report.Misses, Miss{Path: f.Path, Kind: kind, Lacks: f.Err.Error()})
 	}
 }
 
@@ -181,7 +175,7 @@ func (e *examination) cgroups() {
 	}
 	if p := e.bundle.Spec.Process; p != nil && p.Scheduler != nil && (p.Scheduler.Policy == specs.SchedFIFO || p.Scheduler.Policy == specs.SchedRR) {
 		if err := e.cgroup.LacksRealTime(e.resources()); err != nil {
-			e.error(MissCgroup, specconv.Fault{Path: "process.scheduler", Problem: err.Error()})
+			e.error(MissCgroup, specconv.Invalid("process.scheduler", err.Error()))
 		}
 	}
 	e.report.Notes = append(e.report.Notes, e.unapplied()...)
@@ -223,14 +217,17 @@ func (e *examination) plan(layout cgroups.Layout) {
 	e.rehearse(e.steps.Rehearsal(absent...))
 }
 
-// error reports an error as a miss.
-func (e *examination) error(kind string, err error) {
-	path, text := specconv.PlaceOf(err)
-	m := Miss{Path: path, Kind: kind, Lacks: text}
+// error reports an error as a miss, and returns the path of its field.
+func (e *examination) error(kind string, err error) (path string) {
+	m := Miss{Kind: kind, Lacks: err.Error()}
+	if f := (*specconv.FieldError)(nil); errors.As(err, &f) {
+		m.Path, m.Lacks = f.Path, f.Err.Error()
+	}
 	if s := (*setup.StepError)(nil); errors.As(err, &s) {
-		m.Name, m.Lacks = s.Title, explainStep(s)
+		m.Name = s.Title
 	}
 	e.miss(m)
+	return m.Path
 }
 
 // maxRehearsals bounds how often a plan is tried anew after one of its steps has failed.
@@ -243,9 +240,7 @@ func (e *examination) rehearse(plan *setup.Plan) {
 		if err == nil {
 			return
 		}
-		e.error(MissStep, err)
-		path, _ := specconv.PlaceOf(err)
-		if plan = plan.WithoutField(path); plan == nil {
+		if plan = plan.WithoutField(e.error(MissStep, err)); plan == nil {
 			return
 		}
 	}

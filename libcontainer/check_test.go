@@ -95,17 +95,17 @@ func TestConsequences(t *testing.T) {
 		t.Error("a rehearsal can do without an mqueue")
 	}
 	step := func(field string) error {
-		return &setup.StepError{Title: "mount it", Field: field, Call: "fsopen", Errno: unix.ENODEV}
+		return &specconv.FieldError{Path: field, Err: &setup.StepError{Title: "mount it", Call: "fsopen", Errno: unix.ENODEV, Hint: "no such thing"}}
 	}
 	for _, err := range []error{step("mounts[4].type"), step("mounts[4]"), step("mounts[40]"), step("mounts[40].type"), step("mounts"), step(""),
-		&specconv.FieldError{Path: "process.cwd", Err: errors.New("is odd")}, errors.New("what: is this"), specconv.Fault{Path: "linux.x", Problem: "is wrong"}} {
+		&specconv.FieldError{Path: "process.cwd", Err: errors.New("is odd")}, errors.New("what: is this"), specconv.Invalid("linux.x", "is wrong")} {
 		e.error(MissStep, err)
 	}
 	var got []string
 	for _, m := range e.report.Misses {
 		got = append(got, m.Path+": "+m.Lacks)
 	}
-	why := "mount it: fsopen: no such device (the kernel has no such file system, nor a module for it)"
+	why := "mount it: fsopen: no such device (no such thing)"
 	want := []string{"mounts[4].type: no mqueue", "mounts[40]: " + why, ": " + why, "process.cwd: is odd", "linux.x: is wrong"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -131,7 +131,7 @@ func TestRehearse(t *testing.T) {
 	for _, m := range e.report.Misses {
 		got = append(got, m.Path)
 	}
-	if want := []string{"mounts[1].options[4]", "mounts[3].options[5]", "linux.sysctl.net.none"}; !slices.Equal(got, want) {
+	if want := []string{"mounts[1].options[4]", "mounts[3].options[5]", `linux.sysctl["net.none"]`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

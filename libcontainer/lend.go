@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/netdev"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // A lending is the network devices of a container that is being made (linux.netDevices). Until the container is complete they are the
@@ -60,7 +61,7 @@ func (c *creation) lend() (err error) {
 }
 
 func deviceError(host string, err error) error {
-	return &specconv.FieldError{Path: "linux.netDevices." + host, Err: err}
+	return &specconv.FieldError{Path: jsonpath.Member("linux.netDevices", host), Err: err}
 }
 
 // recordLoans writes down what delete must return if this program is killed.

@@ -106,7 +106,7 @@ func (c *creation) checkBelow(layout cgroups.Layout) error {
 			problem = "needs a scope: linux.cgroupsPath names a slice, into which systemd puts no process"
 		}
 		if problem != "" {
-			return specconv.Fault{Path: specconv.AnnotationPath(name), Problem: problem}
+			return specconv.Invalid(specconv.AnnotationPath(name), problem)
 		}
 		c.descends = c.unit != nil
 	}

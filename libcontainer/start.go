@@ -96,7 +96,7 @@ func (v *view) start(r *Runtime) error {
 	case err == io.EOF, errors.Is(err, errEnded):
 		return v.gone()
 	case err != nil:
-		return v.explain(container, err)
+		return v.stepError(container, err)
 	case m.ID != setup.MessageStart:
 		return fmt.Errorf("the container's process sent message %d at its start", m.ID)
 	}
@@ -122,7 +122,7 @@ func (v *view) start(r *Runtime) error {
 		return fmt.Errorf("the container's process sent message %d in place of its exec", m.ID)
 	}
 	if err != io.EOF {
-		return v.explain(container, err)
+		return v.stepError(container, err)
 	}
 	if err := v.executed(container); err != nil {
 		return err
@@ -157,8 +157,8 @@ func (v *view) gone() error {
 	return ErrStopped
 }
 
-// explain says which step of the waiting process failed, and waits for its end: then the container has stopped.
-func (v *view) explain(container *os.File, err error) error {
+// stepError says which step of the waiting process failed, and waits for its end: then the container has stopped.
+func (v *view) stepError(container *os.File, err error) error {
 	var f *nsenter.Failure
 	if !errors.As(err, &f) {
 		return err

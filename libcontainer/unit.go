@@ -46,7 +46,7 @@ func newUnit(cgroupsPath, id string, annotations map[string]string, dry bool) (*
 	u := &unit{bus: systemd.Mine()}
 	var err error
 	if u.Unit, err = systemd.ParsePath(cgroupsPath, id, u.bus); err != nil {
-		return nil, specconv.Fault{Path: "linux.cgroupsPath", Problem: err.Error()}
+		return nil, specconv.Invalid("linux.cgroupsPath", err.Error())
 	}
 	if u.extra, err = systemd.AnnotationProperties(annotations); err != nil {
 		return nil, err

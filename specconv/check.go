@@ -22,10 +22,10 @@ type checker struct {
 
 // fault reports what is wrong with a field, unless its value could not be decoded: it would only be said to be missing.
 func (c *checker) fault(path, problem string) {
-	if slices.ContainsFunc(c.unread, func(f Fault) bool { return jsonpath.Holds(f.Path, path) }) {
+	if slices.ContainsFunc(c.unread, func(f *FieldError) bool { return jsonpath.Holds(f.Path, path) }) {
 		return
 	}
-	c.faults = append(c.faults, Fault{path, problem})
+	c.faults = append(c.faults, Invalid(path, problem))
 }
 
 // note is for what nobody needs to act on; see Bundle.Notes.

@@ -1,69 +1,46 @@
 package specconv
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 )
 
-// Fault is one thing that is wrong with a configuration.
-type Fault struct {
-	// Path is the JSON path of the field, "linux.namespaces[2].path"; empty for the file as a whole.
-	Path string
-	// Problem says what is wrong with it, "must be absolute".
-	Problem string
-}
-
-// Error returns "path: problem".
-func (f Fault) Error() string {
-	if f.Path == "" {
-		return f.Problem
-	}
-	return f.Path + ": " + f.Problem
-}
-
-// FieldError is why this host cannot give what a field asks for, though there is nothing wrong with it.
+// FieldError is what is wrong with a field of config.json, or why this host cannot give what it
+// asks for. It is the one type by which programs learn the field that an error comes from.
 type FieldError struct {
-	// Path is the JSON path of the field, as a Fault's.
+	// Path is the JSON path of the field, "linux.namespaces[2].path"; empty for what is the runtime's
+	// own.
 	Path string
 	Err  error
 }
 
-// Error returns "path: error".
-func (e *FieldError) Error() string { return e.Path + ": " + e.Err.Error() }
+// Error returns "path: cause".
+func (e *FieldError) Error() string {
+	if e.Path == "" {
+		return e.Err.Error()
+	}
+	return e.Path + ": " + e.Err.Error()
+}
 
 // Unwrap returns Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// Placed is an error that knows the field of config.json that it comes from.
-type Placed interface {
-	error
-	// Place returns the field's JSON path, "" when the error is of this kind and comes from no field.
-	Place() string
-}
+// Problem is the cause of an error when the configuration is not valid, whatever the host:
+// "must be absolute".
+type Problem string
 
-// Place returns the Path.
-func (f Fault) Place() string { return f.Path }
+// Error returns the text.
+func (p Problem) Error() string { return string(p) }
 
-// Place returns the Path.
-func (e *FieldError) Place() string { return e.Path }
-
-// PlaceOf returns the JSON path of the field that an error comes from, and what the error says of it. The path is "" and the text the whole error
-// where no field is known.
-func PlaceOf(err error) (path, text string) {
-	var placed Placed
-	if !errors.As(err, &placed) || placed.Place() == "" {
-		return "", err.Error()
-	}
-	return placed.Place(), strings.TrimPrefix(placed.Error(), placed.Place()+": ")
-}
+// Invalid returns the error of a field whose value is not valid.
+func Invalid(path, problem string) *FieldError { return &FieldError{path, Problem(problem)} }
 
 // maxListed bounds how many faults or warnings a message lists.
 const maxListed = 100
 
 // Faults are all the faults of a configuration, in the order of the specification's sections. A non-empty list is an
 // error; errors.As finds it behind what Load and Parse return.
-type Faults []Fault
+type Faults []*FieldError
 
 // Error returns the single fault on one line, or a heading and one fault per line.
 func (f Faults) Error() string {

@@ -103,9 +103,9 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	}
 	switch {
 	case info.IsDir():
-		return nil, Fault{Problem: name + ": is a folder, not a file"}
+		return nil, Problem(name + ": is a folder, not a file")
 	case regular && !info.Mode().IsRegular():
-		return nil, Fault{Problem: name + ": is not a regular file"}
+		return nil, Problem(name + ": is not a regular file")
 	case info.Size() > MaxConfigSize:
 		return nil, tooLarge(name + ": ")
 	}
@@ -129,9 +129,9 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	return config, nil
 }
 
-// tooLarge is the fault of what has more than MaxConfigSize bytes.
-func tooLarge(where string) Fault {
-	return Fault{Problem: fmt.Sprintf("%slarger than %d MiB", where, MaxConfigSize>>20)}
+// tooLarge is the error of what has more than MaxConfigSize bytes.
+func tooLarge(where string) Problem {
+	return Problem(fmt.Sprintf("%slarger than %d MiB", where, MaxConfigSize>>20))
 }
 
 // checkSize finds that a text can be no JSON object, by its length.
@@ -140,7 +140,7 @@ func checkSize(text []byte) error {
 	case len(text) > MaxConfigSize:
 		return tooLarge("")
 	case len(text) == 0:
-		return Fault{Problem: "empty, where a JSON object is expected"}
+		return Problem("empty, where a JSON object is expected")
 	}
 	return nil
 }
@@ -151,15 +151,15 @@ func checkRootfs(rootfs string) Faults {
 	info, err := os.Stat(rootfs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
-		return Faults{{"root.path", rootfs + " does not exist"}}
+		return Faults{Invalid("root.path", rootfs+" does not exist")}
 	case err == nil && !info.IsDir():
-		return Faults{{"root.path", rootfs + " is not a folder"}}
+		return Faults{Invalid("root.path", rootfs+" is not a folder")}
 	}
 	return nil
 }
 
 // Parse validates config as the config.json of a bundle in dir, which must be absolute. It touches nothing but its
-// arguments. The error is a Fault, Faults or a *codec.SyntaxError.
+// arguments. The error is a Problem, Faults or a *codec.SyntaxError.
 func Parse(config []byte, dir string) (*Bundle, error) {
 	b, faults, err := parse(config, dir)
 	if err != nil {

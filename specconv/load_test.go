@@ -130,12 +130,12 @@ func TestLoadFileFromPipe(t *testing.T) {
 func TestFaultsError(t *testing.T) {
 	var f Faults
 	for range 103 {
-		f = append(f, Fault{"a", "b"})
+		f = append(f, Invalid("a", "b"))
 	}
 	if s := f.Error(); !strings.HasPrefix(s, "103 faults:\n  a: b\n") || !strings.HasSuffix(s, "\n  a: b\n  and 3 more") {
 		t.Error(s)
 	}
-	var one Fault
+	var one *FieldError
 	if err := error(f); !errors.As(err, &one) || one.Path != "a" {
 		t.Error(one)
 	}

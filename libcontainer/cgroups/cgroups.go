@@ -14,6 +14,8 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+
+	"github.com/orlop/orlop/specconv"
 )
 
 // ErrFrozen says that the cgroup is frozen: a process that joins it would stop, and who waits for it with it.
@@ -23,9 +25,9 @@ var ErrFrozen = errors.New("container paused")
 // ErrFull is the error of [Manager.SpawnInto] where the limit of processes has refused one.
 var ErrFull = errors.New("the container has as many processes as linux.resources.pids.limit allows")
 
-// A ResourceError says which resource could not be set: the setting, the folder it was meant for, and why.
+// A ResourceError says which resource could not be set: the setting, the file it was meant for, and why. A [specconv.FieldError]
+// around it has the field.
 type ResourceError struct {
-	Field      string // the configuration's field: "linux.resources.memory.limit"
 	Controller string // "memory"
 	File       string // absolute path of the control file; "" when there is none
 	Value      string // what was to be written
@@ -34,12 +36,14 @@ type ResourceError struct {
 
 func (e *ResourceError) Error() string {
 	if e.File == "" {
-		return fmt.Sprintf("%s: cgroup controller %s: %v", e.Field, e.Controller, e.Err)
+		return fmt.Sprintf("cgroup controller %s: %v", e.Controller, e.Err)
 	}
-	return fmt.Sprintf("%s: cgroup controller %s: write %q to %s: %v", e.Field, e.Controller, e.Value, e.File, e.Err)
+	return fmt.Sprintf("cgroup controller %s: write %q to %s: %v", e.Controller, e.Value, e.File, e.Err)
 }
 
-// Place returns the Field.
-func (e *ResourceError) Place() string { return e.Field }
+func resourceError(field string, e ResourceError) error {
+	return &specconv.FieldError{Path: field, Err: &e}
+}
 
+// Unwrap returns Err.
 func (e *ResourceError) Unwrap() error { return e.Err }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 const devicesField = "linux.resources.devices"
@@ -81,10 +82,9 @@ func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 	rules := make([]deviceRule, 0, 1+len(configured)+len(defaults))
 	rules = append(rules, deviceRule{device: device{'a', anyNumber, anyNumber}, access: mayAll, field: devicesField})
 	for i := range configured {
-		rule, err := parseRule(&configured[i])
-		rule.field = element(devicesField, i, "")
+		rule, err := parseRule(jsonpath.Index(devicesField, i), &configured[i])
 		if err != nil {
-			return nil, specconv.Fault{Path: rule.field + "." + err.Path, Problem: err.Problem}
+			return nil, err
 		}
 		if rule.everything() {
 			rules = rules[:0]
@@ -121,9 +121,9 @@ func defaultDevices() [11]defaultDevice {
 	}
 }
 
-// parseRule's fault has the path of the rule's member.
-func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, *specconv.Fault) {
-	rule := deviceRule{allow: r.Allow, device: device{'a', anyNumber, anyNumber}, access: mayAll}
+// parseRule parses the rule at a field.
+func parseRule(field string, r *specs.LinuxDeviceCgroup) (deviceRule, error) {
+	rule := deviceRule{field: field, allow: r.Allow, device: device{'a', anyNumber, anyNumber}, access: mayAll}
 	switch r.Type {
 	case "", "a":
 	case "b", "c":
@@ -131,7 +131,7 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, *specconv.Fault) {
 	case "u": // an unbuffered character device is a character device
 		rule.kind = 'c'
 	default:
-		return rule, &specconv.Fault{Path: "type", Problem: fmt.Sprintf("%q: must be a, b or c", r.Type)}
+		return rule, specconv.Invalid(field+".type", fmt.Sprintf("%q: must be a, b or c", r.Type))
 	}
 	for _, n := range [...]struct {
 		from *int64
@@ -142,7 +142,7 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, *specconv.Fault) {
 			continue
 		}
 		if *n.from < anyNumber || *n.from > math.MaxInt32 {
-			return rule, &specconv.Fault{Path: n.name, Problem: fmt.Sprintf("%d: must be -1 for all, or 0 to %d", *n.from, math.MaxInt32)}
+			return rule, specconv.Invalid(field+"."+n.name, fmt.Sprintf("%d: must be -1 for all, or 0 to %d", *n.from, math.MaxInt32))
 		}
 		*n.to = *n.from
 	}
@@ -151,7 +151,7 @@ func parseRule(r *specs.LinuxDeviceCgroup) (deviceRule, *specconv.Fault) {
 	}
 	var err error
 	if rule.access, err = parseAccess(r.Access); err != nil {
-		return rule, &specconv.Fault{Path: "access", Problem: err.Error()}
+		return rule, specconv.Invalid(field+".access", err.Error())
 	}
 	return rule, nil
 }
@@ -217,7 +217,7 @@ func (m *Manager) setDevices(l *limits) error {
 		return nil
 	}
 	if err != nil {
-		return &ResourceError{Field: devicesField, Controller: "devices", Err: err}
+		return resourceError(devicesField, ResourceError{Controller: "devices", Err: err})
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func newDeviceList(rules []deviceRule) (deviceList, error) {
 	list := deviceList{}
 	for _, r := range rules {
 		if err := list.apply(r); err != nil {
-			return list, &ResourceError{Field: r.field, Controller: "devices", Value: r.device.String() + " " + r.access.String(), Err: err}
+			return list, resourceError(r.field, ResourceError{Controller: "devices", Value: r.device.String() + " " + r.access.String(), Err: err})
 		}
 	}
 	return list, nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // hugetlb: kernel document cgroup-v1/hugetlb.rst. Pages are limited when they are reserved and when they are used.
@@ -16,7 +18,7 @@ func (s *settingList) hugetlb(r []specs.LinuxHugepageLimit, v version) {
 		file = ".max"
 	}
 	for i := range r {
-		size, limit, field := r[i].Pagesize, utoa(r[i].Limit), "linux.resources."+element("hugepageLimits", i, "")
+		size, limit, field := r[i].Pagesize, utoa(r[i].Limit), "linux.resources."+jsonpath.Index("hugepageLimits", i)
 		if size == "" || strings.ContainsAny(size, "/\x00") {
 			s.fault("hugetlb", field+".pageSize", size, errFileName)
 			continue

@@ -2,6 +2,8 @@ package cgroups
 
 import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 const ioField = "linux.resources.blockIO."
@@ -24,17 +26,17 @@ func (s *settingList) ioV1(r *specs.LinuxBlockIO) {
 	for i := range r.WeightDevice {
 		d := &r.WeightDevice[i]
 		if isSet(d.Weight) {
-			weight("weight_device", deviceNumber(d.Major, d.Minor)+" "+utoa(uint64(*d.Weight)), element("weightDevice", i, ".weight"))
+			weight("weight_device", deviceNumber(d.Major, d.Minor)+" "+utoa(uint64(*d.Weight)), jsonpath.Index("weightDevice", i)+".weight")
 		}
 		if isSet(d.LeafWeight) {
-			leaf("blkio.leaf_weight_device", deviceNumber(d.Major, d.Minor)+" "+utoa(uint64(*d.LeafWeight)), element("weightDevice", i, ".leafWeight"))
+			leaf("blkio.leaf_weight_device", deviceNumber(d.Major, d.Minor)+" "+utoa(uint64(*d.LeafWeight)), jsonpath.Index("weightDevice", i)+".leafWeight")
 		}
 	}
 	for _, t := range throttles(r) {
 		for i := range t.devices {
 			d := &t.devices[i]
 			s.add(setting{controller: "blkio", file: t.file, value: deviceNumber(d.Major, d.Minor) + " " + utoa(d.Rate),
-				field: ioField + element(t.field, i, "")})
+				field: ioField + jsonpath.Index(t.field, i)})
 		}
 	}
 }
@@ -52,9 +54,9 @@ func (s *settingList) ioV2(r *specs.LinuxBlockIO) {
 	for i := range r.WeightDevice {
 		d := &r.WeightDevice[i]
 		if isSet(d.Weight) {
-			weight(deviceNumber(d.Major, d.Minor)+" ", *d.Weight, element("weightDevice", i, ".weight"))
+			weight(deviceNumber(d.Major, d.Minor)+" ", *d.Weight, jsonpath.Index("weightDevice", i)+".weight")
 		}
-		s.onlyV1(isSet(d.LeafWeight), "io", ioField+element("weightDevice", i, ".leafWeight"))
+		s.onlyV1(isSet(d.LeafWeight), "io", ioField+jsonpath.Index("weightDevice", i)+".leafWeight")
 	}
 	for _, t := range throttles(r) {
 		for i := range t.devices {
@@ -64,7 +66,7 @@ func (s *settingList) ioV2(r *specs.LinuxBlockIO) {
 				rate = utoa(d.Rate)
 			}
 			s.add(setting{controller: "io", file: "io.max", value: deviceNumber(d.Major, d.Minor) + " " + t.key + "=" + rate,
-				field: ioField + element(t.field, i, "")})
+				field: ioField + jsonpath.Index(t.field, i)})
 		}
 	}
 }
@@ -94,8 +96,3 @@ func ioWeight(weight uint16) uint64 {
 }
 
 func deviceNumber(major, minor int64) string { return itoa(major) + ":" + itoa(minor) }
-
-// element names a field of a list's entry.
-func element(list string, i int, field string) string {
-	return list + "[" + itoa(int64(i)) + "]" + field
-}

@@ -26,7 +26,7 @@ func (m *Manager) Keep(change func() error) error {
 		}
 		if err := writeFile(k.path, strings.TrimSpace(k.value)); err != nil {
 			controller, _, _ := strings.Cut(path.Base(k.path), ".")
-			errs = append(errs, &ResourceError{Field: "linux.resources", Controller: controller, File: k.path, Value: strings.TrimSpace(k.value), Err: err})
+			errs = append(errs, resourceError("linux.resources", ResourceError{Controller: controller, File: k.path, Value: strings.TrimSpace(k.value), Err: err}))
 		}
 	}
 	return errors.Join(errs...)

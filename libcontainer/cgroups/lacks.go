@@ -17,7 +17,7 @@ import (
 
 // Lacks returns why Create would fail here, as far as that can be told without making anything: a controller that is not there or is
 // not delegated, a control file or a device that the kernel does not have, a folder that the caller may not make. Those that are about a
-// setting are *[ResourceError]s.
+// setting wrap a *[ResourceError].
 func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	var all []error
 	for _, f := range m.places() {
@@ -37,8 +37,7 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	all = append(all, flatten(err)...)
 	for i := range list {
 		if err := m.settingLacks(&list[i]); err != nil {
-			s := &list[i]
-			all = append(all, &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: err})
+			all = append(all, list[i].refused(err))
 		}
 	}
 	if m.devicesLeft {
@@ -149,7 +148,7 @@ func (m *Manager) undelegated(controller string) error {
 				return fmt.Errorf("%w: %w", errNotDelegated, err)
 			}
 			if text, err := readFile(dir + "/cgroup.procs"); dir != root && err == nil && text != "" {
-				return fmt.Errorf("%w: %s has processes of its own (%s)", errNotDelegated, dir, explainSubtree(controller, unix.EBUSY))
+				return fmt.Errorf("%w: %s has processes of its own (%s)", errNotDelegated, dir, subtreeHint(controller, unix.EBUSY))
 			}
 		}
 		if dir == root || dir == "/" {
@@ -181,7 +180,7 @@ func (f *folder) fileLacks(s *setting) error {
 			return nil // the folder does not show what one of its own would
 		}
 	}
-	return explain(dir, s.file, unix.ENOENT)
+	return withHint(dir, s.file, unix.ENOENT)
 }
 
 // anyBelow returns a cgroup right below dir.

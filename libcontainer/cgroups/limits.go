@@ -20,7 +20,7 @@ func (m *Manager) limits(r *specs.LinuxResources, live bool) (*limits, error) {
 	}
 	for i := range l.list {
 		if s := &l.list[i]; m.folderOf(s) == nil {
-			return nil, &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: errNoController}
+			return nil, s.refused(errNoController)
 		}
 	}
 	if !m.devicesLeft && (!live || r != nil && len(r.Devices) > 0) {
@@ -38,7 +38,7 @@ func (m *Manager) deviceLimits(l *limits, r *specs.LinuxResources) (err error) {
 	f, v := m.place("devices")
 	if f == nil && denies(l.rules) {
 		// A container whose devices nobody guards has the host's disks.
-		return &ResourceError{Field: devicesField, Controller: "devices", Err: errNoController}
+		return resourceError(devicesField, ResourceError{Controller: "devices", Err: errNoController})
 	}
 	if v == v1 {
 		l.devices, err = newDeviceList(l.rules)

@@ -54,7 +54,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 		inner = id
 	}
 	if err := checkPath(inner); err != nil {
-		return nil, specconv.Fault{Path: "linux.cgroupsPath", Problem: fmt.Sprintf("%q: %v", inner, err)}
+		return nil, specconv.Invalid("linux.cgroupsPath", fmt.Sprintf("%q: %v", inner, err))
 	}
 	place := func(mount, own string) string {
 		if strings.HasPrefix(inner, "/") {

@@ -112,8 +112,8 @@ func (m *Manager) checkUsage(r *specs.LinuxResources) error {
 	limit := *r.Memory.Limit
 	usage, ok := readNumber(m.unified.dir + "/memory.current")
 	if ok && usage > limit {
-		return &ResourceError{Field: memoryField + "limit", Controller: "memory", File: m.unified.dir + "/memory.max", Value: itoa(limit),
-			Err: fmt.Errorf("less than the %d bytes in use (%scheckBeforeUpdate)", usage, memoryField)}
+		return resourceError(memoryField+"limit", ResourceError{Controller: "memory", File: m.unified.dir + "/memory.max", Value: itoa(limit),
+			Err: fmt.Errorf("less than the %d bytes in use (%scheckBeforeUpdate)", usage, memoryField)})
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 const networkField = "linux.resources.network."
@@ -24,7 +26,7 @@ func (s *settingList) netCls(r *specs.LinuxNetwork, v version) {
 // wants it. The controller does not exist in cgroup2.
 func (s *settingList) netPrio(r *specs.LinuxNetwork, v version) {
 	for i := range r.Priorities {
-		p, field := &r.Priorities[i], networkField+element("priorities", i, "")
+		p, field := &r.Priorities[i], networkField+jsonpath.Index("priorities", i)
 		switch {
 		case v == v2:
 			s.onlyV1(true, "net_prio", field)

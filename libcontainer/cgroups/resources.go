@@ -99,6 +99,11 @@ func settings(r *specs.LinuxResources, at func(controller string) version, live 
 	return s.list, errors.Join(s.faults...)
 }
 
+// refused returns the error of a setting that the host does not have.
+func (s *setting) refused(err error) error {
+	return resourceError(s.field, ResourceError{Controller: s.controller, Value: s.value, Err: err})
+}
+
 // settingList collects settings, and what cannot become one.
 type settingList struct {
 	list   []setting
@@ -109,7 +114,7 @@ type settingList struct {
 func (s *settingList) add(x setting) { s.list = append(s.list, x) }
 
 func (s *settingList) fault(controller, field, value string, err error) {
-	s.faults = append(s.faults, &ResourceError{Field: field, Controller: controller, Value: value, Err: err})
+	s.faults = append(s.faults, resourceError(field, ResourceError{Controller: controller, Value: value, Err: err}))
 }
 
 // onlyV1 is a fault when a setting was asked for that cgroup2 has nothing like. The specification wants an error
@@ -201,7 +206,7 @@ func (m *Manager) write(list []setting) error {
 func (m *Manager) writeOne(file *controlFile, s *setting) error {
 	f := m.folderOf(s)
 	if f == nil {
-		return &ResourceError{Field: s.field, Controller: s.controller, Value: s.value, Err: errNoController}
+		return s.refused(errNoController)
 	}
 	name, value := s.file, s.value
 	err := file.write(f.dir+"/"+name, value)
@@ -213,5 +218,5 @@ func (m *Manager) writeOne(file *controlFile, s *setting) error {
 	if err == nil || err == unix.ENOENT && s.optional && unix.Access(f.dir, unix.F_OK) == nil {
 		return nil
 	}
-	return &ResourceError{Field: s.field, Controller: s.controller, File: f.dir + "/" + name, Value: value, Err: explain(f.dir, name, err)}
+	return resourceError(s.field, ResourceError{Controller: s.controller, File: f.dir + "/" + name, Value: value, Err: withHint(f.dir, name, err)})
 }

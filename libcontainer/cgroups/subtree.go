@@ -63,7 +63,7 @@ func (m *Manager) delegate(list []setting) error {
 				err = errNoController
 			}
 		}
-		return &ResourceError{Field: s.field, Controller: c, Value: s.value, Err: err}
+		return resourceError(s.field, ResourceError{Controller: c, Value: s.value, Err: err})
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (e *enabling) enable(top, dir string) error {
 	}
 	refuse := func(controller string, err error) error {
 		refusal := fmt.Errorf("write %q to %s/cgroup.subtree_control: %w", "+"+controller, dir, err)
-		if why := explainSubtree(controller, err); why != "" {
+		if why := subtreeHint(controller, err); why != "" {
 			refusal = fmt.Errorf("%w (%s)", refusal, why)
 		}
 		e.refused[controller] = fmt.Errorf("%w: %w", errNotDelegated, refusal)
@@ -171,22 +171,6 @@ func occupied(dir string) bool {
 	}
 	kind, err := readFile(dir + "/cgroup.type") // the root has none
 	return err == nil && strings.HasPrefix(kind, "domain\n")
-}
-
-// explainSubtree says what the kernel's refusal to give a controller to the cgroups below stands for (cgroup-v2.rst, "Controlling
-// Controllers" and "Issues with the cpu controller").
-func explainSubtree(controller string, err error) string {
-	switch {
-	case err == unix.EBUSY:
-		return "a cgroup with processes of its own gives no controllers to those below"
-	case err == unix.EINVAL && controller == "cpu":
-		return "a process below the root has a real-time policy"
-	case err == unix.EOPNOTSUPP:
-		return "threaded cgroups have cpu, cpuset, perf_event and pids only"
-	case err == unix.EACCES || err == unix.EPERM:
-		return "the cgroup belongs to another user"
-	}
-	return ""
 }
 
 func controllers(dir, file string) ([]string, error) {

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 var (
@@ -18,7 +19,7 @@ var (
 // value of several lines is written line by line, since most files take one at a time.
 func (s *settingList) unified(r map[string]string, at func(controller string) version) {
 	for _, file := range slices.Sorted(maps.Keys(r)) {
-		field := entry("unified", file)
+		field := jsonpath.Member("linux.resources.unified", file)
 		controller, err := unifiedController(file)
 		if err == nil && controller != coreFiles && onV1(controller, at) {
 			err = fmt.Errorf("cgroup2 has no controller %s here, since a cgroup v1 hierarchy has it: %w", controller, errNoController)
@@ -69,16 +70,4 @@ func unifiedController(file string) (string, error) {
 		return coreFiles, nil
 	}
 	return controller, nil
-}
-
-// entry names an entry of an object of linux.resources whose keys are free, as specconv does.
-func entry(object, key string) string {
-	plain := key != ""
-	for _, c := range []byte(key) {
-		plain = plain && (c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z')
-	}
-	if plain {
-		return "linux.resources." + object + "." + key
-	}
-	return "linux.resources." + object + "[" + strconv.Quote(key) + "]"
 }

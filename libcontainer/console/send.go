@@ -46,7 +46,7 @@ func SendMessage(path string, data []byte, f *os.File) error {
 		// MSG_NOSIGNAL: a receiver that has gone is an error, not a signal.
 		n, err := sys.Retry(func() (int, error) { return unix.SendmsgN(sock, data, rights, nil, unix.MSG_NOSIGNAL) })
 		if err != nil {
-			return fmt.Errorf("send descriptor to %s: %w", path, explainLate(err))
+			return fmt.Errorf("send descriptor to %s: %w", path, asTimeout(err))
 		}
 		data, rights = data[n:], nil
 	}
@@ -56,8 +56,8 @@ func SendMessage(path string, data []byte, f *os.File) error {
 // sendLimit is how long a receiver may take to accept a connection, and to read a message when it has no room for it.
 const sendLimit = 10 * time.Second
 
-// explainLate says what a timeout of a socket, EAGAIN, means.
-func explainLate(err error) error {
+// asTimeout returns the error of a socket, of which EAGAIN is a timeout.
+func asTimeout(err error) error {
 	if err == unix.EAGAIN {
 		return timeout.Errorf("the receiver has not taken it within %v", sendLimit)
 	}
@@ -80,7 +80,7 @@ func connect(path string) (int, error) {
 	}
 	if err := sys.ConnectPath(sock, path); err != nil {
 		_ = unix.Close(sock)
-		return fail(explainLate(err))
+		return fail(asTimeout(err))
 	}
 	return sock, nil
 }

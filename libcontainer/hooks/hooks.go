@@ -18,6 +18,8 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/timeout"
+	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // The kinds of hooks, named as in config.json.
@@ -50,16 +52,15 @@ type Error struct {
 	Err   error  // *ExitError, *TimeoutError, or why it could not be started
 }
 
-// Error names the hook by its place in config.json, and its path.
+// Error names the hook by its field in config.json, and its path.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s %s: %v", e.Place(), e.Path, e.Err)
+	return fmt.Sprintf("%s %s: %v", e.field(), e.Path, e.Err)
 }
 
-// Place returns the hook's place in config.json.
-func (e *Error) Place() string { return fmt.Sprintf("hooks.%s[%d]", e.Kind, e.Index) }
+func (e *Error) field() string { return jsonpath.Index("hooks."+e.Kind, e.Index) }
 
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns the cause, as that of an error of the hook's field.
+func (e *Error) Unwrap() error { return &specconv.FieldError{Path: e.field(), Err: e.Err} }
 
 // ExitError says that a hook ended with a status other than 0.
 type ExitError struct {

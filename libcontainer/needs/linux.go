@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // rest asks for what the remaining sections of linux need. Cgroups are their package's own affair.
@@ -18,7 +20,7 @@ func (l *list) rest() {
 		l.add("linux.netDevices", Need{Kind: Capability, Name: "CAP_NET_ADMIN"})
 	}
 	for name := range sorted(l.linux.NetDevices) {
-		l.add("linux.netDevices."+name, Need{Kind: Interface, Name: name})
+		l.add(jsonpath.Member("linux.netDevices", name), Need{Kind: Interface, Name: name})
 	}
 	l.seccomp(l.linux.Seccomp)
 	l.resctrl(l.linux.IntelRdt)
@@ -37,10 +39,10 @@ func (l *list) seccomp(s *specs.LinuxSeccomp) {
 	const path = "linux.seccomp"
 	l.add(path+".defaultAction", Need{Kind: SeccompAction, Name: string(s.DefaultAction)})
 	for i, f := range s.Flags {
-		l.add(at(path+".flags", i), Need{Kind: SeccompFlag, Name: string(f)})
+		l.add(jsonpath.Index(path+".flags", i), Need{Kind: SeccompFlag, Name: string(f)})
 	}
 	for i := range s.Syscalls {
-		l.add(at(path+".syscalls", i)+".action", Need{Kind: SeccompAction, Name: string(s.Syscalls[i].Action)})
+		l.add(jsonpath.Index(path+".syscalls", i)+".action", Need{Kind: SeccompAction, Name: string(s.Syscalls[i].Action)})
 	}
 	if s.ListenerPath != "" {
 		l.add(path+".listenerPath", Need{Kind: Socket, Name: s.ListenerPath})

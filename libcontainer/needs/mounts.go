@@ -8,15 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
-
-func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // mounts asks for what the root file system and the mounts need. What the kernel says to their making, a rehearsal tells.
 func (l *list) mounts() {
 	for i := range l.bundle.Mounts {
 		m := &l.bundle.Mounts[i]
-		here := at("mounts", m.Index)
+		here := jsonpath.Index("mounts", m.Index)
 		switch {
 		case m.Remount:
 		case m.Bind:
@@ -63,7 +62,7 @@ func (l *list) attributes(here string, m *specconv.Mount, options []string) {
 	}
 	for i, o := range options {
 		if strings.HasSuffix(o, "symfollow") {
-			l.add(at(here+".options", i), Need{Kind: Feature, Name: "nosymfollow"})
+			l.add(jsonpath.Index(here+".options", i), Need{Kind: Feature, Name: "nosymfollow"})
 		}
 	}
 }
@@ -75,7 +74,7 @@ func (l *list) devices() {
 	}
 	for i, d := range l.linux.Devices {
 		if d.Type != "p" {
-			l.add(at("linux.devices", i)+".path", Need{Kind: Device, Name: d.Path})
+			l.add(jsonpath.Index("linux.devices", i)+".path", Need{Kind: Device, Name: d.Path})
 		}
 	}
 }
@@ -83,7 +82,7 @@ func (l *list) devices() {
 // namespaces asks for those that are made and those that are joined.
 func (l *list) namespaces() {
 	for _, n := range l.bundle.Namespaces {
-		here := at("linux.namespaces", n.Index)
+		here := jsonpath.Index("linux.namespaces", n.Index)
 		if n.Path != "" {
 			l.add(here+".path", Need{Kind: NamespaceFile, Name: n.Path, Of: string(n.Type)})
 			continue

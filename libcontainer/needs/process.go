@@ -7,6 +7,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // process asks for what the container's process needs.
@@ -25,7 +26,7 @@ func (l *list) process() {
 		l.add("process.args[0]", Need{Kind: Program, Name: p.Args[0], Paths: setup.Candidates(p.Args[0], p.Env)})
 	}
 	for i, r := range p.Rlimits {
-		l.add(at("process.rlimits", i), Need{Kind: Limit, Name: r.Type, Of: strconv.FormatUint(r.Hard, 10)})
+		l.add(jsonpath.Index("process.rlimits", i), Need{Kind: Limit, Name: r.Type, Of: strconv.FormatUint(r.Hard, 10)})
 	}
 	if p.ApparmorProfile != "" {
 		l.add("process.apparmorProfile", Need{Kind: AppArmor, Name: p.ApparmorProfile})
@@ -76,7 +77,7 @@ func (l *list) hooks() {
 			if kind == "startContainer" {
 				n.Kind, n.Paths = Program, []string{hook.Path}
 			}
-			l.all = append(l.all, Requirement{Path: at("hooks."+kind, i) + ".path", Need: n, Minor: kind == "poststop"})
+			l.all = append(l.all, Requirement{Path: jsonpath.Index("hooks."+kind, i) + ".path", Need: n, Minor: kind == "poststop"})
 		}
 	}
 }

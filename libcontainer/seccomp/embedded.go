@@ -38,11 +38,11 @@ func Version() string { return strings.TrimSpace(version) }
 func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	input, err := json.Marshal(profile)
 	if err != nil {
-		return nil, &Error{profilePath, err}
+		return nil, err
 	}
 	program, err := runCompiler(compiler, input, compilerLimit)
 	if err != nil {
-		return nil, &Error{profilePath, fmt.Errorf("compile: %w", err)}
+		return nil, fmt.Errorf("compile: %w", err)
 	}
 	status, text, _ := strings.Cut(program, "\n")
 	if status != "ok" {
@@ -50,7 +50,7 @@ func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 		return nil, &Error{path, errors.New(strings.TrimSpace(problem))}
 	}
 	if len(text) == 0 || len(text)%8 != 0 || len(text) > maxProgram {
-		return nil, &Error{profilePath, fmt.Errorf("compile: a program of %d bytes", len(text))}
+		return nil, fmt.Errorf("compile: a program of %d bytes", len(text))
 	}
 	return []byte(text), nil
 }

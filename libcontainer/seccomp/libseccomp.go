@@ -13,6 +13,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/seccomp/libseccomp-golang"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // Available reports whether this build has a compiler.
@@ -46,7 +48,7 @@ func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 			err = filter.AddArch(arch)
 		}
 		if err != nil {
-			return nil, &Error{fmt.Sprintf("linux.seccomp.architectures[%d]", i), err}
+			return nil, &Error{jsonpath.Index(profilePath+".architectures", i), err}
 		}
 	}
 	// A binary tree in place of a list: each call of the container is looked up in it.
@@ -55,7 +57,7 @@ func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	}
 	for i := range profile.Syscalls {
 		if err := addRule(filter, &profile.Syscalls[i], action); err != nil {
-			return nil, &Error{fmt.Sprintf("linux.seccomp.syscalls[%d]", i), err}
+			return nil, &Error{jsonpath.Index(profilePath+".syscalls", i), err}
 		}
 	}
 	program, err := export(filter)

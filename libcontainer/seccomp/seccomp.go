@@ -32,9 +32,6 @@ func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Place returns the Path.
-func (e *Error) Place() string { return e.Path }
-
 // profilePath is the path of a profile as a whole.
 const profilePath = "linux.seccomp"
 

@@ -1,12 +1,11 @@
 package setup
 
 import (
-	"syscall"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // bindMount shows a file or directory of the host in the container.
@@ -24,7 +23,9 @@ type bindMount struct {
 
 func (m bindMount) Verb() string { return "bind" }
 
-func (m bindMount) tree() nsenter.FD { return nsenter.FD("source of " + element("mounts", m.Index)) }
+func (m bindMount) tree() nsenter.FD {
+	return nsenter.FD("source of " + jsonpath.Index("mounts", m.Index))
+}
 
 func (m bindMount) Needs() []Descriptor {
 	if !m.Passed {
@@ -89,20 +90,6 @@ func (m bindMount) point(l *lowering, kind destinationKind) nsenter.Reg {
 		return l.linkPoint(m.Destination, kind)
 	}
 	return l.mountPoint(m.Destination, kind)
-}
-
-// hint explains ENOTDIR: a directory mounted on a file, or the reverse. It avoids the words "is a
-// directory", which scripts look for in errors about programs.
-func (m bindMount) hint(errno syscall.Errno) string {
-	switch {
-	case errno != unix.ENOTDIR:
-		return ""
-	case m.InRoot != "":
-		return "a directory can only be mounted on a directory, a file only on a file, and neither below a file"
-	case m.File:
-		return "the source, a file, cannot be mounted on a directory or below a file"
-	}
-	return "the source, a directory, cannot be mounted on a file or below one"
 }
 
 // moveFile emits the attachment of a file's mount. For a directory as destination, move_mount(2)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // A builder assembles a plan. It appends steps in the order of the phases, see phase.
@@ -196,7 +197,7 @@ func (b *builder) checkShared(field string, kind specs.LinuxNamespaceType) error
 	if flag, _ := specconv.NamespaceFlag(kind); b.facts.Shared&flag == 0 {
 		return nil
 	}
-	return specconv.Fault{Path: field, Problem: "the " + string(kind) + " namespace is the runtime's own: the setting would apply to the host"}
+	return specconv.Invalid(field, "the "+string(kind)+" namespace is the runtime's own: the setting would apply to the host")
 }
 
 // identitySteps appends the steps for the session, keyring, loopback device and host name. Names
@@ -215,7 +216,7 @@ func (b *builder) identitySteps(spec *specs.Spec, o Options) error {
 		b.add("domainname", setDomainname{spec.Domainname})
 	}
 	if n, ok := b.bundle.Namespace(specs.NetworkNamespace); ok && n.Path == "" {
-		b.add(element("linux.namespaces", n.Index), loopbackUp{})
+		b.add(jsonpath.Index("linux.namespaces", n.Index), loopbackUp{})
 	}
 	if !b.last {
 		b.add("", newSession{})
@@ -238,8 +239,8 @@ func (b *builder) rootSteps(linux *specs.Linux) (final uint64, err error) {
 		return 0, nil
 	}
 	if b.facts.Shared&unix.CLONE_NEWNS != 0 {
-		return 0, specconv.Fault{Path: element("linux.namespaces", n.Index) + ".path",
-			Problem: "is the host's mount namespace: the container's mounts would appear on the host"}
+		return 0, specconv.Invalid(jsonpath.Index("linux.namespaces", n.Index)+".path",
+			"is the host's mount namespace: the container's mounts would appear on the host")
 	}
 	flags, _ := specconv.PropagationFlag(linux.RootfsPropagation)
 	host, root, final := rootPropagation(flags)
@@ -421,11 +422,11 @@ func (b *builder) execSteps(p *specs.Process) {
 func checkPaths(linux *specs.Linux, p *specs.Process) error {
 	for i := range linux.Devices {
 		if cleanPath(linux.Devices[i].Path) == "/" {
-			return specconv.Fault{Path: element("linux.devices", i) + ".path", Problem: "must not be /"}
+			return specconv.Invalid(jsonpath.Index("linux.devices", i)+".path", "must not be /")
 		}
 	}
 	if p.Terminal && p.ConsoleSize != nil && (p.ConsoleSize.Height > 65535 || p.ConsoleSize.Width > 65535) {
-		return specconv.Fault{Path: "process.consoleSize", Problem: "must be at most 65535"}
+		return specconv.Invalid("process.consoleSize", "must be at most 65535")
 	}
 	return nil
 }

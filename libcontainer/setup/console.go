@@ -3,7 +3,6 @@ package setup
 import (
 	"encoding/binary"
 	"fmt"
-	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -90,16 +89,6 @@ func (l *lowering) foundDevpts() nsenter.Reg {
 	l.prog.Fail(unix.ENODEV)
 	l.prog.Place(ok)
 	return devpts
-}
-
-func (openConsole) hint(errno syscall.Errno) string {
-	switch errno {
-	case unix.ENODEV:
-		return "/dev/pts of the container is not a devpts"
-	case unix.EXDEV:
-		return "something is mounted over /dev/pts/ptmx of the container"
-	}
-	return ""
 }
 
 // plainLines emits the clearing of a terminal's ONLCR flag.

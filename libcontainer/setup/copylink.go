@@ -3,7 +3,6 @@ package setup
 import (
 	"encoding/binary"
 	"path"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -18,13 +17,6 @@ func (copyLink) Verb() string        { return "link" }
 func (c copyLink) String() string    { return "link " + c.Destination + " to " + c.Target }
 func (copyLink) Needs() []Descriptor { return nil }
 func (copyLink) phase() phase        { return phaseMounts }
-
-func (copyLink) hint(errno syscall.Errno) string {
-	if errno == unix.EEXIST {
-		return "the destination exists and is not the same symbolic link as the source"
-	}
-	return ""
-}
 
 func (c copyLink) lower(l *lowering) {
 	dir, name := l.destination(path.Dir(c.Destination), aDirectory), path.Base(c.Destination)

@@ -116,11 +116,11 @@ func (l *lowering) inProc(p string) bool {
 // DestinationError returns the error for a mount whose [MessageDestination] came with a file of a
 // procfs. step is the message's value.
 func (p *Plan) DestinationError(step uint32) error {
-	f := specconv.Fault{Path: "mounts", Problem: "leads into the procfs"}
+	path := "mounts"
 	if int(step) < len(p.Steps) {
-		f.Path = p.Steps[step].Field + ".destination"
+		path = p.Steps[step].Field + ".destination"
 	}
-	return f
+	return specconv.Invalid(path, "leads into the procfs")
 }
 
 func openFlags(kind destinationKind) uint64 {

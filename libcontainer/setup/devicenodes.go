@@ -39,7 +39,7 @@ func (d *device) outside(field string, users *IDMap) (DeviceNode, error) {
 }
 
 func unmapped(field string, id uint32) error {
-	return specconv.Fault{Path: field, Problem: fmt.Sprintf("%d is not mapped in the container's user namespace", id)}
+	return specconv.Invalid(field, fmt.Sprintf("%d is not mapped in the container's user namespace", id))
 }
 
 // outsideID returns the runtime's ID for an ID of the container.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // device is a node to be made.
@@ -106,17 +107,6 @@ func (l *lowering) nodeOfLink(d *device, done nsenter.Label) {
 	})
 	l.prog.Jump(done)
 	l.prog.Place(ordinary)
-}
-
-// hint explains the errors of bindNode, which refuses a node of the host for another device.
-func (makeDevice) hint(errno unix.Errno) string {
-	switch errno {
-	case unix.ENXIO:
-		return "the node cannot be made here, and the host's of that path is another device"
-	case unix.ENOENT:
-		return "the node cannot be made here, and the host has none of that path"
-	}
-	return ""
 }
 
 // makeNode emits the creation of a node in a directory, unless the image or a mount already has
@@ -288,7 +278,7 @@ func (b *builder) configuredDevices(configured []specs.LinuxDevice) error {
 		if path.Clean(configured[i].Path) == "/dev/ptmx" {
 			continue // replaced by a link, see fillDev
 		}
-		field := element("linux.devices", i)
+		field := jsonpath.Index("linux.devices", i)
 		m := makeDevice{Device: parseDevice(&configured[i])}
 		if m.Device.Type != unix.S_IFIFO && b.passed() && users != nil {
 			node, err := m.Device.outside(field, users)

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // readOnlyPath makes a file, or a directory and everything below it, read-only. A missing path
@@ -111,7 +112,7 @@ func (b *builder) hiddenSteps(readOnly, masked []string) {
 			clean := cleanPath(p)
 			again := slices.ContainsFunc(list[:i], func(before string) bool { return cleanPath(before) == clean })
 			if !again {
-				b.add(element(field, i), action(clean))
+				b.add(jsonpath.Index(field, i), action(clean))
 			}
 		}
 	}

@@ -40,13 +40,13 @@ func (s setLabel) lower(l *lowering) {
 func (b *builder) labelSteps(p *specs.Process) error {
 	if profile := p.ApparmorProfile; profile != "" {
 		if !b.facts.AppArmor {
-			return specconv.Fault{Path: "process.apparmorProfile", Problem: "AppArmor is not enabled on this host"}
+			return specconv.Invalid("process.apparmorProfile", "AppArmor is not enabled on this host")
 		}
 		b.add("process.apparmorProfile", setLabel{"AppArmor", "apparmor/exec", b.profileCommand(p) + " " + profile})
 	}
 	if label := p.SelinuxLabel; label != "" {
 		if !b.facts.SELinux {
-			return specconv.Fault{Path: "process.selinuxLabel", Problem: "SELinux is not enabled on this host"}
+			return specconv.Invalid("process.selinuxLabel", "SELinux is not enabled on this host")
 		}
 		b.add("process.selinuxLabel", setLabel{"SELinux", "exec", label})
 		b.add("process.selinuxLabel", setLabel{"SELinux", "keycreate", label})

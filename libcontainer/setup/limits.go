@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // setRlimit sets a resource limit. Raising one needs a privilege, so it comes before the
@@ -90,7 +91,7 @@ func (b *builder) raiseSteps(list []specs.POSIXRlimit) {
 	for i, r := range list {
 		resource, ok := specconv.RlimitResource(r.Type)
 		if ok && resource < len(b.facts.HardLimits) && r.Hard > b.facts.HardLimits[resource] {
-			b.add(element("process.rlimits", i), raiseLimit{r.Type, resource, r.Hard})
+			b.add(jsonpath.Index("process.rlimits", i), raiseLimit{r.Type, resource, r.Hard})
 		}
 	}
 }
@@ -152,13 +153,13 @@ func (b *builder) limitSteps(list []specs.POSIXRlimit) {
 			continue // refused by specconv
 		}
 		s := setRlimit{r.Type, resource, r.Soft, r.Hard}
-		if field := element("process.rlimits", i); b.last && resource == unix.RLIMIT_NPROC {
+		if field := jsonpath.Index("process.rlimits", i); b.last && resource == unix.RLIMIT_NPROC {
 			b.limitProcesses(field, s)
 		} else {
 			b.add(field, s)
 		}
 		if resource == unix.RLIMIT_NOFILE && r.Soft < roomForFiles {
-			b.files = append(b.files, Step{element("process.rlimits", i), lowerFileLimit{Limit: s}})
+			b.files = append(b.files, Step{jsonpath.Index("process.rlimits", i), lowerFileLimit{Limit: s}})
 		}
 	}
 }

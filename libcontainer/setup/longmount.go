@@ -21,20 +21,20 @@ const (
 // that is made before longMount has a directory to mount on.
 func checkParameters(field string, m *specconv.Mount, early bool) error {
 	if len(m.Source) > maxSource {
-		return specconv.Fault{Path: field + ".source", Problem: fmt.Sprintf("longer than %d bytes", maxSource)}
+		return specconv.Invalid(field+".source", fmt.Sprintf("longer than %d bytes", maxSource))
 	}
 	for i, d := range m.Data {
 		if key, _, _ := strings.Cut(d, "="); key == "" && d != "" {
-			return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("%q: has no name", m.Data[i])}
+			return specconv.Invalid(field+".options", fmt.Sprintf("%q: has no name", m.Data[i]))
 		}
 	}
 	switch {
 	case m.Remount && isLong("", m.Data):
-		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("one is longer than %d bytes, which a remount does not support", maxParameter)}
+		return specconv.Invalid(field+".options", fmt.Sprintf("one is longer than %d bytes, which a remount does not support", maxParameter))
 	case early && isLong(m.Source, m.Data):
-		return specconv.Fault{Path: field, Problem: fmt.Sprintf("has a source or an option that is longer than %d bytes", maxParameter)}
+		return specconv.Invalid(field, fmt.Sprintf("has a source or an option that is longer than %d bytes", maxParameter))
 	case isLong(m.Source, m.Data) && len(mountData(m.Type, m.Data)) > maxOptions:
-		return specconv.Fault{Path: field + ".options", Problem: fmt.Sprintf("longer than %d bytes in total", maxOptions)}
+		return specconv.Invalid(field+".options", fmt.Sprintf("longer than %d bytes in total", maxOptions))
 	}
 	return nil
 }

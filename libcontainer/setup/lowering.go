@@ -2,7 +2,6 @@ package setup
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -414,6 +413,3 @@ func rel(path string) string {
 	}
 	return path[1:]
 }
-
-// element returns the JSON path of an element of a list.
-func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

@@ -78,8 +78,7 @@ func (p *Plan) WantedPathError(n uint32, errno syscall.Errno) error {
 		return fmt.Errorf("plan: no step has the path %d: %w", n, errno)
 	}
 	step := p.wanted[n].step
-	s := p.Steps[step]
-	return &StepError{Step: step, Verb: s.Verb(), Title: title(s), Field: s.Field, Call: "follow links", Errno: errno}
+	return p.stepError(step, title(p.Steps[step]), "follow links", errno)
 }
 
 // makeMissing emits the creation of the missing components of a path that goes through links. It

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // mountNew mounts a new filesystem.
@@ -240,7 +241,7 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 			b.add("", joinDeferred{o.DeferredCgroups, o.MemoryPath})
 			deferred = false
 		}
-		field, options := element("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
+		field, options := jsonpath.Index("mounts", m.Index), bundle.Spec.Mounts[m.Index].Options
 		if !m.Bind {
 			if split := splitLayers(m); len(split) != len(m.Data) {
 				with := *m
@@ -335,7 +336,7 @@ func (b *builder) early(m *specconv.Mount) bool {
 func (b *builder) earlySteps(bundle *specconv.Bundle) {
 	for i := range bundle.Mounts {
 		if m := &bundle.Mounts[i]; b.early(m) {
-			b.add(element("mounts", m.Index), mountEarly{mountNew{Mount: *m, Options: bundle.Spec.Mounts[m.Index].Options}})
+			b.add(jsonpath.Index("mounts", m.Index), mountEarly{mountNew{Mount: *m, Options: bundle.Spec.Mounts[m.Index].Options}})
 		}
 	}
 }

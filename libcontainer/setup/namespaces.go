@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // joinOrder is the order in which namespaces are joined one by one. The PID namespace comes last,
@@ -109,7 +110,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 			b.add("root.path", enterRootfs{bundle.Rootfs})
 		}
 		b.outsideStreamsStep()
-		b.add(element("linux.namespaces", user.Index), joinUser{user.Path, UserNamespace(bundle, b.facts)})
+		b.add(jsonpath.Index("linux.namespaces", user.Index), joinUser{user.Path, UserNamespace(bundle, b.facts)})
 		b.add("", becomeRoot{b.dumpable})
 		clone = b.joinThose(bundle, func(flag uintptr) bool { return b.facts.Foreign&flag == 0 }) || clone
 	} else {
@@ -122,7 +123,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 		made &= later
 	}
 	if n, ok := bundle.Namespace(specs.CgroupNamespace); ok && n.Path == "" {
-		b.add(element("linux.namespaces", n.Index), newCgroupNamespace{})
+		b.add(jsonpath.Index("linux.namespaces", n.Index), newCgroupNamespace{})
 	}
 	if made &^= unix.CLONE_NEWCGROUP; made != 0 {
 		b.add("linux.namespaces", newNamespaces{made})
@@ -163,7 +164,7 @@ func (b *builder) joinThose(bundle *specconv.Bundle, wanted func(flag uintptr) b
 		n, ok := bundle.Namespace(t)
 		flag, _ := specconv.NamespaceFlag(t)
 		if ok && n.Path != "" && wanted(flag) {
-			b.add(element("linux.namespaces", n.Index), joinNamespace{t, n.Path, flag, t == specs.PIDNamespace && b.last})
+			b.add(jsonpath.Index("linux.namespaces", n.Index), joinNamespace{t, n.Path, flag, t == specs.PIDNamespace && b.last})
 			clone = clone || t == specs.PIDNamespace
 		}
 	}

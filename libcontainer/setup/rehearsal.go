@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // Rehearsal returns a plan that tries what p does without leaving anything behind. The process
@@ -35,7 +36,7 @@ func (p *Plan) Rehearsal(absent ...string) *Plan {
 func (p *Plan) WithoutField(field string) *Plan {
 	c := &Plan{Cloneflags: p.Cloneflags, rehearsal: true}
 	for _, s := range p.Steps {
-		gone := partOf(s.Field, field) || partOf(field, s.Field)
+		gone := jsonpath.Holds(field, s.Field) || jsonpath.Holds(s.Field, field)
 		if field == "" {
 			gone = is[tryNodes](s)
 		}
@@ -119,6 +120,8 @@ func (t tryRoot) lower(l *lowering) {
 // tryBind copies the mounts of a bind mount's source, and sets their attributes.
 type tryBind struct{ bindMount }
 
+func (t tryBind) tried() Action { return t.bindMount }
+
 func (t tryBind) lower(l *lowering) {
 	mount := l.fd()
 	t.copy(l, mount)
@@ -140,7 +143,7 @@ func (p *Plan) tryMount(field string, m mountNew) []Step {
 	for _, parameter := range m.parameters() {
 		option := field + ".options"
 		if i := slices.Index(m.Options, parameter); i >= 0 {
-			option = element(option, i)
+			option = jsonpath.Index(option, i)
 		}
 		list = append(list, Step{option, tryOption{m, parameter}})
 	}
@@ -234,6 +237,7 @@ type tryNodes struct {
 	Bind    bool // the host's node may replace one that may not be made
 }
 
+func (tryNodes) tried() Action       { return makeDevice{} }
 func (tryNodes) Verb() string        { return "make device" }
 func (tryNodes) Needs() []Descriptor { return nil }
 func (tryNodes) phase() phase        { return phaseDevices }
@@ -244,8 +248,6 @@ func (t tryNodes) String() string {
 	}
 	return "make devices: " + strings.Join(names, " ")
 }
-
-func (tryNodes) hint(errno unix.Errno) string { return makeDevice{}.hint(errno) }
 
 func (t tryNodes) lower(l *lowering) {
 	dir := l.fd()
@@ -273,6 +275,8 @@ func (t tryNodes) lower(l *lowering) {
 // trySysctl opens a sysctl of the container's namespaces. It does not write it, because the
 // namespaces may be shared.
 type trySysctl struct{ setSysctl }
+
+func (t trySysctl) tried() Action { return t.setSysctl }
 
 func (t trySysctl) lower(l *lowering) {
 	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS

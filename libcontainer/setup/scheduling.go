@@ -40,13 +40,6 @@ func (s setAffinity) lower(l *lowering) {
 	l.call(unix.SYS_SCHED_SETAFFINITY, nsenter.Int(0), nsenter.Int(8*len(mask)), l.prog.Words(mask...))
 }
 
-func (setAffinity) hint(errno unix.Errno) string {
-	if errno == unix.EINVAL {
-		return "none of these processors is online and in the cpuset"
-	}
-	return ""
-}
-
 // resetAffinity gives the process all processors of its cpuset. The caller may have been restricted
 // (taskset(1), CPUAffinity= of systemd), and since Linux 6.2 the kernel remembers the restriction
 // even for a process that moves to another cpuset.
@@ -128,27 +121,6 @@ func (s setScheduler) lower(l *lowering) {
 	l.call(unix.SYS_SCHED_SETATTR, nsenter.Int(0), attr, nsenter.Int(0))
 }
 
-func (s setScheduler) hint(errno unix.Errno) string {
-	switch {
-	case errno == unix.EINVAL && s.Scheduler.Policy == specs.SchedISO:
-		return "Linux reserves a number for this policy but has never implemented it"
-	case errno == unix.EINVAL && s.Scheduler.Policy == specs.SchedDeadline:
-		return "a period is bounded by the sysctls kernel.sched_deadline_period_{min,max}_us"
-	case errno == unix.EBUSY && s.Scheduler.Policy == specs.SchedDeadline:
-		return "not enough deadline bandwidth is left"
-	case errno == unix.EOPNOTSUPP:
-		return "the kernel has no utilization clamping"
-	case errno == unix.EPERM && s.Scheduler.Policy == specs.SchedDeadline:
-		return "needs CAP_SYS_NICE in the initial user namespace, and a cpuset with all processors of its root domain"
-	case errno == unix.EPERM && s.Scheduler.Priority != 0:
-		return "needs CAP_SYS_NICE in the initial user namespace or RLIMIT_RTPRIO, and in a cgroup v1 with real-time group scheduling " +
-			"linux.resources.cpu.realtimeRuntime"
-	case errno == unix.EPERM || errno == unix.EACCES:
-		return "needs CAP_SYS_NICE in the initial user namespace or RLIMIT_NICE"
-	}
-	return ""
-}
-
 // SeparateNice returns the nice value, and whether setpriority(2) must set it: sched_setattr
 // ignores it for policies that do not use it. It takes effect as soon as the process changes to
 // another policy.
@@ -178,12 +150,12 @@ func (p *Plan) Scheduler() *specs.Scheduler {
 	return nil
 }
 
-// SchedulerError returns the [*StepError] for a call of the runtime that failed for
+// SchedulerError returns the error, which wraps a [*StepError], for a call of the runtime that failed for
 // [MessageScheduler].
 func (p *Plan) SchedulerError(call string, errno unix.Errno) error {
 	for i, s := range p.Steps {
 		if is[setScheduler](s) {
-			return &StepError{Step: i, Verb: s.Verb(), Title: s.String(), Field: s.Field, Call: call, Errno: errno, Hint: hint(s, errno)}
+			return p.stepError(i, title(s), call, errno)
 		}
 	}
 	return errno
@@ -222,13 +194,6 @@ func (s setIOPriority) lower(l *lowering) {
 	l.call(unix.SYS_IOPRIO_SET, nsenter.Int(whoProcess), nsenter.Int(0), nsenter.Int(class<<classShift|s.Priority))
 }
 
-func (setIOPriority) hint(errno unix.Errno) string {
-	if errno == unix.EPERM {
-		return "needs CAP_SYS_ADMIN or CAP_SYS_NICE in the initial user namespace"
-	}
-	return ""
-}
-
 // setMemoryPolicy sets the memory nodes from which the process gets its memory.
 type setMemoryPolicy struct{ Policy specs.LinuxMemoryPolicy }
 
@@ -260,23 +225,6 @@ func (s setMemoryPolicy) lower(l *lowering) {
 	}
 	// The kernel uses one bit less than the argument says (get_nodes in mm/mempolicy.c).
 	l.call(unix.SYS_SET_MEMPOLICY, nsenter.Int(mode), l.prog.Words(nodes...), nsenter.Int(64*len(nodes)+1))
-}
-
-func (s setMemoryPolicy) hint(errno unix.Errno) string {
-	switch {
-	case errno == unix.ENOSYS:
-		return "the kernel has no NUMA"
-	case errno != unix.EINVAL:
-		return ""
-	}
-	text := "none of these nodes has memory and is in the cpuset"
-	switch s.Policy.Mode {
-	case specs.MpolWeightedInterleave:
-		text += ", or the kernel is older than 6.9"
-	case specs.MpolPreferredMany:
-		text += ", or the kernel is older than 5.15"
-	}
-	return text
 }
 
 // isolateIOStep sets an I/O priority that needs a privilege which the process loses in a user

@@ -108,8 +108,7 @@ func (b *builder) checkFilter() error {
 	}
 	for _, n := range needed {
 		if does := f.refuses(n.call); n.needed && does != "" {
-			return specconv.Fault{Path: "linux.seccomp",
-				Problem: "must allow " + n.name + ", which the process needs to " + n.use + ": the filter " + does}
+			return specconv.Invalid("linux.seccomp", "must allow "+n.name+", which the process needs to "+n.use+": the filter "+does)
 		}
 	}
 	return nil

@@ -9,32 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
+	"github.com/orlop/orlop/specconv"
 )
 
-// A StepError is the failure of a step.
+// A StepError is the failure of a step. A [specconv.FieldError] around it has the field of
+// config.json that the step comes from.
 type StepError struct {
-	Step int    // index in the plan
-	Verb string // kind of the action, "" when only the state record describes the step
-	// Title is the whole action. Field is its JSON path in config.json, "" for a step of the
-	// runtime itself.
-	Title, Field string
-	// the system call that failed, "" for a failure that the plan itself decided on
-	Call  string
+	Step  int    // index in the plan
+	Verb  string // kind of the action, "" when only the state record describes the step
+	Title string // the whole action
+	Call  string // the system call that failed, "" for a failure that the plan itself decided on
 	Errno syscall.Errno
 	Hint  string // what Errno means there, "" where that is plain
 }
 
-// Error says which field caused which action, and why it failed:
+// Error says which action failed, and why:
 //
-//	mounts[3]: mount tmpfs on /dev: fsmount: invalid argument
+//	mount tmpfs on /dev: fsmount: invalid argument
 //
 // It omits the call for a program that cannot be executed: engines look for `exec "foo": executable
 // file not found in $PATH` (Docker, Podman) and `exec "/foo": permission denied`.
 func (e *StepError) Error() string {
 	text := e.Title
-	if e.Field != "" {
-		text = e.Field + ": " + text
-	}
 	if e.Call != "" {
 		text += ": " + e.Call
 	}
@@ -51,15 +47,11 @@ func (e *StepError) Error() string {
 	return text
 }
 
-// Place returns the Field.
-func (e *StepError) Place() string { return e.Field }
-
-// hint returns the action's explanation of the errno.
-func hint(s Step, errno syscall.Errno) string {
-	if h, ok := s.Action.(interface{ hint(syscall.Errno) string }); ok {
-		return h.hint(errno)
-	}
-	return ""
+// stepError returns the error of a step of which a call failed with errno.
+func (p *Plan) stepError(step int, title, call string, errno syscall.Errno) error {
+	s := p.Steps[step]
+	return &specconv.FieldError{Path: s.Field,
+		Err: &StepError{Step: step, Verb: s.Verb(), Title: title, Call: call, Errno: errno, Hint: hint(s.Action, call, errno)}}
 }
 
 // titleNothing is the title of the start of a container that has no program.
@@ -76,7 +68,7 @@ const verbSearch = "search"
 // Unwrap returns the errno.
 func (e *StepError) Unwrap() error { return e.Errno }
 
-// FailedStep returns the [*StepError] for a failure of the plan's program.
+// FailedStep returns the error, which wraps a [*StepError], for a failure of the plan's program.
 func (p *Plan) FailedStep(prog *nsenter.Program, f *nsenter.Failure) error {
 	ops := prog.Ops()
 	if f.Op < 0 || f.Op >= len(ops) || ops[f.Op].Step >= len(p.Steps) {
@@ -90,7 +82,7 @@ func (p *Plan) FailedStep(prog *nsenter.Program, f *nsenter.Failure) error {
 			text += option
 		}
 	}
-	return &StepError{Step: op.Step, Verb: s.Verb(), Title: text, Field: s.Field, Call: callOf(s, op), Errno: f.Errno, Hint: hint(s, f.Errno)}
+	return p.stepError(op.Step, text, callOf(s, op), f.Errno)
 }
 
 // title is the text of a step in errors. For a program that is looked for or executed it is only
@@ -144,12 +136,13 @@ func (p *Plan) Remains(prog *nsenter.Program) []Remaining {
 	return list
 }
 
-// FailedRemaining returns the [*StepError] for an operation that failed after the wait on the start
-// socket.
+// FailedRemaining returns the error, which wraps a [*StepError], for an operation that failed after
+// the wait on the start socket.
 func FailedRemaining(list []Remaining, f *nsenter.Failure) error {
 	for _, r := range list {
 		if r.Op == f.Op {
-			return &StepError{Title: r.Title, Field: r.Field, Call: r.Call, Errno: f.Errno}
+			return &specconv.FieldError{Path: r.Field,
+				Err: &StepError{Title: r.Title, Call: r.Call, Errno: f.Errno, Hint: hint(nil, r.Call, f.Errno)}}
 		}
 	}
 	return errors.Join(fmt.Errorf("start: a failure of the unknown operation %d", f.Op), f.Errno)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // openProc opens a procfs that no other process can reach, for plans whose container has no
@@ -56,12 +57,12 @@ func (b *builder) sysctlSteps(sysctl map[string]string, own bool) error {
 	for _, n := range names {
 		file, ok := specconv.SysctlPath(n)
 		if !ok {
-			return specconv.Fault{Path: "linux.sysctl." + n, Problem: "is not a name of a kernel parameter"}
+			return specconv.Invalid(jsonpath.Member("linux.sysctl", n), "is not a name of a kernel parameter")
 		}
-		if err := b.checkShared("linux.sysctl."+n, specconv.SysctlNamespace(file)); err != nil {
+		if err := b.checkShared(jsonpath.Member("linux.sysctl", n), specconv.SysctlNamespace(file)); err != nil {
 			return err
 		}
-		b.add("linux.sysctl."+n, setSysctl{n, file, sysctl[n]})
+		b.add(jsonpath.Member("linux.sysctl", n), setSysctl{n, file, sysctl[n]})
 	}
 	return nil
 }

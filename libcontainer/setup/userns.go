@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // UserNamespaceFile is the user namespace that the process joins. The runtime makes a new one
@@ -109,7 +110,7 @@ func checkRoot(bundle *specconv.Bundle, m *IDMap) error {
 	if !ok || n.Path == "" || m == nil || maps(m.UIDs, 0) && maps(m.GIDs, 0) {
 		return nil
 	}
-	return specconv.Fault{Path: element("linux.namespaces", n.Index) + ".path", Problem: "the user namespace must map user 0 and group 0"}
+	return specconv.Invalid(jsonpath.Index("linux.namespaces", n.Index)+".path", "the user namespace must map user 0 and group 0")
 }
 
 // checkUser rejects IDs of a process that its user namespace does not map.
@@ -125,12 +126,12 @@ func checkUser(m *IDMap, u *specs.User) error {
 	}
 	for i, g := range u.AdditionalGids {
 		if !maps(m.GIDs, g) {
-			return notMapped(element("process.user.additionalGids", i), g)
+			return notMapped(jsonpath.Index("process.user.additionalGids", i), g)
 		}
 	}
 	return nil
 }
 
 func notMapped(field string, id uint32) error {
-	return specconv.Fault{Path: field, Problem: "the user namespace does not map " + strconv.FormatUint(uint64(id), 10)}
+	return specconv.Invalid(field, "the user namespace does not map "+strconv.FormatUint(uint64(id), 10))
 }

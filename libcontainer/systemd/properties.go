@@ -217,7 +217,7 @@ func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 			continue
 		}
 		fail := func(err error) ([]Property, error) {
-			return nil, specconv.Fault{Path: fmt.Sprintf("annotations[%q]", key), Problem: err.Error()}
+			return nil, specconv.Invalid(specconv.AnnotationPath(key), err.Error())
 		}
 		if !propertyName(name) {
 			return fail(fmt.Errorf("%q is no name of a property", name))

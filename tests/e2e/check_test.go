@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/tests/harness"
 )
 
@@ -75,6 +77,24 @@ func TestCheckAgrees(t *testing.T) {
 				t.Errorf("missing: %q, want %q: %s", missing, a.paths, r.Stdout)
 			}
 		})
+	}
+}
+
+// TestHints: run and check say the same of what the kernel's answer stands for.
+func TestHints(t *testing.T) {
+	harness.OrlopOnly(t, "others have no such command")
+	for hint, change := range map[string]func(*specs.Spec){
+		"(the filesystem does not accept this here)": harness.WithMount("/mnt", "tmpfs", "tmpfs", "size=many"),
+		"(the kernel has no such parameter in the container's namespaces)": func(s *specs.Spec) {
+			s.Linux.Sysctl = map[string]string{"net.nosuch": "1"}
+		},
+	} {
+		b := harness.New(t, change)
+		got, _ := check(t, b)
+		if len(got.Misses) != 1 || !strings.HasSuffix(got.Misses[0].Lacks, hint) {
+			t.Errorf("check: %+v, want %s", got.Misses, hint)
+		}
+		b.Fails(hint, "run", "--bundle", b.Bundle, b.ID)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestErrorsAreTyped(t *testing.T) {
 		text   *regexp.Regexp
 		advice string
 	}{
-		{regexp.MustCompile(made + `(?:annotations|hooks|linux|mounts|process|root)(?:[.\[][^ ]*)?: `), "the error does not know its field: use specconv.FieldError or Fault"},
+		{regexp.MustCompile(made + `(?:annotations|hooks|linux|mounts|process|root)(?:[.\[][^ ]*)?: `), "the error does not know its field: use specconv.FieldError or Invalid"},
 		{regexp.MustCompile(made + `[^"` + "`" + `\n]*(?:within|after|waited) %v`), "the error is not known as a timeout: use timeout.Errorf"},
 	}
 	for _, dir := range []string{"../../libcontainer", "../../specconv", "../../nsenter"} {

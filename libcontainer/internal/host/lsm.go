@@ -34,7 +34,7 @@ func labelFacts(f *setup.Facts, p *specs.Process) (err error) {
 	}
 	// If the kernel does not list its profiles, the exec will fail.
 	if loaded, err := profileLoaded("", p.ApparmorProfile); err == nil && !loaded {
-		return specconv.Fault{Path: "process.apparmorProfile", Problem: fmt.Sprintf("the profile %q is not loaded", p.ApparmorProfile)}
+		return specconv.Invalid("process.apparmorProfile", fmt.Sprintf("the profile %q is not loaded", p.ApparmorProfile))
 	}
 	current, err := sys.ReadFile("/proc/self/attr/apparmor/current")
 	f.Confined = isConfined(string(current))

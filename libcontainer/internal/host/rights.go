@@ -41,7 +41,7 @@ func (r Rights) CheckNamespaces(b *specconv.Bundle) error {
 	if _, inUser := b.Namespace(specs.UserNamespace); inUser || !r.Unprivileged() || len(b.Namespaces) == 0 {
 		return nil
 	}
-	return specconv.Fault{Path: "linux.namespaces", Problem: "an ordinary user needs a user namespace to have others"}
+	return specconv.Invalid("linux.namespaces", "an ordinary user needs a user namespace to have others")
 }
 
 // lastCap returns the highest capability that the kernel knows. The kernel refuses to read others from the bounding set

@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // sharedFacts finds the joined namespaces that are the runtime's own, whatever their path is. It looks only at those that the
@@ -22,7 +22,7 @@ func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 		if !ok || n.Path == "" || !changes(b, k.Type) {
 			continue
 		}
-		field := fmt.Sprintf("linux.namespaces[%d].path", n.Index)
+		field := jsonpath.Index("linux.namespaces", n.Index) + ".path"
 		theirs, err := os.Stat(n.Path)
 		if err != nil {
 			return &specconv.FieldError{Path: field, Err: err}

@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // sourceFacts finds the bind mounts whose source is not a directory, and those whose source is not there yet.
@@ -43,7 +43,7 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 			continue
 		}
 		if err != nil {
-			return &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].source", m.Index), Err: err}
+			return &specconv.FieldError{Path: jsonpath.Index("mounts", m.Index) + ".source", Err: err}
 		}
 		f.SourceIsFile[i] = !info.IsDir()
 	}
@@ -68,7 +68,7 @@ func sourceLink(m *specconv.Mount) (string, error) {
 	}
 	target, err := os.Readlink(m.Source)
 	if err != nil && !errors.Is(err, unix.EINVAL) { // which is what is no link
-		return "", &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].source", m.Index), Err: err}
+		return "", &specconv.FieldError{Path: jsonpath.Index("mounts", m.Index) + ".source", Err: err}
 	}
 	return target, nil
 }

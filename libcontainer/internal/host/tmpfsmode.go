@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // tmpfsModes returns the permission bits of the directories that tmpfs mounts without a mode will cover, by mount; nil without such
@@ -28,7 +28,7 @@ func tmpfsModes(b *specconv.Bundle) ([]uint32, error) {
 		}
 		mode, err := modeIn(root, path)
 		if err != nil {
-			return nil, &specconv.FieldError{Path: fmt.Sprintf("mounts[%d].destination", m.Index), Err: err}
+			return nil, &specconv.FieldError{Path: jsonpath.Index("mounts", m.Index) + ".destination", Err: err}
 		}
 		if modes == nil {
 			modes = make([]uint32, len(b.Mounts))

@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // userFacts gathers what matters for user namespaces: the bundle's and the runtime's own.
@@ -30,7 +31,7 @@ func userFacts(own Rights, b *specconv.Bundle) (f setup.UserFacts, err error) {
 	}
 	field, path := "", "/proc/self/ns/user"
 	if inUser {
-		field, path = fmt.Sprintf("linux.namespaces[%d].path", user.Index), user.Path
+		field, path = jsonpath.Index("linux.namespaces", user.Index)+".path", user.Path
 	}
 	if path == "" {
 		denied, err := idmap.SetgroupsDenied(os.Getpid()) // a new one inherits that (user_namespaces(7))

@@ -10,6 +10,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
 // mapMount maps the ids of a mount that the process has sent.
@@ -22,7 +23,7 @@ func (p *Process) mapMount(m nsenter.Message) error {
 	if mount == nil || mount.IDMap == nil {
 		return &specconv.FieldError{Path: "mounts", Err: fmt.Errorf("step %d has no id map", m.Value)}
 	}
-	field := fmt.Sprintf("mounts[%d]", mount.Index)
+	field := jsonpath.Index("mounts", mount.Index)
 	ns, err := idmap.New(idmap.Map{UIDs: mount.IDMap.UIDs, GIDs: mount.IDMap.GIDs})
 	if err != nil {
 		return &specconv.FieldError{Path: field, Err: err}

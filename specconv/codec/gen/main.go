@@ -31,7 +31,7 @@ const (
 )
 
 func main() {
-	text, err := generate(".", os.Args[1:])
+	text, err := generate(".", os.Args[1:], newImporter())
 	if err == nil {
 		err = os.WriteFile(output, text, 0o644)
 	}
@@ -41,8 +41,10 @@ func main() {
 	}
 }
 
+func newImporter() types.Importer { return importer.ForCompiler(token.NewFileSet(), "source", nil) }
+
 // generate returns the file for the package in dir.
-func generate(dir string, args []string) ([]byte, error) {
+func generate(dir string, args []string, source types.Importer) ([]byte, error) {
 	flags := flag.NewFlagSet("gen", flag.ContinueOnError)
 	from := flags.String("from", "", "import path of the package with the types")
 	encodeOnly := flags.Bool("encode", false, "only write what encodes")
@@ -58,10 +60,10 @@ func generate(dir string, args []string) ([]byte, error) {
 		g.verbs = g.verbs[1:]
 	}
 	if *from != "" {
-		g.types, err = importer.ForCompiler(token.NewFileSet(), "source", nil).Import(*from)
+		g.types, err = source.Import(*from)
 		g.exported = true
 	} else {
-		g.types, err = check(dir, here.GoFiles)
+		g.types, err = check(dir, here.GoFiles, source)
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func generate(dir string, args []string) ([]byte, error) {
 
 // check looks at the types of the package in dir. It tolerates errors: the package calls what is
 // about to be generated.
-func check(dir string, names []string) (*types.Package, error) {
+func check(dir string, names []string, source types.Importer) (*types.Package, error) {
 	files := token.NewFileSet()
 	var parsed []*ast.File
 	for _, name := range names {
@@ -96,7 +98,7 @@ func check(dir string, names []string) (*types.Package, error) {
 		}
 		parsed = append(parsed, file)
 	}
-	config := types.Config{Importer: fieldImporter{importer.ForCompiler(files, "source", nil)}, IgnoreFuncBodies: true, Error: func(error) {}}
+	config := types.Config{Importer: fieldImporter{source}, IgnoreFuncBodies: true, Error: func(error) {}}
 	pkg, err := config.Check("", files, parsed, nil)
 	if pkg == nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 // TestUpToDate: each generated file is what its go:generate line makes of today's types.
 func TestUpToDate(t *testing.T) {
 	const directive = "//go:generate go run " + codec + "/gen "
-	found := 0
+	source, found := newImporter(), 0
 	err := filepath.WalkDir("../../..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -27,7 +27,7 @@ func TestUpToDate(t *testing.T) {
 			}
 			found++
 			dir := filepath.Dir(path)
-			want, err := generate(dir, strings.Fields(args))
+			want, err := generate(dir, strings.Fields(args), source)
 			if err != nil {
 				t.Errorf("%s: %v", path, err)
 			}

@@ -7,46 +7,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// explain adds to the kernel's answer what it stands for in this control file, where that is not plain. It may read other files.
-func explain(dir, file string, err error) error {
-	text := ""
+// withHint adds to the kernel's answer what it stands for in this control file, where that is not
+// plain. It may read other files.
+func withHint(dir, file string, err error) error {
+	if text := hint(dir, file, err); text != "" {
+		return fmt.Errorf("%w (%s)", err, text)
+	}
+	return err
+}
+
+func hint(dir, file string, err error) string {
 	switch err {
 	case unix.ENOENT:
 		if unix.Access(dir, unix.F_OK) != nil {
-			return err
+			return ""
 		}
-		text = explainAbsence(file)
+		return absenceHint(file)
 	case unix.EINVAL:
-		text = explainRefusal(dir, file)
+		return refusalHint(dir, file)
 	case unix.EBUSY:
 		switch file {
 		case "memory.limit_in_bytes":
-			text = usage(dir, "memory.usage_in_bytes", "in use: %d bytes, of which not enough could be freed")
+			return usage(dir, "memory.usage_in_bytes", "in use: %d bytes, of which not enough could be freed")
 		case "memory.memsw.limit_in_bytes":
-			text = usage(dir, "memory.memsw.usage_in_bytes", "in use: %d bytes, of which not enough could be freed")
+			return usage(dir, "memory.memsw.usage_in_bytes", "in use: %d bytes, of which not enough could be freed")
 		case "cpuset.cpus", "cpuset.mems":
-			text = "a cgroup below uses more"
+			return "a cgroup below uses more"
 		}
 	case unix.EACCES:
 		if file == "cpuset.cpus" || file == "cpuset.mems" {
-			text = "the cgroup above has less"
+			return "the cgroup above has less"
 		}
 	case unix.EPERM:
 		if file == "devices.allow" {
-			text = "the cgroup above does not allow it"
+			return "the cgroup above does not allow it"
 		}
 	case unix.EOPNOTSUPP:
 		if strings.HasSuffix(file, "weight") || strings.HasSuffix(file, "weight_device") {
-			text = "this device has no weights: BFQ is not its I/O scheduler, nor io.cost enabled for it"
+			return "this device has no weights: BFQ is not its I/O scheduler, nor io.cost enabled for it"
 		}
 	}
-	if text == "" {
-		return err
-	}
-	return fmt.Errorf("%w (%s)", err, text)
+	return ""
 }
 
-func explainAbsence(file string) string {
+func absenceHint(file string) string {
 	switch {
 	case strings.HasPrefix(file, "blkio.leaf_weight"):
 		return "leaf weights went with the CFQ scheduler in kernel 5.0"
@@ -70,7 +74,7 @@ func explainAbsence(file string) string {
 	return "the kernel does not have or not show this file here"
 }
 
-func explainRefusal(dir, file string) string {
+func refusalHint(dir, file string) string {
 	switch file {
 	case "memory.limit_in_bytes":
 		return usage(dir, "memory.memsw.limit_in_bytes", "memory and swap together are limited to %d, and this must not be more")
@@ -94,4 +98,20 @@ func usage(dir, file, format string) string {
 		return ""
 	}
 	return fmt.Sprintf(format, n)
+}
+
+// subtreeHint says what the kernel's refusal to give a controller to the cgroups below stands for (cgroup-v2.rst, "Controlling
+// Controllers" and "Issues with the cpu controller").
+func subtreeHint(controller string, err error) string {
+	switch {
+	case err == unix.EBUSY:
+		return "a cgroup with processes of its own gives no controllers to those below"
+	case err == unix.EINVAL && controller == "cpu":
+		return "a process below the root has a real-time policy"
+	case err == unix.EOPNOTSUPP:
+		return "threaded cgroups have cpu, cpuset, perf_event and pids only"
+	case err == unix.EACCES || err == unix.EPERM:
+		return "the cgroup belongs to another user"
+	}
+	return ""
 }
