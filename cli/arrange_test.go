@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arranged returns a command line as the library gets it, and what it makes of that.
+// arranged returns a command line in the form that the library reads, and the library's error.
 func arranged(line []string) (string, error) {
 	p := &program{log: newLogger(io.Discard)}
 	app := p.newApp()
@@ -22,7 +22,7 @@ func arranged(line []string) (string, error) {
 	return strings.Join(args[1:], " "), app.Run(args)
 }
 
-// lines are command lines, and how the library gets them; want begins with "!" for an error.
+// lines are command lines and what the library reads; want begins with "!" for an error.
 func lines() []struct{ line, want string } {
 	return []struct{ line, want string }{
 		{"", "--"},
@@ -103,9 +103,9 @@ func TestArrange(t *testing.T) {
 	}
 }
 
-// FuzzArrange arranges command lines whose words end with NUL, as /proc/PID/cmdline has them. What
-// is arranged stays as it is when it is arranged again, and the library accepts or refuses it as
-// before.
+// FuzzArrange arranges command lines whose words end with NUL, as in /proc/PID/cmdline. An arranged
+// line does not change when it is arranged again, and the library accepts or refuses it like the
+// original.
 func FuzzArrange(f *testing.F) {
 	for _, tc := range lines() {
 		f.Add(strings.ReplaceAll(tc.line, " ", "\x00"))
@@ -124,7 +124,7 @@ func FuzzArrange(f *testing.F) {
 	})
 }
 
-// TestValues: the last of two values counts except in a list, and a flag that is not given has its
+// TestValues: the last of several values counts, except in a list. A flag that is not given has its
 // default.
 func TestValues(t *testing.T) {
 	for _, tc := range []struct{ line, want string }{
@@ -155,15 +155,14 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestOneCommandIsBuilt: whatever stands around a command's name, this command is built, and no
-// other.
+// TestOneCommandIsBuilt: a call declares its own command only.
 func TestOneCommandIsBuilt(t *testing.T) {
 	p := new(program)
 	for _, c := range constructors() {
 		app := p.newApp()
 		p.arrange(app, []string{"--root", "/r", c.name, "x"})
 		if isHelp(c.name) {
-			continue // shows all
+			continue // declares all
 		}
 		if got := app.Commands[0].Name; got != c.name || len(app.Commands) != 1 {
 			t.Errorf("%s: built %s and %d more", c.name, got, len(app.Commands)-1)
@@ -177,7 +176,7 @@ func TestOneCommandIsBuilt(t *testing.T) {
 	}
 }
 
-// TestFlagsAreWhole: no name stands for two flags, and flags with a value name it for help.
+// TestFlagsAreWhole: names are unique, and flags with a value name it for help.
 func TestFlagsAreWhole(t *testing.T) {
 	app := App("")
 	check := func(name string, flags []cli.Flag) {

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// result is what a call came to.
+// result is the outcome of a call.
 type result struct {
 	status         int
 	stdout, stderr string
 }
 
-// call runs a command line in this process, with the state folder in a folder of the test's.
+// call runs a command line in this process, with a temporary state directory.
 func call(t *testing.T, args ...string) result {
 	t.Helper()
 	return callBare(t, append([]string{"--root", filepath.Join(t.TempDir(), "root")}, args...)...)
@@ -43,7 +43,8 @@ func callBare(t *testing.T, args ...string) result {
 	return r
 }
 
-// fails fails the test unless the call failed with this status and a message that holds the text.
+// fails fails the test unless the call failed with this status and a message that contains the
+// text.
 func (r result) fails(t *testing.T, status int, text string) {
 	t.Helper()
 	if r.status != status || !strings.Contains(r.stderr, text) {
@@ -51,8 +52,7 @@ func (r result) fails(t *testing.T, status int, text string) {
 	}
 }
 
-// succeeds fails the test unless the status is 0 and nothing was complained of, and returns the
-// output.
+// succeeds fails the test unless the call succeeded without a message. It returns the output.
 func (r result) succeeds(t *testing.T) string {
 	t.Helper()
 	if r.status != 0 || r.stderr != "" {
@@ -151,7 +151,7 @@ func TestHelp(t *testing.T) {
 	for _, c := range constructors() {
 		for _, args := range [][]string{{c.name, "--help"}, {"help", c.name}} {
 			if isHelp(c.name) {
-				continue // shows the program's
+				continue // prints the help of the program
 			}
 			if out := callBare(t, args...).succeeds(t); !strings.Contains(out, "orlop "+c.name) {
 				t.Errorf("%q: %q", args, out)
@@ -169,7 +169,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestFreshRoot: nothing is made by looking.
+// TestFreshRoot: reading creates nothing.
 func TestFreshRoot(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	callBare(t, "--root", root, "list").succeeds(t)

@@ -10,12 +10,11 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// TestComplete: what the last word can become. Ids of containers are tested with containers, in
-// tests/e2e.
+// TestComplete lists the completions of the last word. tests/e2e has IDs of containers.
 func TestComplete(t *testing.T) {
 	for _, tc := range []struct {
-		line string // ends with the word; a blank at the end is an empty one
-		want string // the words and what the shell is to add
+		line string // ends with the word; a trailing blank is an empty word
+		want string // the completions
 	}{
 		{"st", "start state stats"},
 		{"--log-f", "--log-format"},
@@ -43,7 +42,7 @@ func TestComplete(t *testing.T) {
 		{"create --console-socket ", ":files"},
 		{"create -- --pid-f", ""},
 		{"create ", ""},
-		{"--log create cre", "create"}, // the first one is the log's name
+		{"--log create cre", "create"}, // the first one is the log file
 		{"exec --cap CAP_SYS_P", "CAP_SYS_PTRACE CAP_SYS_PACCT"},
 		{"exec --env A=1 --env", "--env"}, // may be repeated
 		{"exec --cwd ", ""},               // the container's, not the host's
@@ -80,7 +79,8 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestCompleteAll: nothing typed, all commands; behind a command and "-", all of its flags.
+// TestCompleteAll: an empty word completes to all commands, and "-" after a command to all of its
+// flags.
 func TestCompleteAll(t *testing.T) {
 	lines := call(t, "completion", "words").succeeds(t)
 	for _, c := range App("").Commands {
@@ -96,7 +96,7 @@ func TestCompleteAll(t *testing.T) {
 	}
 }
 
-// TestChoices: the words that help and completion name are those that are taken.
+// TestChoices: a flag accepts the words that help and completion name.
 func TestChoices(t *testing.T) {
 	seen := 0
 	check := func(before []string, flags []cli.Flag, command string, after ...string) {

@@ -25,7 +25,7 @@ func printedFeatures(t *testing.T) *features.Features {
 	return f
 }
 
-// TestFeatures: engines switch functions on by what stands there.
+// TestFeatures: engines enable functions by these fields.
 func TestFeatures(t *testing.T) {
 	f := printedFeatures(t)
 	l := f.Linux
@@ -45,8 +45,7 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// TestFeaturesAreComplete: the structure has nothing that is left out, but where that says what
-// there is to say.
+// TestFeaturesAreComplete: every field of the structure is set, with the exceptions listed.
 func TestFeaturesAreComplete(t *testing.T) {
 	f := printedFeatures(t)
 	absent := map[string]bool{}
@@ -61,7 +60,7 @@ func TestFeaturesAreComplete(t *testing.T) {
 	}
 }
 
-// nils notes the fields that are nil.
+// nils lists the fields that are nil.
 func nils(path string, v reflect.Value, found map[string]bool) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -82,8 +81,7 @@ func nils(path string, v reflect.Value, found map[string]bool) {
 	}
 }
 
-// accepted fails the test unless each name of a list makes a configuration without faults, and is
-// there once.
+// accepted fails the test unless each name of a list is unique and makes a valid configuration.
 func accepted(t *testing.T, list []string, change func(s *specs.Spec, name string)) {
 	t.Helper()
 	for i, name := range list {
@@ -139,7 +137,7 @@ func TestFeaturesAreTrue(t *testing.T) {
 	accepted(t, f.Linux.Capabilities, func(s *specs.Spec, name string) { s.Process.Capabilities.Bounding = []string{name} })
 }
 
-// TestLinuxFeaturesAreTrue is TestFeaturesAreTrue for what may be refused as a whole.
+// TestLinuxFeaturesAreTrue covers features that may be unsupported as a whole.
 func TestLinuxFeaturesAreTrue(t *testing.T) {
 	l := printedFeatures(t).Linux
 	profile := func(s *specs.Spec) *specs.LinuxSeccomp {
@@ -170,8 +168,7 @@ func TestLinuxFeaturesAreTrue(t *testing.T) {
 	}
 }
 
-// TestFeaturesOfSeccompTables: the tables that are listed once profiles are taken are those of the
-// parser.
+// TestFeaturesOfSeccompTables: the seccomp features are the tables of the parser.
 func TestFeaturesOfSeccompTables(t *testing.T) {
 	for _, list := range [][]string{specconv.SeccompActions(), specconv.SeccompOperators(), specconv.SeccompArchs(), specconv.SeccompFlags()} {
 		if len(list) < 4 || !slices.IsSorted(list) {

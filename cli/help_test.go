@@ -8,7 +8,7 @@ import (
 	"github.com/orlop/orlop/tests/golden"
 )
 
-// TestHelpTexts: help says the same by all ways that lead to it.
+// TestHelpTexts: all ways to ask for help print the same.
 func TestHelpTexts(t *testing.T) {
 	check := func(file string, lines ...[]string) {
 		t.Helper()
@@ -30,7 +30,7 @@ func TestHelpTexts(t *testing.T) {
 	check("state", []string{"state", "box", "--help"}, []string{"state", "start", "--help"})
 }
 
-// TestHelpFits: help is for terminals of 80 columns.
+// TestHelpFits: help fits a terminal of 80 columns.
 func TestHelpFits(t *testing.T) {
 	lines := [][]string{{"help"}, {"help", "help"}}
 	for _, c := range constructors() {
@@ -55,7 +55,7 @@ func TestHelpOfNone(t *testing.T) {
 	}
 }
 
-// TestHelpIsWritten: one who reads nothing learns it from the status.
+// TestHelpIsWritten: a write error makes help fail.
 func TestHelpIsWritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestInfo: for people and as JSON, the same.
+// TestInfo: text and JSON agree.
 func TestInfo(t *testing.T) {
 	var i struct {
 		Runtime struct{ Version, Spec, Root string }

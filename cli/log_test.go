@@ -25,7 +25,7 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// testLogger returns a logger that writes to a file, with its standard error.
+// testLogger returns a logger with a file, and both outputs.
 func testLogger(t *testing.T, jsonFormat bool) (l *logger, read func() string, stderr *bytes.Buffer) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(t.TempDir(), "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -47,7 +47,7 @@ func testLogger(t *testing.T, jsonFormat bool) (l *logger, read func() string, s
 	}, stderr
 }
 
-// TestLogOfFailure: Podman reads the whole log as one JSON object, so warnings must not be in it.
+// TestLogOfFailure: Podman parses the whole log as one JSON object, so it must have no warnings.
 func TestLogOfFailure(t *testing.T) {
 	err := fmt.Errorf("container %q: %w", "a\nb", libcontainer.ErrNotExist)
 	cases := []struct {
@@ -91,8 +91,7 @@ func TestLogOfSuccess(t *testing.T) {
 	}
 }
 
-// TestNotes: a note is a warning in the log. Standard error has it when more than warnings are
-// asked for.
+// TestNotes: notes are warnings in the log. Standard error shows them from level info on.
 func TestNotes(t *testing.T) {
 	const shown = "orlop: warning: left out\n"
 	logged := `{"level":"warning","msg":"left out","time":"2026-01-02T02:04:05Z"}` + "\n"
@@ -146,7 +145,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// TestLogFile reads the log as containerd's shim and Podman do.
+// TestLogFile reads the log like containerd's shim and Podman.
 func TestLogFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log.json")
 	r := call(t, "--log", file, "--log-format", "json", "state", "absent")
@@ -245,5 +244,16 @@ func TestExitStatus(t *testing.T) {
 	}
 	if got := exitStatus(fmt.Errorf("y: %w", execError{errors.New("x")})); got != 255 {
 		t.Errorf("exec: %d, want 255", got)
+	}
+}
+
+// TestLogOfGlobalFlag: the log also has the error of a global flag behind --log.
+func TestLogOfGlobalFlag(t *testing.T) {
+	for _, flag := range []string{"--cgroup-manager=other", "--rootless=maybe", "--nosuch"} {
+		file := filepath.Join(t.TempDir(), "log.json")
+		call(t, "--log", file, "--log-format", "json", flag, "state", "x")
+		if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"code":"usage"`) {
+			t.Errorf("%s: %s, %v", flag, data, err)
+		}
 	}
 }

@@ -23,7 +23,7 @@ func exampleStatus() *libcontainer.Status {
 	}
 }
 
-// TestState compares with encoding/json, which has the order and the spaces that runc has.
+// TestState compares with encoding/json, which has the order and the spaces of runc.
 func TestState(t *testing.T) {
 	bare := exampleStatus()
 	bare.Annotations, bare.Pid, bare.Status = nil, 0, specs.StateStopped

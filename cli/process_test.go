@@ -16,7 +16,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// inCommand parses a command line and calls do in place of the command's action.
+// inCommand parses a command line and calls do as the command's action.
 func inCommand(t *testing.T, line []string, do func(*program, *cli.Context) error) error {
 	t.Helper()
 	devNull, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -57,7 +57,7 @@ func TestExecFlags(t *testing.T) {
 		{"cap", []string{"-c", "CAP_KILL", "--cap", "CAP_CHOWN"}, func(p *specs.Process) {
 			both := []string{"CAP_KILL", "CAP_CHOWN"}
 			p.Capabilities.Bounding, p.Capabilities.Effective, p.Capabilities.Permitted = both, both, both
-			p.Capabilities.Ambient = []string{"CAP_KILL"} // which can be inherited
+			p.Capabilities.Ambient = []string{"CAP_KILL"} // it is inheritable
 		}},
 	}
 	for _, tc := range cases {
@@ -85,7 +85,7 @@ func TestExecFlags(t *testing.T) {
 	}
 }
 
-// bundle makes a bundle from the example, changed.
+// bundle creates a bundle from the example, with a change.
 func bundle(t *testing.T, change func(*specs.Spec)) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -104,8 +104,8 @@ func bundle(t *testing.T, change func(*specs.Spec)) string {
 	return dir
 }
 
-// TestConsoleRules: which combinations of terminal, detach and console socket are refused, in
-// runc's words.
+// TestConsoleRules: some combinations of terminal, detach and console socket are refused, in runc's
+// words.
 func TestConsoleRules(t *testing.T) {
 	const needs, useless = "cannot allocate tty if", "cannot use console socket if"
 	terminal := bundle(t, func(*specs.Spec) {})
@@ -171,7 +171,7 @@ func TestNoProcess(t *testing.T) {
 func TestInherited(t *testing.T) {
 	var in inheritance
 	fds := make([]int, 2)
-	if err := unix.Pipe(fds); err != nil { // stays open on exec, as what a caller passes does
+	if err := unix.Pipe(fds); err != nil { // without close-on-exec, as from a caller
 		t.Fatal(err)
 	}
 	defer unix.Close(fds[1])

@@ -75,7 +75,7 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
-// screen is a terminal that understands what redraw writes: lines, and a cursor.
+// screen is a terminal that understands what redraw writes.
 type screen struct {
 	t             *testing.T
 	lines         []string
@@ -88,7 +88,7 @@ func (s *screen) write(text string) {
 	for text != "" {
 		switch {
 		case strings.HasPrefix(text, "\x1b[K"):
-			text = text[3:] // every line of ours is written whole before
+			text = text[3:] // redraw has written the line
 		case strings.HasPrefix(text, "\x1b[J"):
 			s.lines, text = s.lines[:s.row], text[3:]
 		case strings.HasPrefix(text, "\x1b["):

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestLimitFlags: each flag sets its field, over what a file had there, and no other.
+// TestLimitFlags: each flag sets its own field, over the value of a file.
 func TestLimitFlags(t *testing.T) {
 	tested := map[string]bool{}
 	for _, tt := range []struct{ flag, value, want string }{
@@ -56,7 +56,7 @@ func TestLimitFlags(t *testing.T) {
 	}
 }
 
-// marshalSet gives the resources as JSON, without sections that are empty.
+// marshalSet returns the resources as JSON, without empty sections.
 func marshalSet(t *testing.T, r *specs.LinuxResources) string {
 	t.Helper()
 	data, err := json.Marshal(r)

@@ -56,7 +56,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestDescriptions: a line feed in a command's description ends a paragraph.
+// TestDescriptions: a newline in a command's description ends a paragraph.
 func TestDescriptions(t *testing.T) {
 	for _, c := range cli.App("").Commands {
 		for part := range strings.SplitSeq(c.Description, "\n") {
@@ -67,7 +67,7 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// TestProseFlags: prose and examples name flags that there are.
+// TestProseFlags: flags named in prose and examples exist.
 func TestProseFlags(t *testing.T) {
 	app := cli.App("")
 	known := map[string][]string{app.Name: flagNames(app.Flags)}
@@ -106,7 +106,7 @@ func flagNames(flags []urfave.Flag) (names []string) {
 	return names
 }
 
-// TestRoff: what the pages become is what man and mandoc want.
+// TestRoff: man and mandoc accept the pages.
 func TestRoff(t *testing.T) {
 	dir := t.TempDir()
 	if err := write("1.2.3\n", dir); err != nil {
@@ -137,8 +137,7 @@ func TestRoff(t *testing.T) {
 	})
 }
 
-// lint runs a program that complains of pages: on standard output or error, in lines that name the
-// page.
+// lint runs a program that reports faults of pages on standard output or standard error.
 func lint(t *testing.T, files []string, argv ...string) {
 	t.Helper()
 	path, err := exec.LookPath(argv[0])
@@ -163,8 +162,8 @@ func lint(t *testing.T, files []string, argv ...string) {
 	}
 }
 
-// TestConfigurationIsDocumented: the manual has the annotations that concern the runtime, and the
-// mount options that mount(8) has not.
+// TestConfigurationIsDocumented: the manual has orlop's annotations, and the mount options that
+// mount(8) does not have.
 func TestConfigurationIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("pages/orlop-create.md")
 	if err != nil {
@@ -181,7 +180,7 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 }
 
-// TestCodesAreDocumented: each code that the log has for errors stands in the manual.
+// TestCodesAreDocumented: the manual has every error code.
 func TestCodesAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("pages/orlop.md")
 	if err != nil {
