@@ -11,12 +11,12 @@ import (
 type line struct {
 	flags    []string // one word each, by the flag's first name: --force, --bundle=DIRECTORY
 	operands []string
-	pending  cli.Flag // the line ends with this flag, and lacks its value
+	pending  cli.Flag // the line ends with this flag and lacks its value
 	literal  bool     // no flag can follow
 }
 
-// scan splits a line into flags and operands. Flags may stand behind operands, have one dash or
-// two, and switches may share a dash. With first, flags end at the first operand.
+// scan splits a line into flags and operands. Flags may follow operands, have one dash or two, and
+// share a dash. With first, flags end at the first operand.
 func scan(flags []cli.Flag, words []string, first bool) (l line) {
 	for len(words) > 0 {
 		word := words[0]
@@ -52,8 +52,8 @@ func scan(flags []cli.Flag, words []string, first bool) (l line) {
 	return l
 }
 
-// arranged returns the line as the library reads it: it stops at the first operand, and refuses a
-// flag that is given by both of its names.
+// arranged returns the line in the form that the library reads: it stops at the first operand, and
+// refuses a flag that is given by both of its names.
 //
 //	delete box -f                       delete --force -- box
 //	exec -te A=1 --env B=2 box sh -c x  exec --tty --env=A=1 --env=B=2 -- box sh -c x
@@ -126,7 +126,7 @@ func original(f cli.Flag) cli.Flag {
 	return f
 }
 
-// withNames makes flags named ones.
+// withNames returns the flags as named ones.
 func withNames(flags []cli.Flag) []cli.Flag {
 	for i, f := range flags {
 		flags[i] = &named{f.(documented), f.Names()}

@@ -8,12 +8,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// A choice is the value of a flag that takes one of a few words. The first word is the default.
+// A choice is the value of a flag that accepts a few words.
 type choice struct {
 	words []string
-	word  string
-	// parse takes the word. It reports whether the word is known, which may have further spellings
-	// than words; nil takes words alone.
+	word  string // at first the default: words[0] if it is empty
+	// parse stores the word, and reports whether it is valid. It may accept other spellings, too.
+	// nil accepts words only.
 	parse func(word string) bool
 }
 
@@ -41,7 +41,7 @@ func choiceFlag(flag cli.GenericFlag, c choice) cli.Flag {
 	return &flag
 }
 
-// wordsOf returns the words that a flag's value can be, none if it is no choice.
+// wordsOf returns the words that a flag accepts, or nil if its value is not a choice.
 func wordsOf(f cli.Flag) []string {
 	if flag, ok := original(f).(*cli.GenericFlag); ok {
 		if c, ok := flag.Value.(*choice); ok {

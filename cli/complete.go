@@ -12,9 +12,9 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// completeWords prints what the last of the words, which stand behind the program's name, can be
-// completed to. The library completes commands and operands, by their BashComplete; flags and their
-// values are completed here, from the same definitions.
+// completeWords prints the completions of the last of the words, which follow the program's name.
+// The library completes commands and operands, by their BashComplete. Flags and their values are
+// completed here, from the same definitions.
 func (p *program) completeWords(ctx *cli.Context, words []string) error {
 	var before []string
 	if last := len(words) - 1; last >= 0 {
@@ -35,19 +35,19 @@ func (p *program) completeWords(ctx *cli.Context, words []string) error {
 	if p.completeFlag(ctx, flags, &l) {
 		return nil
 	}
-	// The library does not complete behind "--".
+	// The library does not complete after "--".
 	args = slices.DeleteFunc(args, func(word string) bool { return word == "--" || word == "--help" })
 	return app.Run(append(args, "--generate-bash-completion"))
 }
 
-// candidate prints what the word can be completed to, if it fits the beginning.
+// candidate prints a completion if it fits the word.
 func (p *program) candidate(ctx *cli.Context, word, about string) {
 	if strings.HasPrefix(word, p.completing) {
 		fmt.Fprintf(ctx.App.Writer, "%s\t%s\n", word, about)
 	}
 }
 
-// completeFlag completes a flag or the value of one. It reports whether the word is that.
+// completeFlag completes a flag or its value. It reports whether the word is one.
 func (p *program) completeFlag(ctx *cli.Context, flags []cli.Flag, l *line) bool {
 	if l.pending != nil {
 		p.completeValue(ctx, l.pending, "")
@@ -83,8 +83,8 @@ func repeats(f cli.Flag) bool {
 	return false
 }
 
-// completeValue completes a flag's value, which follows the text: to one of its words, or by the
-// name that its help has for it.
+// completeValue completes a flag's value after the text, by the words that the flag accepts or by
+// the name of its value.
 func (p *program) completeValue(ctx *cli.Context, f cli.Flag, text string) {
 	words := wordsOf(f)
 	switch _, value, _ := Usage(f.(cli.DocGenerationFlag)); value {
@@ -110,7 +110,7 @@ func (p *program) completeCommands(ctx *cli.Context) {
 	}
 }
 
-// statuses is a set of those that a container can have.
+// statuses is a set of container statuses.
 type statuses uint8
 
 const (
@@ -124,7 +124,7 @@ const (
 	anyStatus = live | stopped | creating
 )
 
-// statusSet returns the set with one status alone.
+// statusSet returns the set of one status.
 func statusSet(s specs.ContainerState) statuses {
 	switch s {
 	case specs.StateCreating:

@@ -7,7 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// helpWidth is the number of columns that help fits.
+// helpWidth is the width of help in columns.
 const helpWidth = 80
 
 const exitStatuses = `
@@ -37,7 +37,7 @@ func (p *program) helpCommand() *cli.Command {
 	}
 }
 
-// setHelp has the library wrap its help texts, and write a flag's description below its names.
+// setHelp makes the library wrap its help texts, and write a flag's description below its names.
 func setHelp() {
 	cli.FlagStringer = flagHelp
 	cli.HelpPrinter = func(w io.Writer, template string, data any) {
