@@ -19,7 +19,7 @@ func (p *program) execCommand() *cli.Command {
 		Name:      "exec",
 		Usage:     "start a process in a container",
 		UsageText: name + " exec [command options] " + idUsage + " [--] COMMAND [ARG...]\n" + name + " exec [command options] --process FILE " + idUsage,
-		Description: "The process is the one of config.json with the COMMAND as its arguments, changed by the flags; or it is the one that FILE describes.\n" +
+		Description: "Starts COMMAND as a process like that of config.json, changed by the flags; or starts the process that FILE describes.\n" +
 			"The exit status is that of the process; 255 if it could not be started.",
 		Flags: append(streamFlags(),
 			preserveFlag(),

@@ -22,17 +22,17 @@ const (
 func (p *program) globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "root", Usage: "keep the state of containers in `DIRECTORY`, on a tmpfs (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop for other users than root)"},
-		&cli.StringFlag{Name: "log", Usage: "append warnings and the error to `FILE`; warnings do not go to standard error then", Destination: &p.log.path},
+		&cli.StringFlag{Name: "log", Usage: "append warnings and the error to `FILE`, and print no warnings on standard error", Destination: &p.log.path},
 		choiceFlag(cli.GenericFlag{Name: "log-format", Usage: "log in this `FORMAT`"},
 			choice{words: []string{"text", "json"}, parse: p.log.setFormat}),
 		choiceFlag(cli.GenericFlag{Name: "log-level", Usage: "log from this `LEVEL` on"},
 			choice{words: []string{"error", "warning", "info", "debug"}, word: "warning", parse: p.log.setLevel}),
 		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
-		choiceFlag(cli.GenericFlag{Name: "rootless", Usage: "whether the caller is without root's privileges, `WHETHER`"},
+		choiceFlag(cli.GenericFlag{Name: "rootless", Usage: "`WHETHER` the caller lacks root's privileges"},
 			choice{words: []string{"true", "false", "auto"}, word: "auto", parse: p.setRootless}),
-		choiceFlag(cli.GenericFlag{Name: "cgroup-manager", Usage: "who manages the cgroups of new containers, `WHO`"},
+		choiceFlag(cli.GenericFlag{Name: "cgroup-manager", Usage: "manage the cgroups of new containers by this `MANAGER`"},
 			choice{words: []string{string(libcontainer.CgroupfsManager), string(libcontainer.SystemdManager), string(libcontainer.DisabledManager)}}),
-		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "the same as --cgroup-manager systemd; linux.cgroupsPath is SLICE:PREFIX:NAME then"},
+		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "the same as --cgroup-manager systemd, which reads linux.cgroupsPath as SLICE:PREFIX:NAME"},
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 	}
 }
