@@ -107,7 +107,7 @@ func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops
 	case errors.As(err, &stopped):
 		err = stops[stopped.Stop].Err
 	case p != nil && errors.Is(err, os.ErrDeadlineExceeded):
-		return timeout.Errorf("no progress within %v: %s", launch.AnswerLimit, cgroups.Holdup(p.Pid()))
+		return timeout.Errorf("no progress within %v: %s", launch.AnswerLimit, cgroups.BlockedBy(p.Pid()))
 	}
 	if !errors.Is(err, proxy.ErrKilled) && !errors.Is(err, errEnded) && !errors.Is(err, unix.ENOMEM) {
 		return err

@@ -112,7 +112,7 @@ func (v *view) end() error {
 	rest, listErr := v.processes()
 	rest = slices.DeleteFunc(rest, func(pid int) bool { return pid == v.rec.Pid })
 	if listErr == nil && len(rest) > 0 {
-		err = fmt.Errorf("%w; in the container: %s", err, cgroups.Holdup(rest...))
+		err = fmt.Errorf("%w; in the container: %s", err, cgroups.BlockedBy(rest...))
 	}
 	return err
 }

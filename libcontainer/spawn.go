@@ -51,7 +51,7 @@ func (c *creation) joinLate(o *setup.Options) {
 
 // spawnEarly starts the process on the forker, and makes the cgroup meanwhile.
 func (c *creation) spawnEarly() error {
-	if err := c.cgroup.CreateBirthplace(); err != nil {
+	if err := c.cgroup.CreateUnified(); err != nil {
 		return inUse(err)
 	}
 	process := c.forker.Do(func() error {
@@ -84,7 +84,7 @@ func (c *creation) spawn() error {
 		nowhere := cgroups.Manager{}
 		return nowhere.Spawn(c.process.Start)
 	}
-	err := c.cgroup.SpawnApart(c.process.Start)
+	err := c.cgroup.SpawnOnly(c.process.Start)
 	if err == nil && c.unit != nil {
 		err = c.beginUnit(c.process.Pid())
 	}

@@ -171,7 +171,7 @@ func (v *view) updateUnit(r *specs.LinuxResources) error {
 	if len(properties) == 0 {
 		return nil
 	}
-	return v.cgroup().Keep(func() error {
+	return v.cgroup().PreserveLimits(func() error {
 		return systemd.Do(systemd.Bus(v.rec.UnitBus), nil, func(c *systemd.Conn, _ bool) error { return c.Set(v.rec.Unit, properties) })
 	})
 }

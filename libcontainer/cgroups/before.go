@@ -14,43 +14,45 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Before is what the folders of a cgroup were like that were there before the container: what Create changes in them, and what is below. It is kept in
-// the state record.
+// Before describes the directories of a cgroup that existed before the container: what Create
+// changes in them, and what is below. The state record keeps it.
 type Before struct {
 	Files  []ControlFile `json:"files,omitempty"`
 	Owners []FileOwner   `json:"owners,omitempty"`
 	Below  []string      `json:"below,omitempty"`
-	// Rules says that the device rules of cgroup2 were changed, and Programs how many programs there were for them.
+	// Rules is set when the device rules of cgroup2 were changed, and Programs is the number of
+	// programs that enforced the old ones.
 	Rules    bool `json:"rules,omitempty"`
 	Programs int  `json:"programs,omitempty"`
 
 	programs []deviceProgramFile // nil after Load
 }
 
-// A ControlFile is a control file and what it held.
+// A ControlFile is a control file and its former content.
 type ControlFile struct {
 	Path string `json:"path"`
 	Text string `json:"text"`
 }
 
-// A FileOwner is a file, or a folder, and the user that it belonged to.
+// A FileOwner is a file or a directory, and its former owner.
 type FileOwner struct {
 	Path string `json:"path"`
 	UID  int    `json:"uid"`
 }
 
-// Before returns what the folders that were there were like, nil when there were none. It is complete after Create and Own.
+// Before describes the directories that existed before the container, nil when there were none. It
+// is complete after Create and Own.
 func (m *Manager) Before() *Before { return m.before }
 
-// SetBefore says after SetFound what Before returned once.
+// SetBefore sets, after SetFound, what Before returned earlier.
 func (m *Manager) SetBefore(b *Before) { m.before = b }
 
-// note keeps what is about to be changed in folders that were there.
+// note records what is about to be changed in existing directories.
 func (m *Manager) note(l *limits) error {
 	b := m.before
 	for i := range l.list {
 		s := &l.list[i]
-		f := m.folderOf(s)
+		f := m.directoryOf(s)
 		if !f.found {
 			continue
 		}
@@ -58,12 +60,12 @@ func (m *Manager) note(l *limits) error {
 		if s.otherFile != "" {
 			b.file(f.dir, s.otherFile)
 		}
-		if s.file == "cpu.idle" { // which sets these
+		if s.file == "cpu.idle" { // cpu.idle changes these
 			b.file(f.dir, "cpu.shares")
 			b.file(f.dir, "cpu.weight")
 		}
 	}
-	return m.all(func(f *folder) error {
+	return m.all(func(f *directory) error {
 		if !f.found {
 			return nil
 		}
@@ -71,16 +73,16 @@ func (m *Manager) note(l *limits) error {
 			b.file(f.dir, "cpuset.cpus")
 			b.file(f.dir, "cpuset.mems")
 		}
-		if d, v := m.place("devices"); d == f && l.rules != nil {
+		if d, v := m.controllerDirectory("devices"); d == f && l.rules != nil {
 			if err := b.deviceRules(f.dir, v); err != nil {
 				return err
 			}
 		}
-		return subfolders(f.dir, b.folder)
+		return subdirectories(f.dir, b.addBelow)
 	})
 }
 
-// file keeps a file's text, if there is one.
+// file records a file's content, if the file exists.
 func (b *Before) file(dir, name string) {
 	file := dir + "/" + name
 	if slices.ContainsFunc(b.Files, func(k ControlFile) bool { return k.Path == file }) {
@@ -91,9 +93,9 @@ func (b *Before) file(dir, name string) {
 	}
 }
 
-func (b *Before) folder(dir string) error {
+func (b *Before) addBelow(dir string) error {
 	b.Below = append(b.Below, dir)
-	return subfolders(dir, b.folder)
+	return subdirectories(dir, b.addBelow)
 }
 
 func (b *Before) deviceRules(dir string, v version) error {
@@ -116,7 +118,7 @@ func (b *Before) deviceRules(dir string, v version) error {
 	return nil
 }
 
-// owner keeps the owner of a file.
+// owner records the owner of a file.
 func (b *Before) owner(file string) {
 	var st unix.Stat_t
 	if unix.Stat(file, &st) == nil {
@@ -124,9 +126,9 @@ func (b *Before) owner(file string) {
 	}
 }
 
-// giveBack makes a folder that was there as it was before, and no longer the container's. What cannot be set back is an error that names
-// the file; the rest is set back all the same.
-func (m *Manager) giveBack(f *folder) error {
+// giveBack restores an existing directory, and removes the container's mark from it. What cannot be
+// restored is an error that names the file; the rest is restored all the same.
+func (m *Manager) giveBack(f *directory) error {
 	if unix.Access(f.dir, unix.F_OK) == unix.ENOENT {
 		return nil
 	}
@@ -137,7 +139,8 @@ func (m *Manager) giveBack(f *folder) error {
 	}
 	var errs []error
 	if f == &m.unified {
-		// A frozen one would not have been taken: the container was paused when it was deleted, and cgroup2 kills without a thaw.
+		// Create would have refused a frozen cgroup: the container was paused when it was deleted,
+		// and cgroup2 kills without a thaw.
 		if frozen, err := readFile(f.dir + "/cgroup.freeze"); err == nil && strings.HasPrefix(frozen, "1") {
 			if err := writeFile(f.dir+"/cgroup.freeze", "0"); err != nil {
 				errs = append(errs, &os.PathError{Op: "thaw cgroup", Path: f.dir, Err: err})
@@ -146,7 +149,7 @@ func (m *Manager) giveBack(f *folder) error {
 	}
 	if m.before != nil {
 		errs = append(errs, m.before.restore(f.dir)...)
-		if d, v := m.place("devices"); d == f && v == v2 {
+		if d, v := m.controllerDirectory("devices"); d == f && v == v2 {
 			errs = append(errs, m.before.restorePrograms(f.dir))
 		}
 	}
@@ -156,8 +159,8 @@ func (m *Manager) giveBack(f *folder) error {
 	return errors.Join(errs...)
 }
 
-// restore sets the files of a folder back, the last that was set first. One may depend on another in either order, so what fails is
-// tried once more when the others are done.
+// restore restores the files of a directory, the last one set first. Files may depend on each other
+// in either order, so those that fail are tried once more after the others.
 func (b *Before) restore(dir string) (errs []error) {
 	var again []ControlFile
 	for _, k := range slices.Backward(b.Files) {
@@ -167,13 +170,13 @@ func (b *Before) restore(dir string) (errs []error) {
 	}
 	for _, k := range again {
 		if err := k.restore(); err != nil {
-			errs = append(errs, fmt.Errorf("set %s back: %w", k.Path, err))
+			errs = append(errs, fmt.Errorf("restore %s: %w", k.Path, err))
 		}
 	}
 	for _, o := range b.Owners {
 		if o.Path == dir || path.Dir(o.Path) == dir {
 			if err := unix.Lchown(o.Path, o.UID, -1); err != nil && err != unix.ENOENT {
-				errs = append(errs, &os.PathError{Op: "give back", Path: o.Path, Err: err})
+				errs = append(errs, &os.PathError{Op: "restore the owner of", Path: o.Path, Err: err})
 			}
 		}
 	}
@@ -193,8 +196,8 @@ func (k *ControlFile) restore() error {
 	return nil
 }
 
-// writes is what brings a file from the text that it has now back to the old one. Most have one value; some have one for each device, named by the first word
-// of a line.
+// writes returns the writes that change a file's content from now back to the old one. Most files
+// have one value; some have a line for each device, which begins with its name.
 func (k *ControlFile) writes(now string) []ControlFile {
 	dir, name := path.Split(k.Path)
 	switch {
@@ -216,7 +219,7 @@ func (k *ControlFile) writes(now string) []ControlFile {
 		}
 		return []ControlFile{{k.Path, strings.Join(given, " ")}}
 	case !perDevice(name):
-		// A write of nothing does nothing; a line feed empties a cpuset.
+		// An empty write does nothing; a newline empties a cpuset.
 		text := strings.TrimSpace(k.Text)
 		if text == "" {
 			text = "\n"
@@ -246,7 +249,7 @@ func perDevice(name string) bool {
 		strings.HasPrefix(name, "blkio.throttle.") || strings.HasSuffix(name, "weight_device")
 }
 
-// unlimited is what takes a device out of such a file.
+// unlimited returns the value that removes a device from such a file.
 func unlimited(name string) string {
 	switch {
 	case name == "io.max":
@@ -257,7 +260,8 @@ func unlimited(name string) string {
 	return " 0"
 }
 
-// listWrites is what brings a v1 devices.list from one text to another. Exceptions from "everything is allowed" are not in there, and are lost.
+// listWrites returns the writes that change a v1 devices.list from one content to another. The list
+// does not show exceptions from "everything is allowed", so these are lost.
 func listWrites(dir, now, text string) []ControlFile {
 	from, err1 := parseDeviceList(now)
 	to, err2 := parseDeviceList(text)
@@ -265,7 +269,8 @@ func listWrites(dir, now, text string) []ControlFile {
 		return nil
 	}
 	settings := to.fill()
-	if !from.allow && !to.allow { // the kernel changes no default while there are cgroups below
+	// the kernel does not change a default while there are cgroups below
+	if !from.allow && !to.allow {
 		settings = to.change(from)
 	}
 	var writes []ControlFile
@@ -275,8 +280,9 @@ func listWrites(dir, now, text string) []ControlFile {
 	return writes
 }
 
-// restorePrograms attaches the device programs of cgroup2 that were there, and detaches the container's. The kernel keeps no program that is attached nowhere
-// and that nobody has open: those from before are lost when the creator ends, and delete leaves the container's in their place.
+// restorePrograms attaches the previous device programs of cgroup2 again, and detaches the
+// container's. The kernel frees a program that is attached nowhere and that no process has open. So
+// the previous ones are lost when the creator exits, and delete leaves the container's in place.
 func (b *Before) restorePrograms(dir string) error {
 	if !b.Rules || len(b.programs) != b.Programs {
 		return nil
@@ -314,7 +320,7 @@ func (b *Before) restorePrograms(dir string) error {
 	return nil
 }
 
-// Close closes the descriptors of device programs. It does no harm to nil.
+// Close closes the descriptors of device programs. A nil receiver is fine.
 func (b *Before) Close() {
 	if b != nil {
 		closePrograms(b.programs)

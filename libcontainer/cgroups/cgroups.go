@@ -1,14 +1,15 @@
 // Package cgroups puts a container's processes under the kernel's resource controls.
 //
-// A [Layout] says which cgroup hierarchies this host has and where. A [Manager] is one container's place in each of
-// them: it makes the folders and writes the limits ([Manager.Create]), starts processes inside ([Manager.Spawn]),
-// finds, signals and freezes them, and removes the folders ([Manager.Delete]).
+// A [Layout] describes the cgroup hierarchies of this host. A [Manager] is one container's cgroup
+// in each of them: it makes the directories and writes the limits ([Manager.Create]), starts
+// processes inside ([Manager.Spawn]), finds, signals and freezes them, and removes the directories
+// ([Manager.Delete]).
 //
-// No process id is ever written into cgroup.procs on the usual ways: that waits for an RCU grace period, 10 ms and
-// more. See [Manager.Spawn] for what is done in its place.
+// In the common cases no PID is written to cgroup.procs, because that waits for an RCU grace
+// period, 10 ms and more. See [Manager.Spawn] for the alternatives.
 //
-// Resources become (file, value) pairs in a pure function per controller (memory.go, cpu.go, ...), one for cgroup v1
-// and one for cgroup2; one loop writes them (resources.go).
+// A pure function per controller (memory.go, cpu.go, ...), one for cgroup v1 and one for cgroup2,
+// turns resources into (file, value) pairs; one loop writes them (resources.go).
 package cgroups
 
 import (
@@ -18,19 +19,19 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// ErrFrozen says that the cgroup is frozen: a process that joins it would stop, and who waits for it with it.
-// The text is the one that engines match on for `exec` into a paused container.
+// ErrFrozen means that the cgroup is frozen: a process that joins it would stop, and so would a
+// caller that waits for the process. Engines match on the text for `exec` into a paused container.
 var ErrFrozen = errors.New("container paused")
 
-// ErrFull is the error of [Manager.SpawnInto] where the limit of processes has refused one.
+// ErrFull is the error of [Manager.SpawnInto] when the limit of processes is reached.
 var ErrFull = errors.New("the container has as many processes as linux.resources.pids.limit allows")
 
-// A ResourceError says which resource could not be set: the setting, the file it was meant for, and why. A [specconv.FieldError]
-// around it has the field.
+// A ResourceError says which resource could not be set, in which file, and why. A
+// [specconv.FieldError] around it has the field.
 type ResourceError struct {
 	Controller string // "memory"
 	File       string // absolute path of the control file; "" when there is none
-	Value      string // what was to be written
+	Value      string // the value to be written
 	Err        error
 }
 

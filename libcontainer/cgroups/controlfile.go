@@ -6,8 +6,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A controlFile writes values into control files, and keeps the last one open: device rules are many writes into one.
-// It uses bare descriptors, since os.File would try each with epoll, which costs more than the write.
+// A controlFile writes values to control files, and keeps the last one open, because device rules
+// are many writes to one file. It uses bare descriptors, since os.File would try to register each
+// with epoll, which costs more than the write.
 type controlFile struct {
 	path string
 	fd   int
@@ -32,7 +33,7 @@ func (c *controlFile) close() {
 	}
 }
 
-// writeFile writes a control file. It never makes one: where the path is not in a cgroup file system, it fails.
+// writeFile writes a control file. It never creates one: outside a cgroup filesystem it fails.
 func writeFile(path, value string) error {
 	fd, err := sys.OpenFd(path, unix.O_WRONLY)
 	if err != nil {
@@ -42,7 +43,8 @@ func writeFile(path, value string) error {
 	return writeAll(fd, value)
 }
 
-// writeAll writes value with one call, as control files want it. A short write is an error: the kernel took another value.
+// writeAll writes value with one call, as control files require. A short write is an error: the
+// kernel has set another value.
 func writeAll(fd int, value string) error {
 	n, err := sys.Retry(func() (int, error) { return unix.Write(fd, []byte(value)) })
 	if err == nil && n != len(value) {
@@ -51,7 +53,7 @@ func writeAll(fd int, value string) error {
 	return err
 }
 
-// readFile reads a control file whole.
+// readFile reads a whole control file.
 func readFile(path string) (string, error) {
 	fd, err := sys.OpenFd(path, unix.O_RDONLY)
 	if err != nil {

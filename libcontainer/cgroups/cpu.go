@@ -17,8 +17,9 @@ const (
 
 // cpuV1: kernel documents scheduler/sched-bwc.rst and sched-rt-group.rst.
 //
-// A quota must not be less than the burst, nor a period make the ratio of both exceed the parent's; an idle cgroup takes no shares, and
-// the real-time runtime must fit into its period. The right order depends on the values of before: so all are tried again.
+// A quota must not be less than the burst, a period must not make the ratio of both exceed the
+// parent's, an idle cgroup does not accept shares, and the real-time runtime must fit into its
+// period. The right order depends on the previous values, so failed writes are tried again.
 func (s *settingList) cpuV1(r *specs.LinuxCPU) {
 	add := func(file, value, field string) {
 		s.add(setting{controller: "cpu", file: file, value: value, field: cpuField + field, again: true})
@@ -49,9 +50,10 @@ func (s *settingList) cpuV1(r *specs.LinuxCPU) {
 	}
 }
 
-// cpuV2: kernel document cgroup-v2.rst, "CPU Interface Files". Real-time group scheduling is v1's alone.
+// cpuV2: kernel document cgroup-v2.rst, "CPU Interface Files". Only v1 has real-time group
+// scheduling.
 func (s *settingList) cpuV2(r *specs.LinuxCPU) {
-	// An idle cgroup has no weight: the kernel refuses to set one.
+	// The kernel refuses to set a weight in an idle cgroup.
 	if isSet(r.Shares) && (r.Idle == nil || *r.Idle == 0) {
 		s.add(setting{controller: "cpu", file: "cpu.weight", value: utoa(weight(*r.Shares)), field: cpuField + "shares", again: true})
 	}
@@ -72,7 +74,8 @@ func (s *settingList) cpuV2(r *specs.LinuxCPU) {
 	s.onlyV1(isSet(r.RealtimeRuntime), "cpu", cpuField+"realtimeRuntime")
 }
 
-// burstAndIdle: kernels before 5.14 know no burst, those before 5.15 no idle groups; there both are 0.
+// burstAndIdle: kernels before 5.14 do not have bursts, and kernels before 5.15 do not have idle
+// groups; there both are 0.
 func (s *settingList) burstAndIdle(r *specs.LinuxCPU, burst string) {
 	if r.Burst != nil {
 		s.add(setting{controller: "cpu", file: burst, value: utoa(*r.Burst), field: cpuField + "burst", again: true, optional: *r.Burst == 0})
@@ -82,9 +85,10 @@ func (s *settingList) burstAndIdle(r *specs.LinuxCPU, burst string) {
 	}
 }
 
-// weight converts cpu shares (2 to 262144, by default 1024) to cgroup2's cpu.weight (1 to 10000, by default 100). The curve is
-// the one that runc and crun use since 2025: quadratic in the exponent, through the least, the default and the greatest
-// value of both. The linear one of before made the default 39.
+// weight converts CPU shares (2 to 262144, by default 1024) to cgroup2's cpu.weight (1 to 10000, by
+// default 100). The curve is the one that runc and crun use since 2025: quadratic in the exponent,
+// through the minimum, the default and the maximum of both. The former linear one mapped the
+// default to 39.
 func weight(shares uint64) uint64 {
 	if shares <= minShares {
 		return 1

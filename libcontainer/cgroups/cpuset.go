@@ -20,8 +20,9 @@ func (s *settingList) cpuset(r *specs.LinuxCPU) {
 	}
 }
 
-// inheritCpuset gives a new v1 cpuset what its parent has, and its parents what theirs have: v1 makes them empty, and nothing can
-// join an empty one (cgroup-v1/cpusets.rst, 1.4). Configured values are written after it. One that is not fresh keeps what it has.
+// inheritCpuset copies the parent's values to a new v1 cpuset, and those of its parents to them: v1
+// creates empty ones, which no process can join (cgroup-v1/cpusets.rst, 1.4). Configured values are
+// written later. A cpuset that is not fresh keeps its values.
 func inheritCpuset(dir, mount string, fresh bool) error {
 	for _, file := range [...]string{"/cpuset.cpus", "/cpuset.mems"} {
 		if _, err := inheritCpusetFile(dir, mount, file, fresh); err != nil {
@@ -47,7 +48,8 @@ func inheritCpusetFile(dir, mount, file string, fresh bool) (string, error) {
 	}
 	err = writeFile(dir+file, value)
 	if err == unix.EACCES && !fresh {
-		// The parent lists more than it may use (a processor was taken away); children get what is in use.
+		// The parent lists more than it may use (a processor was taken away); children get what is
+		// in use.
 		return value, nil
 	}
 	return value, err

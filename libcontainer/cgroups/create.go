@@ -10,37 +10,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CreateBirthplace makes the folder that a process is born in, cgroup2's, if there is one. Create makes the others then, while SpawnEarly starts
-// the process. It is for a cgroup of which Find has found nothing. What has been made is the caller's to remove if one of them fails, by Undo.
-func (m *Manager) CreateBirthplace() error {
-	m.birthplace = true
+// CreateUnified makes the cgroup2 directory in which a process starts, if there is cgroup2. Create
+// then makes the others while SpawnEarly starts the process. It is for a cgroup of which Find has
+// found nothing. If either fails, the caller must remove the directories with Undo.
+func (m *Manager) CreateUnified() error {
+	m.unifiedMade = true
 	if m.unified.dir == "" {
 		return nil
 	}
-	return m.makeFolder(&m.unified)
+	return m.makeDirectory(&m.unified)
 }
 
-// existsFrozen is the error for a cgroup in which no process could begin.
+// existsFrozen is the error for a cgroup in which no process could run.
 func existsFrozen() error {
 	return fmt.Errorf("create cgroup: it, or one above it, exists and is frozen: %w", ErrFrozen)
 }
 
-// Create makes the cgroup's folders, the container's alone, and writes the limits. On failure it removes the folders that it made and gives those that
-// Find had found back as they were, unless CreateBirthplace was called.
+// Create makes the cgroup's directories, which belong to the container alone, and writes the
+// limits. On failure it removes the directories that it made and restores those that Find had
+// found, unless CreateUnified was called.
 //
-// errors.Is(err, ErrFrozen): the cgroup, or one above it, is frozen. ErrOccupied: it is another's. A limit that cannot be set is a *ResourceError. Where
-// permission lacks, errors.Is(err, fs.ErrPermission) or EROFS.
+// The error is ErrFrozen if the cgroup, or one above it, is frozen, and ErrOccupied if it belongs
+// to another container. A limit that cannot be set is a *ResourceError. Without permission it is
+// fs.ErrPermission or EROFS.
 func (m *Manager) Create(r *specs.LinuxResources) error {
 	return m.create(r, func(l *limits) error {
-		if !m.birthplace { // otherwise nothing is forked inside
-			m.splitLate(l.list)
+		if !m.unifiedMade { // otherwise nothing is forked inside
+			m.deferLimits(l.list)
 		}
 		return m.apply(r, l, m.write)
 	})
 }
 
-// Prepare is Create without the limits, for a cgroup that systemd is told of when it has a process: systemd writes limits of its own then.
-// Limit comes after that.
+// Prepare is Create without the limits, for a cgroup that systemd learns of once it has a process:
+// systemd then writes limits of its own, and Limit comes after that.
 func (m *Manager) Prepare(r *specs.LinuxResources) error {
 	return m.create(r, func(*limits) error { return nil })
 }
@@ -53,7 +56,7 @@ func (m *Manager) Limit(r *specs.LinuxResources) error {
 	}
 	l.live = true
 	err = m.apply(r, l, func(list []setting) error {
-		m.late = list
+		m.deferred = list
 		return m.Tighten()
 	})
 	if err != nil {
@@ -62,18 +65,19 @@ func (m *Manager) Limit(r *specs.LinuxResources) error {
 	return m.giveHome()
 }
 
-// create makes the folders, then does apply, and removes the folders again when that fails and no process is born in them meanwhile.
+// create makes the directories and calls apply. If that fails, it removes the directories again,
+// unless a process is started in them at the same time.
 func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (err error) {
 	l, err := m.limits(r, false) // before anything is made
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil && !m.birthplace {
+		if err != nil && !m.unifiedMade {
 			err = errors.Join(err, m.Undo())
 		}
 	}()
-	if err := m.makeFolders(); err != nil {
+	if err := m.makeDirectories(); err != nil {
 		return err
 	}
 	if m.before != nil {
@@ -81,8 +85,8 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 		if err := m.note(l); err != nil {
 			return err
 		}
-		for i := range m.folders { // a cpuset that was there may be empty, as a new one is
-			if f := &m.folders[i]; f.found && f.has("cpuset") {
+		for i := range m.legacy { // an existing cpuset may be as empty as a new one
+			if f := &m.legacy[i]; f.found && f.has("cpuset") {
 				if err := inheritCpuset(f.dir, f.mount, false); err != nil {
 					return err
 				}
@@ -95,8 +99,9 @@ func (m *Manager) create(r *specs.LinuxResources, apply func(*limits) error) (er
 	return m.makeHome()
 }
 
-// makeFolders makes or takes all folders. Nothing is written before it is sure that the cgroup is nobody else's.
-func (m *Manager) makeFolders() error {
+// makeDirectories makes or takes over all directories. It writes nothing before it is certain that
+// the cgroup belongs to nobody else.
+func (m *Manager) makeDirectories() error {
 	if len(m.Found()) > 0 {
 		m.before = &Before{}
 		if err := m.takeFound(); err != nil {
@@ -104,15 +109,15 @@ func (m *Manager) makeFolders() error {
 		}
 	}
 	if lead := m.lead(); lead.dir != "" && !lead.held {
-		if err := m.makeFolder(lead); err != nil {
+		if err := m.makeDirectory(lead); err != nil {
 			return err
 		}
 	}
-	err := m.all(func(f *folder) error {
+	err := m.all(func(f *directory) error {
 		if f.held {
 			return nil
 		}
-		return m.makeFolder(f)
+		return m.makeDirectory(f)
 	})
 	if err != nil {
 		return err
@@ -123,10 +128,11 @@ func (m *Manager) makeFolders() error {
 	return existsFrozen()
 }
 
-// Undo removes the folders that were made for this Manager, the parents too, as far as nothing is in there, and gives back those that were found.
+// Undo removes the directories that were made for this Manager, including parents, unless they are
+// in use, and restores those that were found.
 func (m *Manager) Undo() error {
 	var errs []error
-	m.all(func(f *folder) error {
+	m.all(func(f *directory) error {
 		if f.held && f.found {
 			errs = append(errs, m.giveBack(f))
 			f.held = false
@@ -140,8 +146,8 @@ func (m *Manager) Undo() error {
 	return errors.Join(errs...)
 }
 
-// makeFolder makes one folder, and its parents where they are missing.
-func (m *Manager) makeFolder(f *folder) error {
+// makeDirectory makes one directory, and its missing parents.
+func (m *Manager) makeDirectory(f *directory) error {
 	existed, err := mkdirs(f.dir, f.mount, &m.made)
 	if err != nil {
 		return err
@@ -162,7 +168,7 @@ func (m *Manager) makeFolder(f *folder) error {
 }
 
 func mkdirs(dir, mount string, made *[]string) (existed bool, err error) {
-	// The parents are nearly always there: trying costs less than looking.
+	// The parents nearly always exist, so trying costs less than checking first.
 	for {
 		switch err := unix.Mkdir(dir, 0o755); err {
 		case nil:

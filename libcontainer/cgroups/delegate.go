@@ -5,18 +5,21 @@ import (
 	"os"
 )
 
-// A container may get a cgroup2 below its own in which its processes begin, and which it may do with as it likes:
+// A container may get a cgroup2 below its own in which its processes start, and which it may manage
+// itself:
 //
-//	C         the container's cgroup: the limits, which are nobody's but the runtime's, and no process
-//	C/NAME    the processes; it is theirs to divide
+//	C         the container's cgroup: the limits, which only the runtime may change, and no
+//	          process
+//	C/NAME    the processes, which may divide it
 
-// subtreeControl is the file by which a cgroup gives controllers to those below.
+// subtreeControl is the file by which a cgroup enables controllers for its children.
 const subtreeControl = "cgroup.subtree_control"
 
-// Delegate has the container's processes begin in the cgroup of this name below cgroup2's folder. It is to be called before Create.
+// Delegate starts the container's processes in the child of this name of the cgroup2 directory. It
+// must be called before Create.
 func (m *Manager) Delegate(name string) { m.delegated = name }
 
-// home is the cgroup2 folder that the container's first process is in, "" where there is none.
+// home is the cgroup2 directory of the container's first process, "" if there is none.
 func (m *Manager) home() string {
 	if m.delegated == "" {
 		return m.unified.dir
@@ -24,7 +27,7 @@ func (m *Manager) home() string {
 	return m.unified.dir + "/" + m.delegated
 }
 
-// HomePaths is Paths, with the cgroup2 folder that the container's first process is in.
+// HomePaths is Paths, with the cgroup2 directory of the container's first process.
 func (m *Manager) HomePaths() map[string]string {
 	paths := m.Paths()
 	if m.delegated != "" {
@@ -33,8 +36,8 @@ func (m *Manager) HomePaths() map[string]string {
 	return paths
 }
 
-// makeHome makes the folder that Delegate has named, and gives it all controllers that there are. It is in nobody's way where a controller
-// cannot be given: the limits are not in there.
+// makeHome makes the directory that Delegate has named, and enables all available controllers for
+// it. A controller that cannot be enabled is no error, because the limits are not there.
 func (m *Manager) makeHome() error {
 	if m.delegated == "" {
 		return nil
@@ -44,12 +47,12 @@ func (m *Manager) makeHome() error {
 		return err
 	}
 	if existed {
-		return fmt.Errorf("%w: %s is there already", ErrOccupied, m.home())
+		return fmt.Errorf("%w: %s already exists", ErrOccupied, m.home())
 	}
 	return m.giveHome()
 }
 
-// giveHome gives the delegated cgroup the controllers that the container's has.
+// giveHome enables the controllers of the container's cgroup in the delegated one.
 func (m *Manager) giveHome() error {
 	if m.delegated == "" {
 		return nil
@@ -61,11 +64,12 @@ func (m *Manager) giveHome() error {
 	return e.enable(m.unified.dir, m.unified.dir)
 }
 
-// Descend makes what is missing of the cgroup below top, where systemd has put the process, and moves that to where it is to begin. Nothing of the process's
-// own has begun, so nothing is charged to top.
+// Descend makes the missing cgroups below top, into which systemd has put the process, and moves
+// the process to the one in which it starts. The process has not allocated anything yet, so nothing
+// is charged to top.
 func (m *Manager) Descend(top *Manager, pid int) error {
 	if m.unified.dir != top.unified.dir {
-		if err := m.makeFolder(&m.unified); err != nil {
+		if err := m.makeDirectory(&m.unified); err != nil {
 			return err
 		}
 	}

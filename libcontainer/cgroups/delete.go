@@ -9,19 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deleteLimit bounds the wait for processes that have been killed but are not out of the cgroup yet.
+// deleteLimit bounds the wait for killed processes to leave the cgroup.
 const deleteLimit = 10 * time.Second
 
-// Delete removes the cgroup's folders, those below them first, and gives back those that were there before the container, as they were. Ones that are gone
-// already are no error, so that it also cleans up after a runtime that was killed while it created or deleted. It kills nothing: it waits up to
-// ten seconds for processes to leave, then gives an error that wraps EBUSY and names them. Parents stay, as others may use them, and so
-// do folders of other containers.
+// Delete removes the cgroup's directories, the innermost first, and restores those that existed
+// before the container. Missing ones are no error, so it also cleans up after a runtime that was
+// killed in create or delete. It does not kill: it waits up to ten seconds for processes to leave,
+// then returns an error that wraps EBUSY and names them. Parents stay, because others may use them,
+// and so do directories of other containers.
 func (m *Manager) Delete() error { return m.delete(deleteLimit) }
 
-// DeleteEmpty is Delete for a cgroup that is likely to have no processes, nor cgroups below: it reports whether all folders are gone, and
-// stops at the first one that cannot be removed. It looks at no list of processes, which Delete does not need but its callers do.
+// DeleteEmpty is Delete for a cgroup that is likely to have no processes and no children. It
+// reports whether all directories are gone, and stops at the first one that cannot be removed.
+// Unlike the callers of Delete, it does not read the list of processes.
 func (m *Manager) DeleteEmpty() bool {
-	err := m.all(func(f *folder) error {
+	err := m.all(func(f *directory) error {
 		if f.found {
 			return unix.EEXIST
 		}
@@ -36,7 +38,7 @@ func (m *Manager) DeleteEmpty() bool {
 func (m *Manager) delete(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	var errs []error
-	m.ours(func(f *folder) error {
+	m.ours(func(f *directory) error {
 		r := removal{m: m, cgroup2: f == &m.unified, deadline: deadline, limit: limit}
 		if !f.found || getTag(f.dir, forsaken) != "" {
 			errs = append(errs, r.remove(f.dir))
@@ -52,16 +54,17 @@ func (m *Manager) delete(limit time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// A removal removes folders.
+// A removal removes directories.
 type removal struct {
 	m        *Manager
 	cgroup2  bool
-	kept     []string // folders that stay
+	kept     []string // directories that stay
 	deadline time.Time
 	limit    time.Duration
 }
 
-// remove removes a folder and those below it. One that has a folder of another container stays, as do kept ones.
+// remove removes a directory and those below it. Kept ones stay, and so do those with a directory
+// of another container.
 func (r *removal) remove(dir string) error {
 	for {
 		if !slices.Contains(r.kept, dir) {
@@ -70,7 +73,7 @@ func (r *removal) remove(dir string) error {
 				return nil
 			case unix.EINTR:
 				continue
-			case unix.EBUSY: // processes, or folders
+			case unix.EBUSY: // processes, or directories
 			default:
 				return &os.PathError{Op: "remove cgroup", Path: dir, Err: err}
 			}
@@ -78,7 +81,7 @@ func (r *removal) remove(dir string) error {
 		if err := r.m.below(dir, r.remove); err != nil {
 			return err
 		}
-		empty, err := r.m.waitFolder(dir, r.cgroup2, r.deadline)
+		empty, err := r.m.waitDirectory(dir, r.cgroup2, r.deadline)
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,12 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// cgroup2 has no control files for devices: a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE (since kernel 4.15) is asked for each
-// open and mknod, and returns 1 or 0. When several are attached, all must agree.
+// cgroup2 has no control files for devices. Instead a BPF program of type
+// BPF_PROG_TYPE_CGROUP_DEVICE (since kernel 4.15) runs for each open and mknod, and returns 1 or 0.
+// When several are attached, all must agree.
 
-// instruction is the kernel's struct bpf_insn. The registers are a bit field of it, whose order follows the machine's;
-// amd64 and arm64 are little-endian: the destination is the low half.
+// instruction is the kernel's struct bpf_insn. The registers are a bit field of it, whose order
+// depends on the byte order; amd64 and arm64 are little-endian: the destination is the low half.
 type instruction struct {
 	op        uint8
 	registers uint8
@@ -21,8 +22,8 @@ type instruction struct {
 	imm       int32
 }
 
-// The opcodes in use: bpf(2), include/uapi/linux/bpf.h. Arithmetic and jumps are on 64 bits, against an immediate but where
-// "Reg" says otherwise.
+// The opcodes in use: bpf(2), include/uapi/linux/bpf.h. Arithmetic and jumps have 64 bits, and an
+// immediate operand except where the name says "Reg".
 const (
 	opLoad32 = unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W
 	opAnd    = unix.BPF_ALU64 | unix.BPF_AND | unix.BPF_K
@@ -36,7 +37,7 @@ const (
 
 // The program's registers.
 const (
-	regResult = 0 // and for what is needed for a moment
+	regResult = 0 // also the scratch register
 	regCtx    = 1 // struct bpf_cgroup_dev_ctx: access_type, major, minor
 	regKind   = 2
 	regWanted = 3 // the operations that no rule has decided about yet
@@ -44,9 +45,10 @@ const (
 	regMinor  = 5
 )
 
-// deviceProgram makes the program that enforces the rules. It goes through them from the last to the first, since the last that
-// matches decides, and it does so for each operation apart: what a rule allows is struck off; when nothing is left, the
-// answer is yes; the first rule that denies what is left makes it no.
+// deviceProgram returns the program that enforces the rules. It checks them from the last to the
+// first, since the last match decides, and it decides about each operation separately: an operation
+// that a rule allows is removed from the request. When nothing is left, the answer is yes; the
+// first rule that denies one of the rest makes it no.
 func deviceProgram(rules []deviceRule) []instruction {
 	insn := func(op uint8, dst, src uint8, offset int16, imm int32) instruction {
 		return instruction{op, dst | src<<4, offset, imm}
@@ -69,7 +71,7 @@ func deviceProgram(rules []deviceRule) []instruction {
 	for i := len(rules) - 1; i >= 0; i-- {
 		r := &rules[i]
 		if r.everything() {
-			// The verifier refuses instructions that cannot be reached, as would be all from here on.
+			// The verifier rejects unreachable instructions, and all from here on would be.
 			verdict(r.allow)
 			return p
 		}
@@ -111,9 +113,9 @@ func deviceProgram(rules []deviceRule) []instruction {
 	return p
 }
 
-// attachDevices makes the program the one device program of the cgroup2 folder. One that is there is replaced in one
-// step (since kernel 5.6), so that at no moment more or less than one of both is in force; where that cannot be, both are
-// for a moment, and what either forbids is forbidden.
+// attachDevices makes the program the one device program of the cgroup2 directory. It replaces an
+// existing one atomically (since kernel 5.6), so exactly one of both is in force at any time. Where
+// that is impossible both are for a moment, and what either forbids is forbidden.
 func attachDevices(dir string, program []instruction) error {
 	cgroup, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -159,7 +161,7 @@ func detachDevices(dir string, cgroup int, p deviceProgramFile) error {
 	return nil
 }
 
-// A deviceProgramFile is a device program of the kernel's.
+// A deviceProgramFile is a device program in the kernel.
 type deviceProgramFile struct {
 	id uint32
 	fd int
@@ -182,7 +184,7 @@ func loadDevices(program []instruction) (int, error) {
 	name := [16]byte{'o', 'r', 'l', 'o', 'p', '_', 'd', 'e', 'v', 'i', 'c', 'e', 's'}
 	attr := struct {
 		kind, count          uint32
-		instructions         unsafe.Pointer // 64 bits, as on every machine that this is built for
+		instructions         unsafe.Pointer // 64 bits on all supported architectures
 		license              unsafe.Pointer
 		logLevel, logSize    uint32
 		log                  unsafe.Pointer
@@ -224,7 +226,7 @@ func attachedDevices(cgroup int) (list []deviceProgramFile, err error) {
 	return list, nil
 }
 
-// bpf is bpf(2). Descriptors that it returns are close-on-exec.
+// bpf calls bpf(2). The descriptors that it returns are close-on-exec.
 func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
 	for {
 		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)

@@ -39,10 +39,10 @@ func (a access) String() string {
 	return string(b)
 }
 
-// anyNumber stands for every major or minor number.
+// anyNumber matches every major or minor number.
 const anyNumber = -1
 
-// device is what a rule is about.
+// device is the device, or the devices, of a rule.
 type device struct {
 	kind         byte // 'c', 'b', or 'a' for both
 	major, minor int64
@@ -65,14 +65,15 @@ type deviceRule struct {
 	field  string // "linux.resources.devices[3]"
 }
 
-// everything reports whether the rule decides about every operation on every device, so that none before it counts.
+// everything reports whether the rule decides about every operation on every device, which
+// overrides all rules before it.
 func (r *deviceRule) everything() bool {
 	return r.device == device{'a', anyNumber, anyNumber} && r.access == mayAll
 }
 
-// deviceRules gives the rules in force: first everything is denied, then come the configured rules, and then the devices
-// that each container has (config-linux.md, "Default Devices"). The last one that matches decides. An
-// empty list therefore denies all but the default devices.
+// deviceRules returns the effective rules: first everything is denied, then come the configured
+// rules, and then the devices of every container (config-linux.md, "Default Devices"). The last
+// match decides. An empty list therefore denies all but the default devices.
 func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 	var configured []specs.LinuxDeviceCgroup
 	if r != nil {
@@ -102,9 +103,9 @@ type defaultDevice struct {
 	access access
 }
 
-// defaultDevices is the list of current runc and crun: any node may be made, and the nodes that every container has may be used. tun is
-// one of them, although no container gets its node: VPN programs make that themselves, and its use takes CAP_NET_ADMIN in the network
-// namespace anyway.
+// defaultDevices is the list of current runc and crun: any node may be made, and the nodes that
+// every container has may be used. It includes tun, although no container gets its node: VPN
+// programs make that themselves, and using it needs CAP_NET_ADMIN in the network namespace anyway.
 func defaultDevices() [11]defaultDevice {
 	return [...]defaultDevice{
 		{device{'c', anyNumber, anyNumber}, mayMknod},
@@ -180,7 +181,8 @@ func (d device) covers(other device) bool {
 		(d.minor == anyNumber || d.minor == other.minor)
 }
 
-// overlaps reports whether there are devices that both name, as "c 1:*" and "c *:3" do; both name one kind.
+// overlaps reports whether some device matches both, as with "c 1:*" and "c *:3". Both have one
+// kind.
 func (d device) overlaps(other device) bool {
 	return d.kind == other.kind &&
 		(d.major == anyNumber || other.major == anyNumber || d.major == other.major) &&
@@ -197,9 +199,9 @@ func denies(rules []deviceRule) bool {
 	return false
 }
 
-// setDevices enforces the rules, unless there are none: then all stays as it is.
+// setDevices enforces the rules. Without rules everything stays as it is.
 func (m *Manager) setDevices(l *limits) error {
-	f, v := m.place("devices")
+	f, v := m.controllerDirectory("devices")
 	switch {
 	case l.rules == nil || f == nil:
 		return nil
@@ -212,8 +214,9 @@ func (m *Manager) setDevices(l *limits) error {
 	}
 	err := attachDevices(f.dir, deviceProgram(l.rules))
 	if errors.Is(err, unix.EPERM) && inUserNamespace() {
-		// Only who has capabilities in the first user namespace may attach programs. Whoever has not can give the container no device
-		// that they may not open themselves, and the kernel makes no nodes for them.
+		// Attaching programs needs capabilities in the initial user namespace. A caller without
+		// them cannot give the container a device that it may not open itself, and the kernel does
+		// not let it make nodes.
 		return nil
 	}
 	if err != nil {
@@ -222,7 +225,8 @@ func (m *Manager) setDevices(l *limits) error {
 	return nil
 }
 
-// inUserNamespace reports whether we are in another user namespace than the first (user_namespaces(7)), or not root.
+// inUserNamespace reports whether the runtime is in a user namespace that is not the initial one
+// (user_namespaces(7)), or not root.
 func inUserNamespace() bool {
 	if unix.Geteuid() != 0 {
 		return true

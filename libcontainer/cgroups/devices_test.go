@@ -16,7 +16,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// parseDevices reads rules in short form: "allow c 1:* rw; deny a". What is left out is unset.
+// parseDevices parses rules in short form: "allow c 1:* rw; deny a". Omitted parts are unset.
 func parseDevices(t testing.TB, text string) *specs.LinuxResources {
 	t.Helper()
 	r := &specs.LinuxResources{}
@@ -50,7 +50,7 @@ const defaultsV1 = "allow c *:* m, allow b *:* m, allow c 1:3 rwm, allow c 1:5 r
 
 const docker = "deny a; allow c 1:5 rwm; allow c 1:3 rwm; allow c 1:9 rwm; allow c 1:8 rwm; allow c 5:0 rwm; allow c 5:1 rwm; deny c 10:229 rwm"
 
-// deviceWrites prints writes into files of the devices controller in short form.
+// deviceWrites formats writes to files of the devices controller in short form.
 func deviceWrites(list []setting) string {
 	var got []string
 	for _, s := range list {
@@ -72,7 +72,8 @@ func TestDevicesV1(t *testing.T) {
 		{"allow b 8:0 r; allow b 8:0 w", "deny a, allow b 8:0 rw, " + defaultsV1},
 		{"allow b 8:0 rw; deny b 8:0 w", "deny a, allow b 8:0 r, " + defaultsV1},
 		{"allow b 8:0 rw; allow b 8:1 rw; deny b 8:* rwm", "deny a, " + defaultsV1},
-		{"allow a 5:1 r", "deny a, allow c 5:1 r, allow b 5:1 r, " + defaultsV1}, // the kernel alone would take it for everything
+		// The kernel alone would apply the second rule to all devices.
+		{"allow a 5:1 r", "deny a, allow c 5:1 r, allow b 5:1 r, " + defaultsV1},
 	} {
 		rules, err := deviceRules(parseDevices(t, tt.rules))
 		if err != nil {
@@ -115,7 +116,7 @@ func TestDeviceRuleFaults(t *testing.T) {
 	}
 }
 
-// mnemonics prints a program as bpftool does, more or less.
+// mnemonics formats a program roughly as bpftool does.
 func mnemonics(p []instruction) string {
 	var b strings.Builder
 	for i, in := range p {
@@ -147,7 +148,8 @@ func mnemonics(p []instruction) string {
 func TestDeviceProgram(t *testing.T) {
 	everything := deviceRule{device: device{'a', anyNumber, anyNumber}, access: mayAll}
 	got := mnemonics(deviceProgram([]deviceRule{
-		{allow: true, device: device{'c', 9, 9}, access: mayAll}, // before what decides everything: not there
+		// The rule before the one for everything is not in the program.
+		{allow: true, device: device{'c', 9, 9}, access: mayAll},
 		everything,
 		{allow: true, device: device{'c', 1, anyNumber}, access: mayRead | mayMknod},
 		{device: device{'b', 8, 3}, access: mayWrite},
@@ -184,7 +186,7 @@ func TestDeviceProgram(t *testing.T) {
 	}
 }
 
-// runProgram interprets a device program; it fails the test where a program goes astray.
+// runProgram interprets a device program, and fails the test for an invalid one.
 func runProgram(t *testing.T, p []instruction, kind byte, a access, major, minor int64) bool {
 	t.Helper()
 	kinds := map[byte]uint64{'b': unix.BPF_DEVCG_DEV_BLOCK, 'c': unix.BPF_DEVCG_DEV_CHAR}
@@ -220,7 +222,7 @@ func runProgram(t *testing.T, p []instruction, kind byte, a access, major, minor
 	return false
 }
 
-// decide is the meaning of rules, operation by operation: the last that matches.
+// decide is the meaning of rules, operation by operation: the last match.
 func decide(rules []deviceRule, kind byte, a access, major, minor int64) bool {
 	for bit := mayMknod; bit <= mayWrite; bit <<= 1 {
 		if a&bit == 0 {
@@ -261,7 +263,8 @@ func TestDeviceProgramMeaning(t *testing.T) {
 	}
 }
 
-// opens starts a shell that is born in the cgroup2 folder and opens the path; it reports whether that works.
+// opens starts a shell in the cgroup2 directory that opens the path, and reports whether that
+// works.
 func opens(t *testing.T, dir, redirection string) bool {
 	t.Helper()
 	cgroup, err := os.Open(dir)
@@ -282,7 +285,7 @@ func opens(t *testing.T, dir, redirection string) bool {
 	return exitStatus(t, pid) == 0
 }
 
-// TestDeviceProgramInKernel opens devices under programs that are attached to a cgroup of its own.
+// TestDeviceProgramInKernel opens devices under programs that are attached to a cgroup of the test.
 func TestDeviceProgramInKernel(t *testing.T) {
 	needRoot(t)
 	layout := hostLayout(t)
@@ -291,7 +294,7 @@ func TestDeviceProgramInKernel(t *testing.T) {
 	}
 	dir := filepath.Join(layout.Unified, testID(t))
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skipf("no cgroup2 folder can be made: %v", err)
+		t.Skipf("no cgroup2 directory can be made: %v", err)
 	}
 	t.Cleanup(func() { os.Remove(dir) })
 	attach := func(text string) {
@@ -307,7 +310,7 @@ func TestDeviceProgramInKernel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// One program at any time: it was replaced, not added.
+		// There is one program at any time: it was replaced, not added.
 		fd, err := sys.OpenFd(dir, unix.O_RDONLY)
 		if err != nil {
 			t.Fatal(err)
@@ -344,7 +347,7 @@ func TestDeviceProgramInKernel(t *testing.T) {
 	check("</dev/kmsg", false)
 }
 
-// TestInUserNamespace: who may not attach device programs, and need not.
+// TestInUserNamespace: a user that may not attach device programs does not need them.
 func TestInUserNamespace(t *testing.T) {
 	needRoot(t)
 	if os.Getenv("ORLOP_TEST_USERNS") != "" {

@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// deviceList is the state of a v1 devices cgroup (cgroup-v1/devices.rst): a default, and a list of exceptions that the kernel looks up
-// by the very same device: it does not take /dev/null out of "c *:* rwm", and says nothing. So the list is worked out here; what it cannot express
-// is an error, and what cancels out is not written.
+// deviceList is the state of a v1 devices cgroup (cgroup-v1/devices.rst): a default, and a list of
+// exceptions. The kernel only finds an exception by exactly the same device: it silently ignores a
+// request to remove /dev/null from "c *:* rwm". So the list is computed here; what it cannot
+// express is an error, and rules that cancel out are not written.
 type deviceList struct {
 	allow      bool // the default
 	exceptions []deviceRule
 }
 
-// newDeviceList gives the list that rules come to.
+// newDeviceList returns the list that the rules result in.
 func newDeviceList(rules []deviceRule) (deviceList, error) {
 	list := deviceList{}
 	for _, r := range rules {
@@ -32,7 +33,7 @@ func (l *deviceList) apply(r deviceRule) error {
 		return nil
 	}
 	if r.kind == 'a' {
-		// The kernel ignores all that follows an "a" and would take this for everything.
+		// The kernel ignores everything after an "a" and would apply this to all devices.
 		for _, kind := range [...]byte{'c', 'b'} {
 			r.kind = kind
 			if err := l.apply(r); err != nil {
@@ -54,7 +55,7 @@ func (l *deviceList) apply(r deviceRule) error {
 	return nil
 }
 
-// remove takes operations out of the exceptions: out of those for the same device and for ones within r.
+// remove removes operations from the exceptions for the same device and for devices within r.
 func (l *deviceList) remove(r deviceRule) error {
 	kept := l.exceptions[:0:0]
 	for _, e := range l.exceptions {
@@ -62,7 +63,7 @@ func (l *deviceList) remove(r deviceRule) error {
 		case r.covers(e.device):
 			e.access &^= r.access
 		case e.overlaps(r.device) && e.access&r.access != 0:
-			return errors.New("cgroup v1 cannot take a device out of the wider rule " + e.device.String() + " " + e.access.String() + " before it")
+			return errors.New("cgroup v1 cannot except a device from the wider rule " + e.device.String() + " " + e.access.String() + " before it")
 		}
 		if e.access != 0 {
 			kept = append(kept, e)
@@ -72,7 +73,7 @@ func (l *deviceList) remove(r deviceRule) error {
 	return nil
 }
 
-// access gives what is excepted for the device.
+// access returns the excepted operations of the device.
 func (l *deviceList) access(d device) access {
 	for i := range l.exceptions {
 		if l.exceptions[i].device == d {
@@ -82,8 +83,8 @@ func (l *deviceList) access(d device) access {
 	return 0
 }
 
-// fill gives what is to be written to bring about the list, whatever was there before. Between the first write and the last, devices that are excepted
-// in the end are not.
+// fill returns the writes that establish the list, whatever the state before. Between the first and
+// the last write, devices that are excepted in the end are not.
 func (l *deviceList) fill() []setting {
 	base, exceptions := "devices.deny", "devices.allow"
 	if l.allow {
@@ -97,8 +98,9 @@ func (l *deviceList) fill() []setting {
 	return s
 }
 
-// change gives what is to be written to get from one list to another where both deny all but exceptions: what either allows
-// is allowed meanwhile, and no device is missing that both allow.
+// change returns the writes that lead from one list to another if both deny everything but
+// exceptions. Meanwhile devices that either list allows may be allowed, and those that both allow
+// are never missing.
 func (l *deviceList) change(now deviceList) []setting {
 	var s []setting
 	for i := range l.exceptions {
@@ -120,7 +122,8 @@ func deviceSetting(file string, r *deviceRule, a access) setting {
 	return setting{controller: "devices", file: file, value: r.device.String() + " " + a.String(), field: r.field}
 }
 
-// parseDeviceList reads devices.list. A cgroup that allows by default shows "a *:* rwm", and not what it excepts.
+// parseDeviceList reads devices.list. A cgroup that allows by default shows "a *:* rwm", and not
+// its exceptions.
 func parseDeviceList(text string) (deviceList, error) {
 	var list deviceList
 	for line := range strings.Lines(text) {
@@ -167,8 +170,8 @@ func parseListed(line string) (deviceRule, error) {
 	return r, err
 }
 
-// writeDevicesV1 brings about the list in a cgroup whose processes use devices meanwhile.
-func (m *Manager) writeDevicesV1(f *folder, list deviceList) error {
+// writeDevicesV1 establishes the list in a cgroup whose processes may use devices meanwhile.
+func (m *Manager) writeDevicesV1(f *directory, list deviceList) error {
 	text, err := readFile(f.dir + "/devices.list")
 	if err != nil {
 		return fmt.Errorf("read %s/devices.list: %w", f.dir, err)
@@ -184,8 +187,9 @@ func (m *Manager) writeDevicesV1(f *folder, list deviceList) error {
 	if len(writes) == 1 && now.allow == list.allow {
 		return m.write(writes)
 	}
-	// The default changes, or unknown exceptions from it do: everything is allowed or forbidden for a moment, also within one
-	// write, for which the kernel clears the exceptions before it turns the default. Nobody is to see it.
+	// The default changes, or unknown exceptions from it do, so for a moment everything is allowed
+	// or forbidden, even within one write: the kernel clears the exceptions before it changes the
+	// default. No process may observe that.
 	frozen, err := m.Frozen()
 	if err != nil {
 		return err

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeDevices behaves as the kernel's v1 devices cgroup does on writes: exceptions are looked up by the very same device.
+// fakeDevices behaves like the kernel's v1 devices cgroup on writes: exceptions are found by
+// exactly the same device.
 type fakeDevices struct{ deviceList }
 
 func (k *fakeDevices) write(t *testing.T, s setting) {
@@ -37,7 +38,7 @@ func (k *fakeDevices) write(t *testing.T, s setting) {
 	}
 }
 
-// text is what devices.list shows, sorted.
+// text returns what devices.list shows, sorted.
 func (l *deviceList) text() string {
 	if l.allow {
 		return "a *:* rwm\n"
@@ -84,7 +85,8 @@ func TestDeviceListChange(t *testing.T) {
 	}
 }
 
-// checkChange plays writes and looks that what both lists allow is never missing, and what neither allows never there.
+// checkChange simulates writes and checks that a device allowed by both lists is never missing, and
+// one allowed by neither is never present.
 func checkChange(t *testing.T, now, next deviceList, writes []setting) {
 	t.Helper()
 	k := fakeDevices{deviceList{allow: now.allow, exceptions: slices.Clone(now.exceptions)}}
@@ -110,10 +112,11 @@ func TestParseDeviceList(t *testing.T) {
 	}
 }
 
-// TestUpdateDevicesLive changes rules while a process opens a device again and again that all of them allow, and looks at one that not all do.
+// TestUpdateDevicesLive changes rules while a process repeatedly opens a device that all of them
+// allow, and one that not all do.
 func TestUpdateDevicesLive(t *testing.T) {
 	m := created(t, nil)
-	if f, _ := m.place("devices"); f == nil {
+	if f, _ := m.controllerDirectory("devices"); f == nil {
 		t.Skip("nothing here can guard devices")
 	}
 	live := Load(Layout{}, m.Paths())

@@ -13,10 +13,12 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// freezeLimit bounds the wait for processes to stand still; one in an uninterruptible system call may never do.
+// freezeLimit bounds the wait for processes to freeze; one in an uninterruptible system call may
+// never do so.
 const freezeLimit = 10 * time.Second
 
-// Frozen reports whether the cgroup, or one above it, is frozen or about to be. One that is gone is not frozen.
+// Frozen reports whether the cgroup, or one above it, is frozen or about to be. A cgroup that is
+// gone is not frozen.
 func (m *Manager) Frozen() (bool, error) {
 	if f := m.v1("freezer"); f != nil {
 		frozen, err := frozenV1(f.dir)
@@ -42,7 +44,8 @@ func frozenV1(dir string) (bool, error) {
 }
 
 func frozenV2(dir string) (bool, error) {
-	// cgroup.events counts parents in but tells only of the end of freezing; cgroup.freeze tells of its beginning.
+	// cgroup.events takes parents into account but only shows completed freezing; cgroup.freeze
+	// shows the request.
 	events, err := readFile(dir + "/cgroup.events")
 	switch {
 	case err == unix.ENOENT || err == unix.ENODEV:
@@ -62,7 +65,7 @@ func frozenV2(dir string) (bool, error) {
 	return strings.HasPrefix(freeze, "1"), nil
 }
 
-// Freeze stops all processes and returns when they stand. On failure they go on.
+// Freeze stops all processes and returns once they have stopped. On failure it resumes them.
 func (m *Manager) Freeze() error {
 	deadline := time.Now().Add(freezeLimit)
 	var err error
@@ -84,7 +87,8 @@ func (m *Manager) Freeze() error {
 func freezeV1(dir string, deadline time.Time) error {
 	file := dir + "/freezer.state"
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
-		// Written again each time: a process that forked just then may have escaped (cgroup-v1/freezer-subsystem.rst).
+		// Written again each time, because a process that forks at that moment can escape
+		// (cgroup-v1/freezer-subsystem.rst).
 		if err := writeFile(file, "FROZEN"); err != nil {
 			return fmt.Errorf("write FROZEN to %s: %w", file, err)
 		}
@@ -98,7 +102,7 @@ func freezeV1(dir string, deadline time.Time) error {
 		if time.Now().After(deadline) {
 			return stillMoving(dir)
 		}
-		// The v1 freezer reports the end of freezing to nobody: the kernel works it out when the state is read.
+		// The v1 freezer does not notify anybody: the kernel computes the state when it is read.
 		nap(pause)
 	}
 }
@@ -117,16 +121,17 @@ func freezeV2(dir string, deadline time.Time) error {
 // stillMoving is the error for processes that could not be frozen.
 func stillMoving(dir string) error {
 	var pids []int
-	everybody.members(dir, &pids)
-	pids = slices.DeleteFunc(pids, func(pid int) bool { // those that stand
+	everybody.processesIn(dir, &pids)
+	pids = slices.DeleteFunc(pids, func(pid int) bool { // those that have stopped
 		wchan, _ := readFile("/proc/" + strconv.Itoa(pid) + "/wchan")
 		return strings.Contains(wchan, "refrigerator") || strings.Contains(wchan, "freezer_trap")
 	})
-	return timeout.Errorf("freeze %s: not all processes stand still after %v: %s", dir, freezeLimit, Holdup(pids...))
+	return timeout.Errorf("freeze %s: not all processes are frozen after %v: %s", dir, freezeLimit, BlockedBy(pids...))
 }
 
-// ThawKilled lets processes end that were killed while they were frozen, also by a cgroup below that the container has made and frozen itself. A
-// frozen cgroup2 does not keep them from that, one of v1 does.
+// ThawKilled lets processes exit that were killed while they were frozen, also by a cgroup below
+// that the container has made and frozen itself. A frozen cgroup2 does not prevent the exit, a
+// frozen v1 cgroup does.
 func (m *Manager) ThawKilled() error {
 	if f := m.v1("freezer"); f != nil && m.mine(f) {
 		return m.thawTree(f.dir)
@@ -147,7 +152,8 @@ func (m *Manager) thawTree(dir string) error {
 	return m.below(dir, m.thawTree)
 }
 
-// Thaw lets the processes go on. A cgroup that is gone has none: systemd removes a unit's with the last process.
+// Thaw resumes the processes. A cgroup that is gone has none: systemd removes a unit's with the
+// last process.
 func (m *Manager) Thaw() error {
 	file, value := "freezer.state", "THAWED"
 	f := m.v1("freezer")

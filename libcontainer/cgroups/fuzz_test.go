@@ -11,7 +11,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Whatever the resources are: no panic; each setting stays in the cgroup's folder, is one line, and names its field.
+// For any resources, there is no panic, and each setting stays in the cgroup's directory, is one
+// line, and names its field.
 func FuzzSettings(f *testing.F) {
 	inputs, err := filepath.Glob("testdata/settings/*.json")
 	if err != nil || len(inputs) == 0 {
@@ -41,7 +42,8 @@ func FuzzSettings(f *testing.F) {
 					t.Errorf("file %q", file)
 				}
 			}
-			if strings.Contains(s.value, "\n") && s.value != "\n" && r.CPU == nil { // lists of processors are specconv's to check
+			// specconv checks lists of processors.
+			if strings.Contains(s.value, "\n") && s.value != "\n" && r.CPU == nil {
 				t.Errorf("%s: value %q", s.file, s.value)
 			}
 			if s.value == "" && r.CPU == nil || s.controller == "" || s.file == "" || !strings.HasPrefix(s.field, "linux.resources.") {
@@ -51,20 +53,21 @@ func FuzzSettings(f *testing.F) {
 	})
 }
 
-// fuzzRules makes rules out of bytes, four for each.
+// fuzzRules makes rules of bytes, four for each.
 func fuzzRules(b []byte) []deviceRule {
 	rules, err := deviceRules(nil)
 	if err != nil {
 		panic(err)
 	}
-	number := func(b byte) int64 { return int64(b%5) - 1 } // few, so that they meet
+	// only a few numbers, so that rules overlap
+	number := func(b byte) int64 { return int64(b%5) - 1 }
 	for ; len(b) >= 4; b = b[4:] {
 		rules = append(rules, deviceRule{allow: b[0]&1 == 1, device: device{"abc"[b[0]/2%3], number(b[1]), number(b[2])}, access: 1 + access(b[3])%mayAll})
 	}
 	return rules
 }
 
-// The program does what the rules mean.
+// The program has the meaning of the rules.
 func FuzzDeviceProgram(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 7, 2, 1, 2, 3, 5, 0, 4, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -84,7 +87,8 @@ func FuzzDeviceProgram(f *testing.F) {
 	})
 }
 
-// What v1 takes means the same there, operation by operation, and one list becomes another without a gap.
+// A list that v1 can express has the same meaning there, operation by operation, and one list
+// becomes another without a gap.
 func FuzzDeviceList(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 7, 2, 1, 2, 3, 5, 0, 4, 1}, []byte{5, 2, 2, 7})
 	f.Fuzz(func(t *testing.T, b1, b2 []byte) {
@@ -125,7 +129,7 @@ func FuzzDeviceList(f *testing.F) {
 	})
 }
 
-// devices.list is the kernel's, yet whatever it holds: no panic, and what is taken comes out again.
+// For any content of devices.list, there is no panic, and an accepted list is reproduced.
 func FuzzParseDeviceList(f *testing.F) {
 	f.Add("c 1:3 rwm\nb *:* m\n")
 	f.Add("a *:* rwm\n")

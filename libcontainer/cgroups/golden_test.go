@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/tests/golden"
 )
 
-// describe prints settings, one a line: what is written, where, for which field, and how.
+// describe formats settings, one per line: value, file, field and flags.
 func describe(list []setting, err error) string {
 	var b strings.Builder
 	for _, s := range list {
@@ -37,7 +37,7 @@ func describe(list []setting, err error) string {
 	return b.String()
 }
 
-// TestSettings: what resources come to in both versions. NAME.json has linux.resources.
+// TestSettings: the settings for resources in both versions. NAME.json has linux.resources.
 func TestSettings(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/settings/*.json")
 	if err != nil || len(inputs) == 0 {

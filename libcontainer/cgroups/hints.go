@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withHint adds to the kernel's answer what it stands for in this control file, where that is not
-// plain. It may read other files.
+// withHint adds to the kernel's error what it means for this control file, where that is not plain.
+// It may read other files.
 func withHint(dir, file string, err error) error {
 	if text := hint(dir, file, err); text != "" {
 		return fmt.Errorf("%w (%s)", err, text)
@@ -44,7 +44,7 @@ func hint(dir, file string, err error) string {
 		}
 	case unix.EOPNOTSUPP:
 		if strings.HasSuffix(file, "weight") || strings.HasSuffix(file, "weight_device") {
-			return "this device has no weights: BFQ is not its I/O scheduler, nor io.cost enabled for it"
+			return "this device has no weights: BFQ is not its I/O scheduler, and io.cost is not enabled for it"
 		}
 	}
 	return ""
@@ -53,25 +53,25 @@ func hint(dir, file string, err error) string {
 func absenceHint(file string) string {
 	switch {
 	case strings.HasPrefix(file, "blkio.leaf_weight"):
-		return "leaf weights went with the CFQ scheduler in kernel 5.0"
+		return "leaf weights were removed with the CFQ scheduler in kernel 5.0"
 	case strings.HasPrefix(file, "blkio.bfq.weight"):
 		return "the kernel has no I/O scheduler with weights: BFQ"
 	case file == "io.bfq.weight":
 		return "the kernel has no I/O weights: neither BFQ nor io.cost"
 	case strings.HasPrefix(file, "memory.memsw.") || strings.HasPrefix(file, "memory.swap."):
-		return "the kernel keeps no account of swap"
+		return "the kernel does not account swap"
 	case strings.HasPrefix(file, "cpu.rt_"):
 		return "the kernel has no real-time group scheduling"
 	case file == "cpu.idle":
-		return "kernels have it since 5.15"
+		return "requires kernel 5.15"
 	case file == "cpu.cfs_burst_us" || file == "cpu.max.burst":
-		return "kernels have it since 5.14"
+		return "requires kernel 5.14"
 	case strings.HasPrefix(file, "hugetlb."):
 		if sizes := hugepageSizes(); sizes != nil {
 			return "this machine's sizes of huge pages: " + strings.Join(sizes, ", ")
 		}
 	}
-	return "the kernel does not have or not show this file here"
+	return "the kernel does not provide this file here"
 }
 
 func refusalHint(dir, file string) string {
@@ -81,7 +81,7 @@ func refusalHint(dir, file string) string {
 	case "memory.memsw.limit_in_bytes":
 		return usage(dir, "memory.limit_in_bytes", "memory is limited to %d, and with swap together it must not be less")
 	case "cpu.rt_runtime_us", "cpu.rt_period_us":
-		return "cgroups above must have as much real-time runtime, and processes in here some"
+		return "the cgroups above must have as much real-time runtime, and processes in this one need some"
 	case "cpu.shares", "cpu.weight":
 		if idle, ok := readNumber(dir + "/cpu.idle"); ok && idle == 1 {
 			return "the cgroup is idle (cpu.idle)"
@@ -100,12 +100,12 @@ func usage(dir, file, format string) string {
 	return fmt.Sprintf(format, n)
 }
 
-// subtreeHint says what the kernel's refusal to give a controller to the cgroups below stands for (cgroup-v2.rst, "Controlling
-// Controllers" and "Issues with the cpu controller").
+// subtreeHint says why the kernel refuses to enable a controller for the cgroups below
+// (cgroup-v2.rst, "Controlling Controllers" and "Issues with the cpu controller").
 func subtreeHint(controller string, err error) string {
 	switch {
 	case err == unix.EBUSY:
-		return "a cgroup with processes of its own gives no controllers to those below"
+		return "a cgroup with processes of its own cannot enable controllers for those below"
 	case err == unix.EINVAL && controller == "cpu":
 		return "a process below the root has a real-time policy"
 	case err == unix.EOPNOTSUPP:

@@ -11,7 +11,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// hugetlb: kernel document cgroup-v1/hugetlb.rst. Pages are limited when they are reserved and when they are used.
+// hugetlb: kernel document cgroup-v1/hugetlb.rst. Pages are limited when they are reserved and when
+// they are used.
 func (s *settingList) hugetlb(r []specs.LinuxHugepageLimit, v version) {
 	file := ".limit_in_bytes"
 	if v == v2 {
@@ -28,7 +29,8 @@ func (s *settingList) hugetlb(r []specs.LinuxHugepageLimit, v version) {
 	}
 }
 
-// hugepageSizes gives the sizes that this machine has, as they are called in the files' names; for messages.
+// hugepageSizes returns the sizes that this machine has, in the spelling of the control files; for
+// messages.
 func hugepageSizes() []string {
 	entries, err := os.ReadDir("/sys/kernel/mm/hugepages")
 	if err != nil {
@@ -50,7 +52,8 @@ func hugepageSizes() []string {
 	return names
 }
 
-// hugepageName is the kernel's mem_fmt: the largest unit of KB, MB and GB of which there is one at least.
+// hugepageName is the kernel's mem_fmt: the largest unit of KB, MB and GB of which there is at
+// least one.
 func hugepageName(kib uint64) string {
 	switch {
 	case kib >= 1<<20:

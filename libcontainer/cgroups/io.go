@@ -8,8 +8,8 @@ import (
 
 const ioField = "linux.resources.blockIO."
 
-// ioV1: kernel documents cgroup-v1/blkio-controller.rst and block/bfq-iosched.rst. The kernel has no leaf weights any more: they
-// are an error that says so.
+// ioV1: kernel documents cgroup-v1/blkio-controller.rst and block/bfq-iosched.rst. The kernel has
+// no leaf weights any more: they are an error that says so.
 func (s *settingList) ioV1(r *specs.LinuxBlockIO) {
 	weight := func(file, value, field string) {
 		s.add(setting{controller: "blkio", file: "blkio.bfq." + file, value: value, field: ioField + field})
@@ -41,7 +41,8 @@ func (s *settingList) ioV1(r *specs.LinuxBlockIO) {
 	}
 }
 
-// ioV2: kernel document cgroup-v2.rst, "IO Interface Files". BFQ's weights have the configuration's range; those of io.cost another.
+// ioV2: kernel document cgroup-v2.rst, "IO Interface Files". BFQ's weights have the configuration's
+// range; io.cost has another one.
 func (s *settingList) ioV2(r *specs.LinuxBlockIO) {
 	weight := func(device string, value uint16, field string) {
 		s.add(setting{controller: "io", file: "io.bfq.weight", value: device + utoa(uint64(value)), field: ioField + field,
@@ -61,7 +62,7 @@ func (s *settingList) ioV2(r *specs.LinuxBlockIO) {
 	for _, t := range throttles(r) {
 		for i := range t.devices {
 			d := &t.devices[i]
-			rate := "max" // v1 takes 0 for no limit; here it is refused
+			rate := "max" // in v1, 0 means no limit; io.max rejects it
 			if d.Rate != 0 {
 				rate = utoa(d.Rate)
 			}
@@ -87,7 +88,8 @@ func throttles(r *specs.LinuxBlockIO) [4]throttle {
 	}
 }
 
-// ioWeight converts a weight of 10 to 1000 to io.weight's range, 1 to 10000, in proportion, as runc and crun do.
+// ioWeight converts a weight of 10 to 1000 to io.weight's range, 1 to 10000, in proportion, as runc
+// and crun do.
 func ioWeight(weight uint16) uint64 {
 	if weight <= 10 {
 		return 1

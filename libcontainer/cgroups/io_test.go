@@ -19,15 +19,15 @@ func TestIOWeight(t *testing.T) {
 	}
 }
 
-// TestIOWeights: the file that this kernel has for the weight, in the range of that file.
+// TestIOWeights: the weight is written to the file that this kernel has, in the range of that file.
 func TestIOWeights(t *testing.T) {
 	const resources = `{"blockIO": {"weight": 500}}`
 	c := kernelCase{controller: "blkio", resources: resources, v1: []string{}, v2: []string{}}
 	r, _ := c.prepare(t, hostLayout(t))
 	probe := created(t, nil)
-	f, v := probe.place("blkio")
+	f, v := probe.controllerDirectory("blkio")
 	if v == v2 {
-		if err := probe.delegate([]setting{{controller: "io"}}); err != nil {
+		if err := probe.enableControllers([]setting{{controller: "io"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestIOWeights(t *testing.T) {
 	t.Skip("this kernel has no I/O weights")
 }
 
-// bfqDisk makes a loop device of the test's own, whose scheduler is BFQ, and gives its numbers.
+// bfqDisk makes a loop device for the test, whose scheduler is BFQ, and returns its numbers.
 func bfqDisk(t *testing.T) (major, minor int64) {
 	t.Helper()
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
@@ -75,7 +75,7 @@ func bfqDisk(t *testing.T) (major, minor int64) {
 		}
 		if err := unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_FD, int(backing.Fd())); err != nil {
 			loop.Close()
-			if err == unix.EBUSY { // somebody was faster
+			if err == unix.EBUSY { // another process was faster
 				continue
 			}
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func bfqDisk(t *testing.T) (major, minor int64) {
 	}
 }
 
-// TestDeviceWeight: a weight for one disk, which its scheduler must know.
+// TestDeviceWeight: a weight for one disk, which the disk's scheduler must support.
 func TestDeviceWeight(t *testing.T) {
 	needRoot(t)
 	major, minor := bfqDisk(t)
@@ -114,7 +114,7 @@ func TestDeviceWeight(t *testing.T) {
 	if err := m.Update(device(major, minor)); err != nil {
 		t.Fatal(err)
 	}
-	f, v := m.place("blkio")
+	f, v := m.controllerDirectory("blkio")
 	file := map[version]string{v1: "blkio.bfq.weight_device", v2: "io.bfq.weight"}[v]
 	want := deviceNumber(major, minor) + " 300"
 	if got := read(t, f.dir+"/"+file); !strings.Contains("\n"+got+"\n", "\n"+want+"\n") {

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelCase is resources and what the kernel shows of them. DISK stands for the numbers of a disk.
+// kernelCase is resources and what the kernel shows of them. DISK is replaced by the numbers of a
+// disk.
 type kernelCase struct {
 	name, resources string
 	controller      string // v1's name
@@ -77,7 +78,7 @@ var kernelCases = []kernelCase{
 		v2: []string{"cpu.max=30000 50000", "cpu.max.burst=20000", "cpu.weight=7"}},
 }
 
-// TestKernelTakesResources sets each resource at create and by Update, and reads it back.
+// TestKernelTakesResources sets each resource by create and by Update, and reads it back.
 func TestKernelTakesResources(t *testing.T) {
 	lockControllers(t)
 	for i := range kernelCases {
@@ -87,7 +88,7 @@ func TestKernelTakesResources(t *testing.T) {
 			r, want := tt.prepare(t, hostLayout(t))
 			t.Run("create", func(t *testing.T) {
 				m := created(t, r)
-				if err := m.Tighten(); err != nil { // as Spawn does at its end
+				if err := m.Tighten(); err != nil { // like the end of Spawn
 					t.Fatal(err)
 				}
 				tt.check(t, m, want)
@@ -103,7 +104,8 @@ func TestKernelTakesResources(t *testing.T) {
 	}
 }
 
-// prepare skips the test where the host has no such controller. It gives the resources, and what the files are to hold.
+// prepare skips the test if the host has no such controller. It returns the resources, and the
+// expected content of the files.
 func (tt *kernelCase) prepare(t *testing.T, layout Layout) (*specs.LinuxResources, []string) {
 	t.Helper()
 	m, err := New(layout, "", testID(t))
@@ -118,7 +120,7 @@ func (tt *kernelCase) prepare(t *testing.T, layout Layout) (*specs.LinuxResource
 	if want == nil {
 		t.Skipf("controller %s is on v%d here", tt.controller, m.version(tt.controller))
 	}
-	if f, _ := m.place(tt.controller); tt.since != "" && unix.Access(f.mount+"/"+tt.since, unix.F_OK) != nil {
+	if f, _ := m.controllerDirectory(tt.controller); tt.since != "" && unix.Access(f.mount+"/"+tt.since, unix.F_OK) != nil {
 		t.Skipf("this kernel has no %s", tt.since)
 	}
 	number := disk(t)
@@ -135,7 +137,7 @@ func (tt *kernelCase) prepare(t *testing.T, layout Layout) (*specs.LinuxResource
 	return &r, want
 }
 
-// needController skips the test where no hierarchy has the controller; "" is cgroup2 itself.
+// needController skips the test if no hierarchy has the controller; "" is cgroup2 itself.
 func needController(t *testing.T, m *Manager, controller string) {
 	t.Helper()
 	if m.v1(controller) != nil {
@@ -156,7 +158,7 @@ func needController(t *testing.T, m *Manager, controller string) {
 	}
 }
 
-// disk gives the numbers of a disk of this machine, "254:0"; "0:0" if there is none.
+// disk returns the numbers of a disk of this machine, "254:0"; "0:0" if there is none.
 func disk(t *testing.T) string {
 	t.Helper()
 	files, _ := filepath.Glob("/sys/block/*/dev")
@@ -170,7 +172,7 @@ func disk(t *testing.T) string {
 
 func (tt *kernelCase) check(t *testing.T, m *Manager, want []string) {
 	t.Helper()
-	f, _ := m.place(tt.controller)
+	f, _ := m.controllerDirectory(tt.controller)
 	for _, w := range want {
 		file, value, _ := strings.Cut(w, "=")
 		got := read(t, f.dir+"/"+file)
@@ -184,7 +186,7 @@ func (tt *kernelCase) check(t *testing.T, m *Manager, want []string) {
 	}
 }
 
-// TestKernelRefusals: what the kernel refuses is named and explained.
+// TestKernelRefusals: an error names and explains what the kernel refuses.
 func TestKernelRefusals(t *testing.T) {
 	lockControllers(t)
 	for _, tt := range []struct {
@@ -195,7 +197,7 @@ func TestKernelRefusals(t *testing.T) {
 		{"swap below limit", "memory", `{"memory": {"limit": 8388608, "swap": 4194304}}`, v1,
 			[]string{"linux.resources.memory.", "/memory.", "(memory "}},
 		{"rdma device", "rdma", `{"rdma": {"none0": {"hcaObjects": 1}}}`, 0, []string{"linux.resources.rdma.none0", "/rdma.max", "none0 hca_object=1"}},
-		{"unified file", "", `{"unified": {"cgroup.nothing": "1"}}`, v2, []string{`linux.resources.unified["cgroup.nothing"]`, "does not have or not show"}},
+		{"unified file", "", `{"unified": {"cgroup.nothing": "1"}}`, v2, []string{`linux.resources.unified["cgroup.nothing"]`, "does not provide this file here"}},
 		{"unified controller", "", `{"unified": {"nothing.max": "1"}}`, v2, []string{`linux.resources.unified["nothing.max"]`, "controller nothing", "not available"}},
 		{"unified up", "", `{"unified": {"..": "1"}}`, v2, []string{`linux.resources.unified[".."]`}},
 		{"unified elsewhere", "", `{"unified": {"../cgroup.max.depth": "1"}}`, v2, []string{`linux.resources.unified["../cgroup.max.depth"]`}},
@@ -242,8 +244,9 @@ func TestKernelRefusals(t *testing.T) {
 	}
 }
 
-// TestNoControllersFromOccupied: a cgroup that has processes gives no controllers to a container's below it. It must not be made the root of
-// threads by the attempt either, which the kernel would let happen with some controllers.
+// TestNoControllersFromOccupied: a cgroup with processes does not enable controllers for a
+// container's below it. The attempt must not make it the root of a threaded subtree either, which
+// the kernel would allow with some controllers.
 func TestNoControllersFromOccupied(t *testing.T) {
 	lockControllers(t)
 	needRoot(t)
@@ -263,7 +266,7 @@ func TestNoControllersFromOccupied(t *testing.T) {
 	}
 	spawn(t, parent, "/bin/sleep", "1000")
 	m := Load(layout, map[string]string{"": parent.unified.dir + "/below"})
-	m.unified.held = false // it is not there yet
+	m.unified.held = false // it does not exist yet
 	have, err := controllers(layout.Unified, "cgroup.controllers")
 	if err != nil {
 		t.Fatal(err)

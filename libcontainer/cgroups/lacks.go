@@ -15,12 +15,12 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Lacks returns why Create would fail here, as far as that can be told without making anything: a controller that is not there or is
-// not delegated, a control file or a device that the kernel does not have, a folder that the caller may not make. Those that are about a
-// setting wrap a *[ResourceError].
+// Lacks returns why Create would fail here, as far as that is visible without making anything: a
+// controller that is missing or not delegated, a control file or a device that the kernel does not
+// have, a directory that the caller may not make. Errors about a setting wrap a *[ResourceError].
 func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	var all []error
-	for _, f := range m.places() {
+	for _, f := range m.directories() {
 		if err := f.lacks(); err != nil {
 			all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: err})
 		}
@@ -29,7 +29,7 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 		all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: fmt.Errorf("the cgroup exists and is frozen: %w", ErrFrozen)})
 	}
 	if m.Find() {
-		if err := m.nobodyThere(); err != nil {
+		if err := m.checkEmpty(); err != nil {
 			all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: err})
 		}
 	}
@@ -46,8 +46,9 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	return append(all, flatten(m.deviceLimits(&limits{}, r))...)
 }
 
-// LacksRealTime returns why the kernel would refuse a process in the cgroup a real-time policy, nil when it would not: with real-time group
-// scheduling, which only v1 has, a new cgroup has no real-time runtime but what it is given (sched-rt-group.rst).
+// LacksRealTime returns why the kernel would refuse a real-time policy to a process in the cgroup,
+// nil when it would not. With real-time group scheduling, which only v1 has, a new cgroup has no
+// real-time runtime unless it is given some (sched-rt-group.rst).
 func (m *Manager) LacksRealTime(r *specs.LinuxResources) error {
 	const file = "/cpu.rt_runtime_us"
 	f := m.v1("cpu")
@@ -63,7 +64,7 @@ func (m *Manager) LacksRealTime(r *specs.LinuxResources) error {
 	return errors.New("the kernel has real-time group scheduling, and the container's cgroup no linux.resources.cpu.realtimeRuntime")
 }
 
-// flatten returns the errors that errors.Join has put together.
+// flatten returns the errors that errors.Join has combined.
 func flatten(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
@@ -74,26 +75,26 @@ func flatten(err error) []error {
 	return []error{err}
 }
 
-func (m *Manager) places() []*folder {
-	var list []*folder
-	m.all(func(f *folder) error {
+func (m *Manager) directories() []*directory {
+	var list []*directory
+	m.all(func(f *directory) error {
 		list = append(list, f)
 		return nil
 	})
 	return list
 }
 
-// there returns the lowest folder above or at dir that exists.
-func there(dir string) string {
+// existing returns dir, or its closest parent that exists.
+func existing(dir string) string {
 	for dir != "/" && unix.Access(dir, unix.F_OK) != nil {
 		dir = path.Dir(dir)
 	}
 	return dir
 }
 
-// lacks tries whether the folder can be made, or used where it exists.
-func (f *folder) lacks() error {
-	dir := there(f.dir)
+// lacks checks whether the directory can be made, or used where it exists.
+func (f *directory) lacks() error {
+	dir := existing(f.dir)
 	if dir == f.dir {
 		file := f.dir + "/tasks"
 		if f.keys == nil {
@@ -111,9 +112,9 @@ func accessible(file string, mode uint32) error {
 	return nil
 }
 
-// settingLacks tries whether a setting can be written once there is a folder for it.
+// settingLacks checks whether a setting could be written once its directory exists.
 func (m *Manager) settingLacks(s *setting) error {
-	f := m.folderOf(s)
+	f := m.directoryOf(s)
 	if f == nil {
 		return errNoController
 	}
@@ -128,7 +129,8 @@ func (m *Manager) settingLacks(s *setting) error {
 	return deviceLacks(s)
 }
 
-// undelegated tries whether cgroup2 gives, or would give, the container's cgroup a controller.
+// undelegated checks whether cgroup2 delegates, or would delegate, a controller to the container's
+// cgroup.
 func (m *Manager) undelegated(controller string) error {
 	root := top(m.unified)
 	all, err := controllers(root, "cgroup.controllers")
@@ -138,7 +140,7 @@ func (m *Manager) undelegated(controller string) error {
 	if !slices.Contains(all, controller) {
 		return errNoController
 	}
-	for dir := there(path.Dir(m.unified.dir)); ; dir = path.Dir(dir) {
+	for dir := existing(path.Dir(m.unified.dir)); ; dir = path.Dir(dir) {
 		given, err := controllers(dir, "cgroup.subtree_control")
 		if err != nil {
 			return err
@@ -157,13 +159,13 @@ func (m *Manager) undelegated(controller string) error {
 	}
 }
 
-// fileLacks looks for a control file in a cgroup of the hierarchy. The topmost one lacks many, so one below it is looked at where there is
-// any; where there is none, nothing can be told.
-func (f *folder) fileLacks(s *setting) error {
+// fileLacks looks for a control file in a cgroup of the hierarchy. The root lacks many, so it looks
+// in any cgroup below the root; without one it cannot tell.
+func (f *directory) fileLacks(s *setting) error {
 	if s.optional {
 		return nil
 	}
-	dir := there(f.dir)
+	dir := existing(f.dir)
 	if dir == f.mount {
 		if dir = anyBelow(dir); dir == "" {
 			return nil
@@ -177,13 +179,13 @@ func (f *folder) fileLacks(s *setting) error {
 	if f.keys == nil && s.controller != coreFiles {
 		given, err := controllers(dir, "cgroup.controllers")
 		if err != nil || !slices.Contains(given, s.controller) {
-			return nil // the folder does not show what one of its own would
+			return nil // the directory does not show what a new one would have
 		}
 	}
 	return withHint(dir, s.file, unix.ENOENT)
 }
 
-// anyBelow returns a cgroup right below dir.
+// anyBelow returns a child of dir.
 func anyBelow(dir string) string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

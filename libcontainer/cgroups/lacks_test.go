@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestLacks: what is missing on hosts of both kinds, from what their folders show.
+// TestLacks: what is missing on hosts of both kinds, derived from their cgroup directories.
 func TestLacks(t *testing.T) {
 	v1 := fakeTree(t, map[string]string{
 		"memory/memory.limit_in_bytes": "", "memory/tasks": "", "cpu/cpu.shares": "", "cpu/a/cpu.shares": "", "cpu/a/cpu.cfs_quota_us": "",
@@ -37,7 +37,8 @@ func TestLacks(t *testing.T) {
 		layout Layout
 		path   string
 		r      specs.LinuxResources
-		want   []string // parts of the errors; none: nothing is missing
+		// want has parts of the errors; none if nothing is missing.
+		want []string
 	}{
 		{"v1: all there", legacy, "/a/b", specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(5000))}}, nil},
 		{"v1: size of pages", legacy, "/x", specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "1GB", Limit: 1}}},
@@ -77,7 +78,8 @@ func TestLacks(t *testing.T) {
 	}
 }
 
-// TestLacksOccupied: a cgroup with processes of its own gives nothing to those below, and a frozen one takes no process.
+// TestLacksOccupied: a cgroup with processes of its own enables nothing for those below, and a
+// frozen one accepts no process.
 func TestLacksOccupied(t *testing.T) {
 	root := fakeTree(t, map[string]string{
 		"cgroup.controllers": "cpu memory\n", "cgroup.subtree_control": "cpu memory\n",
@@ -98,7 +100,7 @@ func TestLacksOccupied(t *testing.T) {
 	if got := lacks("/f"); len(got) != 1 || !errors.Is(got[0], ErrFrozen) {
 		t.Errorf("frozen: %v", got)
 	}
-	if os.Geteuid() == 0 { // may write anywhere
+	if os.Geteuid() == 0 { // root may write anywhere
 		return
 	}
 	if err := os.Chmod(root, 0o555); err != nil {

@@ -15,10 +15,12 @@ import (
 type Mode int
 
 const (
-	None    Mode = iota // no hierarchy is mounted
-	Legacy              // v1 hierarchies only
-	Hybrid              // v1 hierarchies, and a cgroup2 one beside them
-	Unified             // cgroup2, and no v1 hierarchy but for what cgroup2 lacks (net_cls, net_prio, named ones, ...)
+	None   Mode = iota // no hierarchy is mounted
+	Legacy             // v1 hierarchies only
+	Hybrid             // v1 hierarchies, and a cgroup2 one beside them
+	// Unified is cgroup2, with v1 hierarchies only for what cgroup2 lacks (net_cls, net_prio, named
+	// ones, ...).
+	Unified
 )
 
 func (m Mode) String() string {
@@ -27,14 +29,16 @@ func (m Mode) String() string {
 
 // A Hierarchy is one mounted cgroup v1 hierarchy.
 type Hierarchy struct {
-	Mountpoint  string
-	Root        string   // which folder of the hierarchy is mounted there: "/" but in containers
-	Controllers []string // as /proc/self/cgroup orders them; empty for a named hierarchy without controllers
-	Name        string   // "name=systemd"; "" for one that has controllers and no name
-	Own         string   // absolute folder of the caller's own cgroup
+	Mountpoint string
+	// the directory of the hierarchy that is mounted there: "/" except in containers
+	Root string
+	// in the order of /proc/self/cgroup; empty for a named hierarchy without controllers
+	Controllers []string
+	Name        string // "name=systemd"; "" for one that has controllers and no name
+	Own         string // absolute directory of the caller's own cgroup
 }
 
-// Keys are the names under which the hierarchy's folder is known: its controllers, or its "name=...".
+// Keys are the names of the hierarchy's directory: its controllers, or its "name=...".
 func (h *Hierarchy) Keys() []string {
 	if len(h.Controllers) == 0 {
 		return []string{h.Name}
@@ -42,15 +46,16 @@ func (h *Hierarchy) Keys() []string {
 	return h.Controllers
 }
 
-// A Layout is the cgroup hierarchies of a host, as the calling process sees them.
+// A Layout describes the cgroup hierarchies of a host, as the calling process sees them.
 type Layout struct {
 	Mode        Mode
 	Hierarchies []Hierarchy // v1
 	Unified     string      // mount point of cgroup2; "" when there is none
-	UnifiedOwn  string      // absolute folder of the caller's own cgroup there
+	UnifiedOwn  string      // absolute directory of the caller's own cgroup there
 }
 
-// OwnPaths gives the folders of the caller's own cgroups, as [Manager.Paths] gives those of a container's.
+// OwnPaths returns the directories of the caller's own cgroups, as [Manager.Paths] does for a
+// container's.
 func (l *Layout) OwnPaths() map[string]string {
 	paths := make(map[string]string, len(l.Hierarchies)+1)
 	for i := range l.Hierarchies {
@@ -73,7 +78,7 @@ func ReadLayout() (Layout, error) {
 	return l, nil
 }
 
-// layoutOf gives the layout as if the caller were a process.
+// layoutOf returns the layout as a process with this PID would see it.
 func layoutOf(pid string) (Layout, error) {
 	own, err := sys.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil {
@@ -86,9 +91,9 @@ func layoutOf(pid string) (Layout, error) {
 	return ParseLayout(mountinfo, own)
 }
 
-// ParseLayout works out the layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (proc(5), cgroups(7)).
-// Of several mounts of one hierarchy it takes the first that shows the process's own cgroup, else the first;
-// a mount that another one covers does not count.
+// ParseLayout derives the layout from /proc/PID/mountinfo and /proc/PID/cgroup (proc(5),
+// cgroups(7)). Of several mounts of one hierarchy it takes the first that shows the process's own
+// cgroup, else the first; a mount that is covered by another one does not count.
 func ParseLayout(mountinfo, cgroup []byte) (Layout, error) {
 	var l Layout
 	own, err := parseOwn(cgroup)
@@ -130,8 +135,8 @@ func ParseLayout(mountinfo, cgroup []byte) (Layout, error) {
 	return l, nil
 }
 
-// leads reports whether a v1 hierarchy with these controllers makes cgroup2 the one beside it. net_cls is often mounted by something on
-// a host that otherwise has cgroup2 only.
+// leads reports whether v1 hierarchies with these controllers make a host with cgroup2 a hybrid
+// one. net_cls alone does not: it is often mounted on a host that otherwise only has cgroup2.
 func leads(controllers []string) bool {
 	for _, c := range controllers {
 		switch c {
@@ -142,7 +147,8 @@ func leads(controllers []string) bool {
 	return false
 }
 
-// ownCgroup is one line of /proc/PID/cgroup: a hierarchy that the kernel has, and the process's place in it.
+// ownCgroup is one line of /proc/PID/cgroup: a hierarchy of the kernel, and the process's cgroup in
+// it.
 type ownCgroup struct {
 	controllers []string
 	name        string // "name=systemd"
@@ -150,8 +156,8 @@ type ownCgroup struct {
 	path        string
 }
 
-// is reports whether a mount of type "cgroup" with these super block options shows this hierarchy. That the list of
-// controllers comes from the kernel spares a table that tells "cpuacct" from "xattr".
+// is reports whether a mount of type "cgroup" with these superblock options shows this hierarchy.
+// The kernel's own list of controllers avoids a table that distinguishes "cpuacct" from "xattr".
 func (o *ownCgroup) is(superOptions string) bool {
 	want := o.name
 	if want == "" {
@@ -176,7 +182,7 @@ func parseOwn(cgroup []byte) ([]ownCgroup, error) {
 		if line == "" {
 			continue
 		}
-		// hierarchy-ID:controller-list:cgroup-path; the path may have colons.
+		// hierarchy-ID:controller-list:cgroup-path; the path may contain colons.
 		id, rest, ok1 := strings.Cut(line, ":")
 		list, cgroupPath, ok2 := strings.Cut(rest, ":")
 		if !ok1 || !ok2 || !strings.HasPrefix(cgroupPath, "/") {
@@ -192,7 +198,9 @@ func parseOwn(cgroup []byte) ([]ownCgroup, error) {
 				}
 			}
 			if o.name == "" && len(o.controllers) == 0 {
-				continue // "5::/": a hierarchy that was unmounted just now, and has lost its controllers already
+				// "5::/" is a hierarchy that was just unmounted, and has already lost its
+				// controllers.
+				continue
 			}
 		}
 		own = append(own, o)
@@ -204,7 +212,8 @@ type cgroupMount struct {
 	id, mountpoint, root string
 }
 
-// choose looks at one line of mountinfo, and keeps it when it is the best mount yet for one of the hierarchies.
+// choose parses one line of mountinfo, and keeps it when it is the best mount yet for one of the
+// hierarchies.
 func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
 	// 36 35 98:0 /root /mountpoint rw,noatime master:1 - cgroup cgroup rw,cpu
 	var f [5][]byte
@@ -212,7 +221,7 @@ func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
 	for i := range f {
 		f[i], rest, _ = bytes.Cut(rest, []byte(" "))
 	}
-	// A mount right upon the mount point of another one hides that.
+	// A mount exactly on the mount point of another one hides that.
 	for i := range chosen {
 		if chosen[i].id != "" && chosen[i].id == string(f[1]) && chosen[i].mountpoint == mountinfo.Unescape(string(f[4])) {
 			chosen[i] = cgroupMount{}
@@ -243,10 +252,10 @@ func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
 	}
 }
 
-// below gives p relative to root when p is root or lies under it. Both are absolute.
+// below returns p relative to root when p is root or below it. Both are absolute.
 func below(root, p string) (string, bool) {
 	if root == "/" {
-		// "/.." and its like stand for a cgroup outside of the cgroup namespace.
+		// "/.." and the like are cgroups outside the cgroup namespace.
 		return strings.TrimPrefix(p, "/"), p != "/.." && !strings.HasPrefix(p, "/../")
 	}
 	if p == root {

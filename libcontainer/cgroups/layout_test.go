@@ -130,8 +130,8 @@ func TestLoad(t *testing.T) {
 	if got := loaded.Paths(); !reflect.DeepEqual(got, paths) {
 		t.Errorf("got %v, want %v", got, paths)
 	}
-	if len(loaded.folders) != len(m.folders) {
-		t.Errorf("%d folders, want %d: cpu and cpuacct are one", len(loaded.folders), len(m.folders))
+	if len(loaded.legacy) != len(m.legacy) {
+		t.Errorf("%d directories, want %d: cpu and cpuacct are one", len(loaded.legacy), len(m.legacy))
 	}
 	if f := loaded.v1("cpu"); f.mount != "/sys/fs/cgroup/cpu,cpuacct" {
 		t.Errorf("mount point %q", f.mount)
@@ -141,7 +141,7 @@ func TestLoad(t *testing.T) {
 	}
 	full := Load(Layout{}, map[string]string{"freezer": "/f", "pids": "/p", "cpu": "/c", "memory": "/m", "name=systemd": "/s"})
 	var order []string
-	for _, f := range full.folders {
+	for _, f := range full.legacy {
 		order = append(order, f.keys[0])
 	}
 	if got := strings.Join(order, " "); got != "cpu memory name=systemd pids freezer" {

@@ -26,7 +26,8 @@ func TestCreateUndoesItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(5))}} // the least is 1 ms
+	// The minimum is 1 ms.
+	bad := &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(5))}}
 	err = m.Create(bad)
 	if field := refusedField(err); field != "linux.resources.cpu.quota" && field != "linux.resources.devices" {
 		if err == nil {
@@ -43,11 +44,12 @@ func TestCreateUndoesItself(t *testing.T) {
 	}
 }
 
-// TestDeleteOfAHalf: a runtime was killed while it created. Also a cgroup inside, as an init system makes it.
-func TestDeleteOfAHalf(t *testing.T) {
+// TestDeletePartial: a runtime was killed while it created. There is also a cgroup inside, as an
+// init system makes it.
+func TestDeletePartial(t *testing.T) {
 	m := created(t, nil)
-	first, dir := true, m.folderOrUnified()
-	m.all(func(f *folder) error {
+	first, dir := true, m.oneDirectory()
+	m.all(func(f *directory) error {
 		if !first {
 			os.Remove(f.dir)
 		}
@@ -102,7 +104,7 @@ func TestDeleteWaits(t *testing.T) {
 		runtime.Gosched()
 		killed <- syscall.Kill(pid, syscall.SIGKILL)
 	}()
-	// It dies while Delete waits, and is not reaped.
+	// It exits while Delete waits, and is not reaped.
 	if err := m.Delete(); err != nil {
 		t.Error(err)
 	}
@@ -114,7 +116,8 @@ func TestDeleteWaits(t *testing.T) {
 	}
 }
 
-// TestGoneMeanwhile: a cgroup that somebody removes while its events are waited for has every event behind it.
+// TestGoneMeanwhile: a cgroup that is removed while its events are awaited counts as having had
+// every event.
 func TestGoneMeanwhile(t *testing.T) {
 	m := created(t, nil)
 	if m.unified.dir == "" {
@@ -133,27 +136,27 @@ func TestGoneMeanwhile(t *testing.T) {
 	}
 }
 
-// TestDeleteEmpty: it gives up where there is a process, or a cgroup below, and touches nothing but empty folders.
+// TestDeleteEmpty: it gives up at a process, or a cgroup below, and only removes empty directories.
 func TestDeleteEmpty(t *testing.T) {
 	m := created(t, nil)
 	pid := spawn(t, m, "/bin/sleep", "1000")
 	if m.DeleteEmpty() {
 		t.Error("a cgroup with a process counts as deleted")
 	}
-	if strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) != len(m.places()) {
+	if strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) != len(m.directories()) {
 		t.Errorf("the process is in\n%s", cgroupsOf(t, strconv.Itoa(pid)))
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	exitStatus(t, pid)
-	if err := os.Mkdir(m.folderOrUnified()+"/in", 0o755); err != nil {
+	if err := os.Mkdir(m.oneDirectory()+"/in", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if m.DeleteEmpty() {
 		t.Error("a cgroup with one below counts as deleted")
 	}
-	if err := os.Remove(m.folderOrUnified() + "/in"); err != nil {
+	if err := os.Remove(m.oneDirectory() + "/in"); err != nil {
 		t.Fatal(err)
 	}
 	if !m.DeleteEmpty() || m.Exists() {
@@ -221,7 +224,7 @@ func TestFreeze(t *testing.T) {
 }
 
 func TestKill(t *testing.T) {
-	// A process that forks without an end, within bounds; its children become ours.
+	// A process that forks without an end, within bounds; the test reaps its children.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}

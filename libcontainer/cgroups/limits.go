@@ -2,16 +2,16 @@ package cgroups
 
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
-// limits are what resources become in a container's cgroup.
+// limits are a container's resources, translated for its cgroup.
 type limits struct {
 	list    []setting
 	rules   []deviceRule // nil: devices stay as they are
-	devices deviceList   // the rules as v1 has them
+	devices deviceList   // the rules in v1's form
 	live    bool         // the cgroup may have processes and rules already
 }
 
-// limits works out what is to be written, and finds all that can be wrong with the configuration, before anything is made. With live
-// a cgroup is changed that has all limits: what r does not set stays.
+// limits computes the writes, and finds every error in the configuration, before anything is made.
+// live is set for an existing cgroup with all limits: what r does not set stays.
 func (m *Manager) limits(r *specs.LinuxResources, live bool) (*limits, error) {
 	l := &limits{live: live}
 	var err error
@@ -19,7 +19,7 @@ func (m *Manager) limits(r *specs.LinuxResources, live bool) (*limits, error) {
 		return nil, err
 	}
 	for i := range l.list {
-		if s := &l.list[i]; m.folderOf(s) == nil {
+		if s := &l.list[i]; m.directoryOf(s) == nil {
 			return nil, s.refused(errNoController)
 		}
 	}
@@ -35,9 +35,9 @@ func (m *Manager) deviceLimits(l *limits, r *specs.LinuxResources) (err error) {
 	if l.rules, err = deviceRules(r); err != nil {
 		return err
 	}
-	f, v := m.place("devices")
+	f, v := m.controllerDirectory("devices")
 	if f == nil && denies(l.rules) {
-		// A container whose devices nobody guards has the host's disks.
+		// Without device rules a container could use the host's disks.
 		return resourceError(devicesField, ResourceError{Controller: "devices", Err: errNoController})
 	}
 	if v == v1 {
@@ -46,10 +46,10 @@ func (m *Manager) deviceLimits(l *limits, r *specs.LinuxResources) (err error) {
 	return err
 }
 
-// apply writes the limits: the list by write.
+// apply writes the limits, the list by means of write.
 func (m *Manager) apply(r *specs.LinuxResources, l *limits, write func([]setting) error) error {
 	if m.unified.dir != "" {
-		if err := m.delegate(l.list); err != nil {
+		if err := m.enableControllers(l.list); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func TestDockerResources(t *testing.T) {
 	}
 }
 
-// TestRaiseAndLower: one order of writes is right both ways.
+// TestRaiseAndLower: one order of writes serves both ways.
 func TestRaiseAndLower(t *testing.T) {
 	m := created(t, nil)
 	if m.v1("memory") == nil {
@@ -62,17 +62,21 @@ func TestSmallLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		limit := int64(1 << 20) // for the shell that joins, too; the end-to-end tests have the smallest
+		// This includes the shell that joins; the end-to-end tests have the smallest limit.
+		limit := int64(1 << 20)
 		if probe.version("memory") == v2 {
-			limit = 4 << 20 // there a process is charged from its birth on, with what the kernel takes in advance for each processor
+			// A process is charged from its start, including what the kernel charges in advance for
+			// each processor.
+			limit = 4 << 20
 		}
 		for i := range 20 {
-			// Each in a new cgroup: what a dead process held is given back later, after an RCU grace period.
+			// Each in a new cgroup, because the charges of a dead process are returned with a
+			// delay, after an RCU grace period.
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				m := created(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}})
 				joins := m.Joins()
 				var pid int
-				if m.JoinMemoryLater() { // as a container's process does
+				if m.JoinMemoryLater() { // like a container's process
 					joins = append(m.Joins(), "memory")
 				}
 				if err := m.Spawn(onOneCPU(forkExec(m, joins, &pid, "/bin/busybox", "true"))); err != nil {
@@ -89,13 +93,14 @@ func TestSmallLimits(t *testing.T) {
 		if got := exitStatus(t, spawn(t, m, "/bin/true")); got != 0 {
 			t.Errorf("status %d", got)
 		}
-		// A fork is refused, as soon as there is no more room than is configured.
-		f, _ := m.place("pids")
+		// A fork is refused as soon as the configured limit is reached.
+		f, _ := m.controllerDirectory("pids")
 		script := "while read max <" + f.dir + "/pids.max && [ $max != 1 ]; do :; done; /bin/true; exit 0"
 		if got := exitStatus(t, spawn(t, m, "/bin/sh", "-c", script)); got == 0 {
 			t.Error("a second process was allowed")
 		}
-		// One more from outside gets in, as it does by way of cgroup.procs, also by a manager from the state record.
+		// One more process from outside can enter, as by cgroup.procs, also through a manager from
+		// the state record.
 		spawn(t, m, "/bin/sleep", "1000")
 		late := Load(hostLayout(t), m.Paths())
 		for range 3 {
@@ -116,7 +121,8 @@ func TestSmallLimits(t *testing.T) {
 	})
 }
 
-// onOneCPU has a process born on one processor. For each on which a process was the kernel holds up to 256 KiB that are charged in advance.
+// onOneCPU starts a process on one processor. The kernel charges up to 256 KiB in advance for each
+// processor that a process has run on.
 func onOneCPU(fork func(int) error) func(int) error {
 	return func(unifiedFD int) error {
 		var all, one unix.CPUSet

@@ -14,40 +14,42 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A Manager is one container's cgroup: its folder in each hierarchy. It is made by [New] for a new container, by
-// [Load] for one from a state record; the zero one is no cgroup: see None. Its methods may not be called at the same time, but where they say so.
+// A Manager is one container's cgroup: its directory in each hierarchy. [New] returns one for a new
+// container, [Load] one for a state record; the zero Manager is no cgroup: see None. Its methods
+// must not be called concurrently, except where they say so.
 type Manager struct {
-	folders []folder // v1, one per hierarchy; see order
-	unified folder   // dir is "" where there is no cgroup2
+	legacy  []directory // v1, one per hierarchy; see order
+	unified directory   // dir is "" where there is no cgroup2
 
-	unifiedLeads bool      // layout.Mode is Unified: cgroup2's controllers are to be enabled
+	unifiedLeads bool      // layout.Mode is Unified: cgroup2's controllers must be enabled
 	delegated    string    // see Delegate
 	owner        Owner     // see SetOwner
 	memoryLater  bool      // see JoinMemoryLater
 	devicesLeft  bool      // see LeaveDevices
-	late         []setting // limits to be written at the end of Spawn
-	birthplace   bool      // CreateBirthplace was called
-	made         []string  // folders that were made, the parents first
-	before       *Before   // what those that were found were like; nil when there are none
+	deferred     []setting // limits that the end of Spawn writes
+	unifiedMade  bool      // CreateUnified was called
+	made         []string  // directories that were made, the parents first
+	before       *Before   // the state of those that were found; nil when there are none
 }
 
-// folder is a cgroup's folder in one hierarchy.
-type folder struct {
+// directory is a cgroup's directory in one hierarchy.
+type directory struct {
 	keys  []string // controllers, or "name=..."
 	dir   string   // absolute
-	mount string   // where the hierarchy is mounted; "" when it is not known (from a state record)
-	found bool     // it was there before the container
-	held  bool     // it is the container's: Create has made it or taken it, or it is from a state record
+	mount string   // where the hierarchy is mounted; "" if unknown (from a state record)
+	found bool     // it existed before the container
+	held  bool     // it is the container's: made or taken over by Create, or from a state record
 }
 
-func (f *folder) has(controller string) bool { return slices.Contains(f.keys, controller) }
+func (f *directory) has(controller string) bool { return slices.Contains(f.keys, controller) }
 
-// New gives the manager of a container's cgroup; it touches no file.
+// New returns the manager of a container's cgroup; it touches no file.
 //
-// cgroupsPath is linux.cgroupsPath of the configuration. An absolute one is taken from the root of each hierarchy. A
-// relative one is taken from the caller's own cgroup in that hierarchy, but in cgroup2 from that one's parent, since a
-// cgroup2 that has processes cannot give controllers to its children (on hybrid hosts too, where the kernel has lost v1's memory
-// controller, say). An empty one is the same as the relative path id. A path with ".." is an error.
+// cgroupsPath is linux.cgroupsPath of the configuration. An absolute one is relative to the root of
+// each hierarchy. A relative one is relative to the caller's own cgroup in that hierarchy, but in
+// cgroup2 to the parent of that, since a cgroup2 with processes cannot delegate controllers to its
+// children (on hybrid hosts, too, for instance if the kernel has no v1 memory controller). An empty
+// one is the same as the relative path id. A path with ".." is an error.
 func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 	inner := cgroupsPath
 	if inner == "" {
@@ -65,7 +67,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 	m := &Manager{unifiedLeads: layout.Mode == Unified}
 	for i := range layout.Hierarchies {
 		h := &layout.Hierarchies[i]
-		m.folders = append(m.folders, folder{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint})
+		m.legacy = append(m.legacy, directory{keys: h.Keys(), dir: place(h.Mountpoint, h.Own), mount: h.Mountpoint})
 	}
 	m.order()
 	if layout.Unified != "" {
@@ -73,7 +75,7 @@ func New(layout Layout, cgroupsPath, id string) (*Manager, error) {
 		if own != layout.Unified {
 			own = path.Dir(own)
 		}
-		m.unified = folder{dir: place(layout.Unified, own), mount: layout.Unified}
+		m.unified = directory{dir: place(layout.Unified, own), mount: layout.Unified}
 	}
 	return m, nil
 }
@@ -98,40 +100,40 @@ func checkPath(p string) error {
 	return nil
 }
 
-// Load gives the manager of the cgroup with these paths, which [Manager.Paths] gave once. The zero Layout will do for all but making
-// folders, and spares reading it.
+// Load returns the manager of the cgroup with these paths, which [Manager.Paths] returned earlier.
+// A zero Layout suffices unless directories must be created.
 func Load(layout Layout, paths map[string]string) *Manager {
 	m := &Manager{unifiedLeads: paths[""] != "" && !leads(slices.Collect(maps.Keys(paths)))}
 	for _, key := range slices.Sorted(maps.Keys(paths)) {
 		dir := paths[key]
 		if key == "" {
-			m.unified = folder{dir: dir, mount: layout.Unified, held: true}
+			m.unified = directory{dir: dir, mount: layout.Unified, held: true}
 			continue
 		}
-		if i := slices.IndexFunc(m.folders, func(f folder) bool { return f.dir == dir }); i >= 0 {
-			m.folders[i].keys = append(m.folders[i].keys, key)
+		if i := slices.IndexFunc(m.legacy, func(f directory) bool { return f.dir == dir }); i >= 0 {
+			m.legacy[i].keys = append(m.legacy[i].keys, key)
 			continue
 		}
-		f := folder{keys: []string{key}, dir: dir, held: true}
+		f := directory{keys: []string{key}, dir: dir, held: true}
 		for i := range layout.Hierarchies {
 			if h := &layout.Hierarchies[i]; slices.Contains(h.Keys(), key) {
 				f.mount = h.Mountpoint
 			}
 		}
-		m.folders = append(m.folders, f)
+		m.legacy = append(m.legacy, f)
 	}
 	m.order()
 	return m
 }
 
-// None reports whether there is no cgroup, for a container that stays in that of whoever makes it. All that can be done with the zero
-// Manager is to spawn.
-func (m *Manager) None() bool { return len(m.folders) == 0 && m.unified.dir == "" }
+// None reports whether there is no cgroup, for a container that stays in its creator's. The zero
+// Manager can only spawn.
+func (m *Manager) None() bool { return len(m.legacy) == 0 && m.unified.dir == "" }
 
-// Exists reports whether the cgroup, or a part of it, is there.
+// Exists reports whether the cgroup, or a part of it, exists.
 func (m *Manager) Exists() bool {
 	found := false
-	m.all(func(f *folder) error {
+	m.all(func(f *directory) error {
 		var st unix.Stat_t
 		found = found || unix.Stat(f.dir, &st) == nil
 		return nil
@@ -139,10 +141,12 @@ func (m *Manager) Exists() bool {
 	return found
 }
 
-// JoinMemoryLater takes the v1 memory hierarchy out of Joins: the process joins it by what MemoryTasks gives, right before it executes its
-// program. What the kernel allocates for the set-up (mounts, file systems, namespaces: some 180 KiB) would be charged to the
-// container for good otherwise, and a small limit be exceeded by that alone. It is to be called before Create and reports whether
-// there is such a hierarchy. On cgroup2 a process cannot move itself without the wait that Spawn avoids.
+// JoinMemoryLater removes the v1 memory hierarchy from Joins: the process joins it by the file of
+// MemoryTasks, right before it executes its program. Otherwise the kernel's allocations for the
+// setup (mounts, filesystems, namespaces: some 180 KiB) would be charged to the container
+// permanently, and alone exceed a small limit. It must be called before Create and reports whether
+// there is such a hierarchy. On cgroup2 a process cannot move itself without the wait that Spawn
+// avoids.
 func (m *Manager) JoinMemoryLater() bool {
 	m.memoryLater = m.v1("memory") != nil
 	return m.memoryLater
@@ -153,18 +157,18 @@ func (m *Manager) MemoryTasks() (*os.File, error) {
 	return sys.Open(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
 }
 
-// SubError says what is wrong with a cgroup that Sub is given.
+// SubError describes an invalid argument of Sub.
 type SubError struct{ Sub, Problem string }
 
 func (e *SubError) Error() string { return fmt.Sprintf("cgroup %q: %s", e.Sub, e.Problem) }
 
-// Sub gives the manager of existing cgroups below the container's, for exec --cgroup: "PATH" in all hierarchies, or, as often as wanted,
-// "CONTROLLER[,CONTROLLER...]:PATH" in those of these controllers alone (v1; named ones as "name=..."; "" is cgroup2). A path with ".." is an
-// error; "/" is the container's own cgroup. That the folders are there shows at Spawn.
-// The error is a *SubError.
+// Sub returns the manager of existing cgroups below the container's, for exec --cgroup: "PATH" in
+// all hierarchies, or, any number of times, "CONTROLLER[,CONTROLLER...]:PATH" in those of these
+// controllers only (v1; named ones as "name=..."; "" is cgroup2). A path with ".." is an error; "/"
+// is the container's own cgroup. Spawn notices missing directories. The error is a *SubError.
 func (m *Manager) Sub(subs ...string) (*Manager, error) {
 	s := m.clone()
-	changed := make(map[*folder]int) // by which of subs, from 1
+	changed := make(map[*directory]int) // which of subs changed it, from 1
 	for i, sub := range subs {
 		list, unsafePath, limited := strings.Cut(sub, ":")
 		if !limited {
@@ -176,11 +180,11 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 		if !limited && len(subs) > 1 {
 			return nil, &SubError{sub, "must be the only one, or CONTROLLER:PATH"}
 		}
-		below := func(f *folder) error {
+		below := func(f *directory) error {
 			switch changed[f] {
 			case 0:
 				changed[f], f.dir = i+1, path.Join(f.dir, unsafePath)
-			case i + 1: // cpu and cpuacct are one hierarchy, mostly
+			case i + 1: // cpu and cpuacct are usually one hierarchy
 			default:
 				return &SubError{sub, fmt.Sprintf("there are two paths for %q", strings.Join(f.keys, ","))}
 			}
@@ -195,7 +199,7 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 				f = &s.unified
 			}
 			if f == nil {
-				return nil, &SubError{sub, fmt.Sprintf("no v1 hierarchy has the controller %q (\"PATH\" alone is for all that there are)", controller)}
+				return nil, &SubError{sub, fmt.Sprintf("no v1 hierarchy has the controller %q (\"PATH\" alone applies to all hierarchies)", controller)}
 			}
 			if err := below(f); err != nil {
 				return nil, err
@@ -205,26 +209,26 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 	return s, nil
 }
 
-// clone gives a manager with folders of its own.
+// clone returns a copy with its own directories.
 func (m *Manager) clone() *Manager {
-	return &Manager{folders: slices.Clone(m.folders), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater, owner: m.owner}
+	return &Manager{legacy: slices.Clone(m.legacy), unified: m.unified, unifiedLeads: m.unifiedLeads, memoryLater: m.memoryLater, owner: m.owner}
 }
 
-// order puts last what a process is to join last: the freezer, where it may have to stop.
+// order puts last what a process joins last: the freezer, in which it may stop.
 func (m *Manager) order() {
-	if i := slices.IndexFunc(m.folders, func(f folder) bool { return f.has("freezer") }); i >= 0 {
-		f := m.folders[i]
-		m.folders = append(slices.Delete(m.folders, i, i+1), f)
+	if i := slices.IndexFunc(m.legacy, func(f directory) bool { return f.has("freezer") }); i >= 0 {
+		f := m.legacy[i]
+		m.legacy = append(slices.Delete(m.legacy, i, i+1), f)
 	}
 }
 
-// Paths gives the absolute folders for the state record: under the name of each v1 controller or named
-// hierarchy ("name=systemd"), and under "" the one in cgroup2.
+// Paths returns the absolute directories for the state record: by the name of each v1 controller or
+// named hierarchy ("name=systemd"), and by "" for cgroup2.
 func (m *Manager) Paths() map[string]string {
-	paths := make(map[string]string, len(m.folders)+1)
-	for i := range m.folders {
-		for _, key := range m.folders[i].keys {
-			paths[key] = m.folders[i].dir
+	paths := make(map[string]string, len(m.legacy)+1)
+	for i := range m.legacy {
+		for _, key := range m.legacy[i].keys {
+			paths[key] = m.legacy[i].dir
 		}
 	}
 	if m.unified.dir != "" {
@@ -233,19 +237,19 @@ func (m *Manager) Paths() map[string]string {
 	return paths
 }
 
-// v1 gives the folder in the v1 hierarchy that has the controller, or nil.
-func (m *Manager) v1(controller string) *folder {
-	for i := range m.folders {
-		if m.folders[i].has(controller) {
-			return &m.folders[i]
+// v1 returns the directory in the v1 hierarchy with the controller, or nil.
+func (m *Manager) v1(controller string) *directory {
+	for i := range m.legacy {
+		if m.legacy[i].has(controller) {
+			return &m.legacy[i]
 		}
 	}
 	return nil
 }
 
-// ours calls f for each folder that is the container's, until f gives an error.
-func (m *Manager) ours(f func(*folder) error) error {
-	return m.all(func(x *folder) error {
+// ours calls f for each directory of the container until f returns an error.
+func (m *Manager) ours(f func(*directory) error) error {
+	return m.all(func(x *directory) error {
 		if !m.mine(x) {
 			return nil
 		}
@@ -253,13 +257,14 @@ func (m *Manager) ours(f func(*folder) error) error {
 	})
 }
 
-// mine reports whether a folder is the container's, so that what is in there may be ended and removed.
-func (m *Manager) mine(f *folder) bool { return f.held && !m.foreign(f.dir) }
+// mine reports whether a directory is the container's, so that its processes may be killed and it
+// may be removed.
+func (m *Manager) mine(f *directory) bool { return f.held && !m.foreign(f.dir) }
 
-// all calls f for each folder, v1 and cgroup2, until f gives an error.
-func (m *Manager) all(f func(*folder) error) error {
-	for i := range m.folders {
-		if err := f(&m.folders[i]); err != nil {
+// all calls f for each directory, v1 and cgroup2, until f returns an error.
+func (m *Manager) all(f func(*directory) error) error {
+	for i := range m.legacy {
+		if err := f(&m.legacy[i]); err != nil {
 			return err
 		}
 	}

@@ -18,20 +18,21 @@ func (s *settingList) memoryV1(r *specs.LinuxMemory) {
 		s.add(setting{controller: "memory", file: file, value: value, field: memoryField + field})
 	}
 	if r.UseHierarchy != nil && *r.UseHierarchy {
-		// Always so since kernel 5.11. Before, it has to be set while nothing is below.
+		// Always on since kernel 5.11. Before, it must be set while there are no cgroups below.
 		s.add(setting{controller: "memory", file: "memory.use_hierarchy", value: "1", field: memoryField + "useHierarchy", optional: true})
 	}
 	if isSet(r.Limit) {
 		s.add(setting{controller: "memory", file: "memory.limit_in_bytes", value: itoa(*r.Limit), field: memoryField + "limit", again: true})
 	}
-	// Without an account of swap (boot parameter swapaccount=0) there is no file, and no limit.
+	// Without swap accounting (boot parameter swapaccount=0) there is no such file, and no limit.
 	memsw := setting{controller: "memory", file: "memory.memsw.limit_in_bytes", field: memoryField + "swap", again: true}
 	switch {
 	case isSet(r.Swap):
 		memsw.value, memsw.optional = itoa(*r.Swap), *r.Swap < 0
 		s.add(memsw)
 	case isSet(r.Limit) && *r.Limit < 0:
-		// Unlimited memory with a limit on memory and swap together is a contradiction that only update could make.
+		// Unlimited memory contradicts a limit on memory and swap together, which only an update
+		// could produce.
 		memsw.value, memsw.optional, memsw.field = "-1", true, memoryField+"limit"
 		s.add(memsw)
 	}
@@ -71,7 +72,7 @@ func (s *settingList) memoryV2(r *specs.LinuxMemory) {
 	s.onlyV1(r.DisableOOMKiller != nil && *r.DisableOOMKiller, "memory", memoryField+"disableOOMKiller")
 }
 
-// swapV2: the configuration limits memory and swap together, as v1 does, and cgroup2 swap alone.
+// swapV2: the configuration limits memory and swap together, as v1 does; cgroup2 limits swap alone.
 func (s *settingList) swapV2(r *specs.LinuxMemory) {
 	var limit, swap int64
 	if r.Limit != nil {
@@ -97,13 +98,13 @@ func (s *settingList) swapV2(r *specs.LinuxMemory) {
 	default:
 		return
 	}
-	// A kernel without swap, or without an account of it, has no such file.
+	// A kernel without swap or swap accounting has no such file.
 	x.optional = x.value == "max" || x.value == "0"
 	s.add(x)
 }
 
-// checkUsage refuses a limit that is less than what is in use, if memory.checkBeforeUpdate asks for it. v1 does so of itself; cgroup2 takes such
-// a limit, and kills for it.
+// checkUsage rejects a limit below the current usage if memory.checkBeforeUpdate asks for it. v1
+// does so itself; cgroup2 accepts such a limit, and kills processes to enforce it.
 func (m *Manager) checkUsage(r *specs.LinuxResources) error {
 	if r == nil || r.Memory == nil || r.Memory.CheckBeforeUpdate == nil || !*r.Memory.CheckBeforeUpdate ||
 		r.Memory.Limit == nil || *r.Memory.Limit <= 0 || m.version("memory") != v2 {
@@ -118,7 +119,8 @@ func (m *Manager) checkUsage(r *specs.LinuxResources) error {
 	return nil
 }
 
-// readNumber reads a control file that holds one number; false: it cannot be read, or holds something else ("max").
+// readNumber reads a control file with one number; false means that it cannot be read, or contains
+// something else ("max").
 func readNumber(path string) (int64, bool) {
 	text, err := readFile(path)
 	if err != nil {

@@ -22,8 +22,8 @@ func (s *settingList) netCls(r *specs.LinuxNetwork, v version) {
 	}
 }
 
-// netPrio: kernel document cgroup-v1/net_prio.rst. Interfaces are those of the network namespace of who writes, as the specification
-// wants it. The controller does not exist in cgroup2.
+// netPrio: kernel document cgroup-v1/net_prio.rst. The interfaces are those of the writer's network
+// namespace, as the specification requires. The controller does not exist in cgroup2.
 func (s *settingList) netPrio(r *specs.LinuxNetwork, v version) {
 	for i := range r.Priorities {
 		p, field := &r.Priorities[i], networkField+jsonpath.Index("priorities", i)

@@ -15,31 +15,36 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// An OOMWatch waits for the kernel to run out of memory for a cgroup. Nothing is polled: the kernel wakes it.
+// An OOMWatch waits for the kernel to run out of memory for a cgroup. It does not poll: the kernel
+// wakes it.
 //
-// The kernel's two versions tell different things. cgroup2 counts the processes of the cgroup, and of those below it, that it has killed,
-// whichever limit was met. v1 tells that a limit was met, of this cgroup or of one above it, and that nothing could be freed, right before it
-// kills; or before it stops the process that asked for memory, where linux.resources.memory.disableOOMKiller is set. It does
-// not tell of limits of cgroups below.
+// The kernel's two versions report different things. cgroup2 counts the processes that were killed
+// in the cgroup and below it, whichever limit was reached. v1 reports that a limit of this cgroup,
+// or of one above it, was reached and nothing could be freed. It does so right before it kills, or
+// before it stops the allocating process if linux.resources.memory.disableOOMKiller is set. It does
+// not report limits of cgroups below.
 type OOMWatch struct {
-	// poll is an epoll descriptor of what may wake the watch. It is itself one that Go waits for, so that a Wait holds no thread.
+	// poll is an epoll descriptor for the events that wake the watch. Go's own poller waits for it,
+	// so a Wait does not occupy a thread.
 	poll    *os.File
-	process int // pidfd, the caller's
+	process int // the caller's pidfd
 	memory  oomSource
 }
 
-// oomSource is what a memory controller tells, v1's or cgroup2's.
+// oomSource is the notification of a memory controller, v1's or cgroup2's.
 type oomSource interface {
-	// wakes names the descriptor to wait for, and the events of epoll_ctl(2).
+	// wakes returns the descriptor to wait for, and the events of epoll_ctl(2).
 	wakes() (fd int, events uint32)
-	// take tells whether memory ran out since the last call. When the cgroup is gone it never does again.
+	// take reports whether memory ran out since the last call. Once the cgroup is gone it never
+	// does.
 	take() (bool, error)
 	close()
 }
 
-// WatchOOM begins to watch. process is a pidfd of the process with whose end the watch ends; it must stay open as long as the watch.
+// WatchOOM starts a watch. process is a pidfd of the process whose exit ends the watch; it must
+// stay open as long as the watch.
 //
-// Without a memory controller there is nothing to hear of but that end: see [OOMWatch.Sees].
+// Without a memory controller only that exit is reported: see [OOMWatch.Sees].
 func (m *Manager) WatchOOM(process *os.File) (*OOMWatch, error) {
 	w, err := m.watchOOM(process)
 	if err != nil {
@@ -53,7 +58,7 @@ func (m *Manager) watchOOM(process *os.File) (_ *OOMWatch, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	err = unix.SetNonblock(epoll, true) // by this os.NewFile knows that it can be waited for
+	err = unix.SetNonblock(epoll, true) // tells os.NewFile that it can be polled
 	w := &OOMWatch{poll: os.NewFile(uintptr(epoll), "epoll"), process: int(process.Fd())}
 	defer func() {
 		if err != nil {
@@ -63,7 +68,7 @@ func (m *Manager) watchOOM(process *os.File) (_ *OOMWatch, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	switch f, v := m.place("memory"); {
+	switch f, v := m.controllerDirectory("memory"); {
 	case f == nil:
 	case v == v1:
 		w.memory, err = watchV1(f.dir)
@@ -85,12 +90,14 @@ func (m *Manager) watchOOM(process *os.File) (_ *OOMWatch, err error) {
 	return w, nil
 }
 
-// Sees reports whether the cgroup has a memory controller, so that there is more to wait for than the end.
+// Sees reports whether the cgroup has a memory controller, so that the watch reports more than the
+// exit.
 func (w *OOMWatch) Sees() bool { return w.memory != nil }
 
 // Close ends the watch. A Wait in another goroutine returns os.ErrClosed.
 func (w *OOMWatch) Close() error {
-	// It returns when nobody looks any more, and fails the second time: so the others are closed once, and while nobody uses them.
+	// This waits for the last user of poll, and fails the second time. So the others are closed
+	// once, and while nothing uses them.
 	err := w.poll.Close()
 	if err == nil && w.memory != nil {
 		w.memory.close()
@@ -98,9 +105,10 @@ func (w *OOMWatch) Close() error {
 	return err
 }
 
-// Wait returns nil when memory has run out since the watch began, or since it last returned that; what comes together counts
-// once. It returns io.EOF when the process has ended, and ctx's error when ctx is done. Lack of memory is told before the
-// end that it leads to. Two goroutines may not wait at the same time.
+// Wait returns nil when memory has run out since the watch started, or since it last returned nil;
+// simultaneous events count once. It returns io.EOF when the process has exited, and ctx's error
+// when ctx is done. It reports lack of memory before the exit that results from it. Two goroutines
+// must not wait at the same time.
 func (w *OOMWatch) Wait(ctx context.Context) error {
 	c, err := w.poll.SyscallConn()
 	if err != nil {
@@ -120,7 +128,7 @@ func (w *OOMWatch) Wait(ctx context.Context) error {
 		close(expired)
 	})
 	err = c.Read(func(epoll uintptr) bool {
-		// Asking it makes epoll tell of the next event; what has happened is looked for where it happened.
+		// Reading the epoll descriptor rearms it; look finds out what happened.
 		unix.EpollWait(int(epoll), make([]unix.EpollEvent, 2), 0)
 		done, found = w.look()
 		return done
@@ -138,9 +146,9 @@ func (w *OOMWatch) Wait(ctx context.Context) error {
 	return os.ErrClosed
 }
 
-// look looks once; false: nothing has happened.
+// look checks once; false means that nothing has happened.
 func (w *OOMWatch) look() (bool, error) {
-	// In this order: a process is counted, or its end announced, before it is killed.
+	// In this order: the kernel counts a process, or announces the lack of memory, before it kills.
 	ended := readable(w.process)
 	if w.memory != nil {
 		if oom, err := w.memory.take(); oom || err != nil {
@@ -158,7 +166,8 @@ func readable(fd int) bool {
 	return poll(fd, unix.POLLIN, time.Now())
 }
 
-// oomV1 is an eventfd that the kernel writes to: kernel document cgroup-v1/memory.rst, "OOM Control".
+// oomV1 is an eventfd that the kernel writes to: kernel document cgroup-v1/memory.rst, "OOM
+// Control".
 type oomV1 struct{ control, event int }
 
 func watchV1(dir string) (_ oomSource, err error) {
@@ -193,7 +202,7 @@ func (s *oomV1) take() (bool, error) {
 		return false, fmt.Errorf("read eventfd: %w", err)
 	}
 	times := binary.NativeEndian.Uint64(buf[:])
-	// The removal of the cgroup is one event more, which comes when its files are gone.
+	// Removing the cgroup causes one more event, which comes when its files are gone.
 	if _, err := unix.Pread(s.control, buf[:], 0); err == unix.ENODEV {
 		times--
 	}
@@ -205,7 +214,8 @@ func (s *oomV1) close() {
 	unix.Close(s.event)
 }
 
-// oomV2 is the file memory.events, whose changes wake poll: kernel document cgroup-v2.rst, "Memory Interface Files".
+// oomV2 is the file memory.events, whose changes wake poll: kernel document cgroup-v2.rst, "Memory
+// Interface Files".
 type oomV2 struct {
 	events int
 	kills  uint64
@@ -229,9 +239,9 @@ func watchV2(dir string) (oomSource, error) {
 
 func (s *oomV2) wakes() (int, uint32) { return s.events, unix.EPOLLPRI }
 
-// take reads the file, which arms the next wake-up, so that no change falls between the two.
+// take reads the file, which arms the next wake-up, so no change is missed in between.
 func (s *oomV2) take() (bool, error) {
-	var buf [1024]byte // a read from the beginning gives all of it, some 100 bytes
+	var buf [1024]byte // a read from the beginning returns all of it, some 100 bytes
 	n, err := unix.Pread(s.events, buf[:], 0)
 	if err == unix.ENODEV {
 		return false, nil
@@ -256,7 +266,7 @@ func (s *oomV2) close() { unix.Close(s.events) }
 
 // OOMKills counts the processes of the cgroup that the kernel has killed because memory ran out.
 func (m *Manager) OOMKills() (kills uint64, err error) {
-	f, v := m.place("memory")
+	f, v := m.controllerDirectory("memory")
 	if f == nil {
 		return 0, nil
 	}

@@ -35,7 +35,7 @@ func pidfd(t *testing.T, pid int) *os.File {
 	return f
 }
 
-// limited gives a cgroup with little memory.
+// limited returns a cgroup with little memory.
 func limited(t *testing.T) *Manager {
 	t.Helper()
 	return created(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(hogLimit)), Swap: ptr(int64(hogLimit))}})
@@ -51,7 +51,8 @@ func watch(t *testing.T, m *Manager, pid int) *OOMWatch {
 	return w
 }
 
-// waits calls Wait with a time limit. More lack of memory than was asked for is no fault: v1 may tell of one kill twice.
+// waits calls Wait with a timeout. An additional report of lack of memory is no error: v1 may
+// report one kill twice.
 func waits(t *testing.T, w *OOMWatch, want error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hang.Limit)
@@ -78,7 +79,7 @@ func TestOOMWatch(t *testing.T) {
 		if status := exitStatus(t, pid); status != 128+9 {
 			t.Errorf("hog: status %d", status)
 		}
-		// Nothing more comes, and a context that is done leaves the watch whole.
+		// Nothing more comes, and a context that is done does not damage the watch.
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		for err := error(nil); err != context.DeadlineExceeded; {
 			if err = w.Wait(ctx); err != nil && err != context.DeadlineExceeded {
@@ -90,10 +91,11 @@ func TestOOMWatch(t *testing.T) {
 	unix.Kill(first, unix.SIGKILL)
 	exitStatus(t, first)
 	waits(t, w, io.EOF)
-	waits(t, w, io.EOF) // it stays so
+	waits(t, w, io.EOF) // stays so
 }
 
-// TestOOMOfFirst: the process with which the watch ends is the one that is killed, and that is told before the end.
+// TestOOMOfFirst: the process whose exit ends the watch is the one that is killed, and the kill is
+// reported before the exit.
 func TestOOMOfFirst(t *testing.T) {
 	m := limited(t)
 	pid := spawn(t, m, "/bin/sh", "-c", "kill -STOP $$; x=0123456789; while :; do x=$x$x; done")
@@ -104,7 +106,8 @@ func TestOOMOfFirst(t *testing.T) {
 		return err == nil && got == pid && status.Stopped()
 	})
 	unix.Kill(pid, unix.SIGCONT)
-	if status := exitStatus(t, pid); status != 128+9 { // waits: all has happened when the watch looks
+	// exitStatus waits, so everything has happened when the watch looks.
+	if status := exitStatus(t, pid); status != 128+9 {
 		t.Fatalf("status %d", status)
 	}
 	waits(t, w, nil)
@@ -130,7 +133,7 @@ func TestOOMWatchEnds(t *testing.T) {
 		waits(t, w, os.ErrClosed)
 	})
 	t.Run("cgroup removed", func(t *testing.T) {
-		// Which is no lack of memory, though v1 wakes the watch for it.
+		// This is not lack of memory, although it wakes v1's watch.
 		m := limited(t)
 		w := watch(t, m, os.Getpid())
 		if err := m.Delete(); err != nil {
@@ -144,7 +147,7 @@ func TestOOMWatchEnds(t *testing.T) {
 	})
 }
 
-// TestOOMWithoutMemory: without a controller there is the end to wait for.
+// TestOOMWithoutMemory: without a controller the watch reports the exit.
 func TestOOMWithoutMemory(t *testing.T) {
 	needRoot(t)
 	m := Load(Layout{}, map[string]string{"pids": t.TempDir(), "": t.TempDir()})

@@ -7,9 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Own gives the cgroup, or the one below it that Delegate has named, to a user, who may then make cgroups in it and move processes among them, but not change its limits: the folder and the
-// files that the kernel lists for that in /sys/kernel/cgroup/delegate (cgroup-v2.rst, "Delegation"; config-linux.md, "Cgroup ownership"). It does
-// nothing on a host whose controllers are on v1, where a user who may make cgroups may do more.
+// Own makes a user the owner of the cgroup, or of the one below it that Delegate has named. The
+// user may then make cgroups in it and move processes among them, but not change its limits. It
+// changes the directory and the files that the kernel lists for that in /sys/kernel/cgroup/delegate
+// (cgroup-v2.rst, "Delegation"; config-linux.md, "Cgroup ownership"). It does nothing on a host
+// whose controllers are on v1, where a user who may make cgroups could do more.
 func (m *Manager) Own(uid int) error {
 	if !m.unifiedLeads {
 		return nil
@@ -32,7 +34,7 @@ func (m *Manager) Own(uid int) error {
 		if strings.ContainsRune(name, '/') {
 			continue
 		}
-		// That of a controller which the cgroup lacks is not there.
+		// A file of a controller that the cgroup lacks does not exist.
 		if err := chown(dir+"/"+name, uid); err != nil && err != unix.ENOENT {
 			return err
 		}
@@ -43,7 +45,7 @@ func (m *Manager) Own(uid int) error {
 func chown(path string, uid int) error {
 	err := unix.Lchown(path, uid, -1)
 	if err != nil && err != unix.ENOENT {
-		return fmt.Errorf("give %s to user %d: %w", path, uid, err)
+		return fmt.Errorf("change the owner of %s to user %d: %w", path, uid, err)
 	}
 	return err
 }

@@ -12,34 +12,41 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A container owns its cgroup alone: all processes in it and below are the container's. Create sees to it. A cgroup that is there already
-// must have no process, and the directory carries the mark of the container that it was given to, an extended attribute, which only one of
-// several that try at the same time can set:
+// A container owns its cgroup alone: all processes in it and below are the container's. Create
+// ensures that. An existing cgroup must have no process, and its directory carries the mark of the
+// container that owns it: an extended attribute, which only one of several concurrent creators can
+// set:
 //
-//	mkdir, or find it  ->  mark it, unless it has one  ->  is it empty, is it frozen  ->  limits, processes
+//	mkdir, or find it  -> mark it, unless it has one -> check that it is empty and not frozen ->
+//	                   limits, processes
 //
-// The mark is on the leading directory, and counts for its counterparts: it costs as much as some other system calls, and there may be ten
-// hierarchies. Directories that were there before have one each. Where no attribute can be set (another user namespace, an old kernel) only the look for processes is left.
+// The mark is on the leading directory, and covers its counterparts: it costs as much as a few
+// other system calls, and there may be ten hierarchies. Directories that existed before have one
+// each. Where no attribute can be set (another user namespace, an old kernel), only the check for
+// processes remains.
 
-// ErrOccupied says that a cgroup that a container is to have is another's, or has processes.
+// ErrOccupied means that the cgroup for a container belongs to another one, or has processes.
 var ErrOccupied = errors.New("the cgroup is in use")
 
-// An Owner is the container that a cgroup is for.
+// An Owner is the container that owns a cgroup.
 type Owner interface {
-	// Mark is unlike that of any other container. What follows its first space names the container in messages.
+	// Mark differs from that of any other container. The part after its first space names the
+	// container in messages.
 	Mark() string
 	// Owns reports whether a mark is this container's.
 	Owns(mark string) bool
-	// Lives reports whether the container of a mark, which is another's, has not been deleted.
+	// Lives reports whether the container of a mark, which is another one, has not been deleted.
 	Lives(mark string) bool
 }
 
-// SetOwner says whose the cgroup is, before Create or after Load. Without an owner nothing is marked, and no mark counts.
+// SetOwner sets the cgroup's owner, before Create or after Load. Without an owner nothing is
+// marked, and marks are ignored.
 func (m *Manager) SetOwner(o Owner) { m.owner = o }
 
-// The attributes: the owner's mark, and what tells the owner that the directory is to be removed although it was found. Ordinary users, and
-// root in a user namespace, have but the second name space. Everybody else disregards it: a container
-// that may write in its cgroup sets there what it likes.
+// The attributes: the owner's mark, and the note to the owner that the directory must be removed
+// although it existed before. Only ordinary users, and root in a user namespace, use the second
+// namespace of attributes, because they have no other. Everybody else ignores it: a container that
+// may write in its cgroup can set anything there.
 const (
 	markName   = "orlop.container"
 	forsaken   = "orlop.forsaken"
@@ -74,12 +81,13 @@ func setTag(dir, name, value string, flags int) error {
 
 func removeTag(dir, name string) {
 	for _, space := range [...]string{trusted, ordinary} {
-		unix.Removexattr(dir, space+name) // it is in one of both
+		unix.Removexattr(dir, space+name) // it is in one of the two
 	}
 }
 
-// foreign reports whether a folder of the cgroup, or one below, belongs to another container: by its mark, or that of its counterpart in the leading
-// hierarchy. One whose mark is missing, or of a container that is no more, does not.
+// foreign reports whether a directory of the cgroup, or one below, belongs to another container: by
+// its mark, or that of its counterpart in the leading hierarchy. Without a mark, or with that of a
+// deleted container, it does not.
 func (m *Manager) foreign(dir string) bool {
 	if m.owner == nil {
 		return false
@@ -95,10 +103,10 @@ func (m *Manager) foreign(dir string) bool {
 	return another
 }
 
-// counterpart is the folder in the leading hierarchy that has the same place in the cgroup.
+// counterpart returns the directory in the leading hierarchy that corresponds to dir.
 func (m *Manager) counterpart(dir string) string {
 	found := dir
-	m.all(func(f *folder) error {
+	m.all(func(f *directory) error {
 		if dir == f.dir || strings.HasPrefix(dir, f.dir+"/") {
 			found = m.lead().dir + strings.TrimPrefix(dir, f.dir)
 		}
@@ -107,19 +115,19 @@ func (m *Manager) counterpart(dir string) string {
 	return found
 }
 
-// lead is the folder that decides whose the cgroup is.
-func (m *Manager) lead() *folder {
-	if m.unified.dir != "" || len(m.folders) == 0 {
+// lead returns the directory that decides who owns the cgroup.
+func (m *Manager) lead() *directory {
+	if m.unified.dir != "" || len(m.legacy) == 0 {
 		return &m.unified
 	}
-	return &m.folders[0]
+	return &m.legacy[0]
 }
 
-// Dir is the leading one of the cgroup's folders, to be named in messages.
+// Dir returns the leading directory, for messages.
 func (m *Manager) Dir() string { return m.lead().dir }
 
-// claim marks a folder as the container's.
-func (m *Manager) claim(f *folder) error {
+// claim marks a directory as the container's.
+func (m *Manager) claim(f *directory) error {
 	f.held = true
 	if m.owner == nil {
 		return nil
@@ -132,7 +140,8 @@ func (m *Manager) claim(f *folder) error {
 	case err == nil || err == unix.ENOTSUP:
 		return nil
 	case errors.Is(err, ErrOccupied) && !f.found:
-		// Another create has found the folder in the moment after it was made: it is to go with that one's container.
+		// Another create has found the directory in the moment after it was made: its container
+		// must remove it.
 		f.held = false
 		m.made = slices.DeleteFunc(m.made, func(dir string) bool { return dir == f.dir })
 		setTag(f.dir, forsaken, "1", 0)
@@ -145,14 +154,15 @@ func (m *Manager) claim(f *folder) error {
 	return err
 }
 
-// takeOver marks a folder that has the mark of a container that was not deleted in the usual way, but is no more.
-func (m *Manager) takeOver(f *folder) error {
+// takeOver marks a directory that has the mark of a container that no longer exists but was not
+// properly deleted.
+func (m *Manager) takeOver(f *directory) error {
 	fd, err := sys.OpenFd(f.dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	// Of two that find the same old mark, the second must see that of the first.
+	// Of two creators that find the same old mark, the second must see that of the first.
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("%w: another container is being created in %s", ErrOccupied, f.dir)
 	}
@@ -166,11 +176,11 @@ func (m *Manager) takeOver(f *folder) error {
 	return setTag(f.dir, markName, m.owner.Mark(), 0)
 }
 
-// Find looks which of the cgroup's folders are there before Create, and reports whether any is. Create makes the others, and fails if it
-// finds one made meanwhile.
+// Find checks, before Create, which of the cgroup's directories exist, and reports whether any
+// does. Create makes the others, and fails if it finds that one was made meanwhile.
 func (m *Manager) Find() bool {
 	any := false
-	m.all(func(f *folder) error {
+	m.all(func(f *directory) error {
 		var st unix.Stat_t
 		f.found = unix.Stat(f.dir, &st) == nil
 		any = any || f.found
@@ -179,10 +189,10 @@ func (m *Manager) Find() bool {
 	return any
 }
 
-// Found names the folders that Find has found, by one of their keys in Paths each.
+// Found names the directories that Find has found, each by one of its keys in Paths.
 func (m *Manager) Found() []string {
 	var keys []string
-	m.all(func(f *folder) error {
+	m.all(func(f *directory) error {
 		if f.found {
 			keys = append(keys, f.key())
 		}
@@ -191,10 +201,10 @@ func (m *Manager) Found() []string {
 	return keys
 }
 
-// SetFound says after Load which folders were there before the container, as Found has named them. With unsure they may not have become the container's, and are
-// only if they have its mark.
+// SetFound says after Load which directories existed before the container, as named by Found. With
+// unsure they may not have become the container's, and only count as such with its mark.
 func (m *Manager) SetFound(keys []string, unsure bool) {
-	m.all(func(f *folder) error {
+	m.all(func(f *directory) error {
 		if f.found = slices.Contains(keys, f.key()); f.found && unsure {
 			f.held = m.owner != nil && m.owner.Owns(getTag(f.dir, markName))
 		}
@@ -202,24 +212,24 @@ func (m *Manager) SetFound(keys []string, unsure bool) {
 	})
 }
 
-func (f *folder) key() string {
+func (f *directory) key() string {
 	if len(f.keys) == 0 {
 		return ""
 	}
 	return f.keys[0]
 }
 
-// takeFound takes the folders that were there for the container, if nobody is in them.
+// takeFound takes over existing directories for the container, if they have no processes.
 func (m *Manager) takeFound() error {
 	if frozen, err := m.Frozen(); err != nil {
 		return err
 	} else if frozen {
 		return existsFrozen()
 	}
-	if err := m.nobodyThere(); err != nil {
+	if err := m.checkEmpty(); err != nil {
 		return err
 	}
-	err := m.all(func(f *folder) error {
+	err := m.all(func(f *directory) error {
 		if !f.found {
 			return nil
 		}
@@ -228,18 +238,19 @@ func (m *Manager) takeFound() error {
 	if err != nil {
 		return err
 	}
-	return m.nobodyThere() // another create may have put its process there, and been deleted, in between
+	// another create may have put its process there, and been deleted, in between
+	return m.checkEmpty()
 }
 
-// nobodyThere looks for processes in the folders that were there, and below.
-func (m *Manager) nobodyThere() error {
-	return m.all(func(f *folder) error {
+// checkEmpty looks for processes in the existing directories, and below.
+func (m *Manager) checkEmpty() error {
+	return m.all(func(f *directory) error {
 		if !f.found {
 			return nil
 		}
 		// Those of containers below count, too.
 		var pids []int
-		if err := everybody.members(f.dir, &pids); err != nil || len(pids) == 0 {
+		if err := everybody.processesIn(f.dir, &pids); err != nil || len(pids) == 0 {
 			return err
 		}
 		return fmt.Errorf("%w: container's cgroup is not empty: %d process(es) found in %s: %s: choose another path, or move them away",
@@ -247,7 +258,7 @@ func (m *Manager) nobodyThere() error {
 	})
 }
 
-// everybody is a Manager to whom no folder is foreign.
+// everybody is a Manager that considers no directory foreign.
 var everybody = &Manager{}
 
 // few lists the first of many.

@@ -2,7 +2,8 @@ package cgroups
 
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
-// pids: kernel document cgroup-v1/pids.rst; the file is the same in cgroup2. 0 is a limit: no fork at all.
+// pids: kernel document cgroup-v1/pids.rst; the file is the same in cgroup2. 0 is a limit: no fork
+// at all.
 func (s *settingList) pids(r *specs.LinuxPids) {
 	if r.Limit != nil {
 		s.add(setting{controller: "pids", file: "pids.max", value: orMax(*r.Limit), field: "linux.resources.pids.limit"})

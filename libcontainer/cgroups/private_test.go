@@ -12,8 +12,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// mountHierarchies mounts v1 hierarchies with the named options below the folder $1, runs the program, and gives the controllers back: one whose
-// hierarchy is unmounted before its last cgroup is really gone stays away from cgroup2 for good.
+// mountHierarchies mounts v1 hierarchies with the named options below the directory $1, runs the
+// program, and returns the controllers: one whose hierarchy is unmounted before its last cgroup is
+// really gone never comes back to cgroup2.
 const mountHierarchies = `
 dir=$1 run=$2; shift 2
 for options; do
@@ -42,7 +43,8 @@ done
 exit $status
 `
 
-// TestPrivateHierarchies runs tests of this package once more with v1 hierarchies that the host does not have, mounted for them alone.
+// TestPrivateHierarchies runs tests of this package again with v1 hierarchies that the host does
+// not have, mounted only for them.
 func TestPrivateHierarchies(t *testing.T) {
 	needRoot(t)
 	lockControllers(t)
@@ -50,7 +52,7 @@ func TestPrivateHierarchies(t *testing.T) {
 	for _, tt := range []struct {
 		controllers []string
 		run         string
-		shows       []string // what must have passed
+		shows       []string // must have passed
 	}{
 		{[]string{"net_cls", "net_prio", "perf_event", named}, "^(TestKernelTakesResources|TestSpawnInEveryHierarchy|TestFreeze)$/^(net.*|)$",
 			[]string{"TestKernelTakesResources/net_cls/create", "TestKernelTakesResources/net_prio/update", "TestSpawnInEveryHierarchy"}},
@@ -97,7 +99,8 @@ func TestPrivateHierarchies(t *testing.T) {
 				own := read(t, "/proc/self/cgroup")
 				for _, c := range tt.controllers {
 					c = ":" + strings.TrimPrefix(c, "none,") + ":"
-					// One that was there stays: a program had mounted it for itself and has cgroups in it.
+					// One that existed before stays: a program had mounted it for itself and has
+					// cgroups in it.
 					if strings.Contains(own, c) && !strings.Contains(before, c) {
 						return false
 					}
@@ -108,16 +111,17 @@ func TestPrivateHierarchies(t *testing.T) {
 	}
 }
 
-// lockControllers keeps others from moving a controller between cgroup2 and v1, or having it in use, until the test ends. Tests of other
-// packages that run meanwhile take the same lock (tests/harness, LockControllers).
+// lockControllers keeps other tests from moving a controller between cgroup2 and v1, or using it,
+// until the test ends. Tests of other packages that run at the same time take the same lock
+// (tests/harness, LockControllers).
 func lockControllers(t *testing.T) {
 	t.Helper()
 	if os.Getenv("ORLOP_TEST_BINARY") != "" {
-		return // TestPrivateHierarchies has started us, and holds it
+		return // TestPrivateHierarchies has started this process, and holds it
 	}
 	fd, err := sys.OpenFd("/sys/fs/cgroup", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return // then there is nothing to quarrel about
+		return // then there is no conflict
 	}
 	t.Cleanup(func() { unix.Close(fd) })
 	for err = unix.EINTR; err == unix.EINTR; {

@@ -18,11 +18,11 @@ import (
 // killLimit bounds how long Kill chases processes that fork faster than it finds them.
 const killLimit = 10 * time.Second
 
-// Processes gives the pids of all processes in the cgroup and below, in any of the hierarchies, sorted. Ones outside of the
-// caller's PID namespace are left out.
+// Processes returns the PIDs of all processes in the cgroup and below, in any of the hierarchies,
+// sorted. It omits processes outside the caller's PID namespace.
 func (m *Manager) Processes() ([]int, error) {
 	var pids []int
-	err := m.ours(func(f *folder) error { return m.members(f.dir, &pids) })
+	err := m.ours(func(f *directory) error { return m.processesIn(f.dir, &pids) })
 	if err != nil {
 		return nil, err
 	}
@@ -30,8 +30,9 @@ func (m *Manager) Processes() ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
-// Holds reports whether a process is where the container's processes begin, going by the hierarchy that systemd tells units apart in: name=systemd of v1 where
-// there is one, otherwise cgroup2.
+// Holds reports whether a process is in the cgroup in which the container's processes start,
+// according to the hierarchy in which systemd distinguishes units: name=systemd of v1 if it exists,
+// otherwise cgroup2.
 func (m *Manager) Holds(pid int) (bool, error) {
 	dir := m.home()
 	if f := m.v1("name=systemd"); f != nil {
@@ -41,7 +42,8 @@ func (m *Manager) Holds(pid int) (bool, error) {
 	return slices.Contains(pids, pid), err
 }
 
-// Beside gives the manager that spawns into the cgroup2 folder which a process is in, the cgroup's own or one below it.
+// Beside returns a manager that spawns into the cgroup2 directory of a process, which is the
+// cgroup's own or one below it.
 func (m *Manager) Beside(pid int) (*Manager, error) {
 	layout, err := layoutOf(strconv.Itoa(pid))
 	if err != nil {
@@ -55,10 +57,11 @@ func (m *Manager) Beside(pid int) (*Manager, error) {
 	return beside, nil
 }
 
-// Enter puts a process into those of the cgroup's v1 folders that it is not in, and makes them where they are missing: systemd keeps units apart in
-// the hierarchies that it needs for them, and takes what it does not need away, the processes of a new unit first.
+// Enter moves a process into those of the cgroup's v1 directories that it is not in, and makes
+// missing ones. systemd maintains its units' cgroups in the hierarchies that it needs for them, and
+// removes others, those with the processes of a new unit first.
 func (m *Manager) Enter(pid int) error {
-	if len(m.folders) == 0 {
+	if len(m.legacy) == 0 {
 		return nil
 	}
 	layout, err := layoutOf(strconv.Itoa(pid))
@@ -66,13 +69,13 @@ func (m *Manager) Enter(pid int) error {
 		return err
 	}
 	now := layout.OwnPaths()
-	for i := range m.folders {
-		f := &m.folders[i]
+	for i := range m.legacy {
+		f := &m.legacy[i]
 		if now[f.keys[0]] == f.dir || m.memoryLater && f.has("memory") {
 			continue
 		}
 		if unix.Access(f.dir, unix.F_OK) == unix.ENOENT {
-			if err := m.makeFolder(f); err != nil {
+			if err := m.makeDirectory(f); err != nil {
 				return err
 			}
 		}
@@ -84,44 +87,49 @@ func (m *Manager) Enter(pid int) error {
 	return nil
 }
 
-// Divided reports whether the cgroup2 folder gives controllers to those below it, and so takes no process.
+// Divided reports whether the cgroup2 directory enables controllers for its children, and so
+// accepts no process.
 func (m *Manager) Divided() bool {
 	given, err := controllers(m.unified.dir, "cgroup.subtree_control")
 	return err == nil && len(given) > 0
 }
 
-// Below gives the path of another's cgroup2 folder below this one's, "/a"; "" for the same.
+// Below returns the path of another manager's cgroup2 directory below this one's, "/a"; "" for the
+// same.
 func (m *Manager) Below(other *Manager) string {
 	return strings.TrimPrefix(other.unified.dir, m.unified.dir)
 }
 
-// members adds the processes of a folder and those below it. A folder that is gone has none.
-func (m *Manager) members(dir string, pids *[]int) error {
+// processesIn adds the processes of a directory and those below it. A directory that is gone has
+// none.
+func (m *Manager) processesIn(dir string, pids *[]int) error {
 	procs, err := readIDs(dir + "/cgroup.procs")
 	if err != nil {
 		return err
 	}
 	*pids = append(*pids, procs...)
-	return m.below(dir, func(sub string) error { return m.members(sub, pids) })
+	return m.below(dir, func(sub string) error { return m.processesIn(sub, pids) })
 }
 
-// threads adds the thread ids of a v1 folder and those below it.
-func (m *Manager) threads(dir string, tids *[]int) error {
+// threadsIn adds the thread IDs of a v1 directory and those below it.
+func (m *Manager) threadsIn(dir string, tids *[]int) error {
 	tasks, err := readIDs(dir + "/tasks")
 	if err != nil {
 		return err
 	}
 	*tids = append(*tids, tasks...)
-	return m.below(dir, func(sub string) error { return m.threads(sub, tids) })
+	return m.below(dir, func(sub string) error { return m.threadsIn(sub, tids) })
 }
 
-// readIDs reads a list of pids or thread ids. Ones outside of our PID namespace read 0 and are left out.
+// readIDs reads a list of PIDs or thread IDs. Those outside the runtime's PID namespace read 0 and
+// are left out.
 func readIDs(file string) ([]int, error) {
 	text, err := readFile(file)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.ENODEV, // the cgroup is gone
-		unix.EOPNOTSUPP: // a threaded cgroup2 shows its threads only; its processes show in the domain above
+		// A threaded cgroup2 only lists its threads; its processes are listed in the domain above.
+		unix.EOPNOTSUPP:
 		return nil, nil
 	default:
 		return nil, fmt.Errorf("read %s: %w", file, err)
@@ -137,9 +145,9 @@ func readIDs(file string) ([]int, error) {
 	return ids, nil
 }
 
-// below calls f for each folder in dir but those of other containers.
+// below calls f for each directory in dir, except those of other containers.
 func (m *Manager) below(dir string, f func(sub string) error) error {
-	return subfolders(dir, func(sub string) error {
+	return subdirectories(dir, func(sub string) error {
 		if m.foreign(sub) {
 			return nil
 		}
@@ -147,18 +155,20 @@ func (m *Manager) below(dir string, f func(sub string) error) error {
 	})
 }
 
-// longPath is how long a path gets before folders below are reached by a descriptor: the names of a folder and of a file still fit into PATH_MAX.
+// longPath is the length above which directories below a path are opened by a descriptor: the names
+// of a directory and of a file still fit into PATH_MAX.
 const longPath = unix.PathMax / 2
 
-// subfolders calls f for each folder in dir.
-func subfolders(dir string, f func(sub string) error) error {
-	// A kernfs folder has two links and one more for each folder in it, which spares reading some 60 names.
+// subdirectories calls f for each directory in dir.
+func subdirectories(dir string, f func(sub string) error) error {
+	// A kernfs directory has two links and one more for each subdirectory, which saves reading some
+	// 60 names.
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil || st.Nlink == 2 {
 		return nil
 	}
 	if len(dir) > longPath {
-		// A container that may make cgroups can make them deeper than any path is long.
+		// A container that may make cgroups can nest them deeper than the longest path.
 		fd, err := sys.OpenFd(dir, unix.O_PATH|unix.O_DIRECTORY)
 		if err == unix.ENOENT || err == unix.ENODEV {
 			return nil
@@ -186,13 +196,15 @@ func subfolders(dir string, f func(sub string) error) error {
 	return nil
 }
 
-// Kill sends sig to every process in the cgroup and below, ones that are forked meanwhile included, but not to those of other containers below. It does
-// not wait for their end; see [Manager.WaitEmpty]. SIGKILL reaches frozen processes too, and thaws a frozen v1 cgroup, since in
-// there none could die.
+// Kill sends sig to every process in the cgroup and below, including those that are forked
+// meanwhile, but not to those of other containers below. It does not wait for their exit; see
+// [Manager.WaitEmpty]. SIGKILL also reaches frozen processes, and thaws a frozen v1 cgroup, since
+// processes could not exit in it.
 func (m *Manager) Kill(sig unix.Signal) error {
 	killing := sig == unix.SIGKILL
 	if f := &m.unified; killing && f.dir != "" && m.mine(f) && !m.foreignBelow(f.dir) {
-		// Since kernel 5.14. Nothing that forks escapes it; the rest is for processes that are in a v1 hierarchy only.
+		// Since kernel 5.14. No fork escapes it; the rest is for processes that are only in a v1
+		// hierarchy.
 		if err := writeFile(f.dir+"/cgroup.kill", "1"); err != nil && err != unix.ENOENT && err != unix.ENODEV && err != unix.EOPNOTSUPP {
 			return fmt.Errorf("write 1 to %s/cgroup.kill: %w", f.dir, err)
 		}
@@ -204,21 +216,21 @@ func (m *Manager) Kill(sig unix.Signal) error {
 	return err
 }
 
-// foreignBelow reports whether there is a cgroup of another container below a folder.
+// foreignBelow reports whether there is a cgroup of another container below a directory.
 func (m *Manager) foreignBelow(dir string) bool {
 	if m.owner == nil {
 		return false
 	}
 	found := false
-	subfolders(dir, func(sub string) error {
+	subdirectories(dir, func(sub string) error {
 		found = found || m.foreign(sub) || m.foreignBelow(sub)
 		return nil
 	})
 	return found
 }
 
-// signalAll signals every process once. While killing it holds the cgroup by the freezer from the second round on: a process that has
-// SIGKILL pending does not fork any more, so that the rounds come to an end.
+// signalAll signals every process once. When killing, it freezes the cgroup from the second round
+// on: a process with a pending SIGKILL does not fork any more, so the rounds come to an end.
 func (m *Manager) signalAll(sig unix.Signal, killing bool) error {
 	deadline := time.Now().Add(killLimit)
 	signalled := make(map[int]bool)
@@ -232,7 +244,8 @@ func (m *Manager) signalAll(sig unix.Signal, killing bool) error {
 			return timeout.Errorf("kill: processes fork faster than they are found: %v", fresh)
 		}
 		if killing && round > 0 {
-			// Only a help. Kill thaws v1's at the end; SIGKILL gets through cgroup2's, which may have others below.
+			// This only helps. Kill thaws v1's at the end; SIGKILL gets through cgroup2's, which
+			// may have other containers below.
 			if f := m.v1("freezer"); f != nil && m.mine(f) {
 				writeFile(f.dir+"/freezer.state", "FROZEN")
 			} else if f := &m.unified; m.mine(f) {
@@ -250,9 +263,10 @@ func (m *Manager) signalAll(sig unix.Signal, killing bool) error {
 	return err
 }
 
-// signalSome signals the listed processes and returns those that are in the cgroup by then. The pids are a moment old: one of
-// them may belong to a stranger by now. So all are pinned by pidfds first, and then looked for in the cgroup again: who is
-// listed under that pid afterwards is the pinned process, or that is dead.
+// signalSome signals the listed processes and returns those that are in the cgroup by then. A
+// listed PID may already belong to an unrelated process. So all are pinned by pidfds first, and
+// then looked up in the cgroup again: a process listed under that PID afterwards is the pinned one,
+// or that is dead.
 func (m *Manager) signalSome(pids []int, sig unix.Signal, signalled map[int]bool) ([]int, error) {
 	type pinned struct{ pid, fd int }
 	var pins []pinned
@@ -272,7 +286,7 @@ func (m *Manager) signalSome(pids []int, sig unix.Signal, signalled map[int]bool
 			continue
 		}
 		if len(pins) > 0 {
-			break // the rest comes in the next round, with descriptors that are free again
+			break // the next round signals the rest, with descriptors that are free again
 		}
 		return nil, fmt.Errorf("kill process %d: pidfd_open: %w", pid, err)
 	}

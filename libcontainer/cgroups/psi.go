@@ -7,14 +7,16 @@ import (
 	"strings"
 )
 
-// PSIStats is how long processes waited for something (kernel document accounting/psi.rst): Some tells of times when at least one did, Full
-// of those when all did. cgroup2 counts it since kernel 4.20, for v1's cgroups beside it, too.
+// PSIStats is how long processes waited for a resource (kernel document accounting/psi.rst): Some
+// counts the time when at least one did, Full the time when all did. cgroup2 counts it since kernel
+// 4.20, also for v1's cgroups beside it.
 type PSIStats struct {
 	Some PSIData `json:"some"`
 	Full PSIData `json:"full"`
 }
 
-// PSIData is the share of the last 10, 60 and 300 seconds in percent, and the sum so far in microseconds.
+// PSIData is the share of the last 10, 60 and 300 seconds in percent, and the total in
+// microseconds.
 type PSIData struct {
 	Avg10  float64 `json:"avg10"`
 	Avg60  float64 `json:"avg60"`
@@ -38,7 +40,7 @@ func pressureStats(c *counters, s *Stats) {
 	}
 }
 
-// parsePressure reads the lines of a pressure file.
+// parsePressure parses a pressure file.
 //
 //	some avg10=0.00 avg60=0.12 avg300=0.05 total=13924
 //	full avg10=0.00 avg60=0.00 avg300=0.00 total=13885

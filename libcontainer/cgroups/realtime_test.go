@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRealTimeAfterDelete: a new cgroup gets all the real-time runtime that one just deleted had.
+// TestRealTimeAfterDelete: a new cgroup gets all the real-time runtime of one that was just
+// deleted.
 func TestRealTimeAfterDelete(t *testing.T) {
 	needRoot(t)
 	layout := hostLayout(t)

@@ -17,42 +17,45 @@ const (
 	v2 version = 2
 )
 
-// A setting is one write into one control file.
+// A setting is one write to one control file.
 //
-// To support one more resource: give its controller a file of its own with functions that turn it into settings, call them in
-// [settings], and add a case to testdata/settings for both versions. What the kernel has to say about it comes
-// out of a test in kernel_test.go.
+// To support another resource, write functions that turn it into settings in a file for its
+// controller, call them in [settings], and add a case to testdata/settings for both versions. A
+// test in kernel_test.go shows what the kernel accepts.
 type setting struct {
-	controller string // says which folder
+	controller string // selects the directory
 	file       string // "memory.limit_in_bytes"
 	value      string
 	field      string // the configuration's field that it comes from
 
-	// again: what the kernel accepts depends on another setting of the controller (memory.limit_in_bytes may not exceed
-	// memory.memsw.limit_in_bytes). On EINVAL it is tried again after the controller's other settings, which makes one
-	// order right for raising and for lowering.
+	// again is set if the kernel's answer depends on another setting of the controller
+	// (memory.limit_in_bytes must not exceed memory.memsw.limit_in_bytes). After EINVAL it is
+	// written again after the controller's other settings, so one order serves for raising and for
+	// lowering.
 	again bool
 
-	// otherFile gets otherValue where the kernel does not have file: the same setting under another name.
+	// otherFile gets otherValue if the kernel does not have file: the same setting under another
+	// name.
 	otherFile, otherValue string
 
-	// lingers: of what a parent has of this, a cgroup that was removed keeps its part until the kernel has taken it apart. On EINVAL it
-	// is tried for a while.
+	// lingers is set if a removed cgroup keeps its share of the parent's resource until the kernel
+	// has freed it. After EINVAL the write is retried for a while.
 	lingers bool
 
-	optional bool // that the kernel does not have the file is the same as if it held the value
-	unified  bool // for the cgroup2 folder, even if a v1 hierarchy has the controller
+	optional bool // a missing file means the same as this value
+	unified  bool // for the cgroup2 directory, even if a v1 hierarchy has the controller
 }
 
 const (
-	// lingerTries times lingerPause is how long removed cgroups may take. Mostly it is 15 ms, a few RCU grace periods; on a busy
-	// machine it is more.
+	// lingerTries times lingerPause is how long removed cgroups may take. Usually it is 15 ms, a
+	// few RCU grace periods; on a busy machine it is more.
 	lingerTries = 100
 	lingerPause = 5 * time.Millisecond
 )
 
-// settings turns resources into what is to be written; at says which version has a controller. live: a cgroup that has limits is
-// changed, so that a setting counts even if it is the kernel's default. Devices are apart, in [deviceRules]: on cgroup2 they are no file.
+// settings turns resources into writes; at returns the version that has a controller. live is set
+// for a cgroup that already has limits: then a setting is written even if it is the kernel's
+// default. Devices are handled separately, in [deviceRules]: on cgroup2 they have no file.
 func settings(r *specs.LinuxResources, at func(controller string) version, live bool) ([]setting, error) {
 	if r == nil {
 		return nil, nil
@@ -99,12 +102,12 @@ func settings(r *specs.LinuxResources, at func(controller string) version, live 
 	return s.list, errors.Join(s.faults...)
 }
 
-// refused returns the error of a setting that the host does not have.
+// refused returns the error of a setting that the host does not support.
 func (s *setting) refused(err error) error {
 	return resourceError(s.field, ResourceError{Controller: s.controller, Value: s.value, Err: err})
 }
 
-// settingList collects settings, and what cannot become one.
+// settingList collects settings, and the faults of those that are invalid.
 type settingList struct {
 	list   []setting
 	live   bool // see settings
@@ -117,8 +120,8 @@ func (s *settingList) fault(controller, field, value string, err error) {
 	s.faults = append(s.faults, resourceError(field, ResourceError{Controller: controller, Value: value, Err: err}))
 }
 
-// onlyV1 is a fault when a setting was asked for that cgroup2 has nothing like. The specification wants an error
-// (config-linux.md, "Unified"), where runc passes it over.
+// onlyV1 adds a fault for a setting that cgroup2 has no equivalent of. The specification requires
+// an error (config-linux.md, "Unified"); runc ignores such a setting.
 func (s *settingList) onlyV1(set bool, controller, field string) {
 	if set {
 		s.fault(controller, field, "", errOnlyV1)
@@ -128,7 +131,7 @@ func (s *settingList) onlyV1(set bool, controller, field string) {
 // errOnlyV1: no conversion is possible.
 var errOnlyV1 = errors.New("only cgroup v1 has such a setting, and this controller is not on a v1 hierarchy here")
 
-// isSet: for most limits 0 means the same as absence, to Docker at least, which writes both.
+// isSet: for most limits 0 means the same as absence, at least for Docker, which writes both.
 func isSet[T int64 | uint64 | uint16 | uint32](p *T) bool { return p != nil && *p != 0 }
 
 func itoa(n int64) string  { return strconv.FormatInt(n, 10) }
@@ -142,11 +145,12 @@ func orMax(value int64) string {
 	return itoa(value)
 }
 
-// errNoController: the kernel lacks the controller, or it is not mounted, or not delegated to this cgroup.
+// errNoController: the kernel lacks the controller, or it is not mounted, or not delegated to this
+// cgroup.
 var errNoController = errors.New("not available on this host")
 
-// place gives the folder that a controller's files are in, and the version of that.
-func (m *Manager) place(controller string) (*folder, version) {
+// controllerDirectory returns the directory with a controller's files, and its version.
+func (m *Manager) controllerDirectory(controller string) (*directory, version) {
 	if f := m.v1(controller); f != nil {
 		return f, v1
 	}
@@ -157,23 +161,23 @@ func (m *Manager) place(controller string) (*folder, version) {
 }
 
 func (m *Manager) version(controller string) version {
-	_, v := m.place(controller)
+	_, v := m.controllerDirectory(controller)
 	return v
 }
 
-// folderOf gives the folder for a setting, or nil.
-func (m *Manager) folderOf(s *setting) *folder {
+// directoryOf returns the directory for a setting, or nil.
+func (m *Manager) directoryOf(s *setting) *directory {
 	if s.unified {
 		if m.unified.dir == "" {
 			return nil
 		}
 		return &m.unified
 	}
-	f, _ := m.place(s.controller)
+	f, _ := m.controllerDirectory(s.controller)
 	return f
 }
 
-// write is the one loop that writes settings.
+// write writes settings. All of them go through this loop.
 func (m *Manager) write(list []setting) error {
 	var again []setting
 	var file controlFile
@@ -204,7 +208,7 @@ func (m *Manager) write(list []setting) error {
 }
 
 func (m *Manager) writeOne(file *controlFile, s *setting) error {
-	f := m.folderOf(s)
+	f := m.directoryOf(s)
 	if f == nil {
 		return s.refused(errNoController)
 	}

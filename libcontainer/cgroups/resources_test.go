@@ -35,7 +35,8 @@ func TestUnapplied(t *testing.T) {
 	}
 }
 
-// fakeTree makes folders and files that look like a cgroup file system: "folder/file": content.
+// fakeTree makes directories and files like those of a cgroup filesystem: "directory/file":
+// content.
 func fakeTree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -92,10 +93,10 @@ func TestDelegate(t *testing.T) {
 		})
 	}
 	manager := func(root string) *Manager {
-		return &Manager{unifiedLeads: true, unified: folder{dir: root + "/p/c", mount: root}}
+		return &Manager{unifiedLeads: true, unified: directory{dir: root + "/p/c", mount: root}}
 	}
 	root := tree()
-	if err := manager(root).delegate(nil); err != nil {
+	if err := manager(root).enableControllers(nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, root+"/cgroup.subtree_control"); got != "+memory +pids" {
@@ -104,29 +105,29 @@ func TestDelegate(t *testing.T) {
 	if got := read(t, root+"/p/cgroup.subtree_control"); got != "+cpu +memory" {
 		t.Errorf("p: %q written", got)
 	}
-	err := manager(tree()).delegate([]setting{{controller: "memory", file: "memory.max", value: "1", field: "linux.resources.memory.limit"}})
+	err := manager(tree()).enableControllers([]setting{{controller: "memory", file: "memory.max", value: "1", field: "linux.resources.memory.limit"}})
 	if refusedField(err) != "linux.resources.memory.limit" || !errors.Is(err, errNotDelegated) {
 		t.Errorf("a controller that stays away: error %v", err)
 	}
-	err = manager(tree()).delegate([]setting{{controller: "rdma", file: "rdma.max", value: "1", field: "linux.resources.rdma"}})
+	err = manager(tree()).enableControllers([]setting{{controller: "rdma", file: "rdma.max", value: "1", field: "linux.resources.rdma"}})
 	if !errors.Is(err, errNoController) {
 		t.Errorf("a controller that is not there at all: error %v", err)
 	}
-	// Folders that are made on the way have no controllers of their own yet.
+	// Intermediate directories that are made have no controllers of their own yet.
 	root = fakeTree(t, map[string]string{
 		"cgroup.controllers": "cpu memory\n", "cgroup.subtree_control": "cpu memory\n",
 		"p/cgroup.controllers": "cpu\n", "p/cgroup.subtree_control": "", "p/a/cgroup.controllers": "", "p/a/cgroup.subtree_control": "", "p/a/c/cgroup.controllers": "",
 	})
-	deep := &Manager{unifiedLeads: true, unified: folder{dir: root + "/p/a/c", mount: root}, made: []string{root + "/p/a", root + "/p/a/c"}}
-	if err := deep.delegate(nil); err != nil {
+	deep := &Manager{unifiedLeads: true, unified: directory{dir: root + "/p/a/c", mount: root}, made: []string{root + "/p/a", root + "/p/a/c"}}
+	if err := deep.enableControllers(nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, root+"/p/cgroup.subtree_control"); got != "+cpu" {
-		t.Errorf("above a folder that was made: %q written", got)
+		t.Errorf("above a directory that was made: %q written", got)
 	}
 	full := fakeTree(t, map[string]string{"p/cgroup.controllers": "cpu", "p/c/cgroup.controllers": "cpu"})
-	if err := manager(full).delegate(nil); err != nil {
-		t.Errorf("all is there, yet more was looked at: %v", err)
+	if err := manager(full).enableControllers(nil); err != nil {
+		t.Errorf("all are enabled, but more was read: %v", err)
 	}
 }
 
@@ -153,7 +154,8 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
-// A cgroup may go while its last process is ended: systemd removes it. One that cannot be frozen is another thing.
+// A cgroup may disappear while its last process is killed: systemd removes it. A cgroup that cannot
+// be frozen is different.
 func TestThawOfNone(t *testing.T) {
 	root := fakeTree(t, map[string]string{"here/x": ""})
 	for _, key := range []string{"freezer", ""} {

@@ -16,7 +16,8 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// The tests that use these work on the host's real hierarchies, in cgroups of their own that are named orlop-test-*.
+// The tests that call this use the host's real hierarchies, in cgroups of their own that are named
+// orlop-test-*.
 
 func needRoot(t testing.TB) {
 	t.Helper()
@@ -46,7 +47,8 @@ func testID(t testing.TB) string {
 
 func ptr[T any](v T) *T { return &v }
 
-// dockerResources is what Docker 20.10 wrote into config.json for `docker run -m 512m --cpus 0.5 --pids-limit 100`.
+// dockerResources is what Docker 20.10 wrote into config.json for `docker run -m 512m --cpus 0.5
+// --pids-limit 100`.
 func dockerResources(t testing.TB, r *specs.LinuxResources) {
 	t.Helper()
 	*r = specs.LinuxResources{
@@ -58,7 +60,8 @@ func dockerResources(t testing.TB, r *specs.LinuxResources) {
 	}
 }
 
-// created gives a manager whose folders are made, and which is killed and deleted after the test.
+// created returns a manager whose directories are made, and which is killed and deleted after the
+// test.
 func created(t *testing.T, r *specs.LinuxResources) *Manager {
 	t.Helper()
 	needRoot(t)
@@ -97,11 +100,12 @@ func created(t *testing.T, r *specs.LinuxResources) *Manager {
 	return m
 }
 
-// joinFirst is a script that joins v1 hierarchies by the files of its first arguments, says so by the end of file on descriptor 3,
-// and executes what follows "--".
+// joinFirst is a script that joins v1 hierarchies by the files of its first arguments, reports that
+// by the end of file on descriptor 3, and executes what follows "--".
 const joinFirst = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec 3>&-; exec "$@"`
 
-// forkExec is a fork function for Spawn, whose process joins v1 hierarchies by itself, as it has to. It returns when it has.
+// forkExec is a fork function for Spawn, whose process joins v1 hierarchies by itself. It returns
+// once that has happened.
 func forkExec(m *Manager, joins []string, pid *int, argv ...string) func(int) error {
 	return func(unifiedFD int) (err error) {
 		joined, done, err := os.Pipe()
@@ -146,7 +150,7 @@ func spawn(t *testing.T, m *Manager, argv ...string) int {
 	return pid
 }
 
-// exitStatus reaps a child: its status, or 128 and its signal.
+// exitStatus reaps a child and returns its status, or 128 and its signal.
 func exitStatus(t *testing.T, pid int) int {
 	t.Helper()
 	var status syscall.WaitStatus
@@ -165,7 +169,7 @@ func exitStatus(t *testing.T, pid int) int {
 	}
 }
 
-// cgroupsOf gives the lines of /proc/PID/cgroup (also of a thread: "self/task/N").
+// cgroupsOf returns the lines of /proc/PID/cgroup (also of a thread: "self/task/N").
 func cgroupsOf(t *testing.T, pid string) string {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + pid + "/cgroup")
@@ -175,7 +179,7 @@ func cgroupsOf(t *testing.T, pid string) string {
 	return string(b)
 }
 
-// waitTest is for what no event tells of, such as the end of a thread of our own.
+// waitTest waits for what no event reports, such as the exit of one of the test's own threads.
 func waitTest(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(hang.Limit); !done(); runtime.Gosched() {

@@ -12,31 +12,34 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Spawn calls fork, which starts the first process of a container; then it writes the limits that had to leave room for that.
+// Spawn calls fork, which starts the first process of a container; then it writes the limits that
+// had to leave room for that.
 //
-// How the process gets into its cgroup depends on the hierarchy. None of both ways writes a process id into cgroup.procs, which waits
-// for an RCU grace period:
+// How the process gets into its cgroup depends on the hierarchy. Neither way writes a PID to
+// cgroup.procs, which waits for an RCU grace period:
 //
-//	cgroup2  it is born there: unifiedFD is for CLONE_INTO_CGROUP (syscall.SysProcAttr.CgroupFD), or -1 where there is no
-//	         cgroup2. Spawn closes it.
-//	v1       it moves itself, before all else, by writing "0" to the files that [Manager.Joins] names. A process of one thread that
-//	         moves itself alone takes no lock that waits.
+//	cgroup2  it starts there: unifiedFD is for CLONE_INTO_CGROUP (syscall.SysProcAttr.CgroupFD),
+//	         or -1 where there is no cgroup2. Spawn closes it.
+//	v1       it moves itself, before all else, by writing "0" to the files that [Manager.Joins]
+//	         names. A single-threaded process that moves only itself takes no lock that waits.
 //
-// A cgroup2 that was there before the container may have been killed once (cgroup.kill). Since 6.14 the kernel kills whatever is born in such a one, for
-// it compares how often that was done to the cgroups of parent and child. There the process moves itself, too, and waits.
+// A cgroup2 that existed before the container may have been killed once (cgroup.kill). Since 6.14
+// the kernel kills every process that is cloned into such a cgroup, because it compares the kill
+// counters of the parent's and the child's cgroup. There the process moves itself, too, and waits.
 //
-// errors.Is(err, ErrFrozen): the cgroup is frozen. When fork succeeded and Spawn fails none the less (a limit
-// could not be written), the process is there, and the caller's to kill.
+// The error is ErrFrozen if the cgroup is frozen. If fork succeeded and Spawn fails nevertheless (a
+// limit could not be written), the process exists, and the caller must kill it.
 func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
-	if err := m.SpawnApart(fork); err != nil {
+	if err := m.SpawnOnly(fork); err != nil {
 		return err
 	}
 	return m.Tighten()
 }
 
-// SpawnApart is Spawn without the limits, which Tighten writes then, on another thread: for one that shares its mount namespace with the process, and so
-// its root, which the process is about to change.
-func (m *Manager) SpawnApart(fork func(unifiedFD int) error) error {
+// SpawnOnly is Spawn without the limits, which Tighten then writes on another thread. It is for a
+// thread that shares its mount namespace, and so its root, with the process, which is about to
+// change it.
+func (m *Manager) SpawnOnly(fork func(unifiedFD int) error) error {
 	frozen, err := m.Frozen()
 	if err != nil {
 		return err
@@ -44,11 +47,11 @@ func (m *Manager) SpawnApart(fork func(unifiedFD int) error) error {
 	if frozen {
 		return ErrFrozen
 	}
-	return bornIn(m.birthFolder(), fork)
+	return startIn(m.startDirectory(), fork)
 }
 
-// birthFolder is the cgroup2 folder that a process is born in, "" for none.
-func (m *Manager) birthFolder() string {
+// startDirectory is the cgroup2 directory in which a process starts, "" for none.
+func (m *Manager) startDirectory() string {
 	if m.unified.found {
 		return ""
 	}
@@ -58,17 +61,21 @@ func (m *Manager) birthFolder() string {
 // unifiedName is the name of cgroup2 in Joins.
 const unifiedName = "cgroup2"
 
-// An Entry says how a process enters the cgroup of a container that is there already, by hierarchies as [Manager.Joins] names them.
+// An Entry says how a process enters the existing cgroup of a container, by hierarchies as
+// [Manager.Joins] names them.
 type Entry struct {
-	First  []string // those that the process joins before all else
-	Last   []string // those that it joins when it has nothing left to do but to enter the PID namespace and to execute its program
+	First []string // those that the process joins before all else
+	// Last are those that it joins when it only has to enter the PID namespace and execute its
+	// program.
+	Last   []string
 	Inside []string // those that it joins after it has entered the PID namespace, in this order
 }
 
-// Entry says how a process enters the cgroup. full says that the limit of processes has refused one: either it was to
-// be born in cgroup2, or it was the second process, by which the first one enters a PID namespace. Then the second process is
-// born outside and moves in, for the kernel lets a process move into a full cgroup. frozen says that the cgroup is frozen: the
-// process joins what freezes it last of all, so that it does not stop before.
+// Entry says how a process enters the cgroup. full means that the limit of processes was reached,
+// by a process that was to start in cgroup2, or by the second process, in which the first one
+// continues in a PID namespace. Then the second process starts outside and moves in, because the
+// kernel lets a process move into a full cgroup. frozen means that the cgroup is frozen: the
+// process joins the freezing hierarchy last, so that it does not stop earlier.
 func (m *Manager) Entry(frozen, full bool) Entry {
 	var e Entry
 	limiter, freezer := m.hierarchyOf("pids"), m.hierarchyOf("freezer")
@@ -92,7 +99,7 @@ func (m *Manager) Entry(frozen, full bool) Entry {
 
 // hierarchyOf names the hierarchy that has a controller, "" if there is none.
 func (m *Manager) hierarchyOf(controller string) string {
-	f, _ := m.place(controller)
+	f, _ := m.controllerDirectory(controller)
 	switch f {
 	case nil:
 		return ""
@@ -102,29 +109,31 @@ func (m *Manager) hierarchyOf(controller string) string {
 	return f.name()
 }
 
-// SpawnInto calls fork for a process that enters the cgroup as e says: it is born in cgroup2 if it does not join that
-// by itself. errors.Is(err, ErrFull): cgroup2 has as many processes as its limit lets it; Entry has another way.
+// SpawnInto calls fork for a process that enters the cgroup as described by e: it starts in cgroup2
+// unless it joins that itself. The error is ErrFull if cgroup2 has reached its limit of processes;
+// Entry has an alternative.
 func (m *Manager) SpawnInto(e Entry, fork func(unifiedFD int) error) error {
 	if slices.Contains(e.First, unifiedName) || slices.Contains(e.Last, unifiedName) || slices.Contains(e.Inside, unifiedName) {
 		return fork(-1)
 	}
-	err := bornIn(m.unified.dir, fork)
+	err := startIn(m.unified.dir, fork)
 	if errors.Is(err, unix.EAGAIN) && m.hierarchyOf("pids") == unifiedName {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
 }
 
-// SpawnEarly calls fork as Spawn does, between CreateBirthplace and the end of Create, which may run on another thread. The process has to wait
-// for that end before it joins v1 hierarchies.
+// SpawnEarly calls fork as Spawn does, between CreateUnified and the end of Create, which may run
+// on another thread. The process must wait for that end before it joins v1 hierarchies.
 func (m *Manager) SpawnEarly(fork func(unifiedFD int) error) error {
-	return bornIn(m.unified.dir, fork)
+	return startIn(m.unified.dir, fork)
 }
 
-// SpawnCharged calls fork for a process whose memory is to be charged to the cgroup. join is what the process then has to write "0" to,
-// nil if it was born in the cgroup, or if no cgroup is charged for memory. The cgroup's limit of processes does not refuse it.
+// SpawnCharged calls fork for a process whose memory is charged to the cgroup. join is the file to
+// which the process must then write "0", nil if it was started in the cgroup, or if no cgroup is
+// charged for memory. The cgroup's limit of processes does not prevent it.
 func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, err error) {
-	switch f, v := m.place("memory"); {
+	switch f, v := m.controllerDirectory("memory"); {
 	case f == nil:
 		return nil, fork(-1)
 	case v == v1:
@@ -133,8 +142,8 @@ func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, e
 		}
 		return sys.Open(f.dir+"/tasks", unix.O_WRONLY)
 	}
-	if dir := m.birthFolder(); dir != "" {
-		if err := bornIn(dir, fork); !errors.Is(err, unix.EAGAIN) {
+	if dir := m.startDirectory(); dir != "" {
+		if err := startIn(dir, fork); !errors.Is(err, unix.EAGAIN) {
 			return nil, err
 		}
 	}
@@ -147,7 +156,7 @@ func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, e
 // Limits reports whether the cgroup limits processes.
 func (m *Manager) Limits() bool { return m.hierarchyOf("pids") != "" }
 
-func bornIn(dir string, fork func(unifiedFD int) error) error {
+func startIn(dir string, fork func(unifiedFD int) error) error {
 	if dir == "" {
 		return fork(-1)
 	}
@@ -159,15 +168,16 @@ func bornIn(dir string, fork func(unifiedFD int) error) error {
 	return fork(fd)
 }
 
-// Joins names the hierarchies that a process has to join by itself: v1's by their controllers, as "cpu,cpuacct", or as "name=systemd". The
-// freezer, in which it may stop, is the last. After JoinMemoryLater, memory is not among them.
+// Joins names the hierarchies that a process must join by itself: v1's by their controllers, as
+// "cpu,cpuacct", or as "name=systemd". The freezer, in which it may stop, is the last. After
+// JoinMemoryLater, memory is not among them.
 func (m *Manager) Joins() []string {
-	names := make([]string, 0, len(m.folders)+1)
+	names := make([]string, 0, len(m.legacy)+1)
 	if m.unified.found {
 		names = append(names, unifiedName)
 	}
-	for i := range m.folders {
-		if f := &m.folders[i]; !m.memoryLater || !f.has("memory") {
+	for i := range m.legacy {
+		if f := &m.legacy[i]; !m.memoryLater || !f.has("memory") {
 			names = append(names, f.name())
 		}
 	}
@@ -183,19 +193,20 @@ func (m *Manager) Tasks(name string) (*os.File, error) {
 	return sys.Open(path, unix.O_WRONLY)
 }
 
-// TasksPath gives the path of what Tasks opens, "" if there is no such hierarchy.
+// TasksPath returns the path of the file that Tasks opens, "" if there is no such hierarchy.
 func (m *Manager) TasksPath(name string) string {
 	if name == unifiedName && m.unified.dir != "" {
 		return m.home() + "/cgroup.procs"
 	}
-	i := slices.IndexFunc(m.folders, func(f folder) bool { return f.name() == name })
+	i := slices.IndexFunc(m.legacy, func(f directory) bool { return f.name() == name })
 	if i < 0 {
 		return ""
 	}
-	return m.folders[i].dir + "/tasks"
+	return m.legacy[i].dir + "/tasks"
 }
 
-// MemoryTasksPath gives the path of what MemoryTasks opens, "" if there is no memory hierarchy.
+// MemoryTasksPath returns the path of the file that MemoryTasks opens, "" if there is no memory
+// hierarchy.
 func (m *Manager) MemoryTasksPath() string {
 	if f := m.v1("memory"); f != nil {
 		return f.dir + "/tasks"
@@ -203,5 +214,5 @@ func (m *Manager) MemoryTasksPath() string {
 	return ""
 }
 
-// name is the hierarchy's in /proc/PID/cgroup.
-func (f *folder) name() string { return strings.Join(f.keys, ",") }
+// name is the hierarchy's name in /proc/PID/cgroup.
+func (f *directory) name() string { return strings.Join(f.keys, ",") }

@@ -20,7 +20,7 @@ func TestSpawnInEveryHierarchy(t *testing.T) {
 	m := created(t, nil)
 	for range 3 {
 		pid := spawn(t, m, "/bin/sleep", "1000")
-		// Everywhere where this host has a hierarchy mounted.
+		// In every hierarchy that this host has mounted.
 		layout, err := ParseLayout([]byte(hostMounts(t)), []byte(cgroupsOf(t, strconv.Itoa(pid))))
 		if err != nil {
 			t.Fatal(err)
@@ -41,9 +41,9 @@ func TestSpawnInEveryHierarchy(t *testing.T) {
 	}
 }
 
-func (m *Manager) folderOrUnified() string {
-	if len(m.folders) > 0 {
-		return m.folders[0].dir
+func (m *Manager) oneDirectory() string {
+	if len(m.legacy) > 0 {
+		return m.legacy[0].dir
 	}
 	return m.unified.dir
 }
@@ -78,7 +78,8 @@ func TestSpawnFailures(t *testing.T) {
 	}
 }
 
-// TestJoins: a process joins each v1 hierarchy once, the freezer last, and memory where nobody says that it does so later.
+// TestJoins: a process joins each v1 hierarchy once, the freezer last, and memory unless it does so
+// later.
 func TestJoins(t *testing.T) {
 	paths := map[string]string{"cpu": "/c/a", "cpuacct": "/c/a", "freezer": "/f/a", "memory": "/m/a", "name=systemd": "/s/a", "": "/u/a"}
 	m := Load(Layout{}, paths)
@@ -98,7 +99,8 @@ func TestJoins(t *testing.T) {
 	}
 }
 
-// TestEntry: what stops processes is joined last; what is full is joined after the PID namespace.
+// TestEntry: hierarchies that stop processes are joined last; full ones are joined after the PID
+// namespace.
 func TestEntry(t *testing.T) {
 	first := map[string]string{"cpu": "/c/a", "freezer": "/f/a", "pids": "/p/a", "": "/u/a"}
 	second := map[string]string{"": "/u/a"}
@@ -128,7 +130,7 @@ func TestEntry(t *testing.T) {
 	}
 }
 
-// TestSpawnWithoutLayout: a manager from a state record alone does.
+// TestSpawnWithoutLayout: a manager from a state record alone suffices.
 func TestSpawnWithoutLayout(t *testing.T) {
 	m := created(t, nil)
 	loaded := Load(Layout{}, m.Paths())
@@ -139,14 +141,15 @@ func TestSpawnWithoutLayout(t *testing.T) {
 	if err := loaded.Kill(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Delete(); err != nil { // waits for the process, which nobody reaps
+	// This waits for the process, which nobody reaps.
+	if err := loaded.Delete(); err != nil {
 		t.Error(err)
 	}
 	exitStatus(t, pid)
 }
 
-// TestSpawnEarly: a process that began before its v1 cgroups were made is in all of them in the end, under the limits that are
-// configured, with no room left in them.
+// TestSpawnEarly: a process that started before its v1 cgroups were made is in all of them in the
+// end, under exactly the configured limits.
 func TestSpawnEarly(t *testing.T) {
 	needRoot(t)
 	m, err := New(hostLayout(t), "", testID(t))
@@ -161,15 +164,15 @@ func TestSpawnEarly(t *testing.T) {
 	if len(m.Joins()) == 0 {
 		t.Skip("no v1 hierarchy")
 	}
-	if err := m.CreateBirthplace(); err != nil {
+	if err := m.CreateUnified(); err != nil {
 		t.Fatal(err)
 	}
-	// It waits for the end of its input, that the cgroup is made.
-	gate, made, err := os.Pipe()
+	// The end of its input tells it that the cgroup is made.
+	release, made, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer gate.Close()
+	defer release.Close()
 	var pid int
 	err = m.SpawnEarly(func(unifiedFD int) (err error) {
 		script := "read x; "
@@ -177,7 +180,7 @@ func TestSpawnEarly(t *testing.T) {
 			script += "echo 0 >" + m.TasksPath(h) + " || exit 1; "
 		}
 		pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", script + "exec sleep 1000"}, &syscall.ProcAttr{
-			Env: []string{"PATH=/bin:/usr/bin"}, Files: []uintptr{gate.Fd()}, Sys: &syscall.SysProcAttr{UseCgroupFD: unifiedFD >= 0, CgroupFD: unifiedFD}})
+			Env: []string{"PATH=/bin:/usr/bin"}, Files: []uintptr{release.Fd()}, Sys: &syscall.SysProcAttr{UseCgroupFD: unifiedFD >= 0, CgroupFD: unifiedFD}})
 		return err
 	})
 	if err != nil {
@@ -186,14 +189,14 @@ func TestSpawnEarly(t *testing.T) {
 	if err := m.Create(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}}); err != nil {
 		t.Fatal(err)
 	}
-	if f, _ := m.place("pids"); f != nil {
+	if f, _ := m.controllerDirectory("pids"); f != nil {
 		if got := read(t, f.dir+"/pids.max"); got != "7" {
 			t.Errorf("pids.max %s", got)
 		}
 	}
 	made.Close()
 	waitTest(t, "the process to join", func() bool {
-		return strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) == len(m.places())
+		return strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) == len(m.directories())
 	})
 	if err := m.Kill(unix.SIGKILL); err != nil {
 		t.Error(err)
@@ -203,16 +206,16 @@ func TestSpawnEarly(t *testing.T) {
 	}
 }
 
-// TestCreateAfterBirthplace: when Create fails, the birthplace stays for a process that is on its way there, and Undo removes all, the parents
-// too.
-func TestCreateAfterBirthplace(t *testing.T) {
+// TestCreateAfterUnified: when Create fails, the cgroup2 directory stays for a process that is
+// about to start there, and Undo removes everything, including the parents.
+func TestCreateAfterUnified(t *testing.T) {
 	needRoot(t)
 	parent := testID(t)
 	m, err := New(hostLayout(t), "/"+parent+"/below", "box")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.CreateBirthplace(); err != nil {
+	if err := m.CreateUnified(); err != nil {
 		t.Fatal(err)
 	}
 	bad := "nonsense"
@@ -223,7 +226,7 @@ func TestCreateAfterBirthplace(t *testing.T) {
 		t.Error("the birthplace has gone before the process can be born")
 	}
 	m.Undo()
-	for _, f := range append(m.folders, m.unified) {
+	for _, f := range append(m.legacy, m.unified) {
 		if f.dir == "" {
 			continue
 		}

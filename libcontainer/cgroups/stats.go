@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats is what the kernel has counted for a cgroup and those below it. Encoded as JSON it is, by names, units and what is left out when it is
-// zero, the data that `runc events --stats` prints, which engines decode.
+// Stats is what the kernel has counted for a cgroup and those below it. Encoded as JSON it equals
+// the data of `runc events --stats`, which engines decode, in names, units and omitted zeros.
 //
-// Every number is one of the kernel's. What the kernel doesn't have is zero or absent: a controller that is not mounted or not delegated, a file of another
-// version. A limit that isn't there is math.MaxUint64, but for PidsStats.Limit; on v1 a missing limit of memory is somewhat
-// less than math.MaxInt64, as that kernel has it.
+// Every number is one of the kernel's. What the kernel does not have is zero or absent: a
+// controller that is not mounted or not delegated, a file of another version. A limit that is not
+// set is math.MaxUint64, except for PidsStats.Limit; on v1 a missing memory limit is somewhat less
+// than math.MaxInt64, as that kernel reports it.
 type Stats struct {
 	CPU     CPUStats                `json:"cpu"`
 	CPUSet  CPUSetStats             `json:"cpuset"`
@@ -24,12 +25,13 @@ type Stats struct {
 	BlockIO BlockIOStats            `json:"blkio"`
 	HugeTLB map[string]HugeTLBStats `json:"hugetlb"` // by page size: "2MB"
 
-	// Time is when CPU.Usage was read, for whoever works out a share of the processors' time.
+	// Time is when CPU.Usage was read, for computing a share of the processors' time.
 	Time time.Time `json:"-"`
 }
 
-// Stats reads the cgroup's counters, on v1, cgroup2 and both beside each other: a controller is read where it is. A cgroup that
-// is gone, or goes meanwhile, has no numbers and gives no error: whoever must know looks at its processes afterwards.
+// Stats reads the cgroup's counters, on v1, cgroup2 and both beside each other: each controller
+// where it is. A cgroup that is gone, or disappears meanwhile, has no numbers and is no error: a
+// caller that must know checks its processes afterwards.
 func (m *Manager) Stats() (*Stats, error) {
 	s := &Stats{HugeTLB: map[string]HugeTLBStats{}}
 	for _, controller := range [...]struct {
@@ -44,7 +46,7 @@ func (m *Manager) Stats() (*Stats, error) {
 		{"blkio", blkioStatsV1, ioStatsV2},
 		{"hugetlb", hugetlbStatsV1, hugetlbStatsV2},
 	} {
-		f, v := m.place(controller.name)
+		f, v := m.controllerDirectory(controller.name)
 		if f == nil {
 			continue
 		}
@@ -69,14 +71,14 @@ func (m *Manager) Stats() (*Stats, error) {
 	return s, nil
 }
 
-// counters reads the files of one cgroup folder. A file that isn't there is no error; the first other error stays, and
-// nothing is read after it.
+// counters reads the files of one cgroup directory. A missing file is no error; the first other
+// error stays, and nothing is read after it.
 type counters struct {
 	dir string
 	err error
 }
 
-// text returns a file's content; false: there is none.
+// text returns a file's content; false means that there is none.
 func (c *counters) text(file string) (string, bool) {
 	if c.err != nil {
 		return "", false
@@ -85,15 +87,15 @@ func (c *counters) text(file string) (string, bool) {
 	switch err {
 	case nil:
 		return text, true
-	case unix.ENOENT, unix.ENODEV: // not of this kernel, or the cgroup has gone
-	case unix.EOPNOTSUPP: // pressure that is not counted before somebody boots with psi=1
+	case unix.ENOENT, unix.ENODEV: // not in this kernel, or the cgroup has gone
+	case unix.EOPNOTSUPP: // pressure is not counted unless booted with psi=1
 	default:
 		c.err = fmt.Errorf("read %s/%s: %w", c.dir, file, err)
 	}
 	return "", false
 }
 
-// parse has a file's content parsed; false: there is none, or it is wrong.
+// parse parses a file's content; false means that there is none, or that it is invalid.
 func (c *counters) parse(file string, parse func(text string) error) bool {
 	text, ok := c.text(file)
 	if !ok {
@@ -106,7 +108,7 @@ func (c *counters) parse(file string, parse func(text string) error) bool {
 	return true
 }
 
-// number reads a file that holds one number into n, which stays as it is when there is no such file.
+// number reads a file with one number into n, and leaves n unchanged if there is no such file.
 func (c *counters) number(file string, n *uint64) bool {
 	return c.parse(file, func(text string) (err error) {
 		*n, err = parseNumber(strings.TrimSuffix(text, "\n"))
@@ -119,8 +121,8 @@ func (c *counters) flat(file string, each func(key string, n uint64)) bool {
 	return c.parse(file, func(text string) error { return parseFlat(text, each) })
 }
 
-// parseNumber reads a number; "max" is math.MaxUint64. A negative one is 0: the kernel prints sums of counters that run apart on
-// each processor, which may be less than nothing for a moment.
+// parseNumber parses a number; "max" is math.MaxUint64. A negative one is 0: the kernel prints sums
+// of per-processor counters, which can be negative for a moment.
 func parseNumber(s string) (uint64, error) {
 	if s == "max" {
 		return math.MaxUint64, nil
@@ -137,7 +139,7 @@ func parseNumber(s string) (uint64, error) {
 	return n, nil
 }
 
-// parseFlat reads what cgroup-v2.rst calls a flat keyed file; v1 has them, too.
+// parseFlat parses what cgroup-v2.rst calls a flat keyed file; v1 has them, too.
 func parseFlat(text string, each func(key string, n uint64)) error {
 	for line := range nonEmptyLines(text) {
 		key, value, _ := strings.Cut(line, " ")
@@ -150,7 +152,7 @@ func parseFlat(text string, each func(key string, n uint64)) error {
 	return nil
 }
 
-// nonEmptyLines goes through a text's lines, without their ends.
+// nonEmptyLines iterates over a text's lines, without their ends.
 func nonEmptyLines(text string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for line := range strings.SplitSeq(text, "\n") {

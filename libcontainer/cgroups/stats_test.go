@@ -11,20 +11,20 @@ import (
 	"github.com/orlop/orlop/tests/golden"
 )
 
-// fakeCgroup lays out the files of testdata/stats/NAME.txt, which has
+// fakeCgroup writes the files of testdata/stats/NAME.txt, which has
 //
-//	== FOLDER/FILE
+//	== DIRECTORY/FILE
 //	CONTENT
 //
-// where FOLDER names v1's controllers, or "unified", and returns the manager of that.
+// where DIRECTORY names v1's controllers, or "unified", and returns a manager of that.
 func fakeCgroup(t testing.TB, content string) *Manager {
 	t.Helper()
 	dir, paths := t.TempDir(), map[string]string{}
 	for part := range strings.SplitSeq("\n"+content, "\n== ") {
 		name, text, _ := strings.Cut(part, "\n")
-		folder, _, ok := strings.Cut(name, "/")
+		directory, _, ok := strings.Cut(name, "/")
 		if !ok {
-			continue // what stands before the first file
+			continue // before the first file
 		}
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -36,12 +36,12 @@ func fakeCgroup(t testing.TB, content string) *Manager {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if folder == "unified" {
-			paths[""] = filepath.Join(dir, folder)
+		if directory == "unified" {
+			paths[""] = filepath.Join(dir, directory)
 			continue
 		}
-		for controller := range strings.SplitSeq(folder, ",") {
-			paths[controller] = filepath.Join(dir, folder)
+		for controller := range strings.SplitSeq(directory, ",") {
+			paths[controller] = filepath.Join(dir, directory)
 		}
 	}
 	if len(paths) == 0 {
@@ -50,7 +50,8 @@ func fakeCgroup(t testing.TB, content string) *Manager {
 	return Load(Layout{}, paths)
 }
 
-// TestStatsGolden compares the JSON of folders that look like cgroups with files that were read by a person.
+// TestStatsGolden compares the JSON for directories like cgroups with files that a person has
+// checked.
 func TestStatsGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/stats/*.txt")
 	if err != nil || len(files) == 0 {
@@ -75,7 +76,7 @@ func TestStatsGolden(t *testing.T) {
 	}
 }
 
-// TestStatsErrors: what is not a kernel's file is an error that names it.
+// TestStatsErrors: an error names a file that is not in the kernel's format.
 func TestStatsErrors(t *testing.T) {
 	for _, tt := range []struct{ file, content, want string }{
 		{"memory/memory.usage_in_bytes", "much\n", `memory.usage_in_bytes: "much" is not a number`},
@@ -125,7 +126,7 @@ func TestParseNumber(t *testing.T) {
 	}
 }
 
-// TestStatsOfHost reads a cgroup that the kernel made: nothing of it is strange to the parsers.
+// TestStatsOfHost reads a cgroup that the kernel made: the parsers know all of it.
 func TestStatsOfHost(t *testing.T) {
 	m := created(t, nil)
 	pid := spawn(t, m, "/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exec sleep 1000")
@@ -143,7 +144,7 @@ func TestStatsOfHost(t *testing.T) {
 	if s.Pids.Current != 1 {
 		t.Errorf("%d tasks, want 1", s.Pids.Current)
 	}
-	if f, _ := m.place("memory"); f != nil && m.version("memory") == v1 && (s.Memory.Usage.Usage == 0 || len(s.Memory.Raw) < 10) {
+	if f, _ := m.controllerDirectory("memory"); f != nil && m.version("memory") == v1 && (s.Memory.Usage.Usage == 0 || len(s.Memory.Raw) < 10) {
 		t.Errorf("memory: %+v", s.Memory)
 	}
 	if u := s.CPU.Usage; u.Percpu != nil && u.PercpuUser != nil && len(u.PercpuUser) != len(u.Percpu) {
@@ -162,7 +163,8 @@ func TestStatsOfHost(t *testing.T) {
 	}
 }
 
-// FuzzStats gives any text to the parsers: an error or numbers that JSON can hold, and the same ones again from what was read.
+// FuzzStats gives any text to the parsers: they return an error, or numbers that JSON can encode
+// and decode unchanged.
 func FuzzStats(f *testing.F) {
 	files, err := filepath.Glob("testdata/stats/*.txt")
 	if err != nil {

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// CPUStats is what was computed, and what was held back.
+// CPUStats is the processor time used, and the throttling.
 type CPUStats struct {
 	Usage      CPUUsage        `json:"usage"`
 	Throttling ThrottlingStats `json:"throttling"`
 	PSI        *PSIStats       `json:"psi,omitempty"`
 }
 
-// CPUUsage is processor time in nanoseconds. Kernel and User are coarser: ticks of 10 ms on v1, microseconds on cgroup2. Only v1 counts by
-// processor.
+// CPUUsage is processor time in nanoseconds. Kernel and User are coarser: ticks of 10 ms on v1,
+// microseconds on cgroup2. Only v1 counts per processor.
 type CPUUsage struct {
 	Total        uint64   `json:"total,omitempty"`
 	Percpu       []uint64 `json:"percpu,omitempty"`
@@ -24,14 +24,16 @@ type CPUUsage struct {
 	User         uint64   `json:"user"`
 }
 
-// ThrottlingStats tells how often and how long the quota of linux.resources.cpu held the cgroup back.
+// ThrottlingStats says how often and how long the quota of linux.resources.cpu throttled the
+// cgroup.
 type ThrottlingStats struct {
 	Periods          uint64 `json:"periods,omitempty"`
 	ThrottledPeriods uint64 `json:"throttledPeriods,omitempty"`
 	ThrottledTime    uint64 `json:"throttledTime,omitempty"` // nanoseconds, of all processors
 }
 
-// tick is the unit of cpuacct.stat in nanoseconds: USER_HZ is 100 on all architectures that Go knows.
+// tick is the unit of cpuacct.stat in nanoseconds: USER_HZ is 100 on all architectures that Go
+// supports.
 const tick = 1e9 / 100
 
 // cpuacctStatsV1: kernel document cgroup-v1/cpuacct.rst.
@@ -71,7 +73,7 @@ func cpuStatsV1(c *counters, s *Stats) {
 	})
 }
 
-// cpuUsageStatsV2: cpu.stat is there, with these three, even where the cpu controller is not.
+// cpuUsageStatsV2: cpu.stat has these three even without the cpu controller.
 func cpuUsageStatsV2(c *counters, s *Stats) {
 	u := &s.CPU.Usage
 	c.flat("cpu.stat", func(key string, n uint64) {
@@ -100,7 +102,7 @@ func cpuStatsV2(c *counters, s *Stats) {
 	})
 }
 
-// parseNumbers reads numbers with blanks between them.
+// parseNumbers parses numbers separated by blanks.
 func parseNumbers(text string) ([]uint64, error) {
 	var list []uint64
 	for field := range strings.FieldsSeq(text) {
@@ -113,7 +115,7 @@ func parseNumbers(text string) ([]uint64, error) {
 	return list, nil
 }
 
-// parseUsageAll reads cpuacct.usage_all: a heading, and a line for each processor that there could be.
+// parseUsageAll parses cpuacct.usage_all: a heading, and a line for each possible processor.
 //
 //	cpu user system
 //	0 3965706 11038668

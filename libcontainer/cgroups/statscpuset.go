@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// CPUSetStats is where the cgroup's processes may run and have memory. The settings beside the two lists are v1's alone; the kernel document
-// cgroup-v1/cpusets.rst explains each.
+// CPUSetStats is where the cgroup's processes may run and allocate memory. Only v1 has the settings
+// other than the two lists; the kernel document cgroup-v1/cpusets.rst explains each.
 type CPUSetStats struct {
 	CPUs                  []uint16 `json:"cpus,omitempty"`
 	CPUExclusive          uint64   `json:"cpu_exclusive"`
@@ -41,7 +41,8 @@ func cpusetStatsV1(c *counters, s *Stats) {
 	})
 }
 
-// cpusetStatsV2: cpuset.cpus is what was asked for, and empty as a rule; what is to be had is in the files named effective.
+// cpusetStatsV2: cpuset.cpus is the request, and usually empty; the effective files have the
+// result.
 func cpusetStatsV2(c *counters, s *Stats) {
 	c.list("cpuset.cpus.effective", &s.CPUSet.CPUs)
 	c.list("cpuset.mems.effective", &s.CPUSet.Mems)
@@ -71,7 +72,8 @@ func parseList(text string) ([]uint16, error) {
 			return nil, fmt.Errorf("%q is not a number or a range", part)
 		}
 		if len(list) > 0 && first <= uint64(list[len(list)-1]) {
-			return nil, fmt.Errorf("%q does not rise", text) // and so the list is never longer than there are numbers
+			// so the list is never longer than there are numbers
+			return nil, fmt.Errorf("%q does not rise", text)
 		}
 		for n := first; n <= last; n++ {
 			list = append(list, uint16(n))

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HugeTLBStats is the use of huge pages of one size, in bytes: what is reserved.
+// HugeTLBStats is the use of huge pages of one size, in bytes: the reserved pages.
 type HugeTLBStats struct {
 	Usage   uint64 `json:"usage,omitempty"`
-	Max     uint64 `json:"max,omitempty"` // most that was ever used; v1 only
-	Failcnt uint64 `json:"failcnt"`       // how often the limit was met
+	Max     uint64 `json:"max,omitempty"` // maximum usage; v1 only
+	Failcnt uint64 `json:"failcnt"`       // how often the limit was reached
 }
 
 // hugetlbStatsV1: kernel document cgroup-v1/hugetlb.rst.
@@ -43,7 +43,7 @@ func hugetlbStatsV2(c *counters, s *Stats) {
 	}
 }
 
-// pageSizes finds the sizes of huge pages by the names of the files.
+// pageSizes derives the sizes of huge pages from the names of the files.
 func (c *counters) pageSizes(suffix string) []string {
 	if c.err != nil {
 		return nil

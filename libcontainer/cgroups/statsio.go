@@ -7,22 +7,24 @@ import (
 	"strings"
 )
 
-// BlockIOStats is what was read from and written to block devices, by device and operation, the cgroups below included. cgroup2 and the
-// throttling policy of v1 have the first two lists; the others come from the scheduler BFQ, with its debugging.
+// BlockIOStats is the I/O of block devices, by device and operation, including the cgroups below.
+// cgroup2 and the throttling policy of v1 have the first two lists; the others come from the
+// scheduler BFQ, with its debugging.
 type BlockIOStats struct {
 	IoServiceBytesRecursive []BlockIOEntry `json:"ioServiceBytesRecursive,omitempty"` // bytes
 	IoServicedRecursive     []BlockIOEntry `json:"ioServicedRecursive,omitempty"`     // operations
-	IoQueuedRecursive       []BlockIOEntry `json:"ioQueueRecursive,omitempty"`        // operations that wait now
-	IoServiceTimeRecursive  []BlockIOEntry `json:"ioServiceTimeRecursive,omitempty"`  // nanoseconds
-	IoWaitTimeRecursive     []BlockIOEntry `json:"ioWaitTimeRecursive,omitempty"`     // nanoseconds
-	IoMergedRecursive       []BlockIOEntry `json:"ioMergedRecursive,omitempty"`       // operations
-	IoTimeRecursive         []BlockIOEntry `json:"ioTimeRecursive,omitempty"`         // milliseconds
-	SectorsRecursive        []BlockIOEntry `json:"sectorsRecursive,omitempty"`        // of 512 bytes
-	PSI                     *PSIStats      `json:"psi,omitempty"`
+	// operations that are waiting now
+	IoQueuedRecursive      []BlockIOEntry `json:"ioQueueRecursive,omitempty"`
+	IoServiceTimeRecursive []BlockIOEntry `json:"ioServiceTimeRecursive,omitempty"` // nanoseconds
+	IoWaitTimeRecursive    []BlockIOEntry `json:"ioWaitTimeRecursive,omitempty"`    // nanoseconds
+	IoMergedRecursive      []BlockIOEntry `json:"ioMergedRecursive,omitempty"`      // operations
+	IoTimeRecursive        []BlockIOEntry `json:"ioTimeRecursive,omitempty"`        // milliseconds
+	SectorsRecursive       []BlockIOEntry `json:"sectorsRecursive,omitempty"`       // of 512 bytes
+	PSI                    *PSIStats      `json:"psi,omitempty"`
 }
 
-// BlockIOEntry is one device's number. Op is "Read", "Write" or "Discard"; v1 has "Sync", "Async" and their "Total", too, or "" where
-// operations are not told apart.
+// BlockIOEntry is one device's number. Op is "Read", "Write" or "Discard"; v1 also has "Sync",
+// "Async" and their "Total", or "" where it does not distinguish operations.
 type BlockIOEntry struct {
 	Major uint64 `json:"major,omitempty"`
 	Minor uint64 `json:"minor,omitempty"`
@@ -30,8 +32,9 @@ type BlockIOEntry struct {
 	Value uint64 `json:"value,omitempty"`
 }
 
-// blkioStatsV1: kernel document cgroup-v1/blkio-controller.rst. Which files there are, and which of them count, depends on the kernel and on the
-// devices' schedulers: of those for one list the first that names a device is taken.
+// blkioStatsV1: kernel document cgroup-v1/blkio-controller.rst. Which files exist, and which of
+// them count, depends on the kernel and on the devices' schedulers: each list comes from the first
+// of its files that names a device.
 func blkioStatsV1(c *counters, s *Stats) {
 	b := &s.BlockIO
 	for _, source := range [...]struct {
@@ -59,7 +62,8 @@ func blkioStatsV1(c *counters, s *Stats) {
 	}
 }
 
-// parseBlkio reads lines "MAJOR:MINOR OPERATION NUMBER" or "MAJOR:MINOR NUMBER", and leaves out the sum at the end, "Total NUMBER".
+// parseBlkio parses lines "MAJOR:MINOR OPERATION NUMBER" or "MAJOR:MINOR NUMBER", and omits the sum
+// at the end, "Total NUMBER".
 func parseBlkio(text string) ([]BlockIOEntry, error) {
 	var list []BlockIOEntry
 	for line := range nonEmptyLines(text) {
@@ -91,7 +95,7 @@ func ioStatsV2(c *counters, s *Stats) {
 	c.parse("io.stat", func(text string) error { return parseIOStat(text, &s.BlockIO) })
 }
 
-// parseIOStat reads io.stat. A device that was not used has nothing behind its number.
+// parseIOStat parses io.stat. The line of an unused device has only the number.
 //
 //	8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0
 func parseIOStat(text string, b *BlockIOStats) error {
@@ -133,7 +137,7 @@ func parseIOStat(text string, b *BlockIOStats) error {
 	return nil
 }
 
-// parseDevice reads "MAJOR:MINOR".
+// parseDevice parses "MAJOR:MINOR".
 func parseDevice(s string) (major, minor uint64, err error) {
 	first, second, _ := strings.Cut(s, ":")
 	major, err1 := strconv.ParseUint(first, 10, 32)

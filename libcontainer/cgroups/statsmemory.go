@@ -4,31 +4,35 @@ import "math"
 
 // MemoryStats is memory in bytes.
 //
-// Swap is memory and swap together, as v1 counts; on cgroup2 both are added up. Kernel and KernelTCP are v1's: cgroup2 has its
-// kernel memory in Raw, "kernel" and "sock".
+// Swap is memory and swap together, as v1 counts; on cgroup2 it is the sum of both. Only v1 has
+// Kernel and KernelTCP: cgroup2 has its kernel memory in Raw, as "kernel" and "sock".
 type MemoryStats struct {
-	Cache     uint64      `json:"cache,omitempty"` // pages of files, tmpfs included
+	Cache     uint64      `json:"cache,omitempty"` // file pages, including tmpfs
 	Usage     MemoryEntry `json:"usage"`
 	Swap      MemoryEntry `json:"swap"`
 	Kernel    MemoryEntry `json:"kernel"`
 	KernelTCP MemoryEntry `json:"kernelTCP"`
-	// Raw is the file memory.stat; its names differ between v1 and cgroup2, and most are bytes, some events.
+	// Raw is the file memory.stat. Its names differ between v1 and cgroup2; most are bytes, some
+	// are events.
 	Raw map[string]uint64 `json:"raw,omitempty"`
 	PSI *PSIStats         `json:"psi,omitempty"`
 }
 
-// MemoryEntry is one kind of memory. cgroup2 does not count in Failcnt how often the limit was met.
+// MemoryEntry is one kind of memory. cgroup2 does not count in Failcnt how often the limit was
+// reached.
 type MemoryEntry struct {
 	Limit   uint64 `json:"limit"`
 	Usage   uint64 `json:"usage,omitempty"`
-	Max     uint64 `json:"max,omitempty"` // most that was ever used; on cgroup2 since kernel 5.19
+	Max     uint64 `json:"max,omitempty"` // maximum usage; on cgroup2 since kernel 5.19
 	Failcnt uint64 `json:"failcnt"`
 }
 
-// WorkingSet is the memory in use less the pages of files that the kernel takes back first and without any writing: what
-// engines show as a container's memory, since unused memory fills with such pages anyway.
+// WorkingSet is the memory in use less the file pages that the kernel reclaims first and without
+// writing. Engines show it as a container's memory, since unused memory fills with such pages
+// anyway.
 func (m *MemoryStats) WorkingSet() uint64 {
-	inactive, ok := m.Raw["total_inactive_file"] // v1, whose plain "inactive_file" leaves out the cgroups below
+	// v1, whose plain "inactive_file" omits the cgroups below
+	inactive, ok := m.Raw["total_inactive_file"]
 	if !ok {
 		inactive = m.Raw["inactive_file"]
 	}
@@ -74,7 +78,7 @@ func memoryStatsV2(c *counters, s *Stats) {
 	}
 }
 
-// addLimits: what has no limit in one part has none as a whole.
+// addLimits returns the sum of two limits, which is no limit if one of them is none.
 func addLimits(a, b uint64) uint64 {
 	if a > math.MaxUint64-b {
 		return math.MaxUint64

@@ -24,7 +24,7 @@ func pidsStats(c *counters, s *Stats) {
 func pidsStatsV2(c *counters, s *Stats) {
 	pidsStats(c, s)
 	if s.Pids.Current == 0 {
-		// Without the controller there is a list of tasks still. It leaves out the cgroups below.
+		// Without the controller there is still a list of threads. It omits the cgroups below.
 		if text, ok := c.text("cgroup.threads"); ok {
 			s.Pids.Current = uint64(strings.Count(text, "\n"))
 		}

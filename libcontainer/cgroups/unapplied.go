@@ -2,9 +2,9 @@ package cgroups
 
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
-// Unapplied names the fields of r that ask for what no kernel of today does, each with the reason, so that nothing
-// is left out silently. All that a kernel does is either applied or an error. Unset fields and zero values that
-// mean "unset" are not named.
+// Unapplied names the fields of r that no current kernel supports, each with the reason, so nothing
+// is left out silently. Everything that a kernel supports is either applied or an error. Unset
+// fields, and zero values that mean "unset", are not named.
 func Unapplied(r *specs.LinuxResources) []string {
 	if r == nil || r.Memory == nil {
 		return nil

@@ -12,11 +12,12 @@ import (
 
 var (
 	errFileName = errors.New("not the name of a cgroup's file")
-	errNotLimit = errors.New("this file holds no limit: it moves, stops or ends processes, which is the runtime's business")
+	errNotLimit = errors.New("this file sets no limit: it moves, stops or kills processes, which is up to the runtime")
 )
 
-// unified: linux.resources.unified, files of the cgroup2 folder and what is to be written into them, whether this package knows them or not. A
-// value of several lines is written line by line, since most files take one at a time.
+// unified: linux.resources.unified, files of the cgroup2 directory and their values, whether this
+// package knows them or not. A value of several lines is written line by line, since most files
+// accept one at a time.
 func (s *settingList) unified(r map[string]string, at func(controller string) version) {
 	for _, file := range slices.Sorted(maps.Keys(r)) {
 		field := jsonpath.Member("linux.resources.unified", file)
@@ -39,21 +40,21 @@ func (s *settingList) unified(r map[string]string, at func(controller string) ve
 			}
 		}
 		if !wrote {
-			add("\n") // what empties a file such as cpuset.cpus; writing nothing at all would do nothing
+			add("\n") // empties a file such as cpuset.cpus; an empty write would do nothing
 		}
 	}
 }
 
-// coreFiles stands for a controller where a file of a cgroup2 folder is there without one.
+// coreFiles is the controller of a cgroup2 file that belongs to none.
 const coreFiles = "cgroup"
 
-// onV1 reports whether a v1 hierarchy has what cgroup2 calls by that name.
+// onV1 reports whether a v1 hierarchy has the controller with this cgroup2 name.
 func onV1(controller string, at func(controller string) version) bool {
 	return at(controller) == v1 || controller == "io" && at("blkio") == v1
 }
 
-// unifiedController gives the controller that a file of a cgroup2 folder belongs to. The name must be
-// that of a file in the folder itself, and of one that does nothing but limit.
+// unifiedController returns the controller that a file of a cgroup2 directory belongs to. The name
+// must be that of a file in the directory itself, and of one that only sets a limit.
 func unifiedController(file string) (string, error) {
 	if file == "" || file == "." || file == ".." || strings.ContainsAny(file, "/\x00") {
 		return coreFiles, errFileName

@@ -78,15 +78,15 @@ func TestKernelUpdates(t *testing.T) {
 	}
 }
 
-// TestCheckBeforeUpdate: a limit below what is in use is refused, by v1 at all times.
+// TestCheckBeforeUpdate: a limit below the current usage is refused, by v1 always.
 func TestCheckBeforeUpdate(t *testing.T) {
 	m := created(t, nil)
 	needController(t, m, "memory")
-	// A file in memory counts for who writes it, and cannot be thrown away.
+	// The writer of a file in memory is charged for it, and it cannot be reclaimed.
 	shared := "/dev/shm/" + testID(t)
 	t.Cleanup(func() { os.Remove(shared) })
 	spawn(t, m, "/bin/sh", "-c", "head -c 20000000 /dev/zero >"+shared+"; exec sleep 1000")
-	f, v := m.place("memory")
+	f, v := m.controllerDirectory("memory")
 	file := map[version]string{v1: "memory.usage_in_bytes", v2: "memory.current"}[v]
 	waitTest(t, "the process to use memory", func() bool {
 		n, _ := readNumber(f.dir + "/" + file)

@@ -2,13 +2,13 @@ package cgroups
 
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
-// A Value is what a control file is to hold.
+// A Value is the value of a control file.
 type Value struct {
 	File  string // "memory.max"
 	Value string
 }
 
-// Values gives what Create or Limit would write for r, but for devices, in the order in which it would.
+// Values returns what Create or Limit would write for r, except for devices, in the same order.
 func (m *Manager) Values(r *specs.LinuxResources) ([]Value, error) {
 	list, err := settings(r, m.version, false)
 	if err != nil {

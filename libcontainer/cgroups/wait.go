@@ -11,13 +11,13 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// The kernel tells of a cgroup that empties in two ways. cgroup2: cgroup.events changes, which wakes poll. v1 has nothing of
-// the sort (notify_on_release starts a program for the whole hierarchy; cgroup.event_control knows memory only), but
-// each task that is still in there can be waited for: a pidfd becomes readable when it has exited, and a task leaves its
-// cgroups before that.
+// The kernel reports in two ways that a cgroup becomes empty. On cgroup2, cgroup.events changes,
+// which wakes poll. v1 has nothing similar (notify_on_release starts a program for the whole
+// hierarchy; cgroup.event_control only supports memory), but each remaining task can be waited for:
+// a pidfd becomes readable when the task has exited, and a task leaves its cgroups before that.
 
-// waitEvent waits until cgroup.events of a cgroup2 folder has the line; false: the deadline passed. A folder that is gone has
-// every event behind it.
+// waitEvent waits until cgroup.events of a cgroup2 directory has the line; false means that the
+// deadline passed. For a directory that is gone every event has happened.
 func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 	fd, err := sys.OpenFd(dir+"/cgroup.events", unix.O_RDONLY)
 	if err == unix.ENOENT {
@@ -28,7 +28,7 @@ func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 	}
 	defer unix.Close(fd)
 	for {
-		// A read arms the next poll, so that no change falls between the two.
+		// A read arms the next poll, so no change is missed in between.
 		happened, err := hasEvent(fd, line)
 		if err != nil {
 			return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
@@ -42,7 +42,8 @@ func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 	}
 }
 
-// hasEvent reads whether an open cgroup.events has the line, or its folder is gone, of which the kernel tells in either call.
+// hasEvent reports whether an open cgroup.events has the line, or its directory is gone, which
+// either call may report.
 func hasEvent(fd int, line string) (bool, error) {
 	_, err := unix.Seek(fd, 0, 0)
 	var events []byte
@@ -55,15 +56,17 @@ func hasEvent(fd int, line string) (bool, error) {
 	return strings.Contains(string(events), line), err
 }
 
-// poll waits until fd has the events; false: the deadline passed.
+// poll waits until fd has the events; false means that the deadline passed.
 func poll(fd int, events int16, deadline time.Time) bool {
 	ready, err := sys.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, deadline)
 	return ready || err != nil
 }
 
-// waitTask waits until the task with this thread id has exited; false: the deadline passed.
+// waitTask waits until the task with this thread ID has exited; false means that the deadline
+// passed.
 func waitTask(tid int, deadline time.Time) bool {
-	// PIDFD_THREAD is there since kernel 6.9. Before that only a thread group's leader can be waited for.
+	// PIDFD_THREAD exists since kernel 6.9. Before that only a thread group's leader can be waited
+	// for.
 	fd, err := unix.PidfdOpen(tid, unix.PIDFD_THREAD)
 	if err == unix.EINVAL {
 		fd, err = unix.PidfdOpen(tid, 0)
@@ -73,8 +76,9 @@ func waitTask(tid int, deadline time.Time) bool {
 	case unix.ESRCH:
 		return true
 	default:
-		// No pidfd can be had: another thread on an old kernel, a task outside of our PID namespace (0 in the list), or
-		// no descriptor left. Nothing tells of its end but another look.
+		// There is no pidfd for another thread on an old kernel or a task outside the runtime's PID
+		// namespace (0 in the list), and there may be no descriptor left. No event reports the
+		// exit, so the caller must check again.
 		nap(time.Millisecond)
 		return time.Now().Before(deadline)
 	}
@@ -82,34 +86,36 @@ func waitTask(tid int, deadline time.Time) bool {
 	return poll(fd, unix.POLLIN, deadline)
 }
 
-// nap is for the few waits that no event can end.
+// nap sleeps where no event can end a wait.
 func nap(d time.Duration) {
 	timeout := unix.NsecToTimespec(int64(d))
 	unix.Ppoll(nil, &timeout, nil)
 }
 
-// WaitEmpty waits until all processes have left the cgroup and those below, by exit or otherwise; being reaped is not
-// needed. After limit it gives an error that wraps EBUSY and names processes that are still there.
+// WaitEmpty waits until all processes have left the cgroup and those below, by exit or otherwise;
+// they need not have been reaped. After limit it returns an error that wraps EBUSY and names the
+// remaining processes.
 func (m *Manager) WaitEmpty(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	return m.ours(func(f *folder) error {
-		if empty, err := m.waitFolder(f.dir, f == &m.unified, deadline); err != nil || empty {
+	return m.ours(func(f *directory) error {
+		if empty, err := m.waitDirectory(f.dir, f == &m.unified, deadline); err != nil || empty {
 			return err
 		}
 		return m.stillUsed("wait for cgroup", f.dir, limit)
 	})
 }
 
-// waitFolder waits until no task is in a folder or below it; false: the deadline passed.
-func (m *Manager) waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
+// waitDirectory waits until no task is in a directory or below it; false means that the deadline
+// passed.
+func (m *Manager) waitDirectory(dir string, cgroup2 bool, deadline time.Time) (bool, error) {
 	if cgroup2 && !m.foreignBelow(dir) {
 		return waitEvent(dir, "populated 0", deadline)
 	}
 	for {
 		var tids []int
-		list := m.threads
+		list := m.threadsIn
 		if cgroup2 {
-			list = m.members
+			list = m.processesIn
 		}
 		if err := list(dir, &tids); err != nil {
 			return false, err
@@ -121,13 +127,14 @@ func (m *Manager) waitFolder(dir string, cgroup2 bool, deadline time.Time) (bool
 			return false, nil
 		}
 		for _, tid := range tids {
-			// One that has not exited may have been moved out.
+			// A task that has not exited may have been moved out.
 			waitTask(tid, earlier(deadline, time.Now().Add(visit)))
 		}
 	}
 }
 
-// visit is how long to wait for the end of a task before its cgroup is looked at again: nothing tells of a task that is moved.
+// visit is how long to wait for a task's exit before checking its cgroup again, because no event
+// reports that a task is moved.
 const visit = 2 * time.Millisecond
 
 func earlier(a, b time.Time) time.Time {
@@ -139,6 +146,6 @@ func earlier(a, b time.Time) time.Time {
 
 func (m *Manager) stillUsed(operation, dir string, limit time.Duration) error {
 	var pids []int
-	m.members(dir, &pids)
-	return timeout.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, Holdup(pids...), unix.EBUSY)
+	m.processesIn(dir, &pids)
+	return timeout.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, BlockedBy(pids...), unix.EBUSY)
 }

@@ -68,7 +68,7 @@ func TestDeviceAccess(t *testing.T) {
 				t.Skip(none)
 			}
 			if h.version == 1 && strings.Contains(tt.rules, "120:*") && strings.HasSuffix(tt.rules, "deny c 120:4 rw") {
-				const why = "cgroup v1 cannot take a device out of the wider rule"
+				const why = "cgroup v1 cannot except a device from the wider rule"
 				update.Run().Fails(updated, why)
 				fresh.Fails(why, "create", "--bundle", fresh.Bundle, fresh.ID)
 				return

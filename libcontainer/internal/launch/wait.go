@@ -33,7 +33,7 @@ func Receive(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks.Sto
 	case err != nil:
 		return nsenter.Message{}, err
 	case first == nsenter.TimeUp:
-		return nsenter.Message{}, timeout.Errorf("the process did not go on within %v: %s", limit, cgroups.Holdup(pid))
+		return nsenter.Message{}, timeout.Errorf("the process did not go on within %v: %s", limit, cgroups.BlockedBy(pid))
 	case first > 0:
 		return nsenter.Message{}, stops[first-1].Err
 	}
@@ -47,7 +47,7 @@ func AwaitEnd(pidfd *os.File, pid int, deadline time.Time) error {
 		return fmt.Errorf("wait for process %d: %w", pid, err)
 	}
 	if !ended {
-		return timeout.Errorf("killed, and has not ended within %v: %s", EndLimit, cgroups.Holdup(pid))
+		return timeout.Errorf("killed, and has not ended within %v: %s", EndLimit, cgroups.BlockedBy(pid))
 	}
 	return nil
 }

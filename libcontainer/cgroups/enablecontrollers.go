@@ -10,13 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNotDelegated: the controller is there, but some cgroup above keeps it for itself.
+// errNotDelegated: the controller exists, but some cgroup above does not enable it for its
+// children.
 var errNotDelegated = errors.New("not delegated to this cgroup (cgroup.subtree_control of a cgroup above it)")
 
-// delegate sees to it that the container's cgroup2 folder has the controllers that the settings need, and where cgroup2 leads,
-// all that there are, for accounting. Writing into cgroup.subtree_control waits for an RCU grace period,
-// so nothing is written that is there already.
-func (m *Manager) delegate(list []setting) error {
+// enableControllers enables the controllers that the settings need for the container's cgroup2
+// directory, and where cgroup2 leads, all available ones, for accounting. A write to
+// cgroup.subtree_control waits for an RCU grace period, so controllers that are already enabled are
+// not written.
+func (m *Manager) enableControllers(list []setting) error {
 	var needed []string
 	for i := range list {
 		if c := m.unifiedController(&list[i]); c != "" && !slices.Contains(needed, c) {
@@ -42,7 +44,7 @@ func (m *Manager) delegate(list []setting) error {
 	}
 	e := enabling{refused: make(map[string]error)}
 	if !m.unifiedLeads {
-		e.wanted = needed // whoever has most controllers on v1 wants no more on cgroup2 than is asked for
+		e.wanted = needed // with most controllers on v1, cgroup2 only gets the needed ones
 	}
 	if err := e.enable(top(m.unified), path.Dir(m.unified.dir)); err != nil {
 		return err
@@ -68,7 +70,8 @@ func (m *Manager) delegate(list []setting) error {
 	return nil
 }
 
-// foundAbove gives the cgroup2 folder next above the container's that was there before. Those between, which were made, have no controllers yet.
+// foundAbove returns the closest cgroup2 directory above the container's that existed before. Those
+// in between, which were made, have no controllers yet.
 func (m *Manager) foundAbove() string {
 	for _, dir := range m.made { // parents first
 		if strings.HasPrefix(m.unified.dir+"/", dir+"/") {
@@ -78,7 +81,7 @@ func (m *Manager) foundAbove() string {
 	return path.Dir(m.unified.dir)
 }
 
-// unifiedController gives the controller that cgroup2 must have for a setting; "": none.
+// unifiedController returns the controller that cgroup2 must have for a setting; "" means none.
 func (m *Manager) unifiedController(s *setting) string {
 	if s.unified && s.controller == coreFiles || m.v1(s.controller) != nil {
 		return ""
@@ -86,8 +89,8 @@ func (m *Manager) unifiedController(s *setting) string {
 	return s.controller
 }
 
-// top gives the topmost folder of the cgroup2 tree that a folder is in: the mount point, where it is known.
-func top(f folder) string {
+// top returns the root of the cgroup2 tree that a directory is in: the mount point, if it is known.
+func top(f directory) string {
 	if f.mount != "" {
 		return f.mount
 	}
@@ -100,14 +103,15 @@ func top(f folder) string {
 	return dir
 }
 
-// enabling is one attempt to give controllers to a cgroup.
+// enabling is one attempt to enable controllers for a cgroup.
 type enabling struct {
-	wanted  []string         // nil: all that there are
-	refused map[string]error // by controller: why a cgroup did not give it
+	wanted  []string         // nil: all available ones
+	refused map[string]error // by controller: why a cgroup could not enable it
 }
 
-// enable gives the children of dir the controllers, from top down. One that cannot be given (cpu with real-time processes about, a cgroup of
-// another owner) is left out: whether it is needed, the caller looks at the end.
+// enable enables the controllers for the children of dir, from top down. It leaves out those that
+// cannot be enabled (cpu with real-time processes, a cgroup of another owner): the caller checks at
+// the end whether they are needed.
 func (e *enabling) enable(top, dir string) error {
 	if strings.HasPrefix(dir, top+"/") {
 		if err := e.enable(top, path.Dir(dir)); err != nil {
@@ -162,8 +166,9 @@ func (e *enabling) enable(top, dir string) error {
 	return nil
 }
 
-// occupied reports whether a cgroup that is not the root has processes of its own. The kernel gives its children no controllers then, but for
-// threaded ones, and that would be worse: it becomes the root of threads, and no process can live in cgroups below it.
+// occupied reports whether a cgroup that is not the root has processes of its own. The kernel then
+// only enables threaded controllers for its children, and that would be worse: the cgroup becomes
+// the root of a threaded subtree, and no process can live in cgroups below it.
 func occupied(dir string) bool {
 	procs, err := readFile(dir + "/cgroup.procs")
 	if err != nil || procs == "" {

@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// Keep does change, and puts back what that has made of the limits: a change of a property has systemd write all that it has of a controller, in its own
-// terms, which know no processor time finer than a hundredth, for one.
-func (m *Manager) Keep(change func() error) error {
+// PreserveLimits calls change, and then restores the limits that systemd overwrote. When a property
+// changes, systemd writes everything that it knows of the controller, in its own units, which for
+// example cannot express less than a hundredth of processor time.
+func (m *Manager) PreserveLimits(change func() error) error {
 	type kept struct{ path, value string }
 	var before []kept
-	m.all(func(f *folder) error {
-		for _, name := range keptFiles() {
+	m.all(func(f *directory) error {
+		for _, name := range preservedFiles() {
 			if value, err := readFile(f.dir + "/" + name); err == nil {
 				before = append(before, kept{f.dir + "/" + name, value})
 			}
@@ -32,9 +33,10 @@ func (m *Manager) Keep(change func() error) error {
 	return errors.Join(errs...)
 }
 
-// keptFiles are those that systemd writes in a unit's cgroup and that hold one value each. The limit of memory stands before and after that
-// of memory and swap: one of both orders is right.
-func keptFiles() [20]string {
+// preservedFiles are the files with one value each that systemd writes in a unit's cgroup. The
+// limit of memory comes before and after that of memory and swap, because either order may be the
+// right one.
+func preservedFiles() [20]string {
 	return [...]string{
 		"cpu.idle", "cpu.weight", "cpu.max", "cpuset.cpus", "cpuset.mems", "io.weight", "io.bfq.weight",
 		"memory.min", "memory.low", "memory.high", "memory.max", "memory.swap.max", "memory.oom.group", "pids.max",

@@ -10,30 +10,31 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Holdup says what keeps processes from going on, or from ending: their states, where in the kernel they wait, and by which cgroup they are frozen. It is
-// for messages, and says what it can; of many processes it names a few.
-func Holdup(pids ...int) string {
+// BlockedBy describes what keeps processes from running or exiting: their states, where in the
+// kernel they wait, and which cgroup froze them. It is for messages, and reports what it can; of
+// many processes it names a few.
+func BlockedBy(pids ...int) string {
 	const most = 5
 	var texts []string
 	for _, pid := range pids {
-		if text := holdup(pid); text != "" {
+		if text := blockedBy(pid); text != "" {
 			texts = append(texts, text)
 		}
 	}
 	switch n := len(texts); {
 	case n == 0:
-		return "by now there is none"
+		return "no process is left"
 	case n > most:
 		texts = append(texts[:most], fmt.Sprintf("and %d more", n-most))
 	}
 	return strings.Join(texts, "; ")
 }
 
-// holdup is Holdup for one process, and empty for one that has ended.
-func holdup(pid int) string {
+// blockedBy is BlockedBy for one process, and returns "" for one that has exited.
+func blockedBy(pid int) string {
 	proc := "/proc/" + strconv.Itoa(pid)
 	name, state := stateOf(proc)
-	// The first thread may have ended before the others.
+	// The first thread may have exited before the others.
 	thread := proc
 	entries, _ := os.ReadDir(proc + "/task")
 	for _, e := range entries {
@@ -80,7 +81,8 @@ func stateName(letter string) string {
 	return "in state " + letter
 }
 
-// frozenBy gives the directory of the cgroup that a process is in, or the nearest one above it, that is frozen itself; "" when there is none.
+// frozenBy returns the directory of the nearest cgroup, from the process's own upwards, that is
+// itself frozen; "" when there is none.
 func frozenBy(pid int) string {
 	layout, err := layoutOf(strconv.Itoa(pid))
 	if err != nil {
