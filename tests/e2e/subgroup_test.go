@@ -209,7 +209,7 @@ func TestSubgroupFound(t *testing.T) {
 	}
 	must(t, os.Mkdir(b.home, 0o755))
 	defer unix.Rmdir(b.home)
-	b.Fails("is there already", "create", "--bundle", b.Bundle, b.ID)
+	b.Fails("already exists", "create", "--bundle", b.Bundle, b.ID)
 }
 
 // TestSubgroupFailedCreate: a create that fails late leaves nothing.
