@@ -17,10 +17,11 @@ import (
 	"github.com/orlop/orlop/tests/emulated"
 )
 
-// The arm64 interpreter is compared with the reference interpreter under qemu's emulation of arm64 processes: the test binary,
-// built for arm64, writes images of random programs and what the reference interpreter says of each; then each image is run.
+// The arm64 interpreter is compared with the reference interpreter under qemu's emulation of arm64
+// processes. The test binary, built for arm64, writes images of random programs and the results of
+// the reference interpreter; then each image is run.
 
-// imagesEnv makes the test binary write images into the folder that it names, and end.
+// imagesEnv makes the test binary write images to the directory that it names, and exit.
 const imagesEnv = "ORLOP_TEST_IMAGES"
 
 const arm64Programs = 150
@@ -73,7 +74,8 @@ func TestARM64(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := want.diff(got); d != "" {
-			c := choices(seeded(n)) // as for this architecture: the numbers of calls are others, the rest is the same
+			// The same programs as for this architecture, except for the numbers of calls.
+			c := choices(seeded(n))
 			t.Fatalf("program %d: reference and arm64 image differ: %s\n%s", n, d, listing(randomProgram(&c)))
 		}
 	}
@@ -97,7 +99,7 @@ func runEmulated(qemu, path string) (*observation, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, err := (&Image{text: content}).seal() // whole, as one piece
+	image, err := (&Image{text: content}).seal() // as one piece
 	if err != nil {
 		return nil, err
 	}

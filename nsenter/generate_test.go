@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// choices makes decisions out of bytes, so that a fuzzer can change them one by one. When the bytes end, it always
-// decides for 0.
+// choices makes decisions from bytes, so a fuzzer can change them one by one. After the last byte
+// it always chooses 0.
 type choices []byte
 
 func (c *choices) below(n int) int {
@@ -21,33 +21,33 @@ func (c *choices) below(n int) int {
 
 func (c *choices) oneIn(n int) bool { return c.below(n) == n-1 }
 
-// The descriptors that a random program has. What it does with them has the same results whenever it is run.
+// The descriptors of a random program, which gets the same results from them in every run.
 const (
 	memFD   = FD("mem")        // a file that it reads, writes and seeks in
-	loopFD  = FD("loop")       // a file that is only read, so that loops end when it does
+	loopFD  = FD("loop")       // a file that is only read, which bounds loops
 	dumpFD  = FD("dump")       // a file for registers and data
 	readFD  = FD("pipe read")  // a pipe
-	writeFD = FD("pipe write") // that does not block
+	writeFD = FD("pipe write") // which does not block
 )
 
 const scratchSize = 256
 
-// A generator makes random programs of system calls that harm nobody and do the same each time.
+// A generator makes random programs of harmless system calls that always have the same results.
 type generator struct {
 	*choices
 	p       *Program
 	scratch Addr
-	pending []Label // used, yet to be placed
+	pending []Label // used, but not placed yet
 	items   int     // how many more
 	forks   int
-	last    Reg // that took a result, 0 before
+	last    Reg // the last one with a result, 0 before
 	inRegs  int
 }
 
 func randomProgram(c *choices) *Program {
 	g := &generator{choices: c, p: NewProgram(), items: 12 + c.below(52)}
 	g.scratch = g.p.Bytes(make([]byte, scratchSize))
-	g.p.Set(1, Int(0)) // no label can stand before the first operation
+	g.p.Set(1, Int(0)) // no label can precede the first operation
 	for g.items > 0 {
 		g.item(0)
 	}
@@ -56,7 +56,7 @@ func randomProgram(c *choices) *Program {
 	}
 	g.p.Call(unix.SYS_WRITE, dumpFD, Addr(dataBase), Int(heapOffset+len(g.p.data)))
 	if g.oneIn(3) {
-		return g.p // to its end
+		return g.p // runs to its end
 	}
 	g.p.Call(unix.SYS_EXIT_GROUP, Int(g.below(256)))
 	return g.p
@@ -84,7 +84,7 @@ func (g *generator) item(depth int) {
 	case kind == 7:
 		g.p.Call(unix.SYS_WRITE, dumpFD, Addr(dataBase), Int(heapOffset+scratchSize))
 	default:
-		g.outcome(g.call())
+		g.handleResult(g.call())
 	}
 }
 
@@ -100,7 +100,7 @@ func (g *generator) loop(depth int) {
 	g.p.Place(done)
 }
 
-// fork appends a process that does something of its own while this one waits for it.
+// fork appends a process that does something itself while this one waits for it.
 func (g *generator) fork(depth int) {
 	g.forks++
 	child, after := g.p.NewLabel(), g.p.NewLabel()
@@ -110,7 +110,7 @@ func (g *generator) fork(depth int) {
 	}
 	g.p.Call(unix.SYS_CLONE, Int(unix.SIGCHLD)).Result(r).OnZero(child)
 	g.p.Call(unix.SYS_WAIT4, r, g.address(), Int(0), Int(0))
-	g.p.Set(r, Int(1)) // process ids differ
+	g.p.Set(r, Int(1)) // PIDs differ
 	g.p.Jump(after)
 	g.p.Place(child)
 	for range g.below(4) {
@@ -120,7 +120,7 @@ func (g *generator) fork(depth int) {
 	g.p.Place(after)
 }
 
-// pseudo appends an operation that is no system call.
+// pseudo appends an operation that is not a system call.
 func (g *generator) pseudo() {
 	switch g.below(6) {
 	case 0:
@@ -128,23 +128,24 @@ func (g *generator) pseudo() {
 	case 4:
 		from := g.address()
 		mask := [...]int{0, 0xff, 0xffff, 0xf0000000, -1}[g.below(5)]
-		g.outcome(g.p.append(opLoad, []Arg{from, g.inReg(Int(mask)), g.value()}))
+		g.handleResult(g.p.append(opLoad, []Arg{from, g.inReg(Int(mask)), g.value()}))
 	case 3:
 		wide := Int(1<<(31+g.below(32)) + g.below(2))
-		g.outcome(g.p.append(opSet, []Arg{g.inReg(wide)}))
+		g.handleResult(g.p.append(opSet, []Arg{g.inReg(wide)}))
 	case 1:
-		g.outcome(g.p.append(opStore, []Arg{g.address(), g.value()}))
+		g.handleResult(g.p.append(opStore, []Arg{g.address(), g.value()}))
 	case 2:
 		r := Reg(3 + g.below(3))
 		g.p.Set(r, g.address())
-		g.outcome(g.p.append(opStore, []Arg{r, g.value()}))
+		g.handleResult(g.p.append(opStore, []Arg{r, g.value()}))
 	default:
-		g.outcome(g.p.append(opSet, []Arg{g.value()}))
+		g.handleResult(g.p.append(opSet, []Arg{g.value()}))
 	}
 }
 
-// outcome says what the operation's result leads to. Most errors do not fail the program, or it would be short.
-func (g *generator) outcome(op *Op) {
+// handleResult decides the consequences of the operation's result. Most errors do not fail the
+// program, because it would be too short.
+func (g *generator) handleResult(op *Op) {
 	if !g.oneIn(4) {
 		g.last = g.reg()
 		op.Result(g.last)
@@ -200,9 +201,9 @@ func (g *generator) value() Arg {
 	case 1:
 		return Int(-1 - g.below(200)) // an error
 	case 2:
-		return Int(-4094 - g.below(4)) // the last errors, and what is none any more
+		return Int(-4094 - g.below(4)) // the last errors, and values beyond them
 	case 3:
-		return Int(1<<32 + g.below(3)) // not 0, though its low half may be
+		return Int(1<<32 + g.below(3)) // not 0, although its low half may be
 	case 4:
 		return Int(0x7fffffff + g.below(3))
 	case 5:
@@ -218,7 +219,8 @@ func (g *generator) value() Arg {
 	}
 }
 
-// inReg returns the value, or a register that holds it. No label may be placed before the operation that uses it.
+// inReg returns the value, or a register that holds it. No label may be placed before the operation
+// that uses it.
 func (g *generator) inReg(value Arg) Arg {
 	if g.oneIn(2) {
 		return value
@@ -229,7 +231,7 @@ func (g *generator) inReg(value Arg) Arg {
 	return r
 }
 
-// usedReg returns a register that probably holds something.
+// usedReg returns a register that probably has a value.
 func (g *generator) usedReg() Reg {
 	if g.last == 0 || g.oneIn(2) {
 		return g.reg()
@@ -266,9 +268,9 @@ func (g *generator) call() *Op {
 	case 11:
 		return p.Call(unix.SYS_PERSONALITY, Int(0xffffffff))
 	case 12:
-		// All six arguments matter: from the file's offset, to the pipe, so many bytes.
+		// All six arguments matter: the file's offset, the pipe, and the number of bytes.
 		off := p.Words(uint64(g.below(70)))
-		flags := Int(unix.SPLICE_F_NONBLOCK << (4 * g.below(2))) // or what is no flag
+		flags := Int(unix.SPLICE_F_NONBLOCK << (4 * g.below(2))) // or an invalid flag
 		return p.Call(unix.SYS_SPLICE, g.inReg(memFD), g.inReg(off), g.inReg(writeFD), g.inReg(Int(0)),
 			g.inReg(Int(g.below(64))), g.inReg(flags))
 	default:
@@ -276,7 +278,7 @@ func (g *generator) call() *Op {
 	}
 }
 
-// failing appends a system call that mostly fails.
+// failing appends a system call that usually fails.
 func (g *generator) failing() *Op {
 	p := g.p
 	switch g.below(6) {
@@ -289,7 +291,7 @@ func (g *generator) failing() *Op {
 	case 3:
 		return p.Call(unix.SYS_WRITE, memFD, Int(1), Int(8)) // a bad address
 	case 4:
-		return p.Call(3800 + uintptr(g.below(100))) // no system call
+		return p.Call(3800 + uintptr(g.below(100))) // not a system call
 	default:
 		return p.Call(unix.SYS_LSEEK, readFD, Int(0), Int(0))
 	}

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Image is a program as a static ELF executable: a segment that can be read and executed (headers, interpreter,
-// operations) and one that can be read and written (report, registers, data).
+// An Image is a program as a static ELF executable: a segment that can be read and executed
+// (headers, interpreter, operations) and one that can be read and written (report, registers,
+// data).
 type Image struct {
 	text []byte
 	data []byte
@@ -22,9 +23,9 @@ const (
 	programHeaderSize = 56
 	programHeaders    = 3
 	codeOffset        = 256   // of the interpreter, and so the entry point
-	opsOffset         = 0x400 // of the operations; the interpreter knows it, and both bases
+	opsOffset         = 0x400 // of the operations; the interpreter contains it, and both bases
 	opSize            = 64
-	maxOps            = 60000 // so that the text ends below the data
+	maxOps            = 60000 // keeps the end of the text below the data
 )
 
 // interpreterEnd follows the interpreter's last instruction.
@@ -32,18 +33,19 @@ var interpreterEnd = [16]byte{'o', 'r', 'l', 'o', 'p', '.', 'e', 'n', 'd', '.', 
 
 func interpreterStart() *byte
 
-// interpreterCode returns the interpreter's instructions, which lie in the running binary's own text.
+// interpreterCode returns the interpreter's instructions, which are in the running binary's own
+// text.
 func interpreterCode() ([]byte, error) {
 	code := unsafe.Slice(interpreterStart(), opsOffset-codeOffset+len(interpreterEnd))
 	n := bytes.Index(code, interpreterEnd[:])
 	if n < 0 {
-		return nil, errors.New("program: the interpreter is larger than its place in the image")
+		return nil, errors.New("program: the interpreter is larger than its space in the image")
 	}
 	return code[:n], nil
 }
 
-// Image encodes the program. fds gives the number that each descriptor that the program names will have in the
-// new process.
+// Image encodes the program. fds maps the name of each descriptor in the program to its number in
+// the new process.
 func (p *Program) Image(fds map[string]int) (*Image, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -69,8 +71,8 @@ func (p *Program) Image(fds map[string]int) (*Image, error) {
 	return &Image{text: text, data: data}, nil
 }
 
-// encodeOps writes the records that the interpreter reads, the last one being the exit's. Their layout stands in
-// interp_amd64.s.
+// encodeOps writes the records that the interpreter reads; the last one is the exit. interp_amd64.s
+// describes their layout.
 func (p *Program) encodeOps(out []byte, fds map[string]int) error {
 	exit := Op{code: unix.SYS_EXIT_GROUP, dst: noRegister}
 	exit.args[0] = Int(ExitFailed).operand(p)
@@ -128,8 +130,8 @@ func (p *Program) encodeOp(rec []byte, index int, op *Op, fds map[string]int) er
 	return nil
 }
 
-// target returns the index of the operation that a label stands before. 0 means that there is no label, which
-// is why the first operation cannot be jumped to.
+// target returns the index of the operation that a label precedes. 0 means that there is no label,
+// so no operation can jump to the first one.
 func (p *Program) target(l Label, index int) (uint16, error) {
 	switch {
 	case l == noLabel:
@@ -143,7 +145,7 @@ func (p *Program) target(l Label, index int) (uint16, error) {
 	case p.labels[l-1] < 0:
 		return 0, fmt.Errorf("label %d is not placed", l)
 	case p.labels[l-1] == 0:
-		return 0, fmt.Errorf("label %d stands before the first operation", l)
+		return 0, fmt.Errorf("label %d is before the first operation", l)
 	}
 	return uint16(p.labels[l-1]), nil
 }
@@ -182,7 +184,8 @@ func writeHeaders(text []byte, dataSize int) {
 	segment(2, gnuStack, r|w, 0, 0, 0, 16) // not executable
 }
 
-// dataFileOffset is where the data segment begins in the file: the kernel maps whole pages. What lies between is a hole.
+// dataFileOffset returns the offset of the data segment in the file: the kernel maps whole pages.
+// The gap before it is a hole.
 func dataFileOffset(textSize int) int {
 	return (textSize + segmentAlign - 1) &^ (segmentAlign - 1)
 }

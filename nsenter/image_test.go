@@ -15,7 +15,8 @@ import (
 func TestImage(t *testing.T) {
 	p := NewProgram()
 	p.Call(unix.SYS_CHDIR, p.String("/"))
-	large := p.Bytes(bytes.Repeat([]byte{0xa5}, 3<<20)) // what an argv and an environment may come to
+	// As large as an argv and an environment may be.
+	large := p.Bytes(bytes.Repeat([]byte{0xa5}, 3<<20))
 	image, err := p.Image(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +86,7 @@ func TestLargestProgram(t *testing.T) {
 	}
 }
 
-// The image cannot be changed: neither by who has a descriptor of it, nor by way of the process.
+// The image cannot be changed: neither through a descriptor of it, nor through the process.
 func TestSealed(t *testing.T) {
 	p := NewProgram()
 	p.Rendezvous(1)

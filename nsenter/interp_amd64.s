@@ -1,21 +1,22 @@
 #include "textflag.h"
 
-// The interpreter: what runs in the new process. It has no stack, no heap and no writable memory but the
-// image's data segment. image.go copies its bytes from here into every image, to the address that the
-// image's entry point names, so it must not refer to any symbol of the binary around it.
+// The interpreter runs in the new process. It has no stack, no heap and no writable memory but the
+// image's data segment. image.go copies its bytes from here to the entry point of every image, so it
+// must not refer to any symbol of the binary around it.
 //
 // The record of an operation, 64 bytes:
 //	0  uint16  system call number or pseudo-operation
 //	2  uint8   bit i: argument i is the number of a register
-//	3  uint8   register that takes the result, 0xff for none
+//	3  uint8   register for the result, 0xff for none
 //	4  uint16  error that does not fail the program (0 none, 0xffff any)
 //	6  uint16  another one
-//	8  uint16  operation to go on at after such an error
-//	10 uint16  operation to go on at after the result 0, 0 for none
+//	8  uint16  operation to continue at after such an error
+//	10 uint16  operation to continue at after the result 0, 0 for none
 //	12 uint32  unused
 //	16 6 * uint64 arguments
 //
-// The data segment: a report of 16 bytes (kind, operation, errno, 0), the registers, then the program's data.
+// The data segment: a report of 16 bytes (kind, operation, errno, 0), the registers, then the
+// program's data.
 
 #define OPS 0x10000400
 #define DATA 0x10400000

@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// The interpreter: see interp_amd64.s, which says what it does and how the record of an operation looks.
+// The interpreter: see interp_amd64.s, which describes it and the record of an operation.
 
 #define OPS 0x10000400
 #define DATA 0x10400000

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What can be seen of a program that has run.
+// The observable results of a program.
 type observation struct {
 	Status   int      // of the process; negative: the signal that ended it
-	Dump     []byte   // registers and data, as often as the program wrote them
+	Dump     []byte   // registers and data, each time the program wrote them
 	Mem      []byte   // the file that it worked on
-	Pipe     []byte   // what it left in the pipe
+	Pipe     []byte   // the data left in the pipe
 	Messages [][]byte // on the channel
 }
 
-// diff says in which way another observation differs, or "".
+// diff describes a difference from another observation, or returns "".
 func (o *observation) diff(other *observation) string {
 	if o.Status != other.Status {
 		return fmt.Sprintf("status %d and %d", o.Status, other.Status)
@@ -53,7 +53,7 @@ func (o *observation) diff(other *observation) string {
 	return ""
 }
 
-// A world is the descriptors that one run of a random program has.
+// A world has the descriptors for one run of a random program.
 type world struct{ mem, loop, dump, pipeRead, pipeWrite *os.File }
 
 func newWorld() (*world, error) {
@@ -109,7 +109,7 @@ func (w *world) close() {
 	}
 }
 
-// observe reads what a run has left.
+// observe reads the results of a run.
 func (w *world) observe(o *observation) (err error) {
 	for _, f := range []struct {
 		from *os.File
@@ -124,7 +124,7 @@ func (w *world) observe(o *observation) (err error) {
 	return err
 }
 
-// receiveAll reads the channel until nobody holds its other end.
+// receiveAll reads the channel until its other end is closed everywhere.
 func receiveAll(channel *os.File) [][]byte {
 	var all [][]byte
 	buf := make([]byte, 64)
@@ -165,7 +165,8 @@ func runImage(p *Program) (*observation, error) {
 	return o, w.observe(o)
 }
 
-// runProgram runs the program with the reference interpreter. It also returns the image that it corresponds to.
+// runProgram runs the program with the reference interpreter. It also returns the image that it
+// corresponds to.
 func runProgram(p *Program) (*observation, *Image, error) {
 	w, err := newWorld()
 	if err != nil {
@@ -218,7 +219,7 @@ func checkInterpreters(t *testing.T, decisions []byte) *observation {
 	return want
 }
 
-// listing prints a program for a person who looks for a fault.
+// listing formats a program for debugging.
 func listing(p *Program) string {
 	var b bytes.Buffer
 	for i, op := range p.Ops() {
@@ -273,7 +274,8 @@ func TestInterpreters(t *testing.T) {
 	}
 }
 
-// It runs some hundred programs a second; with -fuzzminimizetime=10x it does not spend the first minute on minimizing.
+// It runs some hundred programs a second; with -fuzzminimizetime=10x it does not spend the first
+// minute on minimizing.
 func FuzzInterpreters(f *testing.F) {
 	for n := range 20 {
 		f.Add(seeded(1000 + n))

@@ -35,7 +35,7 @@ func fuzzing() bool {
 	return f != nil && f.Value.String() != ""
 }
 
-// openDescriptors lists what is open, but for what Go's poller opens once.
+// openDescriptors lists the open descriptors, except those that Go's poller opens once.
 func openDescriptors() map[string]string {
 	open := map[string]string{}
 	entries, _ := os.ReadDir("/proc/self/fd")

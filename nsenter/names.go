@@ -10,7 +10,8 @@ import (
 // Name returns the name of the operation's system call, for messages.
 func (o Op) Name() string { return opName(o.code) }
 
-// opName names the system calls that programs are made of. A number that it lacks is still a clear message.
+// opName names the system calls that programs consist of. The message for an unlisted number is
+// still clear.
 func opName(code uint16) string {
 	switch code {
 	case opSet:
@@ -35,7 +36,7 @@ type syscallName struct {
 	name string
 }
 
-// syscallNames is the list, sorted.
+// syscallNames returns the names, sorted.
 //
 // long: one line for each call
 func syscallNames() []syscallName {

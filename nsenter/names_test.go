@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The name beside each number is its constant's, and the list is sorted, so that a person finds what is missing.
+// The name beside each number is its constant's, and the list is sorted, so that missing ones are
+// easy to find.
 func TestNames(t *testing.T) {
 	var constants []string
 	for _, name := range syscallConstants(t, "names.go") {
@@ -39,7 +40,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Every system call that a program can be made of in this tree has a name for messages.
+// Every system call that programs in this tree use has a name for messages.
 func TestNamesOfUsedCalls(t *testing.T) {
 	named := map[string]bool{}
 	for _, n := range syscallNames() {

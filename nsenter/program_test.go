@@ -21,8 +21,8 @@ func TestMistakes(t *testing.T) {
 		"label of another":   {func(p *Program) { p.Jump(foreign) }, "label 2 is not one of this program's"},
 		"place another's":    {func(p *Program) { p.Place(foreign) }, "label 2 is not one of this program's"},
 		"place no label":     {func(p *Program) { p.Place(0) }, "label 0 is not one of this program's"},
-		"jump to no label":   {func(p *Program) { p.Jump(0) }, "a label that nobody made"},
-		"error to no label":  {func(p *Program) { p.Call(unix.SYS_READ).OnError(0) }, "a label that nobody made"},
+		"jump to no label":   {func(p *Program) { p.Jump(0) }, "a label that was not made"},
+		"error to no label":  {func(p *Program) { p.Call(unix.SYS_READ).OnError(0) }, "a label that was not made"},
 		"negative label":     {func(p *Program) { p.Jump(-9) }, "label -9 is not one of this program's"},
 		"nobody's register":  {func(p *Program) { p.Call(unix.SYS_READ, Reg(240)) }, "register 240 does not exist"},
 		"result in nowhere":  {func(p *Program) { p.Call(unix.SYS_READ).Result(255) }, "register 255 does not exist"},
@@ -38,8 +38,8 @@ func TestMistakes(t *testing.T) {
 		"fail with too much": {func(p *Program) { p.Fail(4096) }, "4096 is not an error"},
 		"ignore nothing":     {func(p *Program) { p.Call(unix.SYS_READ).Ignore(0) }, "0 is not an error"},
 		"ignore 65535":       {func(p *Program) { p.Call(unix.SYS_READ).Ignore(0xffff) }, "65535 is not an error"},
-		"three errors":       {func(p *Program) { p.Call(unix.SYS_READ).Ignore(1, 2, 3) }, "3 errors that it goes on after, 2 at most"},
-		"ignore twice":       {func(p *Program) { p.Call(unix.SYS_READ).Ignore(1).Ignore(2) }, "says twice what an error does"},
+		"three errors":       {func(p *Program) { p.Call(unix.SYS_READ).Ignore(1, 2, 3) }, "handles 3 errors, 2 at most"},
+		"ignore twice":       {func(p *Program) { p.Call(unix.SYS_READ).Ignore(1).Ignore(2) }, "handles errors twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := NewProgram()
@@ -69,7 +69,7 @@ func TestFirstOperationIsNoTarget(t *testing.T) {
 	l := p.NewLabel()
 	p.Place(l)
 	p.Jump(l)
-	if _, err := p.Image(nil); err == nil || !strings.Contains(err.Error(), "stands before the first operation") {
+	if _, err := p.Image(nil); err == nil || !strings.Contains(err.Error(), "is before the first operation") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -97,8 +97,8 @@ func TestSharedStrings(t *testing.T) {
 	}
 }
 
-// What Call returns stays good when more operations follow.
-func TestLateChanges(t *testing.T) {
+// Pointers that Call returns stay valid when more operations follow.
+func TestOpsStayValid(t *testing.T) {
 	p := NewProgram()
 	early := p.Call(unix.SYS_CHDIR, p.String("/nowhere"))
 	for range 1000 {

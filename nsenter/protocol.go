@@ -12,21 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the process and its starter say to each other on Channel, a connection that keeps message boundaries.
+// The protocol of the process and its starter on Channel, a connection that keeps message
+// boundaries.
 //
 //	process                                  starter
 //	  {1, id, value, 0} [descriptor]  ---->
-//	  blocks, if it is a rendezvous   <----  one byte, or what was asked for
+//	  blocks, if it is a rendezvous   <----  one byte, or the requested data
 //	  {2, operation, errno, 0}        ---->                then exits
 //	  end of file                     ---->                it executed its program, or it died
 //
-// The end of file, when it comes from the starter's side, ends the process.
+// An end of file from the starter's side ends the process.
 const (
 	kindMessage = 1
 	kindFailure = 2
 )
 
-// Send appends operations that send a message with the low 32 bits of a value to the starter. The process goes on at once.
+// Send appends operations that send a message with the low 32 bits of a value to the starter. The
+// process does not wait.
 func (p *Program) Send(id int, value Arg) {
 	rec := p.message(id)
 	if value != nil {
@@ -35,21 +37,23 @@ func (p *Program) Send(id int, value Arg) {
 	p.Call(unix.SYS_SENDTO, Channel, rec, Int(reportSize), Int(unix.MSG_NOSIGNAL))
 }
 
-// Write is Send by write(2), which more seccomp filters allow. When the starter has gone, SIGPIPE ends the process.
+// Write is Send by write(2), which more seccomp filters allow. If the starter has gone, SIGPIPE
+// ends the process.
 func (p *Program) Write(id int, value Arg) {
 	rec := p.message(id)
 	p.Store(rec+8, value)
 	p.Call(unix.SYS_WRITE, Channel, rec, Int(reportSize))
 }
 
-// Rendezvous appends operations that send a message and wait until the starter answers it with [Conn.Resume].
+// Rendezvous appends operations that send a message and wait until the starter answers it with
+// [Conn.Resume].
 func (p *Program) Rendezvous(id int) {
 	p.Send(id, nil)
 	p.Await()
 }
 
-// SendOr and AwaitOr are Send and Await for a process that can have another starter. When this one
-// has gone, the process goes on at the label.
+// SendOr and AwaitOr are Send and Await for a process that can have another starter. If the current
+// one has gone, the process continues at the label.
 func (p *Program) SendOr(id int, gone Label) {
 	p.Call(unix.SYS_SENDTO, Channel, p.message(id), Int(reportSize), Int(unix.MSG_NOSIGNAL)).OnError(gone, unix.EPIPE, unix.ECONNRESET)
 }
@@ -62,18 +66,19 @@ func (p *Program) AwaitOr(gone Label) {
 // Await appends the operation that waits for [Conn.Resume].
 func (p *Program) Await() { p.AwaitOn(Channel) }
 
-// AwaitOn is Await for an answer, of one byte, that comes by another descriptor, such as a pipe. It may be there before it is waited for.
+// AwaitOn is Await for a one-byte answer from another descriptor, such as a pipe. The answer may
+// arrive before the process waits for it.
 func (p *Program) AwaitOn(fd Arg) {
 	p.Call(unix.SYS_READ, fd, p.Bytes(make([]byte, 8)), Int(1)).OnZero(exitOp)
 }
 
-// AwaitData appends the operation that waits for [Conn.Answer], and takes at most size bytes of that.
+// AwaitData appends the operation that waits for [Conn.Answer], and reads at most size bytes of it.
 func (p *Program) AwaitData(to Addr, size int) {
 	p.Call(unix.SYS_READ, Channel, to, Int(size)).OnZero(exitOp)
 }
 
-// SendFile appends operations that send a message with a descriptor, and the low 32 bits of a value, to the starter. The process
-// goes on at once.
+// SendFile appends operations that send a message with a descriptor, and the low 32 bits of a
+// value, to the starter. The process does not wait.
 func (p *Program) SendFile(id int, fd, value Arg) {
 	rec := p.message(id)
 	if value != nil {
@@ -97,25 +102,25 @@ func (p *Program) message(id int) Addr {
 	return p.Bytes(rec)
 }
 
-// A Conn is the starter's end of a program's channel. Close must not be called while another method runs: what unblocks
-// Next is the end of the process.
+// A Conn is the starter's end of a program's channel. Close must not be called while another method
+// runs: the end of the process unblocks Next.
 type Conn struct{ file *os.File }
 
 // NewConn returns the starter's end of a channel. It owns the descriptor.
 func NewConn(f *os.File) *Conn { return &Conn{f} }
 
-// A Message is what the process sent.
+// A Message is a message from the process.
 type Message struct {
 	ID    int
 	Value uint32
-	File  *os.File // that came with it, or nil; the receiver's to close
-	// Sender is the PID of the process that sent it, as the kernel tells it, in the receiver's PID namespace. It is known with
-	// Start.Senders only, and then also for a Failure.
+	File  *os.File // received with it, or nil; the receiver must close it
+	// Sender is the PID of the sending process according to the kernel, in the receiver's PID
+	// namespace. It is only set with Start.Senders, and then also for a Failure.
 	Sender int
 }
 
-// A Failure is the operation that failed and its error. Op is an index into the program's operations as long as the
-// sender is the program; whoever looks it up checks it.
+// A Failure is the operation that failed and its error. Op is an index into the program's
+// operations as long as the sender is the program; its user must check it.
 type Failure struct {
 	Op    int
 	Errno syscall.Errno
@@ -125,11 +130,12 @@ func (f *Failure) Error() string { return fmt.Sprintf("operation %d: %v", f.Op, 
 
 func (f *Failure) Unwrap() error { return f.Errno }
 
-// TimeUp is what [Conn.Wait] returns when nothing has happened in time.
+// TimeUp is the result of [Conn.Wait] after a timeout.
 const TimeUp = -1
 
-// Wait waits until Next has something to return, and then returns 0; or until one of the files is readable, and returns its place, from 1
-// on; or until limit is over. A limit below 0 is none.
+// Wait waits until Next has something to return, and then returns 0; or until one of the files is
+// readable, and returns its index, counted from 1; or until the time limit is over. A limit below 0
+// is none.
 func (c *Conn) Wait(limit time.Duration, files ...*os.File) (int, error) {
 	fds := make([]unix.PollFd, 1, 1+len(files))
 	fds[0] = unix.PollFd{Fd: int32(c.file.Fd()), Events: unix.POLLIN}
@@ -159,8 +165,8 @@ func (c *Conn) Wait(limit time.Duration, files ...*os.File) (int, error) {
 	}
 }
 
-// Next returns the next message. It returns a *[Failure] when the program failed, and [io.EOF] when the process holds the channel
-// no longer: it executed its program, or it died.
+// Next returns the next message. It returns a *[Failure] when the program failed, and [io.EOF] when
+// the process no longer has the channel open: it executed its program, or it died.
 func (c *Conn) Next() (Message, error) {
 	buf := make([]byte, reportSize)
 	control := make([]byte, unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))
@@ -186,8 +192,8 @@ func (c *Conn) Next() (Message, error) {
 	return m, nil
 }
 
-// receive reads a record. When the process ends with something unread, which an answer that came too early is, the kernel
-// says so once, before the records that it sent: a failure could be behind it.
+// receive reads a record. When the process exits with unread data, such as an answer that came too
+// early, the kernel reports that once, before the records that it sent: a failure may follow.
 func (c *Conn) receive(buf, control []byte) (n, ctl, flags int, err error) {
 	for {
 		n, ctl, flags, _, err = unix.Recvmsg(int(c.file.Fd()), buf, control, unix.MSG_CMSG_CLOEXEC)
@@ -197,8 +203,8 @@ func (c *Conn) receive(buf, control []byte) (n, ctl, flags int, err error) {
 	}
 }
 
-// decode reads a record. Up to the exec the process runs nothing but the program, so one that is malformed is a fault of the
-// runtime's own; it is refused all the same.
+// decode parses a record. Until the exec the process runs nothing but the program, so a malformed
+// record is a bug of the runtime; it is rejected all the same.
 func decode(rec []byte, flags int) (Message, error) {
 	if len(rec) != reportSize || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		return Message{}, fmt.Errorf("read from the process: a message of %d bytes, not %d", len(rec), reportSize)
@@ -215,7 +221,7 @@ func decode(rec []byte, flags int) (Message, error) {
 	}
 }
 
-// received returns the descriptor that came with a message, and who sent it.
+// received returns the descriptor and the sender of a message.
 func received(control []byte) (f *os.File, sender int, err error) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
@@ -241,7 +247,8 @@ func received(control []byte) (f *os.File, sender int, err error) {
 	return nil, sender, fmt.Errorf("read from the process: a message with %d descriptors, not 1", len(files))
 }
 
-// Resume lets a process go on that stands at a rendezvous. EPIPE says that the process has gone; Next tells why.
+// Resume resumes a process at a rendezvous. EPIPE means that the process has gone; Next returns
+// why.
 func (c *Conn) Resume() error { return c.Answer([]byte{1}) }
 
 // Answer is Resume for a process that waits for data, at least one byte.

@@ -51,7 +51,7 @@ func TestMessages(t *testing.T) {
 	wantStatus(t, proc, ExitFailed)
 }
 
-// TestAnswer: of data that is asked for, a process takes as much as it has room for.
+// TestAnswer: a process reads as much of the requested data as it has room for.
 func TestAnswer(t *testing.T) {
 	for answer, want := range map[string]string{"123": "n=123", "1234567": "n=12345"} {
 		r, w, err := os.Pipe()
@@ -79,8 +79,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestSenders: the kernel tells which process has sent a message or a failure, whatever that says itself. The second process has
-// none of the descriptors above the channel.
+// TestSenders: the kernel reports which process has sent a message or a failure, whatever its
+// content. The second process has none of the descriptors above the channel.
 func TestSenders(t *testing.T) {
 	p := NewProgram()
 	pid, child := p.Reg(), p.NewLabel()
@@ -117,7 +117,7 @@ func TestSenders(t *testing.T) {
 	}
 }
 
-// A process whose starter has died must not stay.
+// A process whose starter has died must exit.
 func TestStarterGone(t *testing.T) {
 	p := NewProgram()
 	p.Rendezvous(1)
@@ -128,7 +128,7 @@ func TestStarterGone(t *testing.T) {
 	wantStatus(t, proc, ExitFailed)
 }
 
-// A failure must be seen even when it stands behind the error that an answer to nothing causes.
+// A failure must be seen even if it follows the error that an unsolicited answer causes.
 func TestEarlyAnswer(t *testing.T) {
 	p := NewProgram()
 	p.Rendezvous(1)
@@ -136,7 +136,7 @@ func TestEarlyAnswer(t *testing.T) {
 	p.Fail(unix.EIO)
 	proc := start(t, p, Start{})
 	rendezvous(t, proc.Conn, 1)
-	// Stopped, it cannot have gone before the second answer.
+	// Stopped, it cannot have exited before the second answer.
 	if err := unix.Kill(proc.Pid, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// The channel may be replaced: this is how `create` leaves a process that `start` talks to.
+// The channel may be replaced: this is how `create` leaves a process that `start` communicates
+// with.
 func TestAcceptedChannel(t *testing.T) {
 	for name, last := range map[string]func(p *Program){
 		"exec": func(p *Program) {
@@ -184,7 +185,7 @@ func TestAcceptedChannel(t *testing.T) {
 			last(p)
 			proc := start(t, p, Start{Files: []NamedFile{{"socket", listener}}})
 			rendezvous(t, proc.Conn, 1)
-			proc.Conn.Close() // the starter ends here
+			proc.Conn.Close() // the starter exits here
 
 			client := seqpacket(t)
 			if err := unix.Connect(int(client.Fd()), &unix.SockaddrUnix{Name: path}); err != nil {
@@ -217,7 +218,7 @@ func seqpacket(t *testing.T) *os.File {
 	return f
 }
 
-// What is no record is refused, and what came with it is closed.
+// Invalid records are rejected, and their descriptors are closed.
 func TestMalformed(t *testing.T) {
 	record := func(kind uint32) []byte {
 		return binary.LittleEndian.AppendUint32(nil, kind)
@@ -240,7 +241,8 @@ func TestMalformed(t *testing.T) {
 			}
 			conn := NewConn(os.NewFile(uintptr(pair[0]), "channel"))
 			defer conn.Close()
-			var pipe [2]int // its read end shows whether a copy of its write end is left
+			// Its read end shows whether a copy of its write end is left.
+			var pipe [2]int
 			if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 				t.Fatal(err)
 			}

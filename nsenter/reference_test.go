@@ -9,18 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The reference interpreter: the doc comment on Op, in Go. It shares no code with the encoder of images: it works on the
-// operations themselves. It runs them in the test's own process, against the real kernel.
+// The reference interpreter: the doc comment on Op, in Go. It shares no code with the encoder of
+// images: it works on the operations themselves. It runs them in the test's own process, against
+// the real kernel.
 
-// refOp is an operation in which labels and names of descriptors have been looked up, so that interpreting it allocates
-// nothing and calls nothing but the kernel.
+// refOp is an operation whose labels and names of descriptors have been looked up, so that
+// interpreting it allocates nothing and calls nothing but the kernel.
 type refOp struct {
 	code    uint16
 	dst     int // register, or -1
 	args    [6]refArg
 	errnos  []uint16 // that do not fail the program
 	any     bool     // no error does
-	onError int      // operation to go on at
+	onError int      // operation to continue at
 	onZero  int      // the same, or -1
 }
 
@@ -29,8 +30,8 @@ type refArg struct {
 	value      uint64
 }
 
-// outcome is how a program ended: with a status of its own, at its end, or by a failure.
-type outcome struct {
+// termination is how a program ended: with a status of its own, at its end, or by a failure.
+type termination struct {
 	status int
 	fault  string // what a program of these tests must not do
 }
@@ -74,7 +75,8 @@ func lowerForReference(p *Program, fds map[string]int) []refOp {
 	return ops
 }
 
-// machine is what a program works on: the data segment at its address, the report and the registers in it.
+// machine is the memory of a program: the data segment at its address, with the report and the
+// registers.
 type machine struct {
 	base   unsafe.Pointer
 	size   uint64
@@ -82,7 +84,7 @@ type machine struct {
 	regs   *[maxRegisters]uint64
 }
 
-// newMachine maps the data segment and fills it as an image's begins.
+// newMachine maps the data segment with its initial content.
 func newMachine(p *Program, fds map[string]int) (*machine, error) {
 	size := heapOffset + len(p.data)
 	base, err := unix.MmapPtr(-1, 0, unsafe.Add(nil, dataBase), uintptr(size), unix.PROT_READ|unix.PROT_WRITE,
@@ -100,12 +102,13 @@ func newMachine(p *Program, fds map[string]int) (*machine, error) {
 
 func (m *machine) close() { unix.MunmapPtr(m.base, uintptr(m.size)) }
 
-// stepLimit is more than any program of these tests takes.
+// stepLimit is more steps than any program of these tests needs.
 const stepLimit = 1 << 20
 
-// run interprets the operations. A process that a program forks returns here too, as a copy of this thread alone, in which
-// Go's scheduler does not work: so nothing here may allocate, grow the stack or wait, and such a process leaves by itself.
-func (m *machine) run(ops []refOp) outcome {
+// run interprets the operations. A process that a program forks also returns here, as a copy of
+// this thread only, in which Go's scheduler does not work. So nothing here may allocate, grow the
+// stack or wait, and such a process exits by itself.
+func (m *machine) run(ops []refOp) termination {
 	forked := false
 	next := 0
 	for range stepLimit {
@@ -127,13 +130,13 @@ func (m *machine) run(ops []refOp) outcome {
 			result = a[0]
 		case op.code == opStore:
 			if a[0] < dataBase || a[0] > dataBase+m.size-4 {
-				return outcome{fault: "stores outside of the data"}
+				return termination{fault: "stores outside of the data"}
 			}
 			*(*uint32)(unsafe.Add(m.base, a[0]-dataBase)) = uint32(a[1])
 			result = uint64(uint32(a[1]))
 		case op.code == opLoad:
 			if a[0] < dataBase || a[0] > dataBase+m.size-4 {
-				return outcome{fault: "loads from outside of the data"}
+				return termination{fault: "loads from outside of the data"}
 			}
 			result = uint64(*(*uint32)(unsafe.Add(m.base, a[0]-dataBase))&uint32(a[1]) ^ uint32(a[2]))
 		case op.code == unix.SYS_EXIT_GROUP:
@@ -170,26 +173,26 @@ func (m *machine) run(ops []refOp) outcome {
 			next = op.onZero
 		}
 	}
-	return outcome{fault: "takes too many steps"}
+	return termination{fault: "takes too many steps"}
 }
 
-func leave(forked bool, status int) outcome {
+func leave(forked bool, status int) termination {
 	if forked {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, uintptr(status), 0, 0, 0, 0, 0)
 	}
-	return outcome{status: status}
+	return termination{status: status}
 }
 
-// runReference runs the program with the given descriptors as 0, 1, 2, ..., as a new process would have them. It does so on a
-// thread whose descriptors and umask are its own, and which ends afterwards.
-func runReference(p *Program, fds map[string]int, files []uintptr) (outcome, error) {
+// runReference runs the program with the given descriptors as 0, 1, 2, ..., as a new process would
+// have them. It does so on a thread with its own descriptors and umask, which exits afterwards.
+func runReference(p *Program, fds map[string]int, files []uintptr) (termination, error) {
 	m, err := newMachine(p, fds)
 	if err != nil {
-		return outcome{}, err
+		return termination{}, err
 	}
 	defer m.close()
 	ops := lowerForReference(p, fds)
-	var end outcome
+	var end termination
 	err = onThrowawayThread(func() error {
 		if err := ownDescriptors(files); err != nil {
 			return err
@@ -203,13 +206,13 @@ func runReference(p *Program, fds map[string]int, files []uintptr) (outcome, err
 func onThrowawayThread(f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // for good: the thread exits with the goroutine
 		if unix.Gettid() != unix.Getpid() {
 			done <- f()
 			return
 		}
-		// The main thread cannot end, and /proc/self/fd is what it has open. While it stands here, it is not
-		// the thread that the other goroutine gets.
+		// The main thread cannot exit, and /proc/self/fd shows its descriptors. While it is blocked
+		// here, the other goroutine gets another thread.
 		err := onThrowawayThread(f)
 		runtime.UnlockOSThread()
 		done <- err
@@ -217,7 +220,7 @@ func onThrowawayThread(f func() error) error {
 	return <-done
 }
 
-// ownDescriptors gives the calling thread a table of descriptors that has the given ones and no others.
+// ownDescriptors gives the calling thread a descriptor table with exactly the given descriptors.
 func ownDescriptors(files []uintptr) error {
 	if err := unix.Unshare(unix.CLONE_FILES | unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)

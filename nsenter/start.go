@@ -9,50 +9,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Start says what a program's process begins with. The zero value is a process with /dev/null for its standard
-// streams, in its parent's namespaces and cgroups.
+// A Start describes the initial state of a program's process. The zero value is a process with
+// /dev/null for its standard streams, in its parent's namespaces and cgroups.
 type Start struct {
 	Stdin, Stdout, Stderr *os.File   // nil: /dev/null
 	Inherit               []*os.File // become descriptors 3, 4, ...; a nil one stays closed
 	Files                 []NamedFile
-	Cloneflags            uintptr // CLONE_NEW*: namespaces that the process is born in; not CLONE_NEWTIME, see clone(2)
-	Senders               bool    // have each message tell who has sent it: see Message
+	// Cloneflags are the new namespaces (CLONE_NEW*) of the process; not CLONE_NEWTIME, see
+	// clone(2).
+	Cloneflags uintptr
+	Senders    bool // record who sent each message: see Message
 }
 
-// namespaceFlags are all that clone takes for new namespaces. The bit of CLONE_NEWTIME belongs to the signal that the
-// parent gets at the end: the process would silently be born without either. A program can unshare one.
+// namespaceFlags are the namespaces that clone can make. The bit of CLONE_NEWTIME is part of the
+// exit signal for the parent: the process would silently get neither. A program can unshare a time
+// namespace.
 const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
-// A NamedFile is a descriptor that the program refers to as FD(Name). It stays the caller's to close. With File nil it is only named, and comes
-// later: see [Launch.Give].
+// A NamedFile is a descriptor that the program refers to as FD(Name). The caller remains
+// responsible for closing it. With File nil it is only named, and passed later: see [Launch.Give].
 type NamedFile struct {
 	Name string
 	File *os.File
 }
 
-// channelName is the descriptor's name that Channel begins as. All descriptors from it on are the runtime's own.
+// channelName is the name of Channel's initial descriptor. All descriptors from it on are the
+// runtime's own.
 const channelName = "channel"
 
-// FirstOwn is the lowest descriptor in the new process that is not meant for the program which is executed in the end:
+// FirstOwn is the lowest descriptor in the new process that is not for the program that is executed
+// in the end:
 //
-//	p.Call(unix.SYS_CLOSE_RANGE, nsenter.FirstOwn, nsenter.Int(math.MaxUint32), nsenter.Int(unix.CLOSE_RANGE_CLOEXEC))
+//	p.Call(unix.SYS_CLOSE_RANGE, nsenter.FirstOwn, nsenter.Int(math.MaxUint32),
+//		nsenter.Int(unix.CLOSE_RANGE_CLOEXEC))
 const FirstOwn = FD(channelName)
 
 // A Launch is a process that is ready to be started, once.
 type Launch struct {
-	start   Start // keeps what files names open
+	start   Start // keeps its files open
 	files   []uintptr
 	fds     map[string]int // the number of each named file
-	given   []*os.File     // keeps those open that came later
-	missing int            // named files that have not come yet
+	given   []*os.File     // keeps the files passed later open
+	missing int            // named files that have not been passed yet
 	image   *os.File
 	channel [2]*os.File // the parent's end, the child's end
 	null    *os.File    // nil when it is not needed
 }
 
-// Prepare encodes and seals the program and makes its channel. Nothing is started yet; the caller must end with
-// [Launch.Close].
+// Prepare encodes and seals the program and makes its channel. Nothing is started yet; the caller
+// must call [Launch.Close] in the end.
 func Prepare(p *Program, s Start) (_ *Launch, err error) {
 	if extra := s.Cloneflags &^ namespaceFlags; extra != 0 {
 		return nil, fmt.Errorf("prepare a process: clone flags %#x are not for namespaces that clone makes", extra)
@@ -88,10 +94,12 @@ func Prepare(p *Program, s Start) (_ *Launch, err error) {
 	return l, nil
 }
 
-// closed is how a descriptor is written down that stays closed, and what a closed file gives for its own.
+// closed marks a child descriptor that stays closed; it is also what (*os.File).Fd returns for a
+// closed file.
 const closed = ^uintptr(0)
 
-// number lays out the descriptors of the new process: the standard streams, the inherited ones, and then the runtime's own.
+// number assigns the descriptors of the new process: the standard streams, the inherited ones, and
+// then the runtime's own.
 func (l *Launch) number() error {
 	s := &l.start
 	l.files = make([]uintptr, 0, 3+len(s.Inherit)+1+len(s.Files)+1)
@@ -135,8 +143,8 @@ func (l *Launch) number() error {
 	return nil
 }
 
-// Give passes the file that [Start.Files] only named: the image, which has but its number, can so be made while that does not exist yet. The
-// file must stay open until the process is started.
+// Give passes a file that [Start.Files] only named. The image only contains the file's number, so
+// it can be made before the file exists. The file must stay open until the process is started.
 func (l *Launch) Give(name string, f *os.File) error {
 	fd, named := l.fds[name]
 	if !named || l.files[fd] != closed {
@@ -161,7 +169,7 @@ func (l *Launch) pass(f *os.File) error {
 	return nil
 }
 
-// openNull opens /dev/null, not by way of os.Open, which would start the poller for it.
+// openNull opens /dev/null without os.Open, which would start the poller for it.
 func (l *Launch) openNull() error {
 	if l.null != nil {
 		return nil
@@ -174,7 +182,7 @@ func (l *Launch) openNull() error {
 	return nil
 }
 
-// seal writes the image into a memfd and makes it immutable.
+// seal writes the image to a memfd and makes it immutable.
 func (im *Image) seal() (*os.File, error) {
 	const name = "orlop"
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
@@ -208,16 +216,18 @@ func (im *Image) writeTo(f *os.File) error {
 	return err
 }
 
-// Start starts the process. cgroup is a descriptor of the cgroup2 folder that it is born in, or -1. On v1 hierarchies it
-// is born where the calling thread is, which then must be locked to its goroutine. After an error, it may be tried again.
+// Start starts the process. cgroup is a descriptor of the cgroup2 directory in which it starts, or
+// -1. On v1 hierarchies it starts in the cgroups of the calling thread, which must then be locked
+// to its goroutine. After an error, Start may be called again.
 //
-// The process's signal mask and ignored signals are the caller's. It is the caller's child, to be waited for.
+// The process inherits the caller's signal mask and ignored signals. It is the caller's child, and
+// the caller must wait for it.
 func (l *Launch) Start(cgroup int) (*Process, error) {
 	if l.channel[1] == nil {
 		return nil, errors.New("start a process: this launch was started or closed before")
 	}
 	if l.missing > 0 {
-		return nil, fmt.Errorf("start a process: %d descriptors were named and not given", l.missing)
+		return nil, fmt.Errorf("start a process: %d descriptors were named but not passed", l.missing)
 	}
 	pidfd := -1
 	sys := &syscall.SysProcAttr{
@@ -232,7 +242,7 @@ func (l *Launch) Start(cgroup int) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a process (%s): %w", cloneflagNames(l.start.Cloneflags), err)
 	}
-	// The child's end must be closed here, or its death would not be seen.
+	// An open copy of the child's end would hide the child's death.
 	l.channel[1].Close()
 	p := &Process{
 		Pid:   pid,
@@ -253,14 +263,15 @@ func (l *Launch) Close() {
 	l.image, l.null, l.channel = nil, nil, [2]*os.File{}
 }
 
-// A Process is the process of a program, which the caller has to wait for.
+// A Process is the process of a program. The caller must wait for it.
 type Process struct {
 	Pid   int
 	Pidfd *os.File
 	Conn  *Conn
 }
 
-// Kill ends the process at once and waits for it. It is for a process that did not get as far as its last operation.
+// Kill kills the process and waits for it. It is for a process that did not reach its last
+// operation.
 func (p *Process) Kill() error {
 	err := unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
@@ -270,7 +281,7 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Wait waits for the end of the process and returns its status.
+// Wait waits for the exit of the process and returns its status.
 func (p *Process) Wait() (unix.WaitStatus, error) {
 	var status unix.WaitStatus
 	for {
@@ -285,7 +296,7 @@ func (p *Process) Wait() (unix.WaitStatus, error) {
 	}
 }
 
-// Close closes the descriptors of the process, which goes on.
+// Close closes the descriptors of the process, which continues.
 func (p *Process) Close() {
 	p.Pidfd.Close()
 	p.Conn.Close()

@@ -38,13 +38,13 @@ func startIn(t *testing.T, p *Program, s Start, cgroup int) *Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		proc.Kill() // an error if the test waited for it, which is as well
+		proc.Kill() // returns an error if the test waited for it, which is fine
 		proc.Close()
 	})
 	return proc
 }
 
-// rendezvous waits until the process stands at its rendezvous.
+// rendezvous waits until the process reaches its rendezvous.
 func rendezvous(t *testing.T, c *Conn, id int) {
 	t.Helper()
 	if m, err := c.Next(); err != nil || m.ID != id {
@@ -75,7 +75,7 @@ func wantFailure(t *testing.T, c *Conn, op int, errno unix.Errno) {
 	}
 }
 
-// descriptorsOf lists what a process has open.
+// descriptorsOf lists a process's open descriptors.
 func descriptorsOf(t *testing.T, pid int) map[int]string {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
@@ -147,7 +147,7 @@ func TestFailure(t *testing.T) {
 
 func TestDescriptors(t *testing.T) {
 	file := temporaryFile(t)
-	// The shell execs cat, which stands still until its input ends.
+	// The shell execs cat, which blocks until its input ends.
 	input, release, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestDescriptors(t *testing.T) {
 			t.Errorf("descriptor %d is %q, want %q", fd, open[fd], want)
 		}
 	}
-	// Beyond that may be what the test itself was born with.
+	// Higher ones may be those that the test itself inherited.
 	for _, fd := range []int{4, 5} {
 		if open[fd] != "" {
 			t.Errorf("descriptor %d, which is a gap, is %q", fd, open[fd])
@@ -199,9 +199,9 @@ func TestDescriptors(t *testing.T) {
 	wantStatus(t, proc, 0)
 }
 
-// TestGive: a file that comes after the image was made has the number that the program knows.
+// TestGive: a file that is passed after the image was made has the number that the program knows.
 func TestGive(t *testing.T) {
-	first, late := temporaryFile(t), temporaryFile(t)
+	first, second := temporaryFile(t), temporaryFile(t)
 	p := NewProgram()
 	p.Call(unix.SYS_WRITE, FD("late"), p.String("now"), Int(3))
 	l, err := Prepare(p, Start{Files: []NamedFile{{"first", first}, {"late", nil}}})
@@ -214,7 +214,7 @@ func TestGive(t *testing.T) {
 	}
 	closedFile := temporaryFile(t)
 	closedFile.Close()
-	for name, f := range map[string]*os.File{"first": late, "unknown": late, "late": closedFile} {
+	for name, f := range map[string]*os.File{"first": second, "unknown": second, "late": closedFile} {
 		if err := l.Give(name, f); err == nil {
 			t.Errorf("give %q %s: no error", name, f.Name())
 		}
@@ -222,10 +222,10 @@ func TestGive(t *testing.T) {
 	if err := l.Give("late", nil); err == nil {
 		t.Error("give nothing: no error")
 	}
-	if err := l.Give("late", late); err != nil {
+	if err := l.Give("late", second); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Give("late", late); err == nil {
+	if err := l.Give("late", second); err == nil {
 		t.Error("given twice: no error")
 	}
 	proc, err := l.Start(-1)
@@ -235,7 +235,7 @@ func TestGive(t *testing.T) {
 	defer proc.Close()
 	wantEOF(t, proc.Conn)
 	wantStatus(t, proc, ExitFailed) // the program ends without an exec
-	for f, want := range map[*os.File]string{first: "", late: "now"} {
+	for f, want := range map[*os.File]string{first: "", second: "now"} {
 		if got, err := os.ReadFile(f.Name()); err != nil || string(got) != want {
 			t.Errorf("%s has %q, %v, want %q", f.Name(), got, err, want)
 		}
