@@ -17,6 +17,9 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
+// profilePath is the path of a profile as a whole.
+const profilePath = "linux.seccomp"
+
 // Available reports whether this build has a compiler.
 const Available = true
 

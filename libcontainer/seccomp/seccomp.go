@@ -32,9 +32,6 @@ func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// profilePath is the path of a profile as a whole.
-const profilePath = "linux.seccomp"
-
 // A Filter is a compiled profile.
 type Filter struct {
 	// Program is a list of instructions of eight bytes each (struct sock_filter).

@@ -53,12 +53,6 @@ func (p *Plan) WithoutField(field string) *Plan {
 	return c
 }
 
-// partOf reports whether a JSON path equals another one, or leads to a part of it.
-func partOf(path, of string) bool {
-	rest, ok := strings.CutPrefix(path, of)
-	return ok && of != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
-}
-
 // rehearsed returns the steps that try s.
 func (p *Plan) rehearsed(s Step, absent []string) []Step {
 	switch a := s.Action.(type) {
