@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/console"
+	"github.com/orlop/orlop/libcontainer/internal/async"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -22,7 +23,7 @@ func (c *creation) compileSeccomp() {
 		return
 	}
 	c.filter = new(seccompFilter)
-	c.filter.made = beside(func() (err error) {
+	c.filter.wait = async.Go(func() (err error) {
 		c.filter.Filter, err = seccomp.Get(profile, c.runtime.SeccompCache)
 		return err
 	})
@@ -31,7 +32,7 @@ func (c *creation) compileSeccomp() {
 // A seccompFilter is a filter that is being made.
 type seccompFilter struct {
 	*seccomp.Filter
-	made *outcome
+	wait func() error
 }
 
 func (c *creation) profile() *specs.LinuxSeccomp {
@@ -46,7 +47,7 @@ func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
 	if c.filter == nil {
 		return nil, nil
 	}
-	err := c.filter.made.wait()
+	err := c.filter.wait()
 	if e := (*seccomp.Error)(nil); errors.As(err, &e) {
 		return nil, specconv.Invalid(e.Path, e.Err.Error())
 	}

@@ -6,14 +6,10 @@ import (
 	"os"
 	"slices"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
@@ -67,14 +63,17 @@ func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o
 	if err := e.needs(); err != nil {
 		return nil, err
 	}
-	layout, err := e.place(true)
-	if err != nil {
+	if err := e.choosePlace(true); err != nil {
 		e.error(MissCgroup, err)
 	} else {
-		e.cgroups()
-	}
-	if err == nil && len(faults) == 0 {
-		e.plan(layout)
+		defer e.place.Close()
+		for _, err := range e.place.Check() {
+			e.error(MissCgroup, err)
+		}
+		e.report.Notes = append(e.report.Notes, e.place.Notes()...)
+		if len(faults) == 0 {
+			e.plan()
+		}
 	}
 	e.report.OK = len(e.report.Misses) == 0
 	return &e.report, nil
@@ -159,49 +158,14 @@ func (e *examination) answer(r *needs.Requirement, err error) {
 	e.miss(m)
 }
 
-// cgroups looks at the cgroup, or says what is not applied where there will be none.
-func (e *examination) cgroups() {
-	e.report.Notes = append(e.report.Notes, e.lacks...)
-	if e.cgroup.None() {
-		e.warnOfResources()
-		return
-	}
-	if e.unit != nil {
-		e.checkUnit()
-		return
-	}
-	for _, err := range e.cgroup.Lacks(e.resources()) {
-		e.error(MissCgroup, err)
-	}
-	if p := e.bundle.Spec.Process; p != nil && p.Scheduler != nil && (p.Scheduler.Policy == specs.SchedFIFO || p.Scheduler.Policy == specs.SchedRR) {
-		if err := e.cgroup.LacksRealTime(e.resources()); err != nil {
-			e.error(MissCgroup, specconv.Invalid("process.scheduler", err.Error()))
-		}
-	}
-	e.report.Notes = append(e.report.Notes, e.unapplied()...)
-}
-
-// checkUnit looks for the systemd that is to make the unit, and whether its limits can be had at all. Its folder is systemd's to make.
-func (e *examination) checkUnit() {
-	conn, err := systemd.Dial(e.unit.bus)
-	if err != nil {
-		e.error(MissCgroup, &specconv.FieldError{Path: "linux.cgroupsPath", Err: fmt.Errorf("systemd cannot be asked for a unit: %w", err)})
-	} else {
-		conn.Close()
-	}
-	if _, err := e.cgroup.Values(e.resources()); err != nil {
-		e.error(MissCgroup, err)
-	}
-}
-
 // plan plans the container, and rehearses that.
-func (e *examination) plan(layout cgroups.Layout) {
+func (e *examination) plan() {
 	e.compileSeccomp()
 	if _, err := e.seccompFacts(); err != nil {
 		e.error(MissPlan, err)
 		e.filter = nil // the rest is planned without
 	}
-	if err := e.creation.plan(layout); err != nil {
+	if err := e.creation.plan(); err != nil {
 		e.error(MissPlan, err)
 		return
 	}
@@ -210,11 +174,7 @@ func (e *examination) plan(layout cgroups.Layout) {
 	if e.baseless {
 		return
 	}
-	var absent []string
-	for _, dir := range e.cgroup.Paths() {
-		absent = append(absent, dir)
-	}
-	e.rehearse(e.steps.Rehearsal(absent...))
+	e.rehearse(e.steps.Rehearsal(e.place.Dirs()...))
 }
 
 // error reports an error as a miss, and returns the path of its field.

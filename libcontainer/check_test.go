@@ -122,11 +122,10 @@ func TestRehearse(t *testing.T) {
 		s.Mounts[3].Options = append(s.Mounts[3].Options, "size=many")
 		s.Linux.Sysctl = map[string]string{"net.none": "1", "net.ipv4.ip_forward": "1"}
 	}, nil)
-	layout, err := e.place(true)
-	if err != nil {
+	if err := e.choosePlace(true); err != nil {
 		t.Fatal(err)
 	}
-	e.plan(layout)
+	e.plan()
 	var got []string
 	for _, m := range e.report.Misses {
 		got = append(got, m.Path)

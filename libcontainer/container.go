@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 )
@@ -81,7 +82,7 @@ func (c *Container) Pids() ([]int, error) {
 		return nil, err
 	}
 	defer v.close()
-	pids, err := v.processes()
+	pids, err := v.placement().Processes()
 	return pids, c.wrap(err)
 }
 
@@ -100,10 +101,11 @@ func (c *Container) freeze(from specs.ContainerState, otherwise error, do func(*
 		if status != from && !(from == specs.StateRunning && status == specs.StateCreated) {
 			return otherwise
 		}
-		if v.cgroup().None() {
-			return ErrNoCgroup
+		cgroup, err := v.placement().Cgroup()
+		if err != nil {
+			return err
 		}
-		return do(v.cgroup())
+		return do(cgroup)
 	})
 }
 
@@ -195,14 +197,7 @@ func lockUnlessCreating(d *state.Dir) error {
 
 func (v *view) close() { v.dir.Close() }
 
-func (v *view) cgroup() *cgroups.Manager {
-	m := cgroups.Load(cgroups.Layout{}, v.rec.CgroupPaths)
-	m.SetOwner(ownerOf(v.rec, v.dir))
-	if found := v.rec.FoundCgroups; found != nil {
-		m.SetFound(found, v.rec.Status == specs.StateCreating)
-	}
-	return m
-}
+func (v *view) placement() placement.Placement { return placement.Load(v.rec, v.dir) }
 
 // pidfd opens the container's first process. The error is ErrNotRunning when it has ended.
 func (v *view) pidfd() (*os.File, error) {

@@ -13,7 +13,6 @@ import (
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/proxy"
-	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/specconv"
 )
@@ -28,10 +27,10 @@ func (c *creation) copyUp(from, to *os.File, step uint32) error {
 	stops := c.runtime.stopsAtEnd(c.process.Pidfd())
 	kills := uint64(0)
 	copier := launch.Copier{Start: func() (_ *proxy.Process, err error) {
-		if err := c.settle(); err != nil { // systemd may not have written the limits yet
+		if err := c.place.Complete(c.process.Pid()); err != nil { // systemd may not have written the limits yet
 			return nil, err
 		}
-		if kills, err = c.cgroup.OOMKills(); err != nil {
+		if kills, err = c.place.OOMKills(); err != nil {
 			return nil, err
 		}
 		return c.startProxy(stops)
@@ -56,18 +55,12 @@ func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
 		files[i] = s.File
 	}
 	var p *proxy.Process
-	fork := func(cgroup int) (err error) {
-		p, err = proxy.Start(cgroup, launch.AnswerLimit, files)
-		return err
-	}
-	join, err := (*os.File)(nil), error(nil)
-	if c.unit != nil && c.unit.moves() {
-		if err = fork(-1); err == nil {
-			err = c.attach(p.Pid())
+	join, err := c.place.Charge(c.process.Pid(), func(cgroup int) (pid int, err error) {
+		if p, err = proxy.Start(cgroup, launch.AnswerLimit, files); err != nil {
+			return 0, err
 		}
-	} else {
-		join, err = c.cgroup.SpawnCharged(fork)
-	}
+		return p.Pid(), nil
+	})
 	if join != nil {
 		_, err = p.Call(unix.SYS_WRITE, proxy.Int(join.Fd()), proxy.Text("0"), proxy.Int(1))
 		join.Close()
@@ -86,20 +79,6 @@ func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
 	return p, nil
 }
 
-// attach has systemd put a process where the container's first one is.
-func (c *creation) attach(pid int) error {
-	conn, err := systemd.Dial(c.unit.bus)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	home, err := c.top.Beside(c.process.Pid())
-	if err != nil {
-		return err
-	}
-	return conn.Attach(c.unit.Name, c.top.Below(home), pid)
-}
-
 // whyNotCopied says what has ended a copy. kills is how many processes of the cgroup the kernel had killed before.
 func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops []hooks.Stop) error {
 	var stopped *proxy.StoppedError
@@ -112,7 +91,7 @@ func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops
 	if !errors.Is(err, proxy.ErrKilled) && !errors.Is(err, errEnded) && !errors.Is(err, unix.ENOMEM) {
 		return err
 	}
-	now, countErr := c.cgroup.OOMKills()
+	now, countErr := c.place.OOMKills()
 	if countErr == nil && (now > kills || errors.Is(err, unix.ENOMEM)) {
 		return fmt.Errorf("the container's memory limit is too small for the copy (linux.resources.memory): %w", err)
 	}

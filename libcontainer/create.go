@@ -9,13 +9,13 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -47,11 +47,11 @@ func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.P
 		return nil, err
 	}
 	c.compileSeccomp()
-	layout, err := c.place(true)
-	if err != nil {
+	if err := c.choosePlace(true); err != nil {
 		return nil, err
 	}
-	if err := c.plan(layout); err != nil {
+	defer c.place.Close()
+	if err := c.plan(); err != nil {
 		return nil, err
 	}
 	return c.steps, c.steps.Verify()
@@ -65,34 +65,23 @@ type creation struct {
 	options CreateOptions
 	direct  bool // run: no wait for start
 
-	rights host.Rights
-	forker *forker.Forker
-	cgroup *cgroups.Manager
-	// top is the cgroup that systemd puts the process into, and descends is set when it is to be in one below that.
-	top      *cgroups.Manager
-	descends bool
-	unit     *unit // that systemd keeps the cgroup as; nil without systemd
-	// settled is set when a cgroup that systemd keeps is complete, or has failed to be.
-	settled bool
-	// joinMemory says that the process joins the memory cgroup last of all.
-	joinMemory bool
-	tasks      []launch.Deferred
-	found      bool   // the cgroup, or a part of it, was there
-	late       bool   // the cgroup is made while the process sets itself up
-	keyring    string // name of the container's session keyring
-	steps      *setup.Plan
-	relayed    [3]bool // outputs that are copied from a pipe
-	dir        *state.Dir
-	rec        *state.Record
-	process    *launch.Process
-	socket     *os.File        // the start socket, until the process has it
-	rdt        *intelrdt.Group // nil without linux.intelRdt
-	lending    *lending        // network devices that are on their way into the container
-	filter     *seccompFilter
-	lacks      []string // notes of what the caller has no right to
-	shares     bool     // it gets a socket by which it can say that it is ready
-	ready      *readiness
-	lived      bool // the environment was complete enough for hooks to have run in it
+	rights  host.Rights
+	forker  *forker.Forker
+	place   placement.Creation // nil until it is chosen
+	tasks   []launch.Deferred
+	keyring string // name of the container's session keyring
+	steps   *setup.Plan
+	relayed [3]bool // outputs that are copied from a pipe
+	dir     *state.Dir
+	rec     *state.Record
+	process *launch.Process
+	socket  *os.File        // the start socket, until the process has it
+	rdt     *intelrdt.Group // nil without linux.intelRdt
+	lending *lending        // network devices that are on their way into the container
+	filter  *seccompFilter
+	shares  bool // it gets a socket by which it can say that it is ready
+	ready   *readiness
+	lived   bool // the environment was complete enough for hooks to have run in it
 }
 
 // run does the work, and undoes it when it fails.
@@ -101,12 +90,11 @@ func (c *creation) run() (*Container, error) {
 	if c.socket != nil {
 		c.socket.Close()
 	}
-	if c.unit != nil {
-		defer c.unit.end()
+	if c.place != nil {
+		defer c.place.Close()
 	}
 	defer c.lending.close()
 	if err == nil {
-		c.cgroup.Before().Close()
 		return container, nil
 	}
 	c.runtime.takeInterrupt(err)
@@ -201,14 +189,9 @@ func (c *creation) beforeProgram() (list []func() error) {
 	if c.steps.ClonesLast() { // the process that will execute the program is there only now
 		list = append(list, c.process.ReapFirst)
 	}
-	if c.unit != nil {
-		list = append(list, c.settle)
-	}
+	list = append(list, c.place.BeforeProgram(c.rec, func() error { return c.dir.Write(c.rec) })...)
 	if c.options.handsOver() {
 		list = append(list, func() error { return c.options.handOver(c.process, console.PidfdCreate) })
-	}
-	if c.cgroup.None() {
-		list = append(list, func() error { return errors.Join(noteNamespaces(c.rec), c.dir.Write(c.rec)) })
 	}
 	if c.ready != nil {
 		list = append(list, func() error { return c.ready.of(c.process.Pid(), c.process.Pidfd()) })
@@ -240,12 +223,22 @@ func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
 	return flags
 }
 
+// choosePlace chooses where the container's processes are to live. With dry nobody is asked.
+func (c *creation) choosePlace(dry bool) (err error) {
+	c.place, err = placement.New(placement.Config{
+		Manager: string(c.runtime.CgroupManager), ID: c.id, Bundle: c.bundle,
+		Rootless: c.runtime.rootless(c.rights), Dry: dry, Warn: c.runtime.warn,
+	})
+	return err
+}
+
 // plan works out what the process is to do.
-func (c *creation) plan(layout cgroups.Layout) error {
-	facts, err := host.Facts(c.rights, c.bundle, layout, c.cgroupPaths(layout))
+func (c *creation) plan() error {
+	facts, err := host.Facts(c.rights, c.bundle)
 	if err != nil {
 		return err
 	}
+	facts.Cgroup = c.place.Facts()
 	facts.Streams, c.relayed = host.StreamFacts(c.bundle.Spec.Process, c.options.Streams.standard(), setup.UserNamespace(c.bundle, &facts))
 	facts.TimerSlack = c.runtime.TimerSlack
 	if facts.Seccomp, err = c.seccompFacts(); err != nil {
@@ -260,61 +253,30 @@ func (c *creation) plan(layout cgroups.Layout) error {
 		NoNewKeyring: c.options.NoNewKeyring,
 		Inherit:      len(c.options.Files),
 		PlainLines:   c.options.PlainLines,
-		JoinMemory:   c.joinMemory,
-		AwaitCgroup:  c.awaitsCgroup(),
 		Share:        share,
 		PidVariable:  c.options.PidVariable,
 	}
-	switch {
-	case o.AwaitCgroup:
-	case c.late:
-		c.joinLate(&o)
-	default:
-		c.tasks = joinCgroups(c.cgroup, c.cgroup.Joins(), &o)
-	}
+	c.tasks = c.place.Join(&o)
 	c.steps, err = setup.Container(c.bundle, o, facts)
 	return err
 }
 
-// makeProcess makes all that the process needs, and the process. The forker makes namespaces meanwhile, and the cgroup if the process is not to join that
-// late, which takes about as long as the plan and the image: a third thread was tried, and is no gain.
+// makeProcess makes all that the process needs, and the process. The forker makes namespaces meanwhile, and the cgroup if the process needs
+// it first, which takes about as long as the plan and the image: a third thread was tried, and is no gain.
 func (c *creation) makeProcess() error {
-	layout, err := c.place(false)
-	if err != nil {
+	if err := c.choosePlace(false); err != nil {
 		return err
 	}
 	if err := c.reserve(); err != nil {
 		return err
 	}
-	var cgroup <-chan error
-	if !c.late {
-		cgroup = c.forker.Do(c.makeCgroup)
-	}
-	err = c.plan(layout)
-	if err == nil {
-		err = c.makeRDT()
-	}
-	if err == nil {
-		err = c.bindHostRoot()
-	}
-	if err == nil {
-		err = c.prepare()
-	}
-	switch {
-	case err == nil && c.late:
-		return c.spawnEarly()
-	case err == nil:
-		if err := <-c.forker.Do(c.spawn); err != nil {
+	c.place.Begin(c.forker)
+	for _, do := range []func() error{c.plan, c.makeRDT, c.bindHostRoot, c.prepare} {
+		if err := do(); err != nil {
 			return err
 		}
-		if c.steps.ClonesLast() {
-			return nil // the limit of processes is to leave room for the second one
-		}
-		return c.cgroup.Tighten()
-	case cgroup != nil:
-		<-cgroup // what it has made, the caller removes
 	}
-	return err
+	return c.place.Start(c.forker, c.process)
 }
 
 // reserve takes the id. From here on the record tells delete what to look for, should this program be killed.
@@ -339,15 +301,8 @@ func (c *creation) reserve() (err error) {
 		Terminal:    spec.Process != nil && spec.Process.Terminal,
 		Annotations: spec.Annotations,
 		Keyring:     c.keyring,
-		CgroupPaths: c.cgroup.Paths(),
 	}
-	if c.unit == nil || c.found { // a slice of systemd's may have been there
-		c.rec.FoundCgroups = c.cgroup.Found()
-	}
-	c.cgroup.SetOwner(ownerOf(c.rec, c.dir))
-	if c.unit != nil {
-		c.rec.Unit, c.rec.UnitBus = c.unit.Name, string(c.unit.bus)
-	}
+	c.place.Record(c.rec, c.dir)
 	for _, n := range c.bundle.Namespaces {
 		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
 	}
@@ -369,7 +324,7 @@ func (c *creation) prepare() (err error) {
 		Stops:    c.runtime.stops(),
 		Handlers: launch.Handlers{
 			Hooks:          c.createHooks,
-			EnterCgroup:    c.enterUnit,
+			EnterCgroup:    c.place.EnterCgroup,
 			MoveNetDevices: c.lend,
 			Listener: func(listener *os.File) error {
 				return handListener(c.rec, specs.StateCreating, c.process.Pid(), listener)
@@ -406,7 +361,7 @@ func (c *creation) register() error {
 	if l := c.bundle.Spec.Linux; l != nil {
 		c.rec.Personality, c.rec.MemoryPolicy = l.Personality, l.MemoryPolicy
 	}
-	if err := c.noteCgroup(); err != nil {
+	if err := c.place.RecordFound(c.rec); err != nil {
 		return err
 	}
 	c.rec.Pid, c.rec.StartTime = c.process.Pid(), proc.StartTime
@@ -425,7 +380,7 @@ func (c *creation) register() error {
 // registerSecond records the process that has taken the place of the first one, before anything is asked of it: others may have stopped it. Who
 // deletes the container meanwhile has killed the one that was recorded before.
 func (c *creation) registerSecond() error {
-	if err := c.cgroup.Tighten(); err != nil {
+	if err := c.place.Tighten(); err != nil {
 		return err
 	}
 	proc, err := sys.Stat(c.process.Pid())
@@ -447,7 +402,7 @@ func (c *creation) registerSecond() error {
 
 // createHooks runs the hooks that belong between the mounts and the change of the root.
 func (c *creation) createHooks() error {
-	if err := c.settle(); err != nil {
+	if err := c.place.Complete(c.process.Pid()); err != nil {
 		return err
 	}
 	c.lived = true
@@ -467,17 +422,9 @@ func (c *creation) warnings() {
 	for _, w := range slices.Concat(c.bundle.Warnings, c.steps.Warnings) {
 		c.runtime.warn(w)
 	}
-	for _, n := range slices.Concat(c.bundle.Notes, c.steps.Notes, c.lacks, c.unapplied()) {
+	for _, n := range slices.Concat(c.bundle.Notes, c.steps.Notes, c.place.Notes()) {
 		c.runtime.note(n)
 	}
-}
-
-// unapplied names limits that no kernel has any more.
-func (c *creation) unapplied() []string {
-	if c.cgroup.None() {
-		return nil // which a warning tells of
-	}
-	return cgroups.Unapplied(c.resources())
 }
 
 // undo removes what a failed creation has made, in the reverse order.
@@ -499,7 +446,7 @@ func (c *creation) undo() error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, c.removeCgroup(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount), c.dir.Remove())
+	errs = append(errs, c.place.Undo(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount), c.dir.Remove())
 	if c.lived {
 		c.runtime.poststop(c.rec)
 	}

@@ -1,14 +1,11 @@
 package libcontainer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 )
@@ -86,56 +83,18 @@ func (v *view) endCreator() error {
 	return v.read()
 }
 
-// removeCgroup removes the container's cgroup, and the unit that it is.
-func (v *view) removeCgroup(r *Runtime) error {
-	cgroup, stop := v.cgroup(), v.stopUnit(r)
-	if v.rec.FoundCgroups != nil {
-		if err := v.beforeCgroup(cgroup); err != nil {
-			return err
-		}
-	}
-	if v.rec.Pid == 0 || !v.ownPidNamespace() {
-		return removeCgroup(cgroup, stop)
-	}
-	// With its own PID namespace, every process of the container is dead by now, but for those that are about to enter it.
-	if stop == nil && cgroup.DeleteEmpty() {
-		return nil
-	}
-	// An exec that has not got into the PID namespace yet ends as soon as it sees that the container has ended.
-	switch err := cgroup.WaitEmpty(enterLimit); {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		r.warn("cgroup: processes that are not the container's were moved into " + cgroup.Dir() + ", which stays")
-		return nil
-	case err != nil:
-		return err
-	}
-	return removeCgroup(cgroup, stop)
-}
-
-// beforeCgroup tells the manager what those folders were like that were there before the container.
-func (v *view) beforeCgroup(cgroup *cgroups.Manager) error {
-	if v.rec.CgroupBefore == nil {
-		return nil
-	}
-	before := new(cgroups.Before)
-	if err := json.Unmarshal(v.rec.CgroupBefore, before); err != nil {
-		return fmt.Errorf("%w: cgroupBefore: %w", state.ErrDamaged, err)
-	}
-	cgroup.SetBefore(before)
-	return nil
-}
-
 // destroy undoes what create has done. The caller holds the lock.
 func (v *view) destroy(r *Runtime) error {
 	if !v.incomplete {
-		if err := v.endMembers(); err != nil {
+		place := v.placement()
+		if err := place.EndOthers(); err != nil {
 			return err
 		}
 		if err := v.end(); err != nil {
 			return err
 		}
 		v.returnDevices(r)
-		if err := v.removeCgroup(r); err != nil {
+		if err := place.Remove(r.warn); err != nil {
 			return err
 		}
 	}

@@ -104,13 +104,14 @@ func (c *Container) watch() (w *cgroups.OOMWatch, process *os.File, err error) {
 		if status == specs.StateStopped || status == specs.StateCreating {
 			return ErrNotRunning
 		}
-		if v.cgroup().None() {
-			return ErrNoCgroup
+		cgroup, err := v.placement().Cgroup()
+		if err != nil {
+			return err
 		}
 		if process, err = v.pidfd(); err != nil {
 			return err
 		}
-		if w, err = v.cgroup().WatchOOM(process); err == nil {
+		if w, err = cgroup.WatchOOM(process); err == nil {
 			return nil
 		}
 		process.Close()

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -56,8 +57,8 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
 	process, err := v.execOnce(r, p, o, stops, false)
 	if errors.Is(err, cgroups.ErrFull) {
-		if traced, terr := v.traced(); traced || terr != nil {
-			return nil, errors.Join(err, terr)
+		if v.traced() {
+			return nil, err
 		}
 		o.BeforeStart = nil // it has been called
 		process, err = v.execOnce(r, p, o, stops, true)
@@ -67,20 +68,15 @@ func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.S
 
 // traced reports whether a process of the container may trace one that enters its PID namespace. Such a process must not be there outside of
 // the container's cgroup, not even for a moment: it would take no notice of the limit of processes, and on cgroup2 of no other one.
-func (v *view) traced() (bool, error) {
-	for _, n := range v.rec.Namespaces {
-		switch {
-		case n.Type == specs.UserNamespace:
-			return false, nil // the kernel keeps it from what was executed outside
-		case n.Type == specs.PIDNamespace && n.Path != "":
-			return true, nil // others may be in there
-		}
+func (v *view) traced() bool {
+	if v.rec.Joined(specs.PIDNamespace) {
+		return true // others may be in there
 	}
-	if v.rec.Process == nil {
-		return false, nil
+	if _, ok := v.rec.Namespace(specs.UserNamespace); ok || v.rec.Process == nil {
+		return false // in a user namespace the kernel keeps the container from what was executed outside
 	}
 	sets, _ := specconv.ParseCapabilities(v.rec.Process.Capabilities)
-	return sets.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0, nil
+	return sets.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0
 }
 
 // execOnce starts the process. full says that the limit of processes has refused one: see cgroups.Manager.Entry.
@@ -125,23 +121,17 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	var relayed [3]bool
 	facts.Streams, relayed = host.StreamFacts(p, o.Streams.standard(), users)
 	facts.Seccomp = recordedFilter(v.rec)
-	cgroup, err := v.cgroupFor(o)
-	if err != nil {
-		return nil, err
-	}
-	if full && len(o.Cgroups) == 0 {
-		// The container may have made cgroups below its own, which then cannot have processes (see join).
-		if cgroup, err = cgroup.Beside(v.rec.Pid); err != nil {
-			return nil, err
-		}
-	}
 	groups, releaseGroups, err := v.tasksOfRDT()
 	if err != nil {
 		return nil, err
 	}
 	defer releaseGroups()
 	named = append(named, groups...)
-	entrance, options, err := v.execSetup(cgroup, o, groups, full)
+	options := setup.Options{Hook: o.hook, Keyring: v.rec.Keyring, Inherit: len(o.Files), PlainLines: o.PlainLines}
+	for _, g := range groups {
+		options.JoinRDT = append(options.JoinRDT, nsenter.FD(g.Name))
+	}
+	entrance, err := v.placement().Enter(placement.Entering{Subs: o.Cgroups, IgnorePaused: o.IgnorePaused, Full: full}, &options)
 	if err != nil {
 		return nil, err
 	}
@@ -153,26 +143,23 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	if o.hook != nil {
 		status = specs.StateCreated
 	}
-	e := &execution{cgroup: cgroup, options: o, entrance: entrance}
+	e := &execution{options: o, entrance: entrance}
 	if a := p.ExecCPUAffinity; a != nil {
 		e.cpus = a.Initial
 	}
 	c := launch.Config{
 		Streams:        o.Streams.launch(relayed),
-		Deferred:       entrance.tasks,
-		DeferredInside: entrance.inside,
+		Deferred:       entrance.Deferred,
+		DeferredInside: entrance.Inside,
 		Stops:          append(slices.Clone(stops), hooks.Stop{File: container, Err: errEnded}),
-		Patient:        entrance.frozen,
+		Patient:        entrance.Frozen,
 	}
 	c.Listener = func(listener *os.File) error { return handListener(v.rec, status, e.process.Pid(), listener) }
-	if options.AwaitCgroup {
-		c.EnterCgroup = v.attacher(cgroup, o.Cgroups)
-		e.cgroup = &cgroups.Manager{}
-	}
+	c.EnterCgroup = entrance.EnterCgroup
 	if e.process, err = launch.New(plan, c); err != nil {
 		return nil, err
 	}
-	process, err := e.join(named, v)
+	process, err := e.join(named)
 	if err != nil {
 		return nil, errors.Join(v.whyNot(err), e.process.Abort())
 	}
@@ -188,72 +175,16 @@ func (v *view) whyNot(err error) error {
 	return err
 }
 
-// execSetup says how a process gets into the container's groups, and by which files. full says that the limit of processes has refused it.
-func (v *view) execSetup(cgroup *cgroups.Manager, o ExecOptions, rdt []nsenter.NamedFile, full bool) (entrance, setup.Options, error) {
-	var e entrance
-	how := setup.Options{Hook: o.hook, Keyring: v.rec.Keyring, Inherit: len(o.Files), PlainLines: o.PlainLines, AwaitCgroup: v.moves()}
-	for _, g := range rdt {
-		how.JoinRDT = append(how.JoinRDT, nsenter.FD(g.Name))
-	}
-	frozen, err := cgroup.Frozen()
-	if err != nil {
-		return e, how, err
-	}
-	// Who is moved by another cannot be served any more when it has been.
-	if frozen && (how.AwaitCgroup || !o.IgnorePaused) {
-		return e, how, ErrPaused
-	}
-	if how.AwaitCgroup {
-		return e, how, nil
-	}
-	how.JoinMemory = cgroup.JoinMemoryLater()
-	e.Entry, e.frozen = cgroup.Entry(frozen, full), frozen
-	for _, h := range e.Inside {
-		how.JoinInside = append(how.JoinInside, setup.TasksOf(h))
-		e.inside = append(e.inside, tasksOf(cgroup, h))
-	}
-	e.tasks = joinCgroups(cgroup, e.First, &how)
-	for _, h := range e.Last {
-		how.JoinLast = append(how.JoinLast, setup.TasksOf(h))
-		e.tasks = append(e.tasks, tasksOf(cgroup, h))
-	}
-	return e, how, nil
-}
-
-// An entrance is how a process gets into the cgroup of a container that it joins.
-type entrance struct {
-	cgroups.Entry
-	frozen bool              // it will stop there
-	tasks  []launch.Deferred // by which it joins
-	inside []launch.Deferred // likewise, when it has entered the PID namespace
-}
-
-// cgroupFor returns the cgroup that a process of these options belongs in.
-func (v *view) cgroupFor(o ExecOptions) (*cgroups.Manager, error) {
-	cgroup := v.cgroup()
-	if len(o.Cgroups) == 0 {
-		if v.rec.Annotations[specconv.DelegateCgroup] != "" && !cgroup.None() {
-			return cgroup.Beside(v.rec.Pid) // the container's own takes no process
-		}
-		return cgroup, nil
-	}
-	if cgroup.None() {
-		return nil, ErrNoCgroup
-	}
-	return cgroup.Sub(o.Cgroups...)
-}
-
 // An execution is a process that joins a container.
 type execution struct {
 	process  *launch.Process
-	cgroup   *cgroups.Manager
 	options  ExecOptions
-	entrance entrance
+	entrance *placement.Entrance
 	cpus     string // the processors that it is forked on, "" for the runtime's
 }
 
-// join starts the process in the cgroup, and serves it until it has executed its program.
-func (e *execution) join(named []nsenter.NamedFile, v *view) (*Process, error) {
+// join starts the process in the container's place, and serves it until it has executed its program.
+func (e *execution) join(named []nsenter.NamedFile) (*Process, error) {
 	if err := e.process.Prepare(named...); err != nil {
 		return nil, err
 	}
@@ -263,22 +194,11 @@ func (e *execution) join(named []nsenter.NamedFile, v *view) (*Process, error) {
 	if err := e.options.beforeStart(); err != nil {
 		return nil, err
 	}
-	err := e.spawn()
-	if errors.Is(err, unix.EBUSY) && len(e.options.Cgroups) == 0 {
-		// The container has made cgroups below its cgroup2 and gives them controllers. Then no process can be in the one above
-		// (cgroup-v2.rst, "No Internal Process Constraint"), and this one goes to where the first one is.
-		if e.cgroup, err = e.cgroup.Beside(v.rec.Pid); err == nil {
-			err = e.spawn()
-		}
-	}
-	if err != nil {
+	if err := e.start(); err != nil {
 		return nil, err
 	}
 	if err := e.process.Converse(0); err != nil {
-		if setup.IsRefusedClone(err) && e.cgroup.Limits() {
-			err = fmt.Errorf("%w: %w", cgroups.ErrFull, err)
-		}
-		return nil, err
+		return nil, e.entrance.Explain(err)
 	}
 	if err := e.process.ReapFirst(); err != nil {
 		return nil, err
@@ -289,11 +209,11 @@ func (e *execution) join(named []nsenter.NamedFile, v *view) (*Process, error) {
 	return &Process{e.process.Finish()}, nil
 }
 
-// spawn starts the process in the cgroup.
-func (e *execution) spawn() error {
-	spawn := func() error { return e.cgroup.SpawnInto(e.entrance.Entry, e.process.Start) }
+// start starts the process.
+func (e *execution) start() error {
+	start := func() error { return e.entrance.Start(e.process.Start) }
 	if e.cpus == "" {
-		return spawn()
+		return start()
 	}
 	// The process gets these processors before it joins the container's cgroup, which may have others.
 	f := forker.Start(-1)
@@ -306,7 +226,7 @@ func (e *execution) spawn() error {
 		return &specconv.FieldError{Path: "process.execCPUAffinity.initial",
 			Err: fmt.Errorf("set affinity to processors %s: sched_setaffinity: %w", e.cpus, err)}
 	}
-	return <-f.Do(spawn)
+	return <-f.Do(start)
 }
 
 // joinOf returns how to get into the container: which namespaces are its own, and what all of its processes have.

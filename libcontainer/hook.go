@@ -152,7 +152,7 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 	if err != nil {
 		return err
 	}
-	if joinsPIDNamespace(rec) {
+	if rec.Joined(specs.PIDNamespace) {
 		// The container's process is in it already, or is about to enter it: see setup.Plan.ClonesLast.
 		join.Namespaces &^= unix.CLONE_NEWPID
 		join.PIDNamespace = "/proc/" + strconv.Itoa(rec.Pid) + "/ns/pid_for_children"
@@ -224,14 +224,4 @@ func (r *Runtime) poststop(rec *state.Record) {
 	for _, err := range hooks.RunAll(hooks.Poststop, list, stateForHooks(rec, specs.StateStopped, 0), redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), r.stops()...) {
 		r.warn(err.Error())
 	}
-}
-
-// joinsPIDNamespace reports whether a container is in a PID namespace that was there before.
-func joinsPIDNamespace(rec *state.Record) bool {
-	for _, n := range rec.Namespaces {
-		if n.Type == specs.PIDNamespace {
-			return n.Path != ""
-		}
-	}
-	return false
 }

@@ -34,22 +34,22 @@ func (c *Container) Kill(sig unix.Signal) error {
 
 // killRest kills the processes that the first one of a container has left behind.
 func (v *view) killRest(sig unix.Signal) error {
-	if v.incomplete || sig != unix.SIGKILL || v.ownPidNamespace() {
+	if v.incomplete || sig != unix.SIGKILL || v.rec.Owns(specs.PIDNamespace) {
 		return ErrNotRunning
 	}
-	left, err := v.processes()
+	left, err := v.placement().Processes()
 	if err != nil {
 		return err
 	}
 	if len(left) == 0 {
 		return ErrNotRunning
 	}
-	return v.signalAll(sig)
+	return v.placement().Signal(sig)
 }
 
 func (v *view) kill(sig unix.Signal) error {
-	if sig == unix.SIGKILL && !v.ownPidNamespace() {
-		return v.signalAll(sig)
+	if sig == unix.SIGKILL && !v.rec.Owns(specs.PIDNamespace) {
+		return v.placement().Signal(sig)
 	}
 	f, err := v.pidfd()
 	if err != nil {
@@ -62,7 +62,7 @@ func (v *view) kill(sig unix.Signal) error {
 	if sig != unix.SIGKILL {
 		return nil
 	}
-	return v.cgroup().ThawKilled()
+	return v.placement().ThawKilled()
 }
 
 // KillAll sends a signal to all processes of the container. That it has none left is no error.
@@ -75,17 +75,7 @@ func (c *Container) KillAll(sig unix.Signal) error {
 	if v.incomplete {
 		return nil
 	}
-	return c.wrap(v.signalAll(sig))
-}
-
-// ownPidNamespace tells whether the end of the first process ends all others: the PID namespace was made for the container.
-func (v *view) ownPidNamespace() bool {
-	for _, n := range v.rec.Namespaces {
-		if n.Type == specs.PIDNamespace {
-			return n.Path == ""
-		}
-	}
-	return false
+	return c.wrap(v.placement().Signal(sig))
 }
 
 // end kills the container's first process and waits for its end.
@@ -101,7 +91,7 @@ func (v *view) end() error {
 	if err := signalPidfd(f, unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if err := v.cgroup().ThawKilled(); err != nil {
+	if err := v.placement().ThawKilled(); err != nil {
 		return err
 	}
 	err = launch.AwaitEnd(f, v.rec.Pid, time.Now().Add(launch.EndLimit))
@@ -109,7 +99,7 @@ func (v *view) end() error {
 		return nil
 	}
 	// The first process of a PID namespace waits for all others.
-	rest, listErr := v.processes()
+	rest, listErr := v.placement().Processes()
 	rest = slices.DeleteFunc(rest, func(pid int) bool { return pid == v.rec.Pid })
 	if listErr == nil && len(rest) > 0 {
 		err = fmt.Errorf("%w; in the container: %s", err, cgroups.BlockedBy(rest...))

@@ -56,14 +56,15 @@ func (c *Container) Stats() (*Stats, error) {
 }
 
 func (v *view) stats(s *Stats) error {
-	if v.cgroup().None() {
-		return ErrNoCgroup
-	}
-	cgroup, err := v.cgroup().Stats()
+	cgroup, err := v.placement().Cgroup()
 	if err != nil {
 		return err
 	}
-	s.Stats = *cgroup
+	counted, err := cgroup.Stats()
+	if err != nil {
+		return err
+	}
+	s.Stats = *counted
 	if v.rec.RDTGroup != "" {
 		s.IntelRDT, err = intelrdt.Read(v.rec.RDTGroup, v.rec.RDTMonitor)
 		if err != nil && !errors.Is(err, ErrNoResctrl) && !errors.Is(err, os.ErrNotExist) { // an administrator may take them away

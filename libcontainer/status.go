@@ -90,7 +90,7 @@ func (v *view) status() (specs.ContainerState, error) {
 	if err != nil {
 		return "", err
 	}
-	frozen, err := v.cgroup().Frozen()
+	frozen, err := v.placement().Frozen()
 	switch {
 	case err != nil:
 		return "", err

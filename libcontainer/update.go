@@ -26,14 +26,8 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 		case specs.StateCreating:
 			return errCreating
 		}
-		if v.cgroup().None() {
-			return ErrNoCgroup
-		}
-		if err := v.cgroup().Update(r); err != nil {
+		if err := v.placement().Update(r, c.runtime.warn); err != nil {
 			return err
-		}
-		if err := v.updateUnit(r); err != nil {
-			c.runtime.warn(err.Error())
 		}
 		for _, w := range cgroups.Unapplied(r) {
 			c.runtime.warn(w)

@@ -14,8 +14,6 @@ import (
 const (
 	lockLimit    = 10 * time.Second // who has a container's lock
 	creatorLimit = 10 * time.Second // a creator whose container is to be deleted
-	chaseLimit   = 10 * time.Second // processes that fork faster than they are found
-	enterLimit   = 2 * time.Second  // processes on their way into a container that has ended
 )
 
 // errEnded stops what is done for a container whose first process has ended meanwhile.

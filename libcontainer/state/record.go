@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,27 @@ type Record struct {
 	Loans *Loans `json:"loans,omitempty"`
 	// Remaining are the operations that the first process still has to do when it is started.
 	Remaining []Operation `json:"remaining,omitempty"`
+}
+
+// Namespace returns the container's namespace of a type, if it is not the runtime's.
+func (r *Record) Namespace(t specs.LinuxNamespaceType) (Namespace, bool) {
+	i := slices.IndexFunc(r.Namespaces, func(n Namespace) bool { return n.Type == t })
+	if i < 0 {
+		return Namespace{}, false
+	}
+	return r.Namespaces[i], true
+}
+
+// Owns reports whether the container's namespace of a type was made for it.
+func (r *Record) Owns(t specs.LinuxNamespaceType) bool {
+	n, ok := r.Namespace(t)
+	return ok && n.Path == ""
+}
+
+// Joined reports whether the container is in a namespace of a type that existed before.
+func (r *Record) Joined(t specs.LinuxNamespaceType) bool {
+	n, ok := r.Namespace(t)
+	return ok && n.Path != ""
 }
 
 // Namespace is one namespace of a container.

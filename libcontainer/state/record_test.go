@@ -176,3 +176,17 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	}
 }
+
+func TestNamespaceOfRecord(t *testing.T) {
+	r := &Record{Namespaces: []Namespace{{Type: specs.PIDNamespace}, {Type: specs.NetworkNamespace, Path: "/run/netns/a"}}}
+	for _, tc := range []struct {
+		t                 specs.LinuxNamespaceType
+		has, owns, joined bool
+	}{
+		{specs.PIDNamespace, true, true, false}, {specs.NetworkNamespace, true, false, true}, {specs.MountNamespace, false, false, false},
+	} {
+		if _, has := r.Namespace(tc.t); has != tc.has || r.Owns(tc.t) != tc.owns || r.Joined(tc.t) != tc.joined {
+			t.Errorf("%s: has %v, owns %v, joined %v", tc.t, has, r.Owns(tc.t), r.Joined(tc.t))
+		}
+	}
+}

@@ -3,22 +3,19 @@ package host
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/signals"
 	"github.com/orlop/orlop/specconv"
 )
 
-// Facts gathers what the planner must know of the host for this bundle. paths are the directories of the cgroups that the process is
-// going to be in.
-func Facts(own Rights, b *specconv.Bundle, layout cgroups.Layout, paths map[string]string) (setup.Facts, error) {
+// Facts gathers what the planner must know of the host for this bundle, except the place of the container's processes.
+func Facts(own Rights, b *specconv.Bundle) (setup.Facts, error) {
 	f, err := ProcessFacts(own, b.Spec.Process)
 	if err != nil {
 		return f, err
@@ -39,7 +36,6 @@ func Facts(own Rights, b *specconv.Bundle, layout cgroups.Layout, paths map[stri
 	if err != nil {
 		return f, err
 	}
-	f.Cgroup = cgroupFacts(layout, paths)
 	if l := b.Spec.Linux; l != nil && l.MountLabel != "" {
 		f.SELinux = selinuxEnabled("")
 	}
@@ -72,19 +68,4 @@ func procOfOthers(b *specconv.Bundle) (bool, error) {
 func ProcessFacts(own Rights, p *specs.Process) (setup.Facts, error) {
 	f := setup.Facts{LastCap: lastCap(), Ignored: signals.Ignored(), Grantable: own.Permitted}
 	return f, labelFacts(&f, p)
-}
-
-// cgroupFacts describes the container's cgroup for mounts of it.
-func cgroupFacts(layout cgroups.Layout, paths map[string]string) setup.CgroupFacts {
-	f := setup.CgroupFacts{Unified: layout.Mode == cgroups.Unified, UnifiedPath: paths[""]}
-	for i := range layout.Hierarchies {
-		h := &layout.Hierarchies[i]
-		keys := h.Keys()
-		f.Hierarchies = append(f.Hierarchies, setup.CgroupHierarchy{
-			Dir:         filepath.Base(h.Mountpoint),
-			Controllers: keys,
-			Path:        paths[keys[0]],
-		})
-	}
-	return f
 }

@@ -151,6 +151,9 @@ func (p *Process) Pid() int { return p.proc.Pid }
 // Pidfd returns the pidfd of the process.
 func (p *Process) Pidfd() *os.File { return p.proc.Pidfd }
 
+// ClonesLast reports whether a child takes the place of the process after its setup.
+func (p *Process) ClonesLast() bool { return p.plan.ClonesLast() }
+
 // Resume answers the last message: the process goes on.
 func (p *Process) Resume() error { return p.proc.Conn.Resume() }
 
