@@ -103,8 +103,8 @@ type constructor struct {
 	command func(*program) *cli.Command
 }
 
-func constructors() [21]constructor {
-	return [...]constructor{
+func constructors() []constructor {
+	return []constructor{
 		{"create", (*program).createCommand},
 		{"start", (*program).startCommand},
 		{"run", (*program).runCommand},
