@@ -471,8 +471,9 @@ func (r *runner) listen(path string) *stream {
 		r.seen.add("the tester", err.Error())
 		return nil
 	}
-	out := &stream{}
+	out := &stream{done: make(chan struct{})}
 	go func() {
+		defer close(out.done)
 		defer listener.Close()
 		listener.SetDeadline(time.Now().Add(r.limit))
 		conn, err := listener.AcceptUnix()
@@ -490,7 +491,7 @@ func (r *runner) listen(path string) *stream {
 			return
 		}
 		if fds, err := unix.ParseUnixRights(&messages[0]); err == nil && len(fds) > 0 {
-			out.follow(os.NewFile(uintptr(fds[0]), "terminal"))
+			out.read(os.NewFile(uintptr(fds[0]), "terminal"))
 		}
 	}()
 	return out

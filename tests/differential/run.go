@@ -76,6 +76,14 @@ type stream struct {
 	done chan struct{} // closed at the end, nil if nothing is read
 }
 
+// await gives what is read time to come to its end, which it does not while somebody holds the terminal.
+func (s *stream) await(limit time.Duration) {
+	select {
+	case <-s.done:
+	case <-time.After(limit):
+	}
+}
+
 func (s *stream) String() string {
 	if s.path != "" {
 		data, err := os.ReadFile(s.path)
@@ -94,18 +102,23 @@ func (s *stream) follow(f *os.File) {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		defer f.Close()
-		data := make([]byte, 1<<16)
-		for {
-			n, err := f.Read(data)
-			s.mu.Lock()
-			s.text.Write(data[:n])
-			s.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
+		s.read(f)
 	}()
+}
+
+// read reads a file to its end.
+func (s *stream) read(f *os.File) {
+	defer f.Close()
+	data := make([]byte, 1<<16)
+	for {
+		n, err := f.Read(data)
+		s.mu.Lock()
+		s.text.Write(data[:n])
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
 }
 
 // run calls all commands of the case.
@@ -215,6 +228,7 @@ func (r *runner) awaitExec(output, terminal *stream) {
 		}
 	}
 	if terminal != nil {
+		terminal.await(r.settleLimit() / 10)
 		output = terminal
 	}
 	r.seen.probe("detached process", r.normal(output.String()))
@@ -261,10 +275,7 @@ func (r *runner) call(args []string, parse bool) (*stream, int) {
 	status, stuck := r.finish(cmd)
 	r.took += time.Since(begin)
 	if foreground {
-		select {
-		case <-out.done:
-		case <-time.After(r.settleLimit() / 10): // somebody still holds the terminal
-		}
+		out.await(r.settleLimit() / 10)
 	}
 	r.seen.call(name, args, status, stuck, r.normal(out.String()), r.normal(errs.String()), parse)
 	return out, status
