@@ -44,7 +44,7 @@ func (p *program) interrupted(do cli.ActionFunc) cli.ActionFunc {
 // then ends its script.
 func endBySignal() {
 	for _, s := range interrupts() {
-		if signals.Kept()&(1<<(s-1)) != 0 {
+		if signals.Held()&(1<<(s-1)) != 0 {
 			_ = signals.EndBy(s)
 		}
 	}

@@ -22,8 +22,8 @@ import (
 // namespace goes, the kernel returns those that are hardware and removes the others.
 type lending struct {
 	namespace *os.File // which a failed process must not take with it
-	border    *netdev.Border
-	loans     []*netdev.Loan
+	border    *netdev.Transfer
+	loans     []*netdev.Device
 }
 
 // lend moves the devices into the network namespace of the container's process. None is moved before all were looked at, and none before
@@ -37,16 +37,16 @@ func (c *creation) lend() (err error) {
 	if l.border, err = netdev.Open(l.namespace); err != nil {
 		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
 	}
-	var loans []*netdev.Loan
+	var loans []*netdev.Device
 	for _, d := range c.bundle.NetDevices {
-		loan, err := l.border.Look(d.Host, d.Name)
+		loan, err := l.border.Inspect(d.Host, d.Name)
 		if err != nil {
 			return deviceError(d.Host, err)
 		}
 		loans = append(loans, loan)
 	}
 	l.loans = loans
-	for _, do := range []func(*netdev.Loan) error{l.border.Move, l.border.Settle} {
+	for _, do := range []func(*netdev.Device) error{l.border.Move, l.border.Configure} {
 		// Once more after the move, which gives each a number in the container.
 		if err := c.recordLoans(); err != nil {
 			return err

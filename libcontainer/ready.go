@@ -81,7 +81,7 @@ func (c *creation) share() *setup.Share {
 	}
 	return &setup.Share{
 		Source:      state.Open(c.runtime.Root).NotifyPath(c.id),
-		Destination: notify.Folder,
+		Destination: notify.Directory,
 		Variable:    notify.Variable + "=" + notify.Path,
 	}
 }

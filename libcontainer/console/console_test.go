@@ -18,7 +18,7 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// pty returns both ends of a new pseudo terminal.
+// pty returns both ends of a new pseudoterminal.
 func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -52,7 +52,7 @@ func termios(t *testing.T, f *os.File) unix.Termios {
 	return *tio
 }
 
-// start starts a program that has the terminal as its controlling one.
+// start starts a program with the terminal as its controlling terminal.
 func start(t *testing.T, slave *os.File, script string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", script)
@@ -137,7 +137,8 @@ func TestOutputIsDrained(t *testing.T) {
 			b, _ := io.ReadAll(r)
 			got <- string(b)
 		}()
-		// This test holds the slave open, so that no hang-up tells the end: as a process that was left behind would.
+		// This test holds the slave open, as a process that was left behind would, so no hangup
+		// marks the end.
 		cmd := start(t, slave, "stty raw; head -c 300000 /dev/zero | tr '\\0' x; printf end")
 		within(t, "program", func() { _ = cmd.Wait() })
 		within(t, "finish", func() {
@@ -174,7 +175,8 @@ func TestDone(t *testing.T) {
 	within(t, "output", func() { <-relay.Done() })
 }
 
-// A terminal as caller: raw while attached, its size is the container's, keys arrive, and it gets its mode back.
+// A terminal as caller: it is raw while attached, the container gets its size and keys, and its
+// mode is restored.
 func TestTerminal(t *testing.T) {
 	master, slave := pty(t)
 	keys, tty := pty(t)
@@ -200,7 +202,7 @@ func TestTerminal(t *testing.T) {
 	screen.expect("ready\r\n")
 	screen.send("hello\r")
 	screen.expect("got hello\r\n")
-	// The caller's terminal gets another size; the shell of a real one gets the signal from the kernel.
+	// The caller's terminal changes its size; a real one's shell gets the signal from the kernel.
 	if err := SetSize(keys, Size{44, 88}); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +238,7 @@ func (e *expecter) send(s string) {
 	}
 }
 
-// expect waits until s has been shown, and forgets all up to it.
+// expect waits until s has been shown, and discards everything up to it.
 func (e *expecter) expect(s string) {
 	e.t.Helper()
 	within(e.t, fmt.Sprintf("waiting for %q after %q", s, e.got), func() {
@@ -262,7 +264,8 @@ func openDescriptors(t *testing.T) int {
 	return len(all)
 }
 
-// The end of stdin ends nothing but the input; more input than the container reads blocks nothing but itself.
+// The end of stdin ends only the input; input that the container does not read blocks only the
+// input.
 func TestInput(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -309,7 +312,7 @@ func TestInput(t *testing.T) {
 	}
 }
 
-// When stdout fails, the container's output is still taken from it, and the failure is told at the end.
+// When stdout fails, the container's output is still read, and the failure is reported at the end.
 func TestStdoutFails(t *testing.T) {
 	master, slave := pty(t)
 	r, w, err := os.Pipe()
@@ -331,7 +334,7 @@ func TestStdoutFails(t *testing.T) {
 	})
 }
 
-// A stdout that is slow, and non-blocking by somebody else's doing, gets everything.
+// A stdout that is slow, and that another process has made non-blocking, gets everything.
 func TestNonBlockingStdout(t *testing.T) {
 	master, slave := pty(t)
 	var fds [2]int

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ptmx is the device of every pseudo terminal's master.
+// The device number of every pseudoterminal's master.
 const (
 	ptmxMajor = 5
 	ptmxMinor = 2
 )
 
-// SlaveName returns the path of the terminal whose master f is, as it is in the devpts instance that it belongs to:
-// /dev/pts/0. It fails when f is no master, and so vouches for a descriptor that came out of a container.
+// SlaveName returns the path of the terminal with master f, in its own devpts instance: /dev/pts/0.
+// It fails if f is not a master, and so validates a descriptor from a container.
 func SlaveName(f *os.File) (string, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -42,13 +42,15 @@ func GetSize(f *os.File) (s Size, err error) {
 	return s, errors.Join(cerr, err)
 }
 
-// SetSize sets the size of the terminal f, which may be a master. The terminal's foreground processes get SIGWINCH.
+// SetSize sets the size of the terminal f, which may be a master. The terminal's foreground
+// processes get SIGWINCH.
 func SetSize(f *os.File, s Size) (err error) {
 	cerr := control(f, func(fd int) { err = setSize(fd, s) })
 	return errors.Join(cerr, err)
 }
 
-// control calls do with the descriptor of f. Unlike f.Fd it leaves a non-blocking one, as a relay needs it, as it is.
+// control calls do with the descriptor of f. Unlike f.Fd it keeps a non-blocking descriptor so,
+// which a relay needs.
 func control(f *os.File, do func(fd int)) error {
 	c, err := f.SyscallConn()
 	if err != nil {
@@ -73,14 +75,14 @@ func setSize(fd int, s Size) error {
 	return nil
 }
 
-// IsTerminal tells whether f is a terminal.
+// IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
 
-// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns its mode before. output
-// says that the container's output goes to this terminal. It then passes through unchanged: the
+// makeRaw puts the terminal fd into raw mode, cfmakeraw(3), and returns its previous mode. output
+// is set if the container's output goes to this terminal. It then passes through unchanged: the
 // container's terminal adds the carriage returns, and a program that sets its own terminal to raw
 // mode gets a raw one. Otherwise the terminal keeps processing the output of others. (containerd's
 // console package always keeps that; runc turns it off in the container's terminal.)

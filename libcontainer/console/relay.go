@@ -12,33 +12,36 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Relay connects a container's terminal with the caller's standard streams, for a process in the foreground.
+// Relay connects a container's terminal with the caller's standard streams, for a process in the
+// foreground.
 //
-// If stdin is a terminal it is in raw mode from Attach to Finish: keys, Ctrl-C among them, go to the container's terminal,
-// which makes of them what they mean there. The size of the caller's terminal is that of the container's, from
-// the start and at each SIGWINCH. The end of stdin is that of the terminal's input, see endInput.
+// If stdin is a terminal it is in raw mode from Attach to Finish: keys, including Ctrl-C, go to the
+// container's terminal, which interprets them. The container's terminal gets the size of the
+// caller's, at the start and at each SIGWINCH. For the end of stdin see endInput.
 type Relay struct {
 	fds  fds
-	stop *wake // ends both copiers; the output's one after it has taken what there is
+	stop *wake // ends both copiers; that of the output first copies what is left
 
-	before *unix.Termios  // of stdin, nil when it was not made raw
+	before *unix.Termios  // the mode of stdin, nil when it was not made raw
 	winch  chan os.Signal // nil when there is no terminal to follow
 	finish sync.Once
 
 	workers   sync.WaitGroup
 	outputEnd chan struct{} // closed when the output has ended
-	outputErr error         // valid then
+	outputErr error         // valid after that
 }
 
-// fds are the numbers of the files, taken once, since os.File.Fd makes a file block again; -1 for none.
+// fds are the descriptors of the files, read once, since os.File.Fd makes a file blocking; -1 for
+// none.
 type fds struct {
 	master, stdin, stdout int
 	size                  int // the caller's terminal
 }
 
-// Attach starts to relay between the terminal with this master and stdin and stdout, each of which may be nil. The
-// caller owns the files, keeps them open until Finish, and uses the master for nothing but SetSize meanwhile. The master is
-// made non-blocking, and stays so. After a nil error the caller must call Finish, on every path.
+// Attach starts to relay between the terminal with this master and stdin and stdout, each of which
+// may be nil. The caller owns the files, keeps them open until Finish, and meanwhile uses the
+// master only for SetSize. The master becomes non-blocking, and stays so. After a nil error the
+// caller must call Finish, on every path.
 func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
 	r := &Relay{
 		fds:       fds{master: int(master.Fd()), stdin: -1, stdout: -1, size: -1},
@@ -77,7 +80,7 @@ func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
 	return r, nil
 }
 
-// followSize gives the container's terminal the caller's size now and at each change.
+// followSize copies the size of the caller's terminal to the container's now and at each change.
 func (r *Relay) followSize() {
 	r.winch = make(chan os.Signal, 1)
 	signal.Notify(r.winch, unix.SIGWINCH)
@@ -91,13 +94,13 @@ func (r *Relay) followSize() {
 	}()
 }
 
-// Resize gives the container's terminal the size of the caller's, as is done at each SIGWINCH. That there is none, or that
-// one of them is gone, is no error: the size is a courtesy.
+// Resize copies the size of the caller's terminal to the container's, as happens at each SIGWINCH.
+// A missing terminal is no error, because the size is not essential.
 func (r *Relay) Resize() {
 	if r.fds.size < 0 {
 		return
 	}
-	// A size of 0 means that nobody knows it, as on a serial line: the container's own is better.
+	// A size of 0 is unknown, as on a serial line: the container's own is better.
 	if s, err := getSize(r.fds.size); err == nil && s.Rows != 0 && s.Columns != 0 {
 		_ = setSize(r.fds.master, s)
 	}
@@ -106,9 +109,9 @@ func (r *Relay) Resize() {
 // Done is closed when the terminal has no more output, since no process has it open any more.
 func (r *Relay) Done() <-chan struct{} { return r.outputEnd }
 
-// Finish ends the relay once the process is done: it copies what is left of the output, gives the caller's terminal its
-// mode back, and returns the error that stopped the output, if one did. Other processes that still have the
-// terminal open are not waited for. It can be called again, and does nothing then.
+// Finish ends the relay once the process has exited: it copies the rest of the output, restores the
+// mode of the caller's terminal, and returns the error that stopped the output, if any. It does not
+// wait for other processes that still have the terminal open. Further calls do nothing.
 func (r *Relay) Finish() error {
 	r.finish.Do(func() {
 		r.stop.set()
@@ -130,7 +133,8 @@ func (r *Relay) restoreMode() {
 	}
 }
 
-// copyOutput copies from the master to stdout until the terminal ends or the relay is stopped and there is no more.
+// copyOutput copies from the master to stdout until the terminal ends, or the relay is stopped and
+// no output is left.
 func (r *Relay) copyOutput() {
 	defer r.workers.Done()
 	defer close(r.outputEnd)
@@ -139,14 +143,16 @@ func (r *Relay) copyOutput() {
 		n, err := sys.Retry(func() (int, error) { return unix.Read(r.fds.master, buf) })
 		switch {
 		case n > 0:
-			// When stdout has failed the reading goes on: a process must not block for a reader that has left.
+			// It continues to read when stdout has failed, because a process must not block for a
+			// reader that has left.
 			if err := r.write(buf[:n]); err != nil && r.outputErr == nil {
 				r.outputErr = fmt.Errorf("write terminal output: %w", err)
 				r.fds.stdout = -1
 			}
 		case err == unix.EAGAIN:
-			// The kernel says so only when what was written to the terminal before has arrived (n_tty_read flushes its
-			// buffers first, since Linux 4.5): once the process has ended, this is all of its output.
+			// The kernel only reports this when everything written to the terminal has arrived
+			// (n_tty_read flushes its buffers first, since Linux 4.5): once the process has exited,
+			// this is all of its output.
 			if r.stop.isSet() {
 				return
 			}
@@ -167,7 +173,7 @@ func (r *Relay) copyOutput() {
 	}
 }
 
-// write writes to stdout, which may be non-blocking because of others that share it.
+// write writes to stdout, which may be non-blocking because it is shared with others.
 func (r *Relay) write(b []byte) error {
 	for len(b) > 0 && r.fds.stdout >= 0 {
 		n, err := sys.Retry(func() (int, error) { return unix.Write(r.fds.stdout, b) })
@@ -185,11 +191,12 @@ func (r *Relay) write(b []byte) error {
 	return nil
 }
 
-// copyInput copies from stdin to the master until stdin or the terminal ends or the relay is stopped.
+// copyInput copies from stdin to the master until stdin or the terminal ends or the relay is
+// stopped.
 func (r *Relay) copyInput() {
 	defer r.workers.Done()
 	buf := make([]byte, 4<<10)
-	whole := true // the last line has its end
+	whole := true // the last line is complete
 	for {
 		if ready, err := pollFor(r.fds.stdin, unix.POLLIN, r.stop); !ready || err != nil {
 			return
@@ -207,7 +214,7 @@ func (r *Relay) copyInput() {
 			n, err := sys.Retry(func() (int, error) { return unix.Write(r.fds.master, b) })
 			switch {
 			case err == unix.EAGAIN:
-				// The container does not read what was typed.
+				// The container does not read the input.
 				if ready, err := pollFor(r.fds.master, unix.POLLOUT, r.stop); !ready || err != nil {
 					return
 				}
@@ -220,9 +227,11 @@ func (r *Relay) copyInput() {
 	}
 }
 
-// endInput tells the programs at the terminal that the input has ended, as a user does by Ctrl-D: a terminal knows no other way, short of hanging
-// up. The character ends a line that has no end, and only the next one the input. A program that sets the terminal's mode may throw away what it has not
-// read yet, and one that comes later reads for itself: so it is sent again as long as the relay lasts.
+// endInput signals the end of the input to the programs at the terminal, as a user does by Ctrl-D,
+// because a terminal has no other way short of a hangup. The first character only ends an
+// incomplete line, the next one the input. A program that sets the terminal's mode may discard
+// unread input, and a later program reads for itself, so the character is sent again as long as the
+// relay lasts.
 func (r *Relay) endInput(whole bool) {
 	for again := !whole; ; again = false {
 		mode, err := unix.IoctlGetTermios(r.fds.master, unix.TCGETS)
@@ -231,7 +240,7 @@ func (r *Relay) endInput(whole bool) {
 		}
 		// 0 turns the character off (_POSIX_VDISABLE).
 		if end := mode.Cc[unix.VEOF]; end != 0 {
-			// EAGAIN: nobody has read what is there.
+			// EAGAIN means that nobody has read the existing input.
 			if _, err := sys.Retry(func() (int, error) { return unix.Write(r.fds.master, []byte{end}) }); err != nil && err != unix.EAGAIN {
 				return
 			}
@@ -245,5 +254,5 @@ func (r *Relay) endInput(whole bool) {
 	}
 }
 
-// endAgain is how long the end of the input may go unnoticed.
+// endAgain is the interval at which the end of the input is repeated.
 const endAgain = time.Second

@@ -1,5 +1,6 @@
-// Package console handles pseudo terminals on the runtime's side: it hands a terminal's master, or another descriptor, to
-// whoever asked for it over a unix socket, and relays between a container's terminal and the caller's own.
+// Package console handles pseudoterminals on the runtime's side: it sends a terminal's master, or
+// another descriptor, to a receiver over a Unix socket, and relays between a container's terminal
+// and the caller's own.
 package console
 
 import (
@@ -13,7 +14,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// The names that go with a pidfd, as runc (since 1.2) sends them.
+// The names that are sent with a pidfd, as runc does since 1.2.
 const (
 	// PidfdCreate is for the first process of a container.
 	PidfdCreate = "standard"
@@ -21,12 +22,14 @@ const (
 	PidfdExec = "setns"
 )
 
-// maxName is the longest name that receivers make room for: containerd's go-runc and runc's utils.RecvFile have 4096 bytes.
+// maxName is the longest name that receivers have a buffer for: containerd's go-runc and runc's
+// utils.RecvFile have 4096 bytes.
 const maxName = 4096
 
-// Send connects to the unix stream socket at path and sends one message: the name as its data and the file's descriptor as
-// SCM_RIGHTS (unix(7)). This is what containerd, conmon and others expect at --console-socket, with the terminal's
-// master, and at --pidfd-socket. The path may be longer than a socket address. The file stays open.
+// Send connects to the Unix stream socket at path and sends one message: the name as its data and
+// the file's descriptor as SCM_RIGHTS (unix(7)). This is what containerd, conmon and others expect
+// at --console-socket, with the terminal's master, and at --pidfd-socket. The path may be longer
+// than a socket address. The file stays open.
 func Send(path, name string, f *os.File) error {
 	if name == "" || len(name) >= maxName {
 		return fmt.Errorf("send descriptor to %s: name of %d bytes", path, len(name))
@@ -34,7 +37,7 @@ func Send(path, name string, f *os.File) error {
 	return SendMessage(path, []byte(name), f)
 }
 
-// SendMessage is Send with data of any length. The descriptor comes with its first byte.
+// SendMessage is Send with data of any length. The descriptor is sent with its first byte.
 func SendMessage(path string, data []byte, f *os.File) error {
 	sock, err := connect(path)
 	if err != nil {
@@ -53,10 +56,11 @@ func SendMessage(path string, data []byte, f *os.File) error {
 	return nil
 }
 
-// sendLimit is how long a receiver may take to accept a connection, and to read a message when it has no room for it.
+// sendLimit is the timeout for a receiver to accept a connection, and to read a message when its
+// buffer is full.
 const sendLimit = 10 * time.Second
 
-// asTimeout returns the error of a socket, of which EAGAIN is a timeout.
+// asTimeout converts the EAGAIN of a socket to a timeout.
 func asTimeout(err error) error {
 	if err == unix.EAGAIN {
 		return timeout.Errorf("the receiver has not taken it within %v", sendLimit)

@@ -18,7 +18,7 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// receive accepts one connection and takes one message, as go-runc does.
+// receive accepts one connection and reads one message, as go-runc does.
 func receive(l *net.UnixListener) (name string, f *os.File, err error) {
 	conn, err := l.AcceptUnix()
 	if err != nil {
@@ -53,7 +53,7 @@ func TestSend(t *testing.T) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		// Listened to by a short name of the folder.
+		// It listens through a short name of the directory.
 		link := filepath.Join(os.TempDir(), fmt.Sprintf("orlop-console-%d", os.Getpid()))
 		if err := os.Symlink(dir, link); err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestSend(t *testing.T) {
 		if err != nil || name != "/dev/pts/7" {
 			t.Fatalf("received %q, %v", name, err)
 		}
-		// It is the master, for containerd too, and ours is still open.
+		// containerd also recognizes it as a master, and ours is still open.
 		c, err := containerd.ConsoleFromFile(f)
 		if err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ func newWake() (*wake, error) {
 	return &wake{fd: fd}, nil
 }
 
-// set sets the flag for good.
+// set sets the flag permanently.
 func (w *wake) set() {
 	w.flag.Store(true)
 	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 1} // not 0 in either byte order
@@ -35,8 +35,8 @@ func (w *wake) isSet() bool { return w.flag.Load() }
 
 func (w *wake) close() { _ = unix.Close(w.fd) }
 
-// pollFor waits until fd is ready for events, or has ended, and returns true; or until stop, if there is one, is set, and
-// returns false.
+// pollFor waits until fd is ready for events, or has ended, and returns true. It returns false when
+// stop, which may be nil, is set.
 func pollFor(fd int, events int16, stop *wake) (ready bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: -1}}
 	if stop != nil {
@@ -48,7 +48,7 @@ func pollFor(fd int, events int16, stop *wake) (ready bool, err error) {
 	return fds[1].Revents == 0, nil
 }
 
-// within waits until the flag is set, and reports whether it was in time.
+// within waits until the flag is set, and reports whether that happened in time.
 func (w *wake) within(limit time.Duration) (bool, error) {
 	return sys.Poll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}, time.Now().Add(limit))
 }

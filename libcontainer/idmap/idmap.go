@@ -1,4 +1,5 @@
-// Package idmap makes user namespaces, and finds out about those that exist: which ids they map, and who owns what.
+// Package idmap makes user namespaces, and inspects existing ones: which IDs they map, and which
+// namespaces they own.
 package idmap
 
 import (
@@ -18,14 +19,15 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// A Map says which user and group ids of a user namespace stand for which ones of its parent (user_namespaces(7)).
+// A Map maps user and group IDs of a user namespace to those of its parent (user_namespaces(7)).
 type Map struct{ UIDs, GIDs []specs.LinuxIDMapping }
 
-// New makes a user namespace with this map, a child of the caller's own, and returns its file. The caller owns it: by joining it,
-// it gets all capabilities there.
+// New makes a user namespace with this map, a child of the caller's own, and returns its file. The
+// caller owns it: by joining it, it gets all capabilities there.
 //
-// A caller that has not the capabilities CAP_SETUID and CAP_SETGID can map its own ids alone, or what /etc/subuid and /etc/subgid
-// give it, by way of newuidmap(1) and newgidmap(1). Where it maps its own group by itself, setgroups(2) is denied in the namespace.
+// A caller without the capabilities CAP_SETUID and CAP_SETGID can only map its own IDs, or those
+// that /etc/subuid and /etc/subgid assign to it, through newuidmap(1) and newgidmap(1). If it maps
+// its own group itself, setgroups(2) is denied in the namespace.
 func New(m Map) (*os.File, error) {
 	holder, err := hold()
 	if err != nil {
@@ -43,7 +45,8 @@ func New(m Map) (*os.File, error) {
 	return ns, nil
 }
 
-// hold starts a process in a new user namespace, which does nothing but keep that while it gets its map. It ends with the caller.
+// hold starts a process in a new user namespace, which only keeps the namespace alive while that
+// gets its map. It exits with the caller.
 func hold() (*nsenter.Process, error) {
 	p := nsenter.NewProgram()
 	p.Await()
@@ -63,7 +66,7 @@ func hold() (*nsenter.Process, error) {
 	return process, err
 }
 
-// visit starts a process that joins a user namespace and stays there. It ends with the caller.
+// visit starts a process that joins a user namespace and stays there. It exits with the caller.
 func visit(ns *os.File) (*nsenter.Process, error) {
 	const user = nsenter.FD("user namespace")
 	p := nsenter.NewProgram()
@@ -87,7 +90,8 @@ func visit(ns *os.File) (*nsenter.Process, error) {
 	return process, nil
 }
 
-// give gives the namespace of the process its map, and opens it. The process is a child that is not reaped, so its number is its own.
+// give writes the map of the process's namespace, and opens it. The process is an unreaped child,
+// so its PID cannot be reused.
 func (m Map) give(pid int) (*os.File, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	if err := writeMap(dir, "uid_map", "newuidmap", pid, m.UIDs, os.Geteuid()); err != nil {
@@ -104,21 +108,22 @@ func (m Map) giveGroups(dir string, pid int) error {
 	if !errors.Is(err, errDenySetgroups) {
 		return err
 	}
-	// Who could drop a group could get at what the group is kept from (CVE-2014-8989).
+	// A process that could drop a group could gain access that is denied to the group
+	// (CVE-2014-8989).
 	if err := os.WriteFile(dir+"/setgroups", []byte("deny"), 0); err != nil {
 		return err
 	}
 	return os.WriteFile(dir+"/gid_map", []byte(text(m.GIDs)), 0)
 }
 
-// errDenySetgroups: the kernel takes this map from this caller once setgroups is denied.
+// errDenySetgroups: the kernel accepts this map from this caller once setgroups is denied.
 var errDenySetgroups = errors.New("setgroups is not denied")
 
-// writeMap writes a map, as it is or by way of a program that is set-user-ID root.
+// writeMap writes a map, directly or through a program that is set-user-ID root.
 func writeMap(dir, file, program string, pid int, list []specs.LinuxIDMapping, own int) error {
 	lines := text(list)
 	if size := os.Getpagesize(); len(lines) >= size {
-		return fmt.Errorf("the map's text has %d bytes, and the kernel takes less than %d", len(lines), size)
+		return fmt.Errorf("the map's text has %d bytes, and the kernel accepts less than %d", len(lines), size)
 	}
 	err := os.WriteFile(dir+"/"+file, []byte(lines), 0)
 	if err == nil || !errors.Is(err, unix.EPERM) || os.Geteuid() == 0 {
@@ -130,20 +135,20 @@ func writeMap(dir, file, program string, pid int, list []specs.LinuxIDMapping, o
 	return byProgram(program, pid, list)
 }
 
-// programLimit is how long newuidmap and newgidmap may take.
+// programLimit is the timeout of newuidmap and newgidmap.
 const programLimit = 30 * time.Second
 
-// byProgram has newuidmap or newgidmap write the map.
+// byProgram writes the map through newuidmap or newgidmap.
 func byProgram(program string, pid int, list []specs.LinuxIDMapping) error {
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return fmt.Errorf("an ordinary user needs %s to map more than its own id: %w", program, err)
+		return fmt.Errorf("an ordinary user needs %s to map more than its own ID: %w", program, err)
 	}
 	args := []string{strconv.Itoa(pid)}
 	for _, m := range list {
 		args = append(args, id(m.ContainerID), id(m.HostID), id(m.Size))
 	}
-	// It may ask a directory service which ids the user has.
+	// The program may ask a directory service which IDs the user has.
 	ctx, cancel := context.WithTimeout(context.Background(), programLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)

@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Of returns the map of the user namespace that a process is in. Its host ids are those of the caller's own namespace.
+// Of returns the map of a process's user namespace. Its host IDs are those of the caller's own
+// namespace.
 func Of(pid int) (Map, error) {
 	var m Map
 	var err error
@@ -25,12 +26,12 @@ func Of(pid int) (Map, error) {
 	return m, err
 }
 
-// OfFile returns the map of the user namespace that a file stands for, and whether setgroups(2) is denied there. A namespace shows that
-// through its processes alone, so one joins it for a moment.
+// OfFile returns the map of the user namespace of a file, and whether setgroups(2) is denied there.
+// A namespace only shows that through its processes, so one joins it for a moment.
 func OfFile(ns *os.File) (m Map, denied bool, err error) {
 	holder, err := visit(ns)
 	if err != nil {
-		return m, false, fmt.Errorf("look into the user namespace: %w", err)
+		return m, false, fmt.Errorf("inspect the user namespace: %w", err)
 	}
 	if m, err = Of(holder.Pid); err == nil {
 		denied, err = SetgroupsDenied(holder.Pid)
@@ -40,8 +41,8 @@ func OfFile(ns *os.File) (m Map, denied bool, err error) {
 	return m, denied, err
 }
 
-// Own reports whether the caller is in a user namespace that is not the initial one, in which much is not possible even for its root:
-// to make device nodes, or to raise limits.
+// Own reports whether the caller is in a user namespace that is not the initial one. Even root may
+// not make device nodes or raise limits there.
 func Own() (bool, error) {
 	list, err := Read("/proc/self/uid_map")
 	if errors.Is(err, os.ErrNotExist) { // a kernel without user namespaces
@@ -50,10 +51,10 @@ func Own() (bool, error) {
 	return err == nil && Nested(list), err
 }
 
-// Nested reports whether a map of user ids is not that of the initial user namespace.
+// Nested reports whether a map of user IDs is not that of the initial user namespace.
 func Nested(list []specs.LinuxIDMapping) bool { return !slices.Equal(list, Initial()) }
 
-// Initial is the map of the initial user namespace.
+// Initial returns the map of the initial user namespace.
 func Initial() []specs.LinuxIDMapping { return []specs.LinuxIDMapping{{Size: 1<<32 - 1}} }
 
 // SetgroupsDenied reports whether setgroups(2) is denied in the user namespace of a process.
@@ -62,7 +63,7 @@ func SetgroupsDenied(pid int) (bool, error) {
 	return strings.TrimSpace(string(data)) == "deny", err
 }
 
-// Host returns the id of the parent that an id of the namespace stands for, and whether there is one.
+// Host returns the parent's ID for an ID of the namespace, and whether there is one.
 func Host(list []specs.LinuxIDMapping, n uint32) (uint32, bool) {
 	for _, m := range list {
 		if n >= m.ContainerID && n-m.ContainerID < m.Size {
@@ -72,8 +73,8 @@ func Host(list []specs.LinuxIDMapping, n uint32) (uint32, bool) {
 	return 0, false
 }
 
-// Owned reports whether the namespace ns belongs to the user namespace user. The kernel tells the caller only of its own user namespace
-// and those below it: of others, the answer is no.
+// Owned reports whether the namespace ns belongs to the user namespace user. The kernel only tells
+// the caller about its own user namespace and those below it: for others, the answer is no.
 func Owned(ns, user *os.File) (bool, error) {
 	fd, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_USERNS)
 	if errors.Is(err, unix.EPERM) {
@@ -106,7 +107,7 @@ func Read(path string) ([]specs.LinuxIDMapping, error) {
 	return list, nil
 }
 
-// parseMap reads the kernel's text of a map: three numbers in a line.
+// parseMap parses the kernel's text of a map: three numbers per line.
 func parseMap(data string) ([]specs.LinuxIDMapping, error) {
 	var list []specs.LinuxIDMapping
 	for line := range strings.Lines(data) {

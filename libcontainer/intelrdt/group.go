@@ -14,20 +14,23 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A Group is a container's place in the resctrl file system.
+// A Group is a container's group in the resctrl filesystem.
 type Group struct {
-	// Dir is the folder of the control group, and Monitor that of the monitoring group, "" without one.
+	// Dir is the directory of the control group, and Monitor that of the monitoring group, ""
+	// without one.
 	Dir, Monitor string
-	// New says that the control group is made for the container, and removed with it. The monitoring group always is.
+	// New is set if the control group is made for the container, and removed with it. The
+	// monitoring group always is.
 	New bool
 
 	root   string
 	config *specs.LinuxIntelRdt
-	made   []string // folders that Make has made
+	made   []string // directories that Make has made
 }
 
-// Plan works out which groups a container is to be in, and which of them have to be made, and changes nothing. The error names the
-// field that cannot be had: it is ErrNoResctrl when there is no resctrl file system.
+// Plan determines which groups a container belongs to, and which of them must be made, and changes
+// nothing. The error names the field that is not supported: it is ErrNoResctrl without a resctrl
+// filesystem.
 func Plan(id string, config *specs.LinuxIntelRdt) (*Group, error) {
 	root, err := Find()
 	if err != nil {
@@ -51,11 +54,11 @@ func plan(root, id string, config *specs.LinuxIntelRdt) (*Group, error) {
 		_, err := os.Lstat(g.Dir)
 		switch {
 		case err == nil:
-			return nil, fieldError(field, fmt.Errorf("%s is no control group", g.Dir))
+			return nil, fieldError(field, fmt.Errorf("%s is not a control group", g.Dir))
 		case !errors.Is(err, os.ErrNotExist):
 			return nil, fieldError(field, err)
 		case config.ClosID != "" && !g.configured():
-			return nil, fieldError(field, fmt.Errorf("there is no group %s, and nothing says what a new one may use", g.Dir))
+			return nil, fieldError(field, fmt.Errorf("there is no group %s, and the configuration does not say what a new one may use", g.Dir))
 		}
 		g.New = true
 	}
@@ -65,7 +68,7 @@ func plan(root, id string, config *specs.LinuxIntelRdt) (*Group, error) {
 			return nil, fieldError("linux.intelRdt.enableMonitoring", fmt.Errorf("this host cannot monitor: %w", err))
 		}
 		_, err := os.Lstat(g.Monitor)
-		if err == nil { // another runtime's, with a container of this id
+		if err == nil { // another runtime's, for a container of this ID
 			err = &os.PathError{Op: "mkdir", Path: g.Monitor, Err: unix.EEXIST}
 		}
 		if !errors.Is(err, os.ErrNotExist) {
@@ -77,17 +80,17 @@ func plan(root, id string, config *specs.LinuxIntelRdt) (*Group, error) {
 
 func fieldError(path string, err error) error { return &specconv.FieldError{Path: path, Err: err} }
 
-// Owned reports whether the control group is to be removed with the container: the specification has it so for those that have its id for
-// a name, and were made for it.
+// Owned reports whether the control group is removed with the container: the specification demands
+// it for groups that are named after the container's ID and were made for it.
 func (g *Group) Owned() bool { return g.New && g.config.ClosID == "" }
 
-// configured reports whether the configuration says what a group may use.
+// configured reports whether the configuration sets what a group may use.
 func (g *Group) configured() bool {
 	return g.config.L3CacheSchema != "" || g.config.MemBwSchema != "" || len(g.config.Schemata) > 0
 }
 
-// Make makes the groups that are not there yet and sets what they may use. changed is called, before anything is written, if another
-// process has made the control group since Plan, which is New no longer then.
+// Make makes the missing groups and sets what they may use. If another process has made the control
+// group since Plan, it is no longer New, and Make calls changed before it writes anything.
 func (g *Group) Make(changed func() error) error {
 	if g.New {
 		err := os.Mkdir(g.Dir, 0o755)
@@ -119,8 +122,8 @@ func (g *Group) Make(changed func() error) error {
 	return nil
 }
 
-// Undo removes what Make has made, once the container's process has ended. A group that the configuration names, and that another container
-// is in by now, stays.
+// Undo removes what Make has made, after the container's process has exited. A group that the
+// configuration names, and that another container is in by now, stays.
 func (g *Group) Undo() error {
 	var errs []error
 	for _, dir := range slices.Backward(g.made) {
@@ -134,8 +137,8 @@ func (g *Group) Undo() error {
 	return errors.Join(errs...)
 }
 
-// configure writes the schemata. Those of a group that the configuration names, and that was there before, are only compared with the two
-// fields for which the specification demands it.
+// configure writes the schemata. Those of an existing group that the configuration names are only
+// compared, for the two fields for which the specification demands it.
 func (g *Group) configure() error {
 	c := g.config
 	lines := []string{c.L3CacheSchema, c.MemBwSchema}
@@ -151,9 +154,9 @@ func (g *Group) configure() error {
 	return nil
 }
 
-// Join moves a process into the groups, with all its threads that there will be.
+// Join moves a process into the groups, with all its future threads.
 func (g *Group) Join(pid int) error {
-	for _, dir := range g.Folders() {
+	for _, dir := range g.Directories() {
 		if err := write(g.root, dir+"/tasks", strconv.Itoa(pid)); err != nil {
 			return fieldError("linux.intelRdt", err)
 		}
@@ -161,16 +164,16 @@ func (g *Group) Join(pid int) error {
 	return nil
 }
 
-// Folders returns the folders of the groups in the order in which a process has to join them: the kernel takes it out of a monitoring group
-// when it joins a control group.
-func (g *Group) Folders() []string {
+// Directories returns the directories of the groups in the order in which a process must join them:
+// the kernel removes it from a monitoring group when it joins a control group.
+func (g *Group) Directories() []string {
 	if g.Monitor == "" {
 		return []string{g.Dir}
 	}
 	return []string{g.Dir, g.Monitor}
 }
 
-// Remove removes a group. Its processes go to the one above it. That it is missing is no error.
+// Remove removes a group. Its processes move to the one above it. A missing group is no error.
 func Remove(dir string) error {
 	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the resctrl group: %w", err)

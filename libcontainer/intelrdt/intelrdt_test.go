@@ -17,13 +17,13 @@ import (
 	"github.com/orlop/orlop/tests/resctrl"
 )
 
-// fake mounts a resctrl file system that is none, for this test.
+// fake mounts an imitation of a resctrl filesystem for this test.
 func fake(t *testing.T) (root string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	runtime.LockOSThread() // and never unlocked: the mount namespace ends with the thread
+	runtime.LockOSThread() // never unlocked: the mount namespace ends with the thread
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,8 @@ func made(t *testing.T, root, id string, config *specs.LinuxIntelRdt) *Group {
 	return g
 }
 
-// TestOwnGroup: without closID the group has the container's name, and both it and the monitoring group are the container's.
+// TestOwnGroup: without closID the group is named after the container, which owns both it and the
+// monitoring group.
 func TestOwnGroup(t *testing.T) {
 	root := fake(t)
 	g := made(t, root, "box", &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f", MemBwSchema: "MB:1=30", Schemata: []string{"L3:1=ff0", "MB:1=50"}, EnableMonitoring: true})
@@ -87,7 +88,7 @@ func TestOwnGroup(t *testing.T) {
 	if err := g.Join(pid); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range g.Folders() {
+	for _, dir := range g.Directories() {
 		if got := read1(t, dir+"/tasks"); got != strconv.Itoa(pid)+"\n" {
 			t.Errorf("%s: tasks %q", dir, got)
 		}
@@ -107,7 +108,7 @@ func TestNothingConfigured(t *testing.T) {
 	if got := read1(t, g.Dir+"/schemata"); !strings.Contains(got, "L3:0=fff;1=fff") {
 		t.Errorf("schemata:\n%s", got)
 	}
-	// Made by somebody before: it is used, and not the container's.
+	// If it existed before, it is used, and does not belong to the container.
 	g = made(t, root, "box", &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=3"})
 	if g.New || g.Owned() || !strings.Contains(read1(t, g.Dir+"/schemata"), "L3:0=003") {
 		t.Errorf("%+v", g)
@@ -121,7 +122,7 @@ func TestClosID(t *testing.T) {
 	if g := made(t, root, "a", gold); !g.New || g.Owned() || g.Dir != root+"/gold" {
 		t.Errorf("%+v", g)
 	}
-	// The same, written otherwise; and nothing said.
+	// The same in another format; and without a setting.
 	for _, same := range []*specs.LinuxIntelRdt{gold, {ClosID: "gold", L3CacheSchema: "L3:1=0f0;0=00f"}, {ClosID: "gold"}, {ClosID: "gold", MemBwSchema: "MB: 0=50;1=100"}} {
 		if g := made(t, root, "b", same); g.New || g.Owned() {
 			t.Errorf("%+v", g)
@@ -136,13 +137,13 @@ func TestClosID(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	for want, config := range map[string]*specs.LinuxIntelRdt{
-		"linux.intelRdt.l3CacheSchema: is L3:0=ff, and the group " + root + "/gold, which is there already, has L3:0=00f;1=0f0": {ClosID: "gold", L3CacheSchema: "L3:0=ff"},
-		"linux.intelRdt.memBwSchema: is MB:2=50, and":                          {ClosID: "gold", MemBwSchema: "MB:2=50"},
-		"linux.intelRdt.l3CacheSchema: is L2:0=f, and the group":               {ClosID: "gold", L3CacheSchema: "L2:0=f"},
-		"linux.intelRdt.closID: there is no group " + root + "/silver, and":    {ClosID: "silver"},
-		"linux.intelRdt.closID: " + root + "/info is no control group":         {ClosID: "info"},
-		"linux.intelRdt.closID: " + root + "/schemata is no control group":     {ClosID: "schemata"},
-		"write " + root + "/gold/schemata: invalid argument: Unknown domain 7": {ClosID: "gold", Schemata: []string{"L3:7=f"}},
+		"linux.intelRdt.l3CacheSchema: is L3:0=ff, but the existing group " + root + "/gold has L3:0=00f;1=0f0": {ClosID: "gold", L3CacheSchema: "L3:0=ff"},
+		"linux.intelRdt.memBwSchema: is MB:2=50, but":                                                           {ClosID: "gold", MemBwSchema: "MB:2=50"},
+		"linux.intelRdt.l3CacheSchema: is L2:0=f, but the existing group":                                       {ClosID: "gold", L3CacheSchema: "L2:0=f"},
+		"linux.intelRdt.closID: there is no group " + root + "/silver, and":                                     {ClosID: "silver"},
+		"linux.intelRdt.closID: " + root + "/info is not a control group":                                       {ClosID: "info"},
+		"linux.intelRdt.closID: " + root + "/schemata is not a control group":                                   {ClosID: "schemata"},
+		"write " + root + "/gold/schemata: invalid argument: Unknown domain 7":                                  {ClosID: "gold", Schemata: []string{"L3:7=f"}},
 	} {
 		g, err := plan(root, "e", config)
 		if err == nil {
@@ -154,7 +155,7 @@ func TestClosID(t *testing.T) {
 	}
 }
 
-// TestUndo: a creation that failed leaves the groups of others, and nothing else.
+// TestUndo: a failed creation leaves the groups of others, and nothing else.
 func TestUndo(t *testing.T) {
 	root := fake(t)
 	for name, config := range map[string]*specs.LinuxIntelRdt{
@@ -222,7 +223,7 @@ func TestOthersMakeIt(t *testing.T) {
 	}
 }
 
-// TestTooMany: the machine has classes for so many groups only.
+// TestTooMany: the machine only has classes for a limited number of groups.
 func TestTooMany(t *testing.T) {
 	root := fake(t)
 	for i := range 5 {
@@ -298,7 +299,7 @@ func FuzzMountPoint(f *testing.F) {
 	})
 }
 
-// FuzzSchemata: any text is taken apart, and a group has what it tells of itself.
+// FuzzSchemata: any text is parsed, and a group has everything that its own text lists.
 func FuzzSchemata(f *testing.F) {
 	f.Add("L3:0=f", "    L3:0=00f;1=fff\n    MB:0=100\n")
 	f.Add("MB:", "MB:0=x")

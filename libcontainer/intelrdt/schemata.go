@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// A schema is one line of a schemata file: what of a resource, in each of its domains (a cache, by its number), a group may use.
+// A schema is one line of a schemata file: what a group may use of a resource in each of its
+// domains (a cache, by its number).
 type schema struct {
 	resource string            // "L3", "L2", "L3CODE", "MB"
 	domains  map[string]uint64 // by number; a bit mask or an amount
@@ -39,8 +40,8 @@ func parseSchema(line string) (s schema, ok bool) {
 	return s, true
 }
 
-// differs returns the line of a schemata file that does not have what wanted asks for, "" when the file has all of that. Lines of
-// the kernel may be written differently and tell of more domains.
+// differs returns the line of a schemata file that contradicts wanted. It reports false if the file
+// has everything in wanted. The kernel's lines may be formatted differently and have more domains.
 func differs(wanted, file string) (line string, differs bool) {
 	for want := range strings.Lines(wanted) {
 		w, ok := parseSchema(want)
@@ -67,7 +68,8 @@ func differs(wanted, file string) (line string, differs bool) {
 	return "", false
 }
 
-// compare fails when a group that is there already has not what a container is configured with. field is the field's name.
+// compare returns an error if an existing group differs from the container's configuration. field
+// is the field's name.
 func (g *Group) compare(field, wanted string) error {
 	if wanted == "" {
 		return nil
@@ -80,7 +82,7 @@ func (g *Group) compare(field, wanted string) error {
 		if line == "" {
 			line = "nothing of this kind"
 		}
-		return fieldError("linux.intelRdt."+field, fmt.Errorf("is %s, and the group %s, which is there already, has %s", wanted, g.Dir, line))
+		return fieldError("linux.intelRdt."+field, fmt.Errorf("is %s, but the existing group %s has %s", wanted, g.Dir, line))
 	}
 	return nil
 }
@@ -94,7 +96,7 @@ func Update(dir, l3CacheSchema, memBwSchema string) error {
 	return writeSchemata(root, dir, l3CacheSchema, memBwSchema)
 }
 
-// writeSchemata writes those lines that are not empty.
+// writeSchemata writes the lines that are not empty.
 func writeSchemata(root, dir string, lines ...string) error {
 	var text strings.Builder
 	for _, line := range lines {

@@ -7,17 +7,18 @@ import (
 	"strings"
 )
 
-// Stats is what there is to know of a container's groups. Encoded as JSON it is the part intel_rdt of a "stats" event, in runc's shape.
+// Stats are the statistics of a container's groups. Encoded as JSON they are the part intel_rdt of
+// a "stats" event, in runc's format.
 type Stats struct {
-	// What the machine's caches can be divided into, what the default group has of them, and what the container's has.
+	// How the machine's caches can be divided, the default group's share, and the container's.
 	L3CacheInfo       *L3CacheInfo `json:"l3_cache_info,omitempty"`
 	L3CacheSchemaRoot string       `json:"l3_cache_schema_root,omitempty"`
 	L3CacheSchema     string       `json:"l3_cache_schema,omitempty"`
-	// The same of memory bandwidth.
+	// The same for memory bandwidth.
 	MemBwInfo       *MemBwInfo `json:"mem_bw_info,omitempty"`
 	MemBwSchemaRoot string     `json:"mem_bw_schema_root,omitempty"`
 	MemBwSchema     string     `json:"mem_bw_schema,omitempty"`
-	// What the monitoring group has counted, by cache; nil without one.
+	// The monitoring group's counters, by cache; nil without one.
 	MBMStats []BandwidthStats `json:"mbm_stats,omitempty"`
 	CMTStats []CacheStats     `json:"cmt_stats,omitempty"`
 }
@@ -43,12 +44,13 @@ type BandwidthStats struct {
 	MBMLocalBytes uint64 `json:"mbm_local_bytes,omitempty"`
 }
 
-// CacheStats is what is in one L3 cache, in bytes.
+// CacheStats is the occupancy of one L3 cache, in bytes.
 type CacheStats struct {
 	LLCOccupancy uint64 `json:"llc_occupancy,omitempty"`
 }
 
-// Read reads the statistics of a container in these groups; monitor may be "". What this machine does not have is left out.
+// Read reads the statistics of a container in these groups; monitor may be "". It omits what this
+// machine does not have.
 func Read(dir, monitor string) (Stats, error) {
 	root, err := Find()
 	if err != nil {
@@ -95,13 +97,14 @@ func has(path string) bool {
 	return err == nil
 }
 
-// text reads a file of one value; one that is missing or cannot be read has none.
+// text reads a file with one value, and returns "" for a file that cannot be read.
 func text(dir, name string) string {
 	data, _ := os.ReadFile(filepath.Join(dir, name))
 	return strings.TrimSpace(string(data))
 }
 
-// number reads a file of one number. The kernel may also say that a counter is "Unavailable" now.
+// number reads a file with one number. The kernel may also report that a counter is "Unavailable"
+// now.
 func number(dir, name string) uint64 {
 	n, _ := strconv.ParseUint(text(dir, name), 10, 64)
 	return n

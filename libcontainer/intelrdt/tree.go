@@ -1,14 +1,15 @@
-// Package intelrdt keeps a container in a group of the resctrl file system (Intel RDT and its like of AMD and ARM): linux.intelRdt of
-// config.json.
+// Package intelrdt puts a container into a group of the resctrl filesystem (Intel RDT and its
+// equivalents of AMD and ARM): linux.intelRdt of config.json.
 //
-//	/sys/fs/resctrl/              the default control group
-//	    schemata tasks            what its processes may use of caches and memory bandwidth, and who they are
-//	    info/                     what the machine can do
-//	    mon_groups/ID/            a monitoring group: processes of the control group that are counted apart
-//	    CLOSID/                   another control group, with the same files and folders
+//	/sys/fs/resctrl/              the default control group schemata tasks what its processes may
+//	                              use of caches and memory bandwidth, and which they are info/
+//	                              what the machine supports mon_groups/ID/ a monitoring group:
+//	                              processes of the control group that are counted separately
+//	                              CLOSID/ another control group, with the same files and
+//	                              directories
 //
-// The kernel's documentation is Documentation/filesystems/resctrl.rst. Groups are made and removed as folders; processes that a process of a
-// group starts are in that group.
+// The kernel's documentation is Documentation/filesystems/resctrl.rst. Groups are made and removed
+// as directories; children of a group's processes are in that group.
 package intelrdt
 
 import (
@@ -24,10 +25,11 @@ import (
 	"github.com/orlop/orlop/libcontainer/mountinfo"
 )
 
-// ErrNoResctrl means that there is no resctrl file system: the processor or the kernel has no such thing, or nobody has mounted it.
-var ErrNoResctrl = errors.New("this host has no resctrl file system mounted (it takes a processor with RDT or its like, and mount -t resctrl)")
+// ErrNoResctrl means that there is no resctrl filesystem: the processor or the kernel does not
+// support it, or it is not mounted.
+var ErrNoResctrl = errors.New("this host has no resctrl filesystem mounted (it needs a processor with RDT or similar, and mount -t resctrl)")
 
-// Find returns where the resctrl file system is mounted. The error is ErrNoResctrl where it is not.
+// Find returns where the resctrl filesystem is mounted. The error is ErrNoResctrl if it is not.
 func Find() (dir string, err error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -40,7 +42,7 @@ func Find() (dir string, err error) {
 	return dir, nil
 }
 
-// mountPoint finds the mount point of a whole resctrl file system in the text of a mountinfo.
+// mountPoint finds the mount point of a whole resctrl filesystem in the text of a mountinfo.
 func mountPoint(text string) (string, bool) {
 	for m := range mountinfo.Mounts(text) {
 		if m.Root == "/" && m.Type == "resctrl" {
@@ -50,11 +52,11 @@ func mountPoint(text string) (string, bool) {
 	return "", false
 }
 
-// An Error is the kernel's refusal of what was written into the resctrl file system.
+// An Error is the kernel's refusal of a write to the resctrl filesystem.
 type Error struct {
 	Op, Path string
 	Errno    syscall.Errno
-	Message  string // the kernel's words in info/last_cmd_status; "" when there are none
+	Message  string // the kernel's message in info/last_cmd_status; "" when there is none
 }
 
 func (e *Error) Error() string {
@@ -75,7 +77,7 @@ func refused(root, op, path string, err error) error {
 		return err
 	}
 	e := &Error{Op: op, Path: path, Errno: errno}
-	// It is that of the last call of any process; ours is most likely to be that one.
+	// This is the status of any process's last call, which most likely was this one.
 	if status, err := os.ReadFile(filepath.Join(root, "info/last_cmd_status")); err == nil {
 		if text := strings.TrimSpace(string(status)); text != "ok" {
 			e.Message = strings.ReplaceAll(text, "\n", "; ")
@@ -84,7 +86,8 @@ func refused(root, op, path string, err error) error {
 	return e
 }
 
-// write writes a control file with one call: the kernel takes all of it or none. It never makes a file.
+// write writes a control file with one call, because the kernel accepts all of it or none. It never
+// creates a file.
 func write(root, path, value string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -97,7 +100,8 @@ func write(root, path, value string) error {
 	return nil
 }
 
-// isGroup reports whether a folder is a group, control or monitoring, and not another folder of the file system.
+// isGroup reports whether a directory is a group, control or monitoring, and not another directory
+// of the filesystem.
 func isGroup(dir string) (bool, error) {
 	err := unix.Access(filepath.Join(dir, "tasks"), unix.F_OK)
 	if err == unix.ENOENT || err == unix.ENOTDIR {

@@ -2,21 +2,21 @@ package needs
 
 import "slices"
 
-// A KernelFeature is something that kernels have from some version on, if they were built with it.
+// A KernelFeature is a feature that kernels have from some version on, if they were built with it.
 type KernelFeature struct {
 	Name  string
-	Since string // the version of Linux that first has it
-	For   string // what it is needed for
-	// Always is set for what every container needs.
+	Since string // the first version of Linux that has it
+	For   string // its purpose
+	// Always is set for a feature that every container needs.
 	Always bool
 }
 
 // features is the table of kernel features, sorted by name.
 var features = [...]KernelFeature{
-	{"clone3 into cgroup", "5.7", "processes are born in their cgroup", false},
-	{"close_range", "5.11", "no descriptor of the runtime's reaches a program", true},
-	{"faccessat2", "5.8", "programs are looked for as their user", true},
-	{"idmapped mounts", "5.12", "mounts with ids of their own", false},
+	{"clone3 into cgroup", "5.7", "processes start in their cgroup", false},
+	{"close_range", "5.11", "no descriptor of the runtime reaches a program", true},
+	{"faccessat2", "5.8", "programs are looked up as their user", true},
+	{"idmapped mounts", "5.12", "mounts with IDs of their own", false},
 	{"keyrings", "2.6.10", "session keyrings of containers", false},
 	{"memfd", "3.17", "the image of a container's first process", true},
 	{"mount API", "5.2", "mounts by descriptors: fsopen, fsmount, open_tree, move_mount", true},
@@ -31,7 +31,7 @@ var features = [...]KernelFeature{
 // Features returns the table of kernel features, sorted by name.
 func Features() []KernelFeature { return slices.Clone(features[:]) }
 
-// FeatureNamed returns a row of the table; it is empty where there is none.
+// FeatureNamed returns a row of the table; it is empty for an unknown name.
 func FeatureNamed(name string) KernelFeature {
 	for _, f := range features {
 		if f.Name == name {
@@ -41,7 +41,7 @@ func FeatureNamed(name string) KernelFeature {
 	return KernelFeature{}
 }
 
-// kernel asks for what every container needs.
+// kernel adds the features that every container needs.
 func (l *list) kernel() {
 	for _, f := range features {
 		if f.Always {

@@ -11,7 +11,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// rest asks for what the remaining sections of linux need. Cgroups are their package's own affair.
+// rest adds the needs of the remaining sections of linux. Package cgroups handles cgroups.
 func (l *list) rest() {
 	if l.linux.MountLabel != "" {
 		l.add("linux.mountLabel", Need{Kind: SELinux, Name: l.linux.MountLabel})
@@ -49,7 +49,7 @@ func (l *list) seccomp(s *specs.LinuxSeccomp) {
 	}
 }
 
-// resctrl asks for the parts of the resctrl file system that are used.
+// resctrl adds the parts of the resctrl filesystem that are used.
 func (l *list) resctrl(r *specs.LinuxIntelRdt) {
 	if r == nil {
 		return
@@ -67,7 +67,8 @@ func (l *list) resctrl(r *specs.LinuxIntelRdt) {
 	}
 }
 
-// sorted goes through an object in the order of its keys, so that equal configurations have equal needs.
+// sorted iterates over an object in the order of its keys, so that equal configurations have equal
+// needs.
 func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for _, key := range slices.Sorted(maps.Keys(m)) {

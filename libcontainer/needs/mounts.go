@@ -11,7 +11,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// mounts asks for what the root file system and the mounts need. What the kernel says to their making, a rehearsal tells.
+// mounts adds the needs of the root filesystem and the mounts. A rehearsal shows how the kernel
+// responds to the mounts themselves.
 func (l *list) mounts() {
 	for i := range l.bundle.Mounts {
 		m := &l.bundle.Mounts[i]
@@ -33,7 +34,7 @@ func (l *list) mounts() {
 	}
 }
 
-// source asks for what a new file system is made from.
+// source adds the sources of a new filesystem.
 func (l *list) source(here string, m *specconv.Mount) {
 	if m.Source != "" {
 		l.add(here+".source", Need{Kind: Disk, Name: m.Source, Of: m.Type})
@@ -54,7 +55,7 @@ func (l *list) source(here string, m *specconv.Mount) {
 	}
 }
 
-// attributes asks for what only newer kernels know.
+// attributes adds the features that only newer kernels have.
 func (l *list) attributes(here string, m *specconv.Mount, options []string) {
 	const nosymfollow = unix.MOUNT_ATTR_NOSYMFOLLOW
 	if (m.AttrSet|m.AttrClear|m.RecAttrSet|m.RecAttrClear)&nosymfollow == 0 {
@@ -67,7 +68,7 @@ func (l *list) attributes(here string, m *specconv.Mount, options []string) {
 	}
 }
 
-// devices asks for the host's nodes where the container can have none of its own.
+// devices adds the host's nodes where the container cannot make its own.
 func (l *list) devices() {
 	if !l.inUser && !l.caller.Nested {
 		return
@@ -79,7 +80,7 @@ func (l *list) devices() {
 	}
 }
 
-// namespaces asks for those that are made and those that are joined.
+// namespaces adds those that are made and those that are joined.
 func (l *list) namespaces() {
 	for _, n := range l.bundle.Namespaces {
 		here := jsonpath.Index("linux.namespaces", n.Index)
@@ -100,7 +101,7 @@ func (l *list) namespaces() {
 	}
 }
 
-// ids asks for the right to map ids.
+// ids adds the permission to map IDs.
 func (l *list) ids(path string, uids, gids []specs.LinuxIDMapping) {
 	if len(uids) > 0 {
 		l.add(path+".uidMappings", Need{Kind: UserIDs, IDs: uids})

@@ -18,7 +18,7 @@ import (
 	"github.com/orlop/orlop/tests/golden"
 )
 
-// bundle makes a bundle of a configuration, whatever is wrong with it.
+// bundle makes a bundle of a configuration, even with faults.
 func bundle(t *testing.T, s *specs.Spec) *specconv.Bundle {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,7 +56,7 @@ func describe(list []Requirement) string {
 	return b.String()
 }
 
-// everything is a configuration that asks for all kinds of things.
+// everything is a configuration with all kinds of needs.
 func everything() *specs.Spec {
 	s := specconv.Example()
 	ids := []specs.LinuxIDMapping{{HostID: 1000, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 65536}}
@@ -99,9 +99,9 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// TestEveryKind: each kind is asked for by some configuration.
+// TestEveryKind: each kind is needed by some configuration.
 func TestEveryKind(t *testing.T) {
-	asked := map[Kind]bool{Writable: true} // of the runtime's own folder
+	asked := map[Kind]bool{Writable: true} // of the runtime's own directory
 	for _, s := range []*specs.Spec{everything(), specconv.Example()} {
 		for _, r := range Of(bundle(t, s), Caller{UID: 1000}) {
 			asked[r.Kind] = true
@@ -154,7 +154,7 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// FuzzOf: a configuration that has faults is asked about, too.
+// FuzzOf: a configuration with faults has needs, too.
 func FuzzOf(f *testing.F) {
 	text, err := json.Marshal(everything())
 	if err != nil {

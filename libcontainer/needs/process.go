@@ -10,7 +10,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// process asks for what the container's process needs.
+// process adds the needs of the container's process.
 func (l *list) process() {
 	if !l.inUser {
 		l.capabilities()
@@ -20,7 +20,7 @@ func (l *list) process() {
 		return
 	}
 	if p.Cwd != "" {
-		l.add("process.cwd", Need{Kind: Folder, Name: p.Cwd})
+		l.add("process.cwd", Need{Kind: Directory, Name: p.Cwd})
 	}
 	if len(p.Args) > 0 {
 		l.add("process.args[0]", Need{Kind: Program, Name: p.Args[0], Paths: setup.Candidates(p.Args[0], p.Env)})
@@ -42,12 +42,13 @@ func (l *list) process() {
 
 func (l *list) processors(path, set string) {
 	if set != "" {
-		// It is for what is executed in the container later.
+		// They are for processes that are executed in the container later.
 		l.all = append(l.all, Requirement{Path: path, Need: Need{Kind: Processors, Name: set}, Minor: true})
 	}
 }
 
-// capabilities asks for what the caller must have to give the process its credentials. In a user namespace it has all.
+// capabilities adds the capabilities that the caller needs to set the process's credentials. In a
+// user namespace it has all.
 func (l *list) capabilities() {
 	l.add("process.capabilities.bounding", Need{Kind: Capability, Name: "CAP_SETPCAP"})
 	user := specs.User{}
@@ -65,7 +66,8 @@ func (l *list) capabilities() {
 	}
 }
 
-// hooks asks for the programs of hooks: startContainer's are looked for in the container. That a poststop hook fails is warned of.
+// hooks adds the programs of hooks: startContainer's are looked up in the container. A failing
+// poststop hook only causes a warning.
 func (l *list) hooks() {
 	h := l.spec.Hooks
 	if h == nil {

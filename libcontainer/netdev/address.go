@@ -10,19 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Address is one address of a device as the kernel describes it: a struct ifaddrmsg and its attributes, without the name and the number of
-// the device. It is not taken apart any further, so that what newer kernels add to an address is kept, too.
+// An Address is one address of a device as the kernel describes it: a struct ifaddrmsg and its
+// attributes, without the name and the index of the device. It is not parsed any further, so
+// attributes of newer kernels are kept, too.
 type Address []byte
 
-// addressFlags are the flags of an address that somebody has set. The others tell how it fares (tentative, deprecated), or come from what
-// stands beside it (secondary).
+// addressFlags are the flags of an address that users set. The others show its state (tentative,
+// deprecated), or depend on neighbouring addresses (secondary).
 const addressFlags = unix.IFA_F_NODAD | unix.IFA_F_OPTIMISTIC | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MANAGETEMPADDR |
 	unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MCAUTOJOIN
 
 func (a Address) family() byte { return a[0] }
 func (a Address) scope() byte  { return a[3] }
 
-// flags returns the address's flags (IFA_F_*), of which the structure has room for the first eight only.
+// flags returns the address's flags (IFA_F_*), of which the structure only has room for the first
+// eight.
 func (a Address) flags() uint32 {
 	flags := uint32(a[2])
 	for kind, value := range attributes(a[unix.SizeofIfAddrmsg:]) {
@@ -33,20 +35,23 @@ func (a Address) flags() uint32 {
 	return flags
 }
 
-// persistent reports whether the address is one that a container gets: for good, and of global scope.
+// persistent reports whether a container gets the address: it must be permanent, and of global
+// scope.
 func (a Address) persistent() bool {
 	return a.flags()&unix.IFA_F_PERMANENT != 0 && a.scope() == unix.RT_SCOPE_UNIVERSE
 }
 
-// temporary reports whether the kernel has made up the address for IPv6's privacy extensions, and will make another one.
+// temporary reports whether the kernel has generated the address for IPv6's privacy extensions, and
+// will generate another one.
 func (a Address) temporary() bool {
 	return a.family() == unix.AF_INET6 && a.flags()&unix.IFA_F_TEMPORARY != 0
 }
 
-// addresses returns the addresses of a device, of all families, in the order in which they have to be given to one for the same effect:
-// the kernel puts an IPv6 address before those that are there, all others after them.
+// addresses returns the addresses of a device, of all families, in the order in which they must be
+// added to have the same effect: the kernel puts an IPv6 address before the existing ones, all
+// others after them.
 func (s *socket) addresses(index uint32) ([]Address, error) {
-	const tries = 100 // of reading a list that somebody changes all the time
+	const tries = 100 // of reading a list that keeps changing
 	for try := 1; ; try++ {
 		var list []Address
 		r := newRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg))
@@ -67,7 +72,8 @@ func (s *socket) addresses(index uint32) ([]Address, error) {
 	}
 }
 
-// address gives a device an address that it, named from, has had before. One that is there already is changed.
+// address adds to a device an address that it had before, under the name from. An existing one is
+// changed.
 func (s *socket) address(index uint32, a Address, from, to string) error {
 	if len(a) < unix.SizeofIfAddrmsg {
 		return errors.New("malformed address")

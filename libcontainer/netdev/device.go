@@ -13,10 +13,10 @@ type link struct {
 	index  uint32
 	name   string
 	up     bool
-	master uint32 // the bridge or bond that it is a part of, 0 for none
+	master uint32 // the bridge or bond that it belongs to, 0 for none
 }
 
-// ifinfo is a struct ifinfomsg. change are the flags that are to be as in flags.
+// ifinfo returns a struct ifinfomsg. change selects the flags that are set as in flags.
 func ifinfo(index, flags, change uint32) []byte {
 	b := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(b[4:], index)
@@ -25,14 +25,14 @@ func ifinfo(index, flags, change uint32) []byte {
 	return b
 }
 
-// named finds a device by its name or one of its alternative names. The error is ENODEV where there is none.
+// named returns the device with a name or alternative name. The error is ENODEV if there is none.
 func (s *socket) named(name string) (link, error) {
 	r := newRequest(unix.RTM_GETLINK, 0, ifinfo(0, 0, 0))
 	r.addString(unix.IFLA_IFNAME, name)
 	return s.get(r)
 }
 
-// numbered finds a device by its index. The error is ENODEV where there is none.
+// numbered returns the device with an index. The error is ENODEV if there is none.
 func (s *socket) numbered(index uint32) (link, error) {
 	return s.get(newRequest(unix.RTM_GETLINK, 0, ifinfo(index, 0, 0)))
 }
@@ -67,7 +67,8 @@ func linkOf(m syscall.NetlinkMessage) (l link, ok bool) {
 	return l, true
 }
 
-// set changes a device: change are the flags (IFF_*) that are to be as in flags, and add appends attributes.
+// set changes a device: change selects the flags (IFF_*) that are set as in flags, and add appends
+// attributes.
 func (s *socket) set(index, flags, change uint32, add func(*request)) error {
 	r := newRequest(unix.RTM_SETLINK, 0, ifinfo(index, flags, change))
 	add(&r)
@@ -78,7 +79,7 @@ func (s *socket) rename(index uint32, name string) error {
 	return s.set(index, 0, 0, func(r *request) { r.addString(unix.IFLA_IFNAME, name) })
 }
 
-// enslave makes a device a part of a bridge or bond again.
+// enslave adds a device to a bridge or bond again.
 func (s *socket) enslave(index, master uint32) error {
 	return s.set(index, 0, 0, func(r *request) { r.addUint32(unix.IFLA_MASTER, master) })
 }
@@ -87,8 +88,9 @@ func (s *socket) setUp(index uint32) error {
 	return s.set(index, unix.IFF_UP, unix.IFF_UP, func(*request) {})
 }
 
-// move moves a device to another network namespace and renames it there; the kernel shuts it down and takes its addresses away. An error
-// does not mean that it has not moved: the name is given last.
+// move moves a device to another network namespace and renames it there; the kernel brings it down
+// and removes its addresses. After an error the device may have moved nevertheless, because it is
+// renamed last.
 func (s *socket) move(index uint32, namespace int, name string) error {
 	return s.set(index, 0, 0, func(r *request) {
 		r.addUint32(unix.IFLA_NET_NS_FD, uint32(namespace))

@@ -1,12 +1,14 @@
-// Package netdev lends network devices to a container: linux.netDevices of config.json.
+// Package netdev moves network devices to a container's network namespace and back:
+// linux.netDevices of config.json.
 //
-//	Look    finds a device and remembers how it is; nothing is changed
-//	Move    moves it into the container's network namespace
-//	Settle  gives it its name and addresses there, and brings it up
-//	Return  undoes all that, wherever it stopped
+//	Inspect    finds a device and records its state; nothing is changed
+//	Move       moves it into the container's network namespace
+//	Configure  sets its name and addresses there, and brings it up
+//	Return     undoes all that, wherever it stopped
 //
-// The kernel keeps a device's MTU, hardware address, queues and the like when it changes its namespace, and takes away its name where that is
-// in use, its addresses, its routes and its being up.
+// When a device changes its namespace, the kernel keeps its MTU, hardware address, queues and the
+// like. It changes the name if that is in use, removes the addresses and routes, and brings the
+// device down.
 package netdev
 
 import (
@@ -19,22 +21,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrSame means that the container shares the runtime's network namespace, so that there is nowhere to move a device to.
+// ErrSame means that the container shares the runtime's network namespace, so a device cannot be
+// moved.
 var ErrSame = errors.New("the container is in the runtime's own network namespace")
 
-// ErrTaken means that the container's network namespace has a device of that name already.
-var ErrTaken = errors.New("the container's network namespace has a device with this name already")
+// ErrTaken means that the container's network namespace already has a device of that name.
+var ErrTaken = errors.New("the container's network namespace already has a device with this name")
 
-// A Border lies between the runtime's network namespace and a container's.
-type Border struct {
+// A Transfer moves devices between the runtime's network namespace and a container's.
+type Transfer struct {
 	host, container     *socket
 	hostFile, otherFile *os.File
 }
 
-// Open opens the border between the calling thread's network namespace and another one, whose file stays the caller's. It needs
-// CAP_SYS_ADMIN there, and the other methods need CAP_NET_ADMIN in both. The error is ErrSame when they are the same.
-func Open(namespace *os.File) (_ *Border, err error) {
-	b := &Border{otherFile: namespace}
+// Open opens a transfer between the calling thread's network namespace and another one, whose file
+// the caller keeps. It needs CAP_SYS_ADMIN there, and the other methods need CAP_NET_ADMIN in both.
+// The error is ErrSame if both are the same.
+func Open(namespace *os.File) (_ *Transfer, err error) {
+	b := &Transfer{otherFile: namespace}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -63,8 +67,8 @@ func Open(namespace *os.File) (_ *Border, err error) {
 	return b, err
 }
 
-// Close closes the border. Devices stay where they are.
-func (b *Border) Close() {
+// Close closes the transfer. Devices stay where they are.
+func (b *Transfer) Close() {
 	if b.host != nil {
 		b.host.close()
 	}
@@ -76,14 +80,16 @@ func (b *Border) Close() {
 	}
 }
 
-// socketIn makes a socket in a network namespace, on a thread that enters it and goes back to its own one. If it cannot, it ends.
+// socketIn makes a socket in a network namespace, on a thread that enters it and returns to its own
+// one. A thread that cannot return exits.
 func socketIn(namespace, own *os.File) (s *socket, err error) {
 	done := make(chan struct{})
 	var enter func()
 	enter = func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			// Not the main thread, which cannot end, and stands for the process in /proc. While it is locked, another goroutine gets another one.
+			// Not the main thread, which cannot exit, and represents the process in /proc. While it
+			// is locked, another goroutine gets another one.
 			go enter()
 			<-done
 			runtime.UnlockOSThread()
@@ -104,29 +110,31 @@ func socketIn(namespace, own *os.File) (s *socket, err error) {
 	return s, err
 }
 
-// A Loan is a device that a container gets, and what must be known to return it.
-type Loan struct {
+// A Device is a device for a container, and what must be known to return it.
+type Device struct {
 	Host string `json:"host"` // its name in the runtime's network namespace
-	Name string `json:"name"` // its name in the container's; with %d in it the kernel finds a free one
-	// Transit is the name that it has after its move, before it is settled: nothing else is called so.
+	// its name in the container's; with %d in it the kernel chooses a free one
+	Name string `json:"name"`
+	// Transit is its unique name between Move and Configure.
 	Transit string `json:"transit"`
-	// HostIndex is its number in the runtime's network namespace, and Index the one in the container's, 0 before the move.
+	// HostIndex is its index in the runtime's network namespace, and Index the one in the
+	// container's, 0 before the move.
 	HostIndex uint32 `json:"hostIndex"`
 	Index     uint32 `json:"index"`
-	// Up, Master and Addresses are what it had in the runtime's network namespace.
+	// Up, Master and Addresses are its state in the runtime's network namespace.
 	Up        bool      `json:"up"`
 	Master    uint32    `json:"master"`
 	Addresses []Address `json:"addresses"`
 }
 
-// Look finds a device by its name in the runtime's network namespace, and makes sure that the name it is to have in the container's is
-// free there: the error is ErrTaken otherwise. Nothing is changed.
-func (b *Border) Look(host, name string) (*Loan, error) {
+// Inspect finds a device by its name in the runtime's network namespace, and checks that its name
+// in the container's is free: the error is ErrTaken otherwise. Nothing is changed.
+func (b *Transfer) Inspect(host, name string) (*Device, error) {
 	device, err := b.host.named(host)
 	if err != nil {
 		return nil, operation(err, "find the device")
 	}
-	l := &Loan{Host: device.name, Name: name, HostIndex: device.index, Up: device.up, Master: device.master}
+	l := &Device{Host: device.name, Name: name, HostIndex: device.index, Up: device.up, Master: device.master}
 	if !strings.Contains(name, "%") {
 		if _, err := b.container.named(name); err == nil {
 			return nil, fmt.Errorf("%s: %w", name, ErrTaken)
@@ -137,7 +145,7 @@ func (b *Border) Look(host, name string) (*Loan, error) {
 	if l.Addresses, err = b.host.addresses(device.index); err != nil {
 		return nil, operation(err, "read its addresses")
 	}
-	// Not by crypto/rand, which every start of the program would pay for.
+	// Not by crypto/rand, which would slow down every start of the program.
 	var random [5]byte
 	if _, err := unix.Getrandom(random[:], 0); err != nil {
 		return nil, os.NewSyscallError("getrandom", err)
@@ -148,9 +156,9 @@ func (b *Border) Look(host, name string) (*Loan, error) {
 
 // Move moves a device into the container's network namespace.
 //
-// It has a name of its own there at first, since the kernel may move a device and then not give it a name which is taken, and does not say
-// which one it has found for a template.
-func (b *Border) Move(l *Loan) error {
+// It has a unique name there at first, since the kernel may move a device and then refuse a name
+// that is taken, and does not report which name it has chosen for a template.
+func (b *Transfer) Move(l *Device) error {
 	if err := b.host.move(l.HostIndex, int(b.otherFile.Fd()), l.Transit); err != nil {
 		return operation(err, "move the device to the container's network namespace")
 	}
@@ -162,8 +170,9 @@ func (b *Border) Move(l *Loan) error {
 	return nil
 }
 
-// Settle gives a device that was moved its name, its addresses, as far as they are permanent and of global scope, and brings it up.
-func (b *Border) Settle(l *Loan) error {
+// Configure sets the name of a device that was moved, and its permanent addresses of global scope,
+// and brings it up.
+func (b *Transfer) Configure(l *Device) error {
 	if err := b.container.rename(l.Index, l.Name); errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%s: %w", l.Name, ErrTaken)
 	} else if err != nil {
@@ -178,25 +187,27 @@ func (b *Border) Settle(l *Loan) error {
 			continue
 		}
 		if err := b.container.address(l.Index, a, l.Host, device.name); err != nil {
-			return operation(err, "give it its address in the container")
+			return operation(err, "set its address in the container")
 		}
 	}
 	return operation(b.container.setUp(l.Index), "bring it up in the container")
 }
 
-// lent finds a device in the container's network namespace. One with no number there may have been moved all the same.
-func (b *Border) lent(l *Loan) (link, error) {
+// moved finds a device in the container's network namespace. One without an index there may have
+// been moved nevertheless.
+func (b *Transfer) moved(l *Device) (link, error) {
 	if l.Index == 0 {
 		return b.container.named(l.Transit)
 	}
 	return b.container.numbered(l.Index)
 }
 
-// Return brings a device back to the runtime's network namespace, to its old name, master and addresses, and up if it was. Routes are not
-// restored, but for those that addresses bring with them. One that was never moved stays as it is, and one that a Return has moved back
-// already, which was interrupted, gets the rest. What fails does not keep what is left from being done.
-func (b *Border) Return(l *Loan) error {
-	device, err := b.lent(l)
+// Return moves a device back to the runtime's network namespace, and restores its name, master and
+// addresses, and brings it up if it was up. It does not restore routes, except for those that come
+// with addresses. A device that was never moved stays as it is, and one that an interrupted Return
+// has already moved back gets the rest. A failure does not prevent the remaining steps.
+func (b *Transfer) Return(l *Device) error {
+	device, err := b.moved(l)
 	switch {
 	case err == nil:
 		if err := b.container.move(device.index, int(b.hostFile.Fd()), l.Host); err != nil {

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A world is two network namespaces: the test's own, and one that stands for a container's.
+// A world is two network namespaces: the test's own, and one in the role of a container's.
 type world struct {
 	t         *testing.T
 	container *os.File
-	border    *Border
+	transfer  *Transfer
 }
 
-// in runs a test on a thread of its own, in a network namespace of its own, with another one beside it.
+// in runs a test on a thread and in a network namespace of its own, with a second namespace.
 func in(t *testing.T, test func(*world)) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -32,23 +32,23 @@ func in(t *testing.T, test func(*world)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the namespaces end with the thread
+		runtime.LockOSThread() // never unlocked: the namespaces end with the thread
 		w := &world{t: t}
 		w.container = newNamespace(t)
 		defer w.container.Close()
 		newNamespace(t).Close()
 		var err error
-		if w.border, err = Open(w.container); err != nil {
+		if w.transfer, err = Open(w.container); err != nil {
 			t.Error(err)
 			return
 		}
-		defer w.border.Close()
+		defer w.transfer.Close()
 		test(w)
 	}()
 	<-done
 }
 
-// newNamespace puts the thread into a new network namespace and returns its file.
+// newNamespace moves the thread to a new network namespace and returns its file.
 func newNamespace(t *testing.T) *os.File {
 	err := unix.Unshare(unix.CLONE_NEWNET)
 	if err == nil {
@@ -71,7 +71,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// host runs commands in the test's own namespace, one a line, and returns their output.
+// host runs commands in the test's own namespace, one per line, and returns their output.
 func (w *world) host(script string) string {
 	w.t.Helper()
 	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
@@ -93,19 +93,19 @@ func (w *world) inside(script string) string {
 	return w.host(script)
 }
 
-// lend moves and settles a device.
-func (w *world) lend(host, name string) (*Loan, error) {
-	l, err := w.border.Look(host, name)
+// move moves and configures a device.
+func (w *world) move(host, name string) (*Device, error) {
+	l, err := w.transfer.Inspect(host, name)
 	if err == nil {
-		err = w.border.Move(l)
+		err = w.transfer.Move(l)
 	}
 	if err == nil {
-		err = w.border.Settle(l)
+		err = w.transfer.Configure(l)
 	}
 	return l, err
 }
 
-// wants fails the test unless an error holds a text.
+// wants fails the test unless an error contains a text.
 func (w *world) wants(err error, text string) {
 	w.t.Helper()
 	if err == nil || !strings.Contains(err.Error(), text) {
@@ -113,7 +113,8 @@ func (w *world) wants(err error, text string) {
 	}
 }
 
-// details is all that `ip` tells of a device, without what changes by itself: the state of IPv6's search for duplicates.
+// details returns `ip`'s output about a device, without the state of IPv6's duplicate address
+// detection, which changes by itself.
 func details(text string) string {
 	return regexp.MustCompile(` (tentative|optimistic)|valid_lft \w+ preferred_lft \w+`).ReplaceAllString(text, "")
 }
@@ -132,12 +133,13 @@ ip address add fd00::b/64 nodad valid_lft 1000 preferred_lft 900 dev a0
 ip link set a0 up
 `
 
-// TestLend: a device keeps its attributes and its permanent global addresses, and is up; those of other kinds stay behind.
-func TestLend(t *testing.T) {
+// TestMove: a device keeps its attributes and its permanent global addresses, and is up; it loses
+// addresses of other kinds.
+func TestMove(t *testing.T) {
 	in(t, func(w *world) {
 		w.host(devices)
 		before := w.host("ip -d link show a0")
-		l, err := w.lend("a0", "eth7")
+		l, err := w.move("a0", "eth7")
 		w.must(err)
 		link := w.inside("ip -d link show eth7")
 		for _, want := range []string{"mtu 1400", "qlen 77", "02:00:00:00:00:0a", "alias the first", "group 7", "veth"} {
@@ -175,27 +177,27 @@ func TestLend(t *testing.T) {
 	})
 }
 
-// TestReturn: however far a device has come, it comes back as it was.
+// TestReturn: at whatever stage, a device is returned in its previous state.
 func TestReturn(t *testing.T) {
-	for name, stage := range map[string]func(*world, *Loan) error{
-		"looked at": func(*world, *Loan) error { return nil },
-		"moved":     func(w *world, l *Loan) error { return w.border.Move(l) },
-		"moved, and the runtime does not know it": func(w *world, l *Loan) error {
+	for name, stage := range map[string]func(*world, *Device) error{
+		"looked at": func(*world, *Device) error { return nil },
+		"moved":     func(w *world, l *Device) error { return w.transfer.Move(l) },
+		"moved, and the runtime does not know it": func(w *world, l *Device) error {
 			defer func() { l.Index = 0 }()
-			return w.border.Move(l)
+			return w.transfer.Move(l)
 		},
-		"settled": func(w *world, l *Loan) error { return errors.Join(w.border.Move(l), w.border.Settle(l)) },
-		"settled under a found name": func(w *world, l *Loan) error {
+		"settled": func(w *world, l *Device) error { return errors.Join(w.transfer.Move(l), w.transfer.Configure(l)) },
+		"settled under a found name": func(w *world, l *Device) error {
 			l.Name = "eth%d"
-			return errors.Join(w.border.Move(l), w.border.Settle(l))
+			return errors.Join(w.transfer.Move(l), w.transfer.Configure(l))
 		},
-		"returned, but for its addresses": func(w *world, l *Loan) error {
-			err := errors.Join(w.border.Move(l), w.border.Settle(l))
-			return errors.Join(err, w.border.container.move(l.Index, int(w.border.hostFile.Fd()), "a0"))
+		"returned, but for its addresses": func(w *world, l *Device) error {
+			err := errors.Join(w.transfer.Move(l), w.transfer.Configure(l))
+			return errors.Join(err, w.transfer.container.move(l.Index, int(w.transfer.hostFile.Fd()), "a0"))
 		},
-		"its name is taken in there": func(w *world, l *Loan) error { w.inside("ip link add a0 type bridge"); return w.border.Move(l) },
-		"its number is taken in here": func(w *world, l *Loan) error {
-			err := w.border.Move(l)
+		"its name is taken in there": func(w *world, l *Device) error { w.inside("ip link add a0 type bridge"); return w.transfer.Move(l) },
+		"its number is taken in here": func(w *world, l *Device) error {
+			err := w.transfer.Move(l)
 			w.host("ip link add index 40 type bridge")
 			return err
 		},
@@ -206,10 +208,10 @@ func TestReturn(t *testing.T) {
 				w.host("ip link add br0 type bridge; ip link set a0 master br0")
 				show := "ip -d link show a0 | sed 's/^[0-9]*: //'; ip address show dev a0 | sed 's/^[0-9]*: //'; ip route show dev a0"
 				before := details(w.host(show))
-				l, err := w.border.Look("a0", "eth7")
+				l, err := w.transfer.Inspect("a0", "eth7")
 				w.must(err)
 				w.must(stage(w, l))
-				w.must(w.border.Return(l))
+				w.must(w.transfer.Return(l))
 				if after := details(w.host(show)); withoutTimers(after) != withoutTimers(before) {
 					t.Errorf("before:\n%s\nafter:\n%s", before, after)
 				}
@@ -221,18 +223,18 @@ func TestReturn(t *testing.T) {
 	}
 }
 
-// withoutTimers leaves out what a bridge counts.
+// withoutTimers removes a bridge's counters.
 func withoutTimers(text string) string {
 	return regexp.MustCompile(`(hold_timer|message_age_timer|forward_delay_timer|qdisc) +\S+|port_(id|no) \S+|state \S+|designated_\S+ \S+`).ReplaceAllString(text, "")
 }
 
-// TestReturnDown: what was down stays so.
+// TestReturnDown: a device that was down stays down.
 func TestReturnDown(t *testing.T) {
 	in(t, func(w *world) {
 		w.host("ip link add a0 type veth peer name b0; ip address add 10.0.0.1/24 dev a0")
-		l, err := w.lend("a0", "a0")
+		l, err := w.move("a0", "a0")
 		w.must(err)
-		w.must(w.border.Return(l))
+		w.must(w.transfer.Return(l))
 		out := w.host("ip address show dev a0")
 		if !strings.Contains(out, "state DOWN") || strings.Contains(out, "UP") || !strings.Contains(out, "10.0.0.1/24") {
 			t.Error(out)
@@ -240,19 +242,19 @@ func TestReturnDown(t *testing.T) {
 	})
 }
 
-// TestNames: names that change places, and templates, which the kernel fills in.
+// TestNames: devices that exchange names, and templates, which the kernel fills in.
 func TestNames(t *testing.T) {
 	in(t, func(w *world) {
 		w.host("ip link add c0 type veth peer name d0; ip link set c0 address 02:00:00:00:00:0c")
-		var loans []*Loan
+		var loans []*Device
 		for host, name := range map[string]string{"c0": "d0", "d0": "c0"} {
-			l, err := w.border.Look(host, name)
+			l, err := w.transfer.Inspect(host, name)
 			w.must(err)
 			loans = append(loans, l)
-			w.must(w.border.Move(l))
+			w.must(w.transfer.Move(l))
 		}
 		for _, l := range loans {
-			w.must(w.border.Settle(l))
+			w.must(w.transfer.Configure(l))
 		}
 		if out := w.inside("ip -o link show d0"); !strings.Contains(out, "02:00:00:00:00:0c") {
 			t.Error(out)
@@ -262,7 +264,7 @@ func TestNames(t *testing.T) {
 		w.host("ip link add a0 type veth peer name b0")
 		w.inside("ip link add eth0 type bridge; ip link add eth2 type bridge")
 		for _, host := range []string{"a0", "b0"} {
-			_, err := w.lend(host, "eth%d")
+			_, err := w.move(host, "eth%d")
 			w.must(err)
 		}
 		if out := w.inside("ip -o link"); !strings.Contains(out, "eth1@eth3") || !strings.Contains(out, "eth3@eth1") {
@@ -271,38 +273,39 @@ func TestNames(t *testing.T) {
 	})
 }
 
-// TestRefusals: nothing is moved that cannot be.
+// TestRefusals: a device that cannot be moved stays where it is.
 func TestRefusals(t *testing.T) {
 	in(t, func(w *world) {
 		w.host("ip link add a0 type veth peer name b0")
 		w.inside("ip link add eth0 type bridge")
-		if _, err := w.border.Look("a0", "eth0"); !errors.Is(err, ErrTaken) {
+		if _, err := w.transfer.Inspect("a0", "eth0"); !errors.Is(err, ErrTaken) {
 			t.Errorf("a name that is taken: %v", err)
 		}
-		if _, err := w.border.Look("a0", "lo"); !errors.Is(err, ErrTaken) {
+		if _, err := w.transfer.Inspect("a0", "lo"); !errors.Is(err, ErrTaken) {
 			t.Errorf("lo: %v", err)
 		}
-		_, err := w.border.Look("nosuch", "eth1")
+		_, err := w.transfer.Inspect("nosuch", "eth1")
 		if w.wants(err, "find the device: no such device"); !errors.Is(err, unix.ENODEV) {
 			t.Errorf("no device: %#v", err)
 		}
 		w.host("ip link add br0 type bridge")
-		_, err = w.lend("br0", "br0")
-		w.wants(err, "move the device to the container's network namespace: invalid argument: ") // and the kernel's own words
-		// Between the look and the move somebody else takes the name.
-		l, err := w.border.Look("a0", "eth1")
+		_, err = w.move("br0", "br0")
+		// The kernel's own message follows.
+		w.wants(err, "move the device to the container's network namespace: invalid argument: ")
+		// The name is taken between Inspect and Move.
+		l, err := w.transfer.Inspect("a0", "eth1")
 		w.must(err)
-		w.must(w.border.Move(l))
+		w.must(w.transfer.Move(l))
 		w.inside("ip link add eth1 type bridge")
-		if err := w.border.Settle(l); !errors.Is(err, ErrTaken) {
+		if err := w.transfer.Configure(l); !errors.Is(err, ErrTaken) {
 			t.Errorf("a name that is taken meanwhile: %v", err)
 		}
-		w.must(w.border.Return(l))
+		w.must(w.transfer.Return(l))
 		// Meanwhile the old name is taken.
-		l, err = w.lend("a0", "eth2")
+		l, err = w.move("a0", "eth2")
 		w.must(err)
 		w.host("ip link add a0 type bridge")
-		w.wants(w.border.Return(l), "return the device: file exists")
+		w.wants(w.transfer.Return(l), "return the device: file exists")
 		own, err := os.Open("/proc/thread-self/ns/net")
 		w.must(err)
 		defer own.Close()
@@ -312,21 +315,21 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestSettleFails: an address that the container's namespace refuses.
-func TestSettleFails(t *testing.T) {
+// TestConfigureFails: an address that the container's namespace refuses.
+func TestConfigureFails(t *testing.T) {
 	in(t, func(w *world) {
 		w.host("ip link add a0 type veth peer name b0; ip address add fd00::1/64 dev a0")
 		w.inside("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")
-		l, err := w.lend("a0", "eth0")
-		w.wants(err, "give it its address in the container: ")
-		w.must(w.border.Return(l))
+		l, err := w.move("a0", "eth0")
+		w.wants(err, "set its address in the container: ")
+		w.must(w.transfer.Return(l))
 		if out := w.host("ip address show dev a0"); !strings.Contains(out, "fd00::1/64") {
 			t.Error(out)
 		}
 	})
 }
 
-// TestThreads: the namespace of the container stays with no thread of the program.
+// TestThreads: no thread of the program stays in the container's namespace.
 func TestThreads(t *testing.T) {
 	in(t, func(w *world) {
 		there, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(w.container.Fd())))

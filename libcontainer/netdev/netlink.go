@@ -10,14 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A socket asks the kernel about the devices of one network namespace (rtnetlink(7)): the one that its thread was in when it was made.
+// A socket communicates with the kernel about the devices of one network namespace (rtnetlink(7)):
+// the one of its thread when it was made.
 type socket struct {
 	fd     int
 	serial uint32
 	buffer []byte
 }
 
-// The kernel sends no datagram of a dump that is larger than this, nor is one device's description.
+// datagram is the maximum size of the kernel's datagrams of a dump, and of the description of one
+// device.
 const datagram = 32 << 10
 
 func newSocket() (*socket, error) {
@@ -26,7 +28,7 @@ func newSocket() (*socket, error) {
 		return nil, os.NewSyscallError("netlink socket", err)
 	}
 	s := &socket{fd: fd, buffer: make([]byte, datagram)}
-	// A refusal then has the kernel's own words, and not the request.
+	// A refusal then contains the kernel's message, and not the request.
 	unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	return s, nil
@@ -37,7 +39,7 @@ func (s *socket) close() { unix.Close(s.fd) }
 // An Error is the kernel's refusal.
 type Error struct {
 	Errno   syscall.Errno
-	Message string // the kernel's reason, "The interface netns is immutable"; "" when it gives none
+	Message string // the kernel's reason, "The interface netns is immutable"; "" without one
 }
 
 func (e *Error) Error() string {
@@ -50,10 +52,11 @@ func (e *Error) Error() string {
 // Unwrap returns the errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
-// A request is a netlink message that is put together: its header, the fixed part of its kind, attributes.
+// A request is a netlink message under construction: its header, the fixed part of its kind,
+// attributes.
 type request []byte
 
-// newRequest begins a request. fixed is the structure that messages of its kind begin with.
+// newRequest starts a request. fixed is the structure at the start of messages of its kind.
 func newRequest(kind uint16, flags uint16, fixed []byte) request {
 	r := make(request, unix.NLMSG_HDRLEN, 256)
 	binary.NativeEndian.PutUint16(r[4:], kind)
@@ -77,13 +80,14 @@ func (r *request) addUint32(kind uint16, value uint32) {
 
 func (r *request) addString(kind uint16, value string) { r.add(kind, append([]byte(value), 0)) }
 
-// do sends a request that changes something, and returns what the kernel has to say against it.
+// do sends a request that changes something, and returns the kernel's error.
 func (s *socket) do(r request) error {
 	binary.NativeEndian.PutUint16(r[6:], binary.NativeEndian.Uint16(r[6:])|unix.NLM_F_ACK)
 	return s.exchange(r, func(syscall.NetlinkMessage) {})
 }
 
-// exchange sends a request and hands each message of the answer to each, but for acknowledgements and refusals.
+// exchange sends a request and passes each message of the answer to each, except for
+// acknowledgements and refusals.
 func (s *socket) exchange(r request, each func(syscall.NetlinkMessage)) error {
 	s.serial++
 	binary.NativeEndian.PutUint32(r[0:], uint32(len(r)))
@@ -91,7 +95,8 @@ func (s *socket) exchange(r request, each func(syscall.NetlinkMessage)) error {
 	if err := unix.Sendto(s.fd, r, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("netlink send", err)
 	}
-	// An answer that is not read to its end is dropped with the next request's: its messages have another number.
+	// The rest of an answer that is not read to its end is skipped by the next request, because its
+	// messages have another sequence number.
 	asked := binary.NativeEndian.Uint16(r[6:])
 	for {
 		messages, err := s.receive()
@@ -104,10 +109,12 @@ func (s *socket) exchange(r request, each func(syscall.NetlinkMessage)) error {
 	}
 }
 
-// errIncomplete says that what a dump lists has changed meanwhile: the list may lack something.
-var errIncomplete = errors.New("what is listed has changed meanwhile")
+// errIncomplete means that the dumped objects have changed meanwhile, so the list may be
+// incomplete.
+var errIncomplete = errors.New("the list changed while it was read")
 
-// reply hands on the messages of one datagram that answer a request with the flags asked. done: they are the last ones.
+// reply passes on the messages of one datagram that answer a request with the flags asked. done
+// means that they are the last ones.
 func reply(messages []syscall.NetlinkMessage, serial uint32, asked uint16, each func(syscall.NetlinkMessage)) (done bool, err error) {
 	for _, m := range messages {
 		if m.Header.Seq != serial {
@@ -119,7 +126,7 @@ func reply(messages []syscall.NetlinkMessage, serial uint32, asked uint16, each 
 		case unix.NLMSG_OVERRUN:
 			return true, errors.New("netlink receive: the kernel has lost messages")
 		case unix.NLMSG_DONE:
-			if len(m.Data) >= 4 { // the dump's own outcome; none from old kernels
+			if len(m.Data) >= 4 { // the dump's own status; absent in old kernels
 				err = refusal(m)
 			}
 			if err == nil && m.Header.Flags&unix.NLM_F_DUMP_INTR != 0 {
@@ -148,14 +155,16 @@ func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
 		if err != nil {
 			return nil, os.NewSyscallError("netlink receive", err)
 		}
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 { // other processes may send, too
+		// other processes may send, too
+		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
 			continue
 		}
 		return parse(s.buffer[:n], flags)
 	}
 }
 
-// parse splits a datagram, which has come with these flags. One that did not fit into the buffer is an error.
+// parse splits a datagram that was received with these flags. One that did not fit into the buffer
+// is an error.
 func parse(datagram []byte, flags int) ([]syscall.NetlinkMessage, error) {
 	if flags&unix.MSG_TRUNC != 0 {
 		return nil, errors.New("netlink receive: the kernel's answer is too long")
@@ -173,7 +182,8 @@ func refusal(m syscall.NetlinkMessage) error {
 		return nil
 	}
 	e := &Error{Errno: syscall.Errno(-code)}
-	// The header of the request is repeated, and, where NETLINK_CAP_ACK is not known, all of it.
+	// The message repeats the request's header, or all of the request if NETLINK_CAP_ACK is not
+	// supported.
 	rest := m.Data[4:]
 	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 || len(rest) < unix.NLMSG_HDRLEN {
 		return e
@@ -193,10 +203,10 @@ func refusal(m syscall.NetlinkMessage) error {
 	return e
 }
 
-// typeMask takes the flags off an attribute's kind (NLA_TYPE_MASK).
+// typeMask removes the flags from an attribute's kind (NLA_TYPE_MASK).
 const typeMask = 0x3fff
 
-// attributes ranges over the attributes of a message by their kinds, without the flags of those.
+// attributes iterates over the attributes of a message by their kinds, without the kinds' flags.
 func attributes(data []byte) func(yield func(kind uint16, value []byte) bool) {
 	return func(yield func(uint16, []byte) bool) {
 		for len(data) >= unix.SizeofRtAttr {
@@ -227,7 +237,7 @@ func word(value []byte) uint32 {
 	return binary.NativeEndian.Uint32(value)
 }
 
-// operation says in an error what was being done.
+// operation adds the operation to an error.
 func operation(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

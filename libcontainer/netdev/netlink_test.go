@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FuzzAnswer: whatever an answer's bytes are, what is read from it is in it; and a device, an address or a refusal that is
-// written is read again.
+// FuzzAnswer: for any bytes of an answer, the parsed values are in it, and a device, an address or
+// a refusal that is encoded is decoded again.
 func FuzzAnswer(f *testing.F) {
 	f.Add(answer(unix.RTM_NEWLINK, 0, device(7, "eth0", 3)), uint32(7), "eth0", uint32(3))
 	f.Add(answer(unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED, make([]byte, 40)), uint32(1), "", uint32(0))
@@ -68,7 +68,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// device is the body of a message that describes a device.
+// device returns the body of a message that describes a device.
 func device(index uint32, name string, master uint32) []byte {
 	r := request(ifinfo(index, 0, 0))
 	r.addString(unix.IFLA_IFNAME, name)
@@ -76,7 +76,7 @@ func device(index uint32, name string, master uint32) []byte {
 	return r
 }
 
-// answer is a datagram of one message.
+// answer returns a datagram of one message.
 func answer(kind, flags uint16, body []byte) []byte {
 	r := newRequest(kind, flags, body)
 	binary.NativeEndian.PutUint32(r, uint32(len(r)))
@@ -96,14 +96,15 @@ func first(t *testing.T, datagram []byte) syscall.NetlinkMessage {
 	return messages[0]
 }
 
-// numbered gives a message the number of its request, and flags.
+// numbered sets a message's sequence number and flags.
 func numbered(serial uint32, flags uint16, message []byte) []byte {
 	binary.NativeEndian.PutUint16(message[6:], flags)
 	binary.NativeEndian.PutUint32(message[8:], serial)
 	return message
 }
 
-// TestReply: an answer is complete, or an error: also one in many datagrams, or that fills the buffer, or that the kernel breaks off.
+// TestReply: an answer is complete, or an error, even if it has many datagrams, fills the buffer,
+// or is interrupted by the kernel.
 func TestReply(t *testing.T) {
 	const serial, another = 7, 6
 	link := func() []byte {
@@ -113,7 +114,8 @@ func TestReply(t *testing.T) {
 	done := func(errno unix.Errno, flags uint16) []byte {
 		return numbered(serial, unix.NLM_F_MULTI|flags, answer(unix.NLMSG_DONE, 0, outcome(errno)))
 	}
-	full := bytes.Repeat(link(), datagram/len(link())) // as much as the buffer takes
+	// As much as the buffer holds.
+	full := bytes.Repeat(link(), datagram/len(link()))
 	inFull := len(full) / len(link())
 	for _, tc := range []struct {
 		name      string

@@ -1,24 +1,33 @@
-// Package notify lets a container say to the service manager which started the runtime that it is ready (sd_notify(3)).
+// Package notify lets a container report to the service manager that started the runtime that it is
+// ready (sd_notify(3)).
 //
-// A service manager, systemd for one, gives the address of its socket as $NOTIFY_SOCKET and waits for the message READY=1. A program in a
-// container sees neither that socket nor, in its own PID namespace, its number as the manager knows it. So it gets a socket of its own, and the
-// runtime passes the message on:
+// A service manager such as systemd passes the address of its socket as $NOTIFY_SOCKET and waits
+// for the message READY=1. A program in a container sees neither that socket nor, in its own PID
+// namespace, its PID as the manager knows it. So it gets a socket of its own, and the runtime
+// passes the message on:
 //
-//	program               container                     runtime                      service manager
-//	  READY=1  -------->  /run/notify/notify.sock  -->  run, start: this package
-//	                                                      MAINPID=77, READY=1  ----->  $NOTIFY_SOCKET
-//	                                                      BARRIER=1            ----->  (all was read)
+//	program               container runtime service manager
+//	  READY=1  -------->  /run/notify/notify.sock  -->  run, start: this packageMAINPID=77,
+//	                                                                            READY=1 ----->
+//	                                                                            $NOTIFY_SOCKET
+//	                                                                            BARRIER=1 ----->
+//	                                                                            (all was read)
 //
-// No process is left behind for this. The folder with the socket lies in the container's state folder, and is bound into the container
-// read-only when that is made; the socket is made, and read, by the program that starts the container:
+// No process stays behind for this. The directory of the socket is in the container's state
+// directory, and is bound into the container read-only when that is made. The command that starts
+// the container makes and reads the socket:
 //
-//	run             reads until the container ends. MAINPID is its own number, since it ends with the container and takes its signals.
-//	run --detach    reads until READY=1 has come or the container has ended, and only then returns. MAINPID is the container's.
-//	create, start   create makes the folder, start makes the socket and goes on as run --detach.
+//	run             reads until the container ends. MAINPID is its own PID, since it ends with the
+//	                container and receives its signals.
+//	run --detach    reads until READY=1 has come or the container has ended, and only then
+//	                returns. MAINPID is the container's.
+//	create, start   create makes the directory, start makes the socket and continues like run
+//	                --detach.
 //
-// When nobody reads it any more, what the program says later is refused (ECONNREFUSED).
+// When nobody reads the socket any more, later messages of the program are refused (ECONNREFUSED).
 //
-// Messages of a container are hostile: READY=1 is all that is passed on, and what else there is in a message is dropped.
+// Messages of a container are untrusted: only READY=1 is passed on, and the rest of a message is
+// dropped.
 package notify
 
 import (
@@ -38,22 +47,22 @@ import (
 // Variable is the environment variable with the address, for the runtime and for the container.
 const Variable = "NOTIFY_SOCKET"
 
-// What the container has.
+// The container's directory and socket.
 const (
-	Folder = "/run/notify"
-	name   = "notify.sock"
-	Path   = Folder + "/" + name
+	Directory = "/run/notify"
+	name      = "notify.sock"
+	Path      = Directory + "/" + name
 )
 
-// A Socket is what a container's program sends its messages to.
+// A Socket receives the messages of a container's program.
 type Socket struct{ fd int }
 
-// Listen makes the container's socket in a folder of the host, in place of one that was there.
-func Listen(folder *os.File) (*Socket, error) {
-	// By the folder's descriptor, since an address holds 107 bytes of path.
-	path := sys.FdPath(int(folder.Fd())) + "/" + name
+// Listen makes the container's socket in a directory of the host, and replaces an existing one.
+func Listen(dir *os.File) (*Socket, error) {
+	// By the directory's descriptor, since an address only holds 107 bytes of path.
+	path := sys.FdPath(int(dir.Fd())) + "/" + name
 	fail := func(op string, err error) (*Socket, error) {
-		return nil, &os.PathError{Op: op, Path: folder.Name() + "/" + name, Err: err}
+		return nil, &os.PathError{Op: op, Path: dir.Name() + "/" + name, Err: err}
 	}
 	if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fail("remove", err)
@@ -66,16 +75,17 @@ func Listen(folder *os.File) (*Socket, error) {
 		unix.Close(fd)
 		return fail("bind", err)
 	}
-	if err := open(path); err != nil {
+	if err := makeWritable(path); err != nil {
 		unix.Close(fd)
 		return fail("chmod", err)
 	}
 	return &Socket{fd}, nil
 }
 
-// open lets everybody write to a socket: the container's user may be any, and only the container can walk there. A process of the container that
-// has gained the right to write to the folder may have put a link in the socket's place.
-func open(path string) error {
+// makeWritable lets everybody write to a socket: the container may run as any user, and only the
+// container can reach the socket. A process of the container that has gained the permission to
+// write to the directory may have replaced the socket by a link.
+func makeWritable(path string) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -91,14 +101,16 @@ func open(path string) error {
 	return unix.Chmod(sys.FdPath(fd), 0o777)
 }
 
-// Close ends the socket, not its name.
+// Close closes the socket, but does not remove its name.
 func (s *Socket) Close() error { return unix.Close(s.fd) }
 
-// maxMessage is more than a message of sd_notify has that is worth anything; the rest of a longer one is lost.
+// maxMessage is more than the useful part of any sd_notify message; the rest of a longer one is
+// lost.
 const maxMessage = 4096
 
-// Ready waits until the container says READY=1, and returns false when its process, of which until is a pidfd, has ended before. When
-// interrupt, which may be nil, becomes readable, it fails with unix.ECANCELED.
+// Ready waits until the container sends READY=1. It returns false if its process, of which until is
+// a pidfd, has exited before. When interrupt, which may be nil, becomes readable, it fails with
+// unix.ECANCELED.
 func (s *Socket) Ready(until, interrupt *os.File) (bool, error) {
 	buffer := make([]byte, maxMessage)
 	for {
@@ -106,7 +118,8 @@ func (s *Socket) Ready(until, interrupt *os.File) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("wait for the container's readiness: %w", err)
 		}
-		// What was said before the end counts. A descriptor that comes along is nobody's: without room for it, the kernel drops it.
+		// Messages from before the exit count. The kernel drops a descriptor in a message, because
+		// there is no room for it.
 		n, err := sys.Retry(func() (n int, err error) {
 			n, _, err = unix.Recvfrom(s.fd, buffer, unix.MSG_DONTWAIT)
 			return n, err
@@ -123,7 +136,7 @@ func (s *Socket) Ready(until, interrupt *os.File) (bool, error) {
 	}
 }
 
-// wait waits for a message or the end of a process, and reports whether the latter has come.
+// wait waits for a message or the exit of a process, and reports whether the latter has happened.
 func wait(socket int, pidfd, interrupt *os.File) (ended bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(pidfd.Fd()), Events: unix.POLLIN}, {Fd: -1}}
 	if interrupt != nil {
@@ -138,7 +151,7 @@ func wait(socket int, pidfd, interrupt *os.File) (ended bool, err error) {
 	return fds[1].Revents != 0, nil
 }
 
-// saysReady looks through the lines of a message.
+// saysReady reports whether a message has the line READY=1.
 func saysReady(message string) bool {
 	for line := range strings.Lines(message) {
 		if strings.TrimRight(line, "\n\x00") == "READY=1" {
@@ -148,11 +161,12 @@ func saysReady(message string) bool {
 	return false
 }
 
-// barrierLimit is how long a service manager may take to read what it was sent.
+// barrierLimit is the timeout for the service manager to read the message.
 const barrierLimit = 5 * time.Second
 
-// Tell says READY=1 to the service manager at an address, with the number of the main process, and returns when it has read that: it asks the
-// kernel for the cgroup of the sender, which must not have ended by then. An address is a path, or "@" and a name in the abstract namespace.
+// Tell sends READY=1 to the service manager at an address, with the PID of the main process, and
+// returns when the manager has read it. The manager asks the kernel for the sender's cgroup, so the
+// sender must not exit earlier. An address is a path, or "@" and a name in the abstract namespace.
 func Tell(address string, main int) error {
 	fd, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
@@ -182,7 +196,8 @@ func connect(fd int, address string) error {
 	return nil
 }
 
-// barrier sends a descriptor, which the service manager closes when it has come so far in what it reads (sd_notify_barrier(3)).
+// barrier sends a descriptor, which the service manager closes when it has read all earlier
+// messages (sd_notify_barrier(3)).
 func barrier(fd int, address string) error {
 	r, w, err := sys.Pipe()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manager is a service manager's socket, and what ends it.
+// manager returns a service manager's socket, and a function that closes it.
 func manager(t *testing.T, address string) (fd int, end func()) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -58,7 +58,7 @@ func TestTell(t *testing.T) {
 	for _, where := range []string{filepath.Join(deep, "sock"), fmt.Sprintf("@orlop-notify-test-%d", os.Getpid())} {
 		address := where
 		if address[0] == '/' {
-			address = "sock" // what is bound may not be longer than an address
+			address = "sock" // an address limits the length of a bound path
 		}
 		fd, _ := manager(t, address)
 		told := make(chan error, 1)
@@ -79,7 +79,7 @@ func TestTell(t *testing.T) {
 	}
 }
 
-// TestTellDeaf: a service manager that has ended without a word.
+// TestTellDeaf: a service manager that exits without an answer.
 func TestTellDeaf(t *testing.T) {
 	address := filepath.Join(t.TempDir(), "sock")
 	fd, end := manager(t, address)
@@ -88,7 +88,7 @@ func TestTellDeaf(t *testing.T) {
 	if _, err := read(fd); err != nil {
 		t.Fatal(err)
 	}
-	// It gets the barrier, and ends without having read it.
+	// It gets the barrier, and exits without having read it.
 	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestTellDeaf(t *testing.T) {
 	}
 }
 
-// process starts a process that ends when its standard input does.
+// process starts a process that exits when its standard input ends.
 func process(t *testing.T) (pidfd *os.File, end func()) {
 	t.Helper()
 	cmd := exec.Command("cat")
@@ -123,17 +123,17 @@ func process(t *testing.T) (pidfd *os.File, end func()) {
 }
 
 func TestReady(t *testing.T) {
-	folder, err := os.Open(t.TempDir())
+	dir, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close()
-	for range 2 { // the second one takes the first one's name
-		s, err := Listen(folder)
+	defer dir.Close()
+	for range 2 { // the second one takes over the name
+		s, err := Listen(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := os.Stat(filepath.Join(folder.Name(), name))
+		info, err := os.Stat(filepath.Join(dir.Name(), name))
 		if err != nil || info.Mode() != os.ModeSocket|0o777 {
 			t.Errorf("%v, %v", info, err)
 		}
@@ -145,7 +145,7 @@ func TestReady(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer unix.Close(fd)
-			to := &unix.SockaddrUnix{Name: filepath.Join(folder.Name(), name)}
+			to := &unix.SockaddrUnix{Name: filepath.Join(dir.Name(), name)}
 			if err := unix.Sendmsg(fd, []byte(message), rights, to, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestReady(t *testing.T) {
 			t.Error(err)
 		}
 		reader.Close()
-		// What it said before its end counts.
+		// A message from before its exit counts.
 		say("READY=1", nil)
 		end()
 		if ready, err := s.Ready(pidfd, nil); !ready || err != nil {
@@ -180,21 +180,21 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestListenFollowsNothing: what is in the socket's place is removed, and not what it leads to.
+// TestListenFollowsNothing: a link in the socket's place is removed, not its target.
 func TestListenFollowsNothing(t *testing.T) {
-	folder, err := os.Open(t.TempDir())
+	dir, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close()
+	defer dir.Close()
 	target := filepath.Join(t.TempDir(), "target")
-	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, filepath.Join(folder.Name(), name))); err != nil {
+	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, filepath.Join(dir.Name(), name))); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(filepath.Join(folder.Name(), name)); !errors.Is(err, unix.ENOTSOCK) {
+	if err := makeWritable(filepath.Join(dir.Name(), name)); !errors.Is(err, unix.ENOTSOCK) {
 		t.Error(err)
 	}
-	s, err := Listen(folder)
+	s, err := Listen(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzReady: a message says that the container is ready if and only if one of its lines does, up to NUL bytes at the end.
+// FuzzReady: a message reports that the container is ready if and only if one of its lines does, up
+// to NUL bytes at the end.
 func FuzzReady(f *testing.F) {
 	for _, message := range []string{"READY=1", "STATUS=up\nREADY=1\n", "READY=1\x00", "READY=10\n", "XREADY=1", "\nREADY=1\x00\n\x00"} {
 		f.Add([]byte(message))

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Answer returns what a filter answers to a system call of this architecture: SECCOMP_RET_*, with
-// its data. args are the call's first arguments, as far as they are known. Answer reports false if
-// the answer depends on others, or if the program has instructions that libseccomp does not write.
+// Answer returns a filter's result for a system call of this architecture: SECCOMP_RET_*, with its
+// data. args are the call's first arguments, as far as they are known. Answer reports false if the
+// result depends on others, or if the program has instructions that libseccomp does not write.
 func Answer(program []byte, number uintptr, args ...uint64) (answer uint32, ok bool) {
 	var value uint32
 	known := false
@@ -53,8 +53,8 @@ func Answer(program []byte, number uintptr, args ...uint64) (answer uint32, ok b
 	return 0, false
 }
 
-// dataOf returns a word of struct seccomp_data for a call, and false for arguments that are not known
-// and for where it comes from.
+// dataOf returns a word of struct seccomp_data for a call. It returns false for unknown arguments
+// and for the instruction pointer.
 func dataOf(offset uint32, number uintptr, args []uint64) (uint32, bool) {
 	// Both architectures are little-endian: the low half of an argument comes first.
 	if at := int(offset) - argsOffset; at >= 0 && at < 8*len(args) {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAnswer: the answers are those of the kernel's machine, for all calls of the native
-// architecture; one that depends on arguments is none.
+// TestAnswer: the results are those of the kernel's machine, for all calls of the native
+// architecture. There is none for a call whose result depends on arguments.
 func TestAnswer(t *testing.T) {
 	arch := native(t)
 	rules := []specs.LinuxSyscall{
@@ -39,7 +39,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// FuzzEvaluate: the answer is the kernel's machine's, whatever the arguments are that it was found without; and no bytes are too odd.
+// FuzzEvaluate: the result is that of the kernel's machine for any values of the unknown arguments;
+// any bytes are accepted.
 func FuzzEvaluate(f *testing.F) {
 	for seed := range uint64(100) {
 		f.Add(seed, uint32(seed), seed<<32|seed, []byte{6, 0, 0, 0, 1, 0, 0, 0})

@@ -8,12 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cache is a folder with one file for each compiled profile. Whoever can write there decides what
-// containers may do, so only the caller may be able to: a folder or a file of another owner, or that others can write, is not used.
-// Nothing about the cache is an error: it only spares work.
+// A cache is a directory with one file for each compiled profile. Anyone who can write there
+// controls what containers may do, so only the caller may be able to: a directory or a file of
+// another owner, or one that others can write, is not used. No problem with the cache is an error:
+// it only saves work.
 //
-// A file has the length of the key, and a hash of what follows, of eight bytes each; the key; and the program. The hash is for a disk that has
-// lost something.
+// A file contains the length of the key, and a hash of what follows, of eight bytes each; the key;
+// and the program. The hash detects data that a disk has lost.
 type cache struct{ dir *os.File }
 
 const (
@@ -21,7 +22,7 @@ const (
 	headSize   = 16
 )
 
-// fileOf gives the content of a file.
+// fileOf returns the content of a file.
 func fileOf(k key, program []byte) []byte {
 	data := make([]byte, headSize, headSize+len(k)+len(program))
 	data = append(append(data, k...), program...)
@@ -30,7 +31,7 @@ func fileOf(k key, program []byte) []byte {
 	return data
 }
 
-// programOf gives the program of a file for a key, nil if it has none.
+// programOf returns the program of a file for a key, nil if it has none.
 func programOf(k key, data []byte) []byte {
 	if len(data) <= headSize+len(k) || binary.LittleEndian.Uint64(data) != uint64(len(k)) ||
 		binary.LittleEndian.Uint64(data[8:]) != hash(data[headSize:]) || !bytes.Equal(data[headSize:headSize+len(k)], k) {
@@ -62,7 +63,7 @@ func openCache(path string) *cache {
 	return &cache{dir}
 }
 
-// own reports whether a file is the caller's, and nobody else can write to it.
+// own reports whether the caller owns a file, and nobody else can write to it.
 func own(fd int) bool {
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) == nil && int(st.Uid) == unix.Geteuid() && st.Mode&0o022 == 0
@@ -74,7 +75,7 @@ func (c *cache) close() {
 	}
 }
 
-// get returns a program, nil if there is none, or none that is whole.
+// get returns a program, nil if there is none or it is damaged.
 func (c *cache) get(k key) []byte {
 	if c.dir == nil {
 		return nil
@@ -95,7 +96,7 @@ func (c *cache) get(k key) []byte {
 	return programOf(k, data[:n])
 }
 
-// put keeps a program. It shows under its name when it is whole.
+// put stores a program. The file gets its name once it is complete.
 func (c *cache) put(k key, program []byte) {
 	if c.dir == nil {
 		return

@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestCache: what is put is got, and what somebody else could have written is not.
+// TestCache: a stored program is found, and one that another user could have written is not.
 func TestCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	name := key("the key")
@@ -86,7 +86,7 @@ func errors2(a, b error) error {
 	return b
 }
 
-// TestKey: all that the program hangs on changes the name.
+// TestKey: everything that the program depends on changes the name.
 func TestKey(t *testing.T) {
 	seen := map[string]string{}
 	one, two := uint(1), uint(2)

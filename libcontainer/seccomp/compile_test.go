@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is what executes a program.
+// machine executes a program.
 func machine(t *testing.T, program []byte) *bpf.VM {
 	t.Helper()
 	raw := make([]bpf.RawInstruction, len(program)/8)
@@ -30,7 +30,7 @@ func machine(t *testing.T, program []byte) *bpf.VM {
 	return vm
 }
 
-// run executes a program on a system call, as the kernel would, and returns its answer.
+// run executes a program for a system call, as the kernel would, and returns its result.
 func run(t *testing.T, program []byte, arch uint32, number int, args ...uint64) uint32 {
 	t.Helper()
 	return answer(t, machine(t, program), arch, uint32(number), args...)
@@ -84,7 +84,8 @@ func made(t *testing.T, p *specs.LinuxSeccomp) []byte {
 
 func errno(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
 
-// TestNewSystemCalls: a call that is newer than the profile is not there; one that the profile could have named is forbidden.
+// TestNewSystemCalls: a call newer than the profile does not exist; one that the profile could have
+// named is forbidden.
 func TestNewSystemCalls(t *testing.T) {
 	arch := native(t)
 	allow := []specs.LinuxSyscall{{Names: []string{"getpid", "openat2", "no_such_call"}, Action: specs.ActAllow}}
@@ -133,7 +134,8 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestArguments: each operator; several arguments must all hold, several conditions on one argument need not.
+// TestArguments: each operator. Conditions on several arguments must all hold, several conditions
+// on one argument need not.
 func TestArguments(t *testing.T) {
 	arch := native(t)
 	big := uint64(1)<<40 | 7
@@ -170,7 +172,8 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestArchitectures: a call of another architecture has that one's number; one that the profile does not name is none of its calls.
+// TestArchitectures: a call of another architecture has the number of that architecture; an
+// architecture that the profile does not name has no calls.
 func TestArchitectures(t *testing.T) {
 	if native(t) != unix.AUDIT_ARCH_X86_64 {
 		t.Skip("the numbers are those of amd64")

@@ -34,7 +34,7 @@ func compilerVersion() (string, error) { return Version(), nil }
 // Version returns the version of libseccomp, "2.5.4".
 func Version() string { return strings.TrimSpace(version) }
 
-// compile has the compiler do it: a program from a memfd, which reads the profile and writes the filter.
+// compile runs the compiler: a program from a memfd, which reads the profile and writes the filter.
 func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	input, err := json.Marshal(profile)
 	if err != nil {
@@ -55,10 +55,12 @@ func compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// compilerLimit is how long the compiler may take, which for the largest profiles is a fraction of a second.
+// compilerLimit is the timeout of the compiler, which needs a fraction of a second for the largest
+// profiles.
 const compilerLimit = time.Minute
 
-// runCompiler runs a program with files for input and output, which need nobody to serve them, and returns its output.
+// runCompiler runs a program and returns its output. Its input and output are files, so no
+// goroutine has to serve them.
 func runCompiler(program string, input []byte, limit time.Duration) (string, error) {
 	var files [3]*os.File
 	for i, content := range []string{program, string(input), ""} {

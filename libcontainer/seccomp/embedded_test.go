@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestMain is also a compiler that does not end: see TestCompilerThatHangs.
+// TestMain is also a compiler that hangs: see TestCompilerThatHangs.
 func TestMain(m *testing.M) {
 	if os.Args[0] == "seccomp-compiler" {
 		time.Sleep(time.Hour)

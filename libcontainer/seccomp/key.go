@@ -9,13 +9,14 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// format changes when the same profile is to give another program: by newSyscalls or shorten, say.
+// format changes when the same profile results in another program, for instance because of
+// newSyscalls or shorten.
 const format = "2"
 
-// A key is all that a profile's program hangs on.
+// A key is everything that a profile's program depends on.
 type key []byte
 
-// keyOf gives the key of a profile's program by a version of the compiler.
+// keyOf returns the key of a profile's program for a version of the compiler.
 func keyOf(profile *specs.LinuxSeccomp, compiler string) key {
 	w := make(key, 0, 16<<10) // a profile like Docker's needs 8 KiB
 	w.text(format)
@@ -34,19 +35,20 @@ func keyOf(profile *specs.LinuxSeccomp, compiler string) key {
 	return w
 }
 
-// name is the name of a key's file. Two keys may have one name: the file has the key, too.
+// name returns the name of a key's file. Two keys may have one name, so the file contains the key,
+// too.
 func (k key) name() string { return strconv.FormatUint(hash(k), 16) }
 
-// hash is FNV-1a: nothing hangs on its strength. Those of package crypto take 0.08 ms of each start of the program for their self-tests, and
-// hash/crc32 0.2 ms for its tables.
+// hash is FNV-1a: its strength does not matter. The hashes of package crypto add 0.08 ms to each
+// start of the program for their self-tests, and hash/crc32 0.2 ms for its tables.
 func hash(data []byte) uint64 {
 	h := fnv.New64a()
 	h.Write(data)
 	return h.Sum64()
 }
 
-// Each value comes with its length or presence, so that no two profiles give the same bytes. (JSON would do, but the first use of encoding/json
-// costs more than all the rest.)
+// Each value is preceded by its length or presence, so that no two profiles result in the same
+// bytes. (JSON would serve, but the first use of encoding/json costs more than all the rest.)
 
 func (w *key) rule(s *specs.LinuxSyscall) {
 	w.number(uint64(len(s.Names)))

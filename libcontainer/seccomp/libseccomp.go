@@ -33,8 +33,8 @@ func Version() string {
 
 func compile(profile *specs.LinuxSeccomp) ([]byte, error) { return Compile(profile) }
 
-// Compile makes the filter program of a profile. A system call that libseccomp does not know is left out, as the specification has it
-// (config-linux.md): it gets the default action.
+// Compile returns the filter program of a profile. A system call that libseccomp does not know is
+// left out, as the specification requires (config-linux.md): it gets the default action.
 func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	action, err := actionOf(profile.DefaultAction, profile.DefaultErrnoRet)
 	if err != nil {
@@ -54,7 +54,8 @@ func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 			return nil, &Error{jsonpath.Index(profilePath+".architectures", i), err}
 		}
 	}
-	// A binary tree in place of a list: each call of the container is looked up in it.
+	// A binary tree in place of a list, because every system call of the container is looked up in
+	// it.
 	if err := filter.SetOptimize(2); err != nil {
 		return nil, &Error{profilePath, err}
 	}
@@ -77,7 +78,8 @@ func Compile(profile *specs.LinuxSeccomp) ([]byte, error) {
 	return newSyscalls(program, newest)
 }
 
-// export returns the program. The library writes it to a file: to memory it does since 2.6 only.
+// export returns the program. The library writes it to a file, because it can only write to memory
+// since 2.6.
 func export(filter *seccomp.ScmpFilter) ([]byte, error) {
 	fd, err := unix.MemfdCreate("seccomp", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -129,8 +131,9 @@ func addRule(filter *seccomp.ScmpFilter, rule *specs.LinuxSyscall, byDefault sec
 	return nil
 }
 
-// conditionsOf converts the conditions on arguments. All must hold, but with several on one argument, either: libseccomp's rules have one
-// for each argument at most, and other runtimes do so.
+// conditionsOf converts the conditions on arguments. All must hold, but of several on one argument
+// any one suffices: a rule of libseccomp has at most one for each argument, and other runtimes do
+// the same.
 func conditionsOf(args []specs.LinuxSeccompArg) (list []seccomp.ScmpCondition, either bool, err error) {
 	var seen [6]bool
 	for i, a := range args {
@@ -197,7 +200,8 @@ func actionOf(name specs.LinuxSeccompAction, errno *uint) (seccomp.ScmpAction, e
 	return seccomp.ActInvalid, fmt.Errorf("unknown action %q", name)
 }
 
-// newestOf returns the highest number of a system call that the profile names, for each of its architectures.
+// newestOf returns the highest number of a system call that the profile names, for each of its
+// architectures.
 func newestOf(profile *specs.LinuxSeccomp) (map[uint32]int, error) {
 	native, err := seccomp.GetNativeArch()
 	if err != nil {
@@ -226,7 +230,8 @@ func newestOf(profile *specs.LinuxSeccomp) (map[uint32]int, error) {
 	return newest, nil
 }
 
-// auditArch returns the kernel's number of an architecture (AUDIT_ARCH_*). Of others, new system calls get the default action.
+// auditArch returns the kernel's number of an architecture (AUDIT_ARCH_*). New system calls of
+// other architectures get the default action.
 func auditArch(a seccomp.ScmpArch) (uint32, bool) {
 	switch a {
 	case seccomp.ArchAMD64:
@@ -242,7 +247,8 @@ func auditArch(a seccomp.ScmpArch) (uint32, bool) {
 }
 
 func archOf(a specs.Arch) (seccomp.ScmpArch, error) {
-	// "SCMP_ARCH_X86_64" is "amd64" or "x86_64" to the library, which knows all by their names without the prefix in lower case.
+	// "SCMP_ARCH_X86_64" is "amd64" or "x86_64" to the library, which names all others in lower
+	// case without the prefix.
 	switch a {
 	case specs.ArchX86_64:
 		return seccomp.ArchAMD64, nil

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newSyscalls puts instructions before a program that answer ENOSYS to system calls which are newer than the profile: their numbers are
-// higher than any that it names (of an architecture, AUDIT_ARCH_*). The default, EPERM, tells a C library that the call is there and
-// forbidden, so that it does not fall back to an older one.
+// newSyscalls puts instructions before a program that return ENOSYS for system calls newer than the
+// profile: their numbers are higher than any that it names (of an architecture, AUDIT_ARCH_*). The
+// default, EPERM, would tell a C library that the call exists and is forbidden, so that it would
+// not fall back to an older one.
 //
 //	load arch
 //	if arch is not A: go to next A
@@ -20,7 +21,7 @@ import (
 //	if number > newest of A and number is not one of x32: return ENOSYS
 //	go to the program
 func newSyscalls(program []byte, newest map[uint32]int) ([]byte, error) {
-	const x32 = 1<<30 - 1 // numbers above it are those of x32, or nothing
+	const x32 = 1<<30 - 1 // higher numbers are those of x32, or unused
 	archs := slices.Sorted(maps.Keys(newest))
 	const perArch = 6
 	var code []byte
@@ -36,7 +37,7 @@ func newSyscalls(program []byte, newest map[uint32]int) ([]byte, error) {
 		add(opJump, 0, 0, left)
 	}
 	if len(code)+len(program) > maxProgram {
-		return nil, &Error{profilePath, fmt.Errorf("the filter has %d instructions, the kernel takes %d", (len(code)+len(program))/8, maxProgram/8)}
+		return nil, &Error{profilePath, fmt.Errorf("the filter has %d instructions, the kernel accepts %d", (len(code)+len(program))/8, maxProgram/8)}
 	}
 	return append(code, program...), nil
 }

@@ -1,13 +1,17 @@
-// Package seccomp makes the kernel's filter programs of seccomp profiles, and keeps them: a profile like Docker's takes libseccomp
-// some twenty milliseconds.
+// Package seccomp compiles seccomp profiles to the kernel's filter programs, and caches them:
+// libseccomp needs some twenty milliseconds for a profile like Docker's.
 //
-// The compiler is libseccomp, through github.com/seccomp/libseccomp-golang. There are three builds of this package:
+// The compiler is libseccomp, through github.com/seccomp/libseccomp-golang. There are three builds
+// of this package:
 //
-//	tag seccomp, with cgo      libseccomp is linked. So it is for programs that import libcontainer, and for the compiler itself
-//	tag seccomp, without cgo   the compiler is a program of its own (folder compiler), linked statically and embedded here. So it is
-//	                           in orlop: the C library would cost each start of it 0.6 ms, and the compiler is only
-//	                           started for a profile that is not in the cache. `make build` makes it
-//	no tag                     there is no compiler: a configuration with a profile is refused
+//	tag seccomp, with cgo      libseccomp is linked. This build is for programs that import
+//	                           libcontainer, and for the compiler itself
+//	tag seccomp, without cgo   the compiler is a separate program (directory compiler), linked
+//	                           statically and embedded here. This build is for orlop: the C
+//	                           library would add 0.6 ms to each of its starts, and the compiler is
+//	                           only started for a profile that is not in the cache. `make build`
+//	                           makes it
+//	no tag                     there is no compiler: a configuration with a profile is rejected
 package seccomp
 
 import (
@@ -17,10 +21,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnavailable says that this build has no compiler.
+// ErrUnavailable means that this build has no compiler.
 var ErrUnavailable = errors.New("this build has no seccomp (build tag seccomp)")
 
-// Error is what is wrong with a member of a profile.
+// Error is the problem with a member of a profile.
 type Error struct {
 	Path string // "linux.seccomp.syscalls[3]"
 	Err  error
@@ -38,12 +42,13 @@ type Filter struct {
 	Program []byte
 	// Flags are those of seccomp(2).
 	Flags uint
-	// Notify is set when some calls are an agent's to decide (SCMP_ACT_NOTIFY).
+	// Notify is set when a seccomp agent decides about some calls (SCMP_ACT_NOTIFY).
 	Notify bool
 }
 
-// Get returns the filter for a profile, from the cache in the folder dir if it has it. Without a folder, or one that is not fit for it, it is
-// compiled. The error names the profile's member.
+// Get returns the filter for a profile, from the cache in the directory dir if possible. Without a
+// directory, or with an unsuitable one, it compiles the profile. The error names the profile's
+// member.
 func Get(profile *specs.LinuxSeccomp, dir string) (*Filter, error) {
 	f := &Filter{Flags: flags(profile), Notify: notifies(profile)}
 	version, err := compilerVersion()
@@ -64,8 +69,9 @@ func Get(profile *specs.LinuxSeccomp, dir string) (*Filter, error) {
 	return f, nil
 }
 
-// flags returns the flags of a profile. Without any said, speculation mitigations are left off for the process, as they are since Linux
-// 5.16 by default and in other runtimes; TSYNC has no meaning for a process of one thread.
+// flags returns the flags of a profile. Without any, speculation mitigations stay off for the
+// process, as they are by default since Linux 5.16 and in other runtimes; TSYNC has no meaning for
+// a process of one thread.
 func flags(profile *specs.LinuxSeccomp) uint {
 	if profile.Flags == nil {
 		return unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW

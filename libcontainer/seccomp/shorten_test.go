@@ -15,7 +15,8 @@ import (
 	"github.com/orlop/orlop/tests/profile"
 )
 
-// A program is written as libseccomp writes them: comparisons of what was loaded last, forward jumps, answers.
+// randomProgram writes a program in libseccomp's form: comparisons of the last loaded value,
+// forward jumps, results.
 func randomProgram(r *rand.Rand) (program []byte, constants []uint32) {
 	n := 2 + r.IntN(300)
 	constants = []uint32{0, 1, math.MaxUint32, math.MaxUint32 - 1, 1 << 30}
@@ -26,7 +27,7 @@ func randomProgram(r *rand.Rand) (program []byte, constants []uint32) {
 	branches := []uint16{opEqual, opEqual, opFrom, opAbove, opAbove, opBits}
 	program = appendInstruction(nil, opLoad, 0, 0, loads[r.IntN(len(loads))])
 	for i := 1; i < n-1; i++ {
-		left := n - 1 - i // instructions behind the next one
+		left := n - 1 - i // instructions after the next one
 		k := constants[r.IntN(len(constants))]
 		switch r.IntN(16) {
 		case 0, 1:
@@ -45,7 +46,7 @@ func randomProgram(r *rand.Rand) (program []byte, constants []uint32) {
 	return appendInstruction(program, opResult, 0, 0, 7), constants
 }
 
-// A comparison has a long program and a short one that are to give the same answers.
+// A comparison has a long program and a short one that must have the same results.
 type comparison struct{ long, short *bpf.VM }
 
 func compare(t *testing.T, long, short []byte) comparison {
@@ -61,7 +62,8 @@ func (c comparison) call(t *testing.T, arch, number uint32, args ...uint64) {
 	}
 }
 
-// FuzzShorten: a shortened program answers as the long one does, also at the edges of spans.
+// FuzzShorten: a shortened program has the same results as the long one, including the edges of
+// spans.
 func FuzzShorten(f *testing.F) {
 	for seed := range uint64(300) {
 		f.Add(seed)
@@ -84,7 +86,8 @@ func FuzzShorten(f *testing.F) {
 	})
 }
 
-// TestShortenDocker: Docker's profile, for each architecture and number, is answered as by libseccomp's program, which is more than twice as long.
+// TestShortenDocker: for each architecture and number, Docker's profile has the results of
+// libseccomp's program, which is more than twice as long.
 func TestShortenDocker(t *testing.T) {
 	var p specs.LinuxSeccomp
 	if err := json.Unmarshal(profile.Docker(), &p); err != nil {
@@ -115,11 +118,12 @@ func TestShortenDocker(t *testing.T) {
 	}
 }
 
-// TestShortenFar: ways that are too far for a comparison.
+// TestShortenFar: targets that are too far for a comparison.
 func TestShortenFar(t *testing.T) {
 	const calls = 1300
 	long := appendInstruction(nil, opLoad, 0, 0, numberOffset)
-	for i := range uint32(calls) { // twice as many comparisons as it takes: two numbers have one answer
+	// Twice as many comparisons as necessary, because two numbers have one result.
+	for i := range uint32(calls) {
 		long = appendInstruction(long, opEqual, 0, 1, i)
 		long = appendInstruction(long, opResult, 0, 0, unix.SECCOMP_RET_ERRNO|i/2)
 	}
@@ -135,7 +139,8 @@ func TestShortenFar(t *testing.T) {
 	both.call(t, unix.AUDIT_ARCH_X86_64, math.MaxUint32)
 }
 
-// TestShortenUnknown: a program with an instruction that libseccomp does not write, or with a way that leads out of it, stays as it is.
+// TestShortenUnknown: a program stays as it is if it has an instruction that libseccomp does not
+// write, or a target outside of it.
 func TestShortenUnknown(t *testing.T) {
 	load := appendInstruction(nil, opLoad, 0, 0, numberOffset)
 	equal := func(yes, no uint8) []byte { return appendInstruction(load, opEqual, yes, no, 1) }

@@ -3,7 +3,8 @@
 #define PIDFD_SEND_SIGNAL 424
 #define WRITE 1
 
-// The kernel calls the handler as a C function whose first argument, in DI, is the signal. It may not use the stack of Go's, and needs none.
+// The kernel calls the handler as a C function whose first argument, in DI, is the signal. It must
+// not use Go's stack, and needs none.
 //
 //	R8   the target
 //	CX   the signal's bit in pending, by its number
@@ -17,7 +18,7 @@ TEXT ·handler(SB), NOSPLIT|NOFRAME, $0-0
 	LOCK
 	BTSQ CX, ·pending(SB)
 
-	// PassTo may have set the target in between, and looked for what is kept before it was.
+	// PassTo may have set the target meanwhile, and have looked for held signals before this one.
 	MOVL  ·target(SB), R8
 	TESTL R8, R8
 	JLT   wake

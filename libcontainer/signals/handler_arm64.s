@@ -3,7 +3,7 @@
 #define PIDFD_SEND_SIGNAL 424
 #define WRITE 64
 
-// The handler: see handler_amd64.s. The signal comes in R0.
+// The handler: see handler_amd64.s. The signal is in R0.
 //
 //	R9   the address of target, R10 that of pending
 //	R2   the target
@@ -23,7 +23,7 @@ keep:
 	ORR   R4, R5, R5
 	STLXR R5, (R10), R6
 	CBNZW R6, keep
-	DMB   $0xb // ISH: the target is read after that was written
+	DMB   $0xb // ISH: the target is read after the write of pending
 
 	LDARW (R9), R2
 	TBNZ  $31, R2, wake

@@ -1,7 +1,9 @@
-// Package signals passes the signals that come to this program on to another process, and tells which ones it ignores.
+// Package signals passes the signals of this program on to another process, and reports which ones
+// the program ignores.
 //
-// What it passes on goes by a handler of its own, of a few instructions (handler_amd64.s, handler_arm64.s). Package os/signal has threads switch four times for
-// each signal that it is to catch, which takes longer than all that is needed here: one system call.
+// It uses a signal handler of its own, of a few instructions (handler_amd64.s, handler_arm64.s).
+// Package os/signal switches between threads four times for each signal that it catches, which
+// takes longer than the one system call that is needed here.
 package signals
 
 import (
@@ -14,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the handler reads and writes.
+// The variables that the handler reads and writes.
 var (
-	target  int32  = -1 // the pidfd of the process that signals go to; below 0: they are kept
-	pending uint64      // those that were kept: bit 0 is signal 1
-	bell    int32  = -1 // an eventfd that is written to when a signal is kept; below 0: none
+	target  int32  = -1 // the pidfd of the process that gets the signals; below 0: they are held
+	pending uint64      // the held signals: bit 0 is signal 1
+	bell    int32  = -1 // an eventfd that is written to when a signal is held; below 0: none
 )
 
 //lint:ignore U1000 the handler writes it to the bell
@@ -47,11 +49,13 @@ func Ignored() (set uint64) {
 	return set
 }
 
-// Hold has signals kept from now on, each of them once, also those that were ignored. What they did before is over for as long as the program
-// runs; os/signal gets none of them any more. The list must not have those by which the kernel tells of a fault of the program: it would tell of it
-// without end.
+// Hold holds the listed signals from now on, each of them once, including those that were ignored.
+// Their previous actions are lost for as long as the program runs; os/signal no longer gets them.
+// The list must not contain the signals by which the kernel reports faults of the program, because
+// they would repeat forever.
 func Hold(list ...unix.Signal) error {
-	// Go catches faults in any case, by the alternate stack of each thread, and on the way back resumes system calls.
+	// Go always catches faults, on the alternate stack of each thread, and restarts system calls
+	// afterwards.
 	var ours action
 	if err := sigaction(unix.SIGSEGV, nil, &ours); err != nil {
 		return fmt.Errorf("catch %w", err)
@@ -65,7 +69,8 @@ func Hold(list ...unix.Signal) error {
 	return nil
 }
 
-// Bell returns an eventfd(2) that becomes readable whenever a signal is kept. It is one for the whole program.
+// Bell returns an eventfd(2) that becomes readable whenever a signal is held. There is one for the
+// whole program.
 func Bell() (*os.File, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
@@ -75,26 +80,27 @@ func Bell() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "eventfd"), nil
 }
 
-// Kept returns the signals that are kept: bit 0 is signal 1.
-func Kept() uint64 { return atomic.LoadUint64(&pending) }
+// Held returns the held signals: bit 0 is signal 1.
+func Held() uint64 { return atomic.LoadUint64(&pending) }
 
 // EndBy ends this program by a signal whose default action does that.
 func EndBy(s unix.Signal) error {
 	if err := sigaction(s, &action{}, nil); err != nil {
 		return err
 	}
-	// A signal to the calling thread is there before the call returns; one to the process may come to another thread,
-	// when this one has long ended the program in another way.
+	// A signal to the calling thread is delivered before the call returns; one to the process may
+	// be delivered to another thread, after this one has ended the program in another way.
 	runtime.LockOSThread()
 	return unix.Tgkill(unix.Getpid(), unix.Gettid(), s)
 }
 
-// PassTo sends the process of a pidfd the signals that were kept, and all that come from now on. The descriptor must stay open for as long as
-// the program runs. Signals for a process that has ended are dropped.
+// PassTo sends the held signals, and all later ones, to the process of a pidfd. The descriptor must
+// stay open for as long as the program runs. Signals for a process that has exited are dropped.
 func PassTo(pidfd *os.File) {
 	fd := int(pidfd.Fd())
 	atomic.StoreInt32(&target, int32(fd))
-	// The handler takes back what it kept when it sees the target only then, so each is sent once.
+	// The handler takes back a signal that it has held when it sees the target only then, so each
+	// is sent once.
 	for s := unix.Signal(1); s <= 64; s++ {
 		bit := uint64(1) << (s - 1)
 		if atomic.LoadUint64(&pending)&bit != 0 && atomic.AndUint64(&pending, ^bit)&bit != 0 {

@@ -23,7 +23,8 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// Signals are a whole process's, so the tests are done by processes of their own: the test binary, told by roleEnv which of roles it is.
+// Signals affect a whole process, so the tests run in processes of their own: the test binary, with
+// its role in roleEnv.
 const roleEnv = "ORLOP_TEST_ROLE"
 
 var roles = map[string]func(*receiver) error{"pass": pass, "race": race}
@@ -77,27 +78,29 @@ func play(t *testing.T, cmd *exec.Cmd, role string) {
 	}
 }
 
-// A receiver is a process that writes down the signals which it gets: a shell.
+// A receiver is a process that records the signals which it gets: a shell.
 type receiver struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
 	pidfd *os.File
 }
 
-// list are signals that a shell can tell of and that do not take each other back, as SIGTSTP and SIGCONT do.
+// list are signals that a shell can report and that do not cancel each other, as SIGTSTP and
+// SIGCONT do.
 var list = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGTERM, unix.SIGCONT,
 	unix.SIGVTALRM, unix.SIGIO, unix.SIGPWR}
 
 func newReceiver() (*receiver, error) {
 	var script strings.Builder
 	for _, s := range list {
-		// A shell traps no signal that is ignored when it begins, as SIGHUP is below nohup.
+		// A shell cannot trap a signal that is ignored when it starts, such as SIGHUP below nohup.
 		if err := sigaction(s, &action{}, nil); err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(&script, "trap 'echo %d' %d\n", s, s)
 	}
-	script.WriteString("echo ready\nwhile :; do :; done") // a shell that waits may have just missed a signal
+	// A shell that waits may have just missed a signal.
+	script.WriteString("echo ready\nwhile :; do :; done")
 	r := &receiver{cmd: exec.Command("/bin/sh", "-c", script.String())}
 	r.cmd.Stderr = os.Stderr
 	out, err := r.cmd.StdoutPipe()
@@ -105,7 +108,7 @@ func newReceiver() (*receiver, error) {
 		return nil, err
 	}
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // the shell ends with it
+	runtime.LockOSThread() // the shell exits with it
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -158,7 +161,7 @@ func (r *receiver) expect(want ...unix.Signal) error {
 	return nil
 }
 
-// raise sends signals to the calling thread, which has taken them when it returns.
+// raise sends signals to the calling thread, which has handled them when it returns.
 func raise(list ...unix.Signal) error {
 	for _, s := range list {
 		if err := unix.Tgkill(unix.Getpid(), unix.Gettid(), s); err != nil {
@@ -168,7 +171,7 @@ func raise(list ...unix.Signal) error {
 	return nil
 }
 
-// pass has signals come before there is a process to pass them to, and after.
+// pass raises signals before there is a process to pass them to, and after.
 func pass(r *receiver) error {
 	if err := Hold(list...); err != nil {
 		return err
@@ -189,8 +192,8 @@ func pass(r *receiver) error {
 	if _, err := rung.Read(count[:]); err != nil || binary.NativeEndian.Uint64(count[:]) != uint64(len(early)) {
 		return fmt.Errorf("the bell has rung %v times, not %d: %w", count, len(early), err)
 	}
-	if want := uint64(1<<(unix.SIGHUP-1) | 1<<(unix.SIGUSR1-1) | 1<<(unix.SIGTERM-1)); Kept() != want {
-		return fmt.Errorf("kept are %#x, not %#x", Kept(), want)
+	if want := uint64(1<<(unix.SIGHUP-1) | 1<<(unix.SIGUSR1-1) | 1<<(unix.SIGTERM-1)); Held() != want {
+		return fmt.Errorf("kept are %#x, not %#x", Held(), want)
 	}
 	PassTo(r.pidfd)
 	if err := r.expect(early...); err != nil {
@@ -207,7 +210,7 @@ func pass(r *receiver) error {
 	return nil
 }
 
-// race has signals come while it becomes known where they are to go: each arrives, once.
+// race raises signals while their target is being set: each arrives, once.
 func race(r *receiver) error {
 	if err := Hold(list...); err != nil {
 		return err
@@ -231,7 +234,7 @@ func race(r *receiver) error {
 		if err := <-raised; err != nil {
 			return err
 		}
-		// What has come twice comes before the last one.
+		// Signals that arrived twice would come before the last one.
 		err := r.expect(list[:last]...)
 		if err == nil {
 			err = errors.Join(raise(list[last]), r.expect(list[last]))

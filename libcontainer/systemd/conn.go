@@ -17,7 +17,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// Conn is a connection to systemd. It is for one goroutine at a time. After an error that is no *Error it is of no use any more.
+// Conn is a connection to systemd, for one goroutine at a time. After an error other than *Error it
+// cannot be used any more.
 type Conn struct {
 	socket  net.Conn
 	bus     *dbus.Conn
@@ -26,11 +27,12 @@ type Conn struct {
 	signals chan *dbus.Signal // closed with the connection
 }
 
-// Dial connects to systemd: directly where it listens for that, which only the user that it belongs to may, and else through the bus.
-// DBUS_SYSTEM_BUS_ADDRESS, when it is set, is the system bus, and tried alone. The error is ErrUnavailable when nothing is to be reached.
+// Dial connects to systemd: directly to its private socket, which only the owner of that systemd
+// may use, and otherwise through the bus. DBUS_SYSTEM_BUS_ADDRESS, if set, is the system bus, and
+// the only address tried. The error is ErrUnavailable if none can be reached.
 func Dial(b Bus) (*Conn, error) {
 	var errs []error
-	for _, at := range places(b, os.Getenv) {
+	for _, at := range endpoints(b, os.Getenv) {
 		if at.err != nil {
 			errs = append(errs, at.err)
 			continue
@@ -41,7 +43,7 @@ func Dial(b Bus) (*Conn, error) {
 		}
 		errs = append(errs, fmt.Errorf("connect to %s: %w", at.path, err))
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break // it would be the same systemd
+			break // the other addresses lead to the same systemd
 		}
 	}
 	if _, err := os.Stat(booted); b == System && errors.Is(err, unix.ENOENT) && os.Getenv(systemAddress) == "" {
@@ -50,12 +52,12 @@ func Dial(b Bus) (*Conn, error) {
 	return nil, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(errs...))
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (c *Conn) Close() {
-	_ = c.bus.Close() // it fails if the other side was quicker
+	_ = c.bus.Close() // fails if the other side was quicker
 }
 
-func dial(at place, limits limits) (*Conn, error) {
+func dial(at endpoint, limits limits) (*Conn, error) {
 	socket, err := connect(at.path, limits.answer)
 	if err != nil {
 		return nil, err
@@ -74,7 +76,8 @@ func dial(at place, limits limits) (*Conn, error) {
 	return c, nil
 }
 
-// connect connects to a socket. Package net does not wait while the queue of those who want to is full; the kernel does.
+// connect connects to a socket. Package net does not wait while the queue of connections is full;
+// the kernel does.
 func connect(path string, limit time.Duration) (net.Conn, error) {
 	fd, err := sys.UnixSocket(unix.SOCK_STREAM)
 	if err != nil {
@@ -94,32 +97,32 @@ func connect(path string, limit time.Duration) (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// greet does what comes before the first call.
+// greet authenticates and prepares the connection for calls.
 func (c *Conn) greet(broker bool) error {
 	limit := c.limits.answer
 	if err := c.socket.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
-	// As the host knows the user, whom the other side compares with the socket's.
+	// The user's ID on the host, which the other side compares with the socket's.
 	if err := c.bus.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(UserID()))}); err != nil {
-		return fmt.Errorf("authenticate: %w", c.why(err, limit))
+		return fmt.Errorf("authenticate: %w", c.cause(err, limit))
 	}
 	if broker {
 		if err := c.bus.Hello(); err != nil {
-			return c.why(err, limit)
+			return c.cause(err, limit)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		err := c.bus.AddMatchSignalContext(ctx, dbus.WithMatchSender(managerName), dbus.WithMatchInterface(managerInterface), dbus.WithMatchMember("JobRemoved"))
 		if err != nil {
-			return c.why(err, limit)
+			return c.cause(err, limit)
 		}
 	}
 	return c.socket.SetDeadline(time.Time{})
 }
 
-// why gives the error for one of the library's that came of a wait with this limit.
-func (c *Conn) why(err error, limit time.Duration) error {
+// cause converts an error of the library after a wait with this limit.
+func (c *Conn) cause(err error, limit time.Duration) error {
 	if refused := (dbus.Error{}); errors.As(err, &refused) {
 		return &Error{refused.Name, refused.Error()}
 	}
@@ -133,26 +136,26 @@ func (c *Conn) why(err error, limit time.Duration) error {
 	return err
 }
 
-// call makes a method call on the manager. The error of one that is refused is an *Error.
+// call makes a method call on the manager. If that is refused, the error is an *Error.
 func (c *Conn) call(iface, member string, args ...any) (*dbus.Call, error) {
 	limit := c.limits.answer
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := c.socket.SetWriteDeadline(time.Now().Add(limit)); err != nil {
-		return nil, fmt.Errorf("%s: %w", member, c.why(err, limit))
+		return nil, fmt.Errorf("%s: %w", member, c.cause(err, limit))
 	}
 	call := c.manager.CallWithContext(ctx, iface+"."+member, 0, args...)
 	if call.Err == nil {
 		return call, nil
 	}
-	err := c.why(call.Err, limit)
+	err := c.cause(call.Err, limit)
 	if refused := (*Error)(nil); !errors.As(err, &refused) {
 		err = fmt.Errorf("%s: %w", member, err)
 	}
 	return nil, err
 }
 
-// object makes a call that is answered by the path of an object.
+// object makes a call whose answer is the path of an object.
 func (c *Conn) object(member string, args ...any) (dbus.ObjectPath, error) {
 	call, err := c.call(managerInterface, member, args...)
 	if err != nil {
@@ -166,7 +169,7 @@ func (c *Conn) object(member string, args ...any) (dbus.ObjectPath, error) {
 	return "", fmt.Errorf("%s: the answer is of type %q", member, dbus.SignatureOf(call.Body...))
 }
 
-// job makes a call that begins a job, and waits for the job's end.
+// job makes a call that starts a job, and waits for the end of the job.
 func (c *Conn) job(member string, args ...any) error {
 	path, err := c.object(member, args...)
 	if err != nil {
@@ -182,21 +185,21 @@ func (c *Conn) job(member string, args ...any) error {
 			}
 			var r removal
 			if s.Name != managerInterface+".JobRemoved" || dbus.Store(s.Body, &r.ID, &r.Job, &r.Unit, &r.Result) != nil || r.Job != path {
-				continue // of another job, or of something else
+				continue // of another job, or another signal
 			}
 			if r.Result != "done" {
 				return &Error{Name: r.Result, Message: fmt.Sprintf("systemd says %q (journalctl --unit=%s may tell why)", r.Result, r.Unit)}
 			}
 			return nil
 		case <-limit.C:
-			return fmt.Errorf("%s: systemd has not done it: %w", member, noAnswer(c.limits.job))
+			return fmt.Errorf("%s: the job did not finish: %w", member, noAnswer(c.limits.job))
 		}
 	}
 }
 
-// Error is what systemd, or the bus, answers when it does not do something.
+// Error is an error reply of systemd, or of the bus.
 type Error struct {
-	Name    string // "org.freedesktop.systemd1.NoSuchUnit"; of a job its result, "failed"
+	Name    string // "org.freedesktop.systemd1.NoSuchUnit"; for a job its result, "failed"
 	Message string // for people
 }
 
@@ -207,7 +210,7 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// A removal says that a job of systemd's is over.
+// A removal is systemd's signal that a job is finished.
 type removal struct {
 	ID           uint32
 	Job          dbus.ObjectPath

@@ -19,13 +19,15 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// A fake is a systemd, or a bus before it, that does as it is told: answer gets each call and may send what it likes.
+// A fake is a scripted systemd, or a bus in front of it: answer gets each call and may send any
+// messages.
 type fake struct {
 	t    *testing.T
 	conn net.Conn
 }
 
-// serve listens at a socket and does answer for each call that comes on the first connection. It returns the socket's path.
+// serve listens at a socket and calls answer for each call on the first connection. It returns the
+// socket's path.
 func serve(t *testing.T, answer func(*fake, *dbus.Message)) string {
 	t.Helper()
 	return listen(t, func(c net.Conn) {
@@ -45,8 +47,8 @@ func serve(t *testing.T, answer func(*fake, *dbus.Message)) string {
 	})
 }
 
-// greet is the other side's part of what comes before the first message. As systemd does, it reads nothing more until it has answered
-// BEGIN, and a signal may come with the answer.
+// greet is the server's part of the authentication. Like systemd, it reads nothing more until it
+// has answered BEGIN, and a signal may arrive with the answer.
 func greet(c net.Conn) (*bufio.Reader, error) {
 	r := bufio.NewReader(c)
 	if begin, err := r.ReadByte(); err != nil || begin != 0 {
@@ -75,10 +77,10 @@ func greet(c net.Conn) (*bufio.Reader, error) {
 	return r, nil
 }
 
-// removal6 is a signal for another's job.
+// removal6 is a signal for another job.
 var removal6 = signal(managerInterface, "JobRemoved", uint32(6), dbus.ObjectPath("/job/6"), "y.scope", "failed")
 
-// listen does with the first connection to a socket, and returns its path.
+// listen calls do with the first connection to a socket, and returns its path.
 func listen(t *testing.T, do func(net.Conn)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bus")
@@ -103,11 +105,11 @@ func listen(t *testing.T, do func(net.Conn)) string {
 
 func (f *fake) send(m *dbus.Message) {
 	if err := m.EncodeTo(f.conn, binary.LittleEndian); err != nil && !errors.Is(err, net.ErrClosed) {
-		f.t.Logf("send: %v", err) // who is spoken to may have gone
+		f.t.Logf("send: %v", err) // the client may have gone
 	}
 }
 
-// reply answers a call, with an error when there is a name for it.
+// reply answers a call, with an error if errorName is set.
 func (f *fake) reply(to *dbus.Message, errorName string, body ...any) {
 	m := &dbus.Message{Type: dbus.TypeMethodReply, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldReplySerial: dbus.MakeVariant(to.Serial()),
@@ -122,7 +124,7 @@ func (f *fake) reply(to *dbus.Message, errorName string, body ...any) {
 	f.send(m)
 }
 
-// bus answers what a bus is asked before all else, and reports whether a call was that.
+// bus answers the initial requests to a bus, and reports whether a call was one.
 func (f *fake) bus(m *dbus.Message) bool {
 	switch member(m) {
 	case "Hello":
@@ -151,10 +153,10 @@ func member(m *dbus.Message) string {
 	return name
 }
 
-// meet connects to a fake with short limits.
+// meet connects to a fake with short timeouts.
 func meet(t *testing.T, path string, broker bool) *Conn {
 	t.Helper()
-	c, err := dial(place{path: path, broker: broker}, limits{hang.Limit, hang.Limit})
+	c, err := dial(endpoint{path: path, broker: broker}, limits{hang.Limit, hang.Limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +164,7 @@ func meet(t *testing.T, path string, broker bool) *Conn {
 	return c
 }
 
-// TestJobs: a start waits for its own job's end, whenever that is told.
+// TestJobs: a start waits for the end of its own job, whenever that is reported.
 func TestJobs(t *testing.T) {
 	u := Unit{Name: "x.scope", Slice: "a.slice"}
 	for _, c := range []struct {
@@ -187,7 +189,7 @@ func TestJobs(t *testing.T) {
 		}, `systemd: start x.scope: systemd says "failed" (journalctl --unit=x.scope may tell why)`},
 		{"exists", func(f *fake, m *dbus.Message) {
 			f.reply(m, unitExists, "Unit x.scope was already loaded or has a fragment file.")
-		}, "systemd: start x.scope: unit exists already (Unit x.scope was already loaded or has a fragment file.)"},
+		}, "systemd: start x.scope: unit already exists (Unit x.scope was already loaded or has a fragment file.)"},
 		{"error without a text", func(f *fake, m *dbus.Message) { f.reply(m, "a.b.C") }, "systemd: start x.scope: a.b.C"},
 		{"closed", func(f *fake, _ *dbus.Message) { f.conn.Close() },
 			"systemd: start x.scope: StartTransientUnit: the connection was closed"},
@@ -217,7 +219,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// TestThroughTheBus: the bus gets what makes the jobs' ends come through, before the call.
+// TestThroughTheBus: before the call, the bus is asked to deliver the signals of jobs.
 func TestThroughTheBus(t *testing.T) {
 	calls := make(chan string, 9)
 	path := serve(t, func(f *fake, m *dbus.Message) {
@@ -239,12 +241,12 @@ func TestThroughTheBus(t *testing.T) {
 		}
 	}
 	refused := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, "org.freedesktop.DBus.Error.LimitsExceeded", "too many") })
-	if _, err := dial(place{path: refused, broker: true}, limits{hang.Limit, hang.Limit}); text(err) != "too many" {
+	if _, err := dial(endpoint{path: refused, broker: true}, limits{hang.Limit, hang.Limit}); text(err) != "too many" {
 		t.Errorf("refused: %v", err)
 	}
 }
 
-// TestStopOfNothing: that there is no such unit is what stop is for.
+// TestStopOfNothing: stopping a missing unit is no error.
 func TestStopOfNothing(t *testing.T) {
 	path := serve(t, func(f *fake, m *dbus.Message) { f.reply(m, noSuchUnit, "Unit x.scope not loaded.") })
 	if err := meet(t, path, false).Stop("x.scope"); err != nil {
@@ -303,7 +305,7 @@ func TestControlGroup(t *testing.T) {
 	}
 }
 
-// TestClosed: what is asked for when systemd ends the connection is asked for anew.
+// TestClosed: when systemd closes the connection, the request is repeated.
 func TestClosed(t *testing.T) {
 	for times := range 4 {
 		path := filepath.Join(t.TempDir(), "bus")
@@ -366,9 +368,10 @@ func TestHasProcess(t *testing.T) {
 	}
 }
 
-// TestHung: whatever does not come, it is an error after the time limit.
+// TestHung: a missing answer of any kind is an error after the timeout.
 func TestHung(t *testing.T) {
-	const limit = 2 * time.Second // which answers that do come must keep
+	// Answers that do come must keep this.
+	const limit = 2 * time.Second
 	call := func(c net.Conn) *dbus.Message {
 		r, err := greet(c)
 		if err != nil {
@@ -397,7 +400,7 @@ func TestHung(t *testing.T) {
 			if m := call(c); m != nil {
 				(&fake{t: t, conn: c}).reply(m, "", dbus.ObjectPath("/job/1"))
 			}
-		}, "systemd: stop x: StopUnit: systemd has not done it: no answer within 4s"},
+		}, "systemd: stop x: StopUnit: the job did not finish: no answer within 4s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -406,7 +409,7 @@ func TestHung(t *testing.T) {
 				io.Copy(io.Discard, conn)
 			})
 			began := time.Now()
-			conn, err := dial(place{path: path}, limits{limit, 2 * limit})
+			conn, err := dial(endpoint{path: path}, limits{limit, 2 * limit})
 			if err == nil {
 				err = conn.Stop("x")
 				conn.Close()
@@ -421,7 +424,7 @@ func TestHung(t *testing.T) {
 	}
 }
 
-// TestFullQueue: a socket that nobody accepts at takes only so many.
+// TestFullQueue: a socket without an accepting process queues only a limited number of connections.
 func TestFullQueue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bus")
 	l, err := net.Listen("unix", path)
@@ -443,19 +446,20 @@ func TestFullQueue(t *testing.T) {
 		}
 		waiting = append(waiting, c)
 	}
-	if _, err := dial(place{path: path}, limits{50 * time.Millisecond, hang.Limit}); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, err := dial(endpoint{path: path}, limits{50 * time.Millisecond, hang.Limit}); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%d wait; got %v", len(waiting), err)
 	}
 }
 
-// TestMine: root of an ordinary user's namespace has that user's systemd, by the id that the host knows.
-func TestMine(t *testing.T) {
+// TestCallersBus: root in an ordinary user's namespace has that user's systemd, by its ID on the
+// host.
+func TestCallersBus(t *testing.T) {
 	for _, c := range []struct {
 		euid    int
 		foreign bool
 		want    Bus
 	}{{0, false, System}, {1000, false, User}, {0, true, User}, {1000, true, User}} {
-		if got := mine(c.euid, c.foreign); got != c.want {
+		if got := callersBus(c.euid, c.foreign); got != c.want {
 			t.Errorf("user %d, a folder of another's %v: %s, want %s", c.euid, c.foreign, got, c.want)
 		}
 	}
@@ -477,13 +481,13 @@ func TestPlaces(t *testing.T) {
 		{System, map[string]string{systemAddress: "unix:path=/a%20b,guid=1;unix:guid=2,abstract=c;tcp:host=h"},
 			`/a b (bus), @c (bus), $DBUS_SYSTEM_BUS_ADDRESS: "tcp:host=h": must be unix:path=PATH or unix:abstract=NAME`},
 		{System, map[string]string{systemAddress: "unix:dir=/x;unix:path=%4;unix:path=%zz"},
-			`$DBUS_SYSTEM_BUS_ADDRESS: "unix:dir=/x": must have a path, $DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%4": %4 is no character, ` +
-				`$DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%zz": %zz is no character`},
+			`$DBUS_SYSTEM_BUS_ADDRESS: "unix:dir=/x": must have a path, $DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%4": %4 is not a character, ` +
+				`$DBUS_SYSTEM_BUS_ADDRESS: "unix:path=%zz": %zz is not a character`},
 		{User, map[string]string{"XDG_RUNTIME_DIR": "/run/user/7"}, "/run/user/7/systemd/private, /run/user/7/bus (bus)"},
 		{User, map[string]string{"XDG_RUNTIME_DIR": "/x", userAddress: "unix:path=/y"}, "/x/systemd/private, /y (bus)"},
 	} {
 		var got []string
-		for _, p := range places(c.bus, func(name string) string { return c.env[name] }) {
+		for _, p := range endpoints(c.bus, func(name string) string { return c.env[name] }) {
 			switch {
 			case p.err != nil:
 				got = append(got, p.err.Error())
@@ -499,7 +503,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestDial: what there is to be said when nothing is to be reached, and that one place stands in for another.
+// TestDial: the error when nothing can be reached, and the fallback to another socket.
 func TestDial(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(systemAddress, "unix:path="+dir+"/none;unix:path="+dir+"/neither")

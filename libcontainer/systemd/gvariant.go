@@ -12,21 +12,22 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// The text form of GVariant (docs.gtk.org/glib/gvariant-text-format.html), as far as the properties of units are of such types. The library
-// for D-Bus has a parser, too, which knows no structures, reads 0.8 as 0, and takes no notice of what comes after a value.
+// The text form of GVariant (docs.gtk.org/glib/gvariant-text-format.html), as far as units have
+// properties of such types. The D-Bus library also has a parser, but that does not support
+// structures, reads 0.8 as 0, and ignores what follows a value.
 //
 //	true                            boolean
-//	7, -1, 0x1f, 017                int32, or what the place asks for
+//	7, -1, 0x1f, 017                int32, or the type that the context requires
 //	1.5, 1e3                        double
 //	'a "b"', "it's"                 string
-//	uint64 7, @t 7                  of the type that stands before it
+//	uint64 7, @t 7                  of the type in front of it
 //	['a', 'b'], @as []              array
 //	('/dev/null', 'rw')             structure
 
-// maxDepth bounds how deep values may lie in one another; D-Bus allows 64.
+// maxDepth bounds the nesting of values; D-Bus allows 64.
 const maxDepth = 32
 
-// ParseValue gives the value that a text in GVariant's form stands for.
+// ParseValue returns the value of a text in GVariant's form.
 func ParseValue(text string) (dbus.Variant, error) {
 	p := parser{rest: text}
 	n, err := p.node(0)
@@ -40,10 +41,10 @@ func ParseValue(text string) (dbus.Variant, error) {
 	}
 	sig := n.natural()
 	if sig == "" {
-		return dbus.Variant{}, errors.New("the type cannot be told: write @TYPE before it")
+		return dbus.Variant{}, errors.New("the type is ambiguous: write @TYPE in front of it")
 	}
 	if _, err := dbus.ParseSignature(sig); err != nil {
-		return dbus.Variant{}, fmt.Errorf("values in values, too many: %w", err)
+		return dbus.Variant{}, fmt.Errorf("values are nested too deeply: %w", err)
 	}
 	v, err := n.as(sig)
 	if err != nil {
@@ -52,13 +53,13 @@ func ParseValue(text string) (dbus.Variant, error) {
 	return dbus.MakeVariant(v.Interface()), nil
 }
 
-// goType gives the type of Go that the library sends as one of D-Bus.
+// goType returns the Go type that the library sends as a D-Bus type.
 func goType(sig string) reflect.Type {
 	switch sig[0] {
 	case 'a':
 		return reflect.SliceOf(goType(sig[1:]))
 	case '(':
-		types, _ := members(sig)
+		types, _ := memberTypes(sig)
 		fields := make([]reflect.StructField, len(types))
 		for i, t := range types {
 			fields[i] = reflect.StructField{Name: "Member" + strconv.Itoa(i), Type: goType(t)}
@@ -86,15 +87,15 @@ func goType(sig string) reflect.Type {
 	return reflect.TypeFor[string]()
 }
 
-// A node is a value whose type may depend on what stands around it.
+// A node is a value whose type may depend on its context.
 type node struct {
 	kind     byte   // 'b' boolean, '0' number, 's' string, '[' array, '(' structure
 	text     string // of a number or string; "true"
-	typed    string // the type that stands before it
+	typed    string // the type in front of it
 	children []node
 }
 
-// natural gives the type that a node has of itself, "" when it has none.
+// natural returns the type of a node without context, "" if it has none.
 func (n *node) natural() string {
 	switch {
 	case n.typed != "":
@@ -121,7 +122,8 @@ func (n *node) natural() string {
 	return sig + ")"
 }
 
-// arrayType gives the type of an array: that of an element which has one written before it, or else of the most telling one.
+// arrayType returns the type of an array: that of an element with an explicit type, or else the
+// most specific one.
 func (n *node) arrayType() string {
 	found := ""
 	for i := range n.children {
@@ -140,7 +142,7 @@ func (n *node) arrayType() string {
 	return "a" + found
 }
 
-// as gives the node's value as one of the type.
+// as returns the node's value with this type.
 func (n *node) as(sig string) (reflect.Value, error) {
 	mismatch := fmt.Errorf("%s is not of type %q", n, sig)
 	if n.typed != "" && n.typed != sig {
@@ -171,7 +173,7 @@ func (n *node) as(sig string) (reflect.Value, error) {
 		}
 		return list, nil
 	case '(':
-		types, ok := members(sig)
+		types, ok := memberTypes(sig)
 		if !ok || len(types) != len(n.children) {
 			break
 		}
@@ -188,7 +190,7 @@ func (n *node) as(sig string) (reflect.Value, error) {
 	return reflect.Value{}, mismatch
 }
 
-// String is for messages.
+// String formats the node for messages.
 func (n *node) String() string {
 	switch n.kind {
 	case 's':
@@ -205,13 +207,13 @@ func isInteger(s string) bool {
 	return strings.HasPrefix(strings.TrimLeft(s, "+-"), "0x") || !strings.ContainsAny(s, ".eE")
 }
 
-// number reads a number of a type. As in C, 0x begins a hexadecimal one and 0 an octal one.
+// number parses a number of a type. As in C, 0x begins a hexadecimal one and 0 an octal one.
 func number(text, sig string) (reflect.Value, error) {
 	n := reflect.New(goType(sig)).Elem()
 	if n.CanFloat() {
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsInf(f, 0) {
-			return n, fmt.Errorf("%s is no number", text)
+			return n, fmt.Errorf("%s is not a number", text)
 		}
 		n.SetFloat(f)
 		return n, nil
@@ -219,7 +221,7 @@ func number(text, sig string) (reflect.Value, error) {
 	if !n.CanInt() && !n.CanUint() {
 		return n, fmt.Errorf("%s is not of type %q", text, sig)
 	}
-	bad := fmt.Errorf("%s is no integer of type %q", text, sig)
+	bad := fmt.Errorf("%s is not an integer of type %q", text, sig)
 	digits, negative := strings.CutPrefix(text, "-")
 	if !negative {
 		digits = strings.TrimPrefix(digits, "+")
@@ -257,7 +259,7 @@ type parser struct{ rest string }
 
 func (p *parser) blank() { p.rest = strings.TrimLeft(p.rest, " \t\r\n") }
 
-// literal takes a character when it is the next one.
+// literal consumes a character if it is the next one.
 func (p *parser) literal(c byte) bool {
 	p.blank()
 	if p.rest == "" || p.rest[0] != c {
@@ -269,7 +271,7 @@ func (p *parser) literal(c byte) bool {
 
 func (p *parser) node(depth int) (node, error) {
 	if depth > maxDepth {
-		return node{}, errors.New("values in values, too many")
+		return node{}, errors.New("values are nested too deeply")
 	}
 	p.blank()
 	if p.rest == "" {
@@ -302,13 +304,13 @@ func (p *parser) node(depth int) (node, error) {
 		return node{}, err
 	}
 	if n.typed != "" {
-		return node{}, fmt.Errorf("%q: the value has a type already", word)
+		return node{}, fmt.Errorf("%q: the value already has a type", word)
 	}
 	n.typed = sig
 	return n, nil
 }
 
-// word takes what ends at a blank, a comma or a bracket.
+// word consumes everything up to a blank, a comma or a bracket.
 func (p *parser) word() string {
 	depth := 0 // of parentheses within a type, as in @a(ss)
 	for i := 0; i < len(p.rest); i++ {
@@ -338,7 +340,8 @@ func (p *parser) list(open, end byte, depth int) (node, error) {
 			if !p.literal(',') {
 				return node{}, fmt.Errorf("%q: a comma or %q is missing", p.rest, end)
 			}
-			if open == '(' && len(n.children) == 1 && p.literal(end) { // ('x',) is a structure of one
+			// ('x',) is a structure with one member
+			if open == '(' && len(n.children) == 1 && p.literal(end) {
 				return n, nil
 			}
 		}
@@ -354,7 +357,7 @@ func (p *parser) list(open, end byte, depth int) (node, error) {
 	return n, nil
 }
 
-// quoted takes a string in quotes.
+// quoted consumes a string in quotes.
 func (p *parser) quoted() (string, error) {
 	quote := p.rest[0]
 	rest := p.rest[1:]
@@ -383,7 +386,8 @@ func (p *parser) quoted() (string, error) {
 	return "", fmt.Errorf("%s: the string does not end", p.rest)
 }
 
-// unescape writes what the escape stands for that s begins with, behind its backslash, and returns its length.
+// unescape writes the character of the escape at the start of s, after its backslash, and returns
+// the escape's length.
 func unescape(b *strings.Builder, s string) (size int, err error) {
 	if s == "" {
 		return 0, nil // the string does not end
@@ -399,11 +403,11 @@ func unescape(b *strings.Builder, s string) (size int, err error) {
 		}
 		r, err := strconv.ParseUint(s[1:size], 16, 32)
 		if err != nil || !utf8.ValidRune(rune(r)) || r > utf8.MaxRune {
-			return 0, fmt.Errorf("\\%s is no character", s[:size])
+			return 0, fmt.Errorf("\\%s is not a character", s[:size])
 		}
 		b.WriteRune(rune(r))
 		return size, nil
-	case '\n': // the line goes on
+	case '\n': // the line continues
 	case 'a', 'b', 'f', 'n', 'r', 't', 'v':
 		b.WriteByte("\a\b\f\n\r\t\v"[strings.IndexByte("abfnrtv", c)])
 	default:
@@ -412,7 +416,7 @@ func unescape(b *strings.Builder, s string) (size int, err error) {
 	return 1, nil
 }
 
-// typeNamed gives the type that "uint64" or "@t" stand for.
+// typeNamed returns the type for "uint64" or "@t".
 func typeNamed(word string) (sig string, ok bool) {
 	if sig, ok := strings.CutPrefix(word, "@"); ok {
 		rest, valid := oneType(sig, 0)
@@ -429,7 +433,7 @@ func typeNamed(word string) (sig string, ok bool) {
 	return "", false
 }
 
-// oneType takes one type off a signature.
+// oneType removes one type from a signature.
 func oneType(sig string, depth int) (rest string, ok bool) {
 	if sig == "" || depth > maxDepth {
 		return "", false
@@ -452,8 +456,8 @@ func oneType(sig string, depth int) (rest string, ok bool) {
 	return "", false
 }
 
-// members gives the types of a structure's members.
-func members(sig string) (types []string, ok bool) {
+// memberTypes returns the types of a structure's members.
+func memberTypes(sig string) (types []string, ok bool) {
 	inner, isStructure := strings.CutPrefix(sig, "(")
 	if !isStructure {
 		return nil, false

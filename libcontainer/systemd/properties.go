@@ -18,11 +18,13 @@ import (
 type Property struct {
 	Name  string
 	Value dbus.Variant
-	// Optional marks what is done otherwise, too: it is left out where systemd does not know it, or not this value.
+	// Optional marks a setting that is also made in another way. It is left out if systemd does not
+	// support it, or not this value.
 	Optional bool
 }
 
-// A setting is a Property as systemd's methods take it, and an auxiliary a unit that StartTransientUnit is to make beside the other.
+// A setting is a Property as an argument of systemd's methods, and an auxiliary is an additional
+// unit for StartTransientUnit.
 type (
 	setting struct {
 		Name  string
@@ -34,8 +36,8 @@ type (
 	}
 )
 
-// wire gives properties as systemd's methods take them.
-func wire(list []Property) []setting {
+// settingsOf converts properties to arguments of systemd's methods.
+func settingsOf(list []Property) []setting {
 	settings := make([]setting, len(list))
 	for i, p := range list {
 		settings[i] = setting{p.Name, p.Value}
@@ -43,25 +45,28 @@ func wire(list []Property) []setting {
 	return settings
 }
 
-// put adds a property in place of an earlier one of its name.
+// put adds a property, replacing an earlier one of its name.
 func put(list []Property, p Property) []Property {
 	list = slices.DeleteFunc(list, func(other Property) bool { return other.Name == p.Name })
 	return append(list, p)
 }
 
-// BaseProperties are those of every container's unit; pid is its first process. unified tells that the host has cgroup2 only.
+// BaseProperties are those of every container's unit; pid is its first process. unified is set for
+// a host with cgroup2 only.
 func BaseProperties(u Unit, description string, pid int, unified bool) []Property {
 	list := []Property{
 		{Name: "Description", Value: dbus.MakeVariant(description)},
-		// Else the unit would wait for basic.target, and be stopped for shutdown.target before what the container needs.
+		// Otherwise the unit would wait for basic.target, and shutdown.target would stop it before
+		// other units that the container needs.
 		{Name: "DefaultDependencies", Value: dbus.MakeVariant(false)},
-		// One that failed is forgotten, too: nobody would reset it. Since systemd 236.
+		// Failed units are removed, too, because nobody would reset them. Since systemd 236.
 		{Name: "CollectMode", Value: dbus.MakeVariant("inactive-or-failed"), Optional: true},
 	}
 	if !u.IsSlice() {
 		list = append(list,
 			Property{Name: "Slice", Value: dbus.MakeVariant(u.Slice)},
-			// What is below is the runtime's, and systemd leaves it alone (systemd.resource-control(5)).
+			// The runtime manages the cgroups below, and systemd leaves them alone
+			// (systemd.resource-control(5)).
 			Property{Name: "Delegate", Value: dbus.MakeVariant(true)},
 			Property{Name: "PIDs", Value: dbus.MakeVariant([]uint32{uint32(pid)})},
 		)
@@ -76,12 +81,13 @@ func BaseProperties(u Unit, description string, pid int, unified bool) []Propert
 	return list
 }
 
-// A Limit is what is written into a control file of the cgroup.
+// A Limit is a value for a control file of the cgroup.
 type Limit struct{ File, Value string }
 
-// LimitProperties gives the properties that stand for limits, as far as there are any. They keep systemd from putting back its own
-// values, for instance at `systemctl daemon-reload`, and show people what holds. The files are written all the same, so each is
-// optional, and a value that is not understood here has none: the kernel says what is wrong with it.
+// LimitProperties returns the properties that correspond to limits, where they exist. They keep
+// systemd from restoring its own values, for instance at `systemctl daemon-reload`, and show users
+// the effective limits. The control files are written anyway, so each property is optional, and
+// there is none for a value that is not understood here: the kernel reports what is wrong with it.
 func LimitProperties(limits []Limit) []Property {
 	var list []Property
 	quota, period := "", ""
@@ -104,7 +110,7 @@ func LimitProperties(limits []Limit) []Property {
 	return append(list, quotaProperties(quota, period)...)
 }
 
-// limitProperty gives the property for one file.
+// limitProperty returns the property for one file.
 func limitProperty(l Limit) (p Property, ok bool) {
 	for _, known := range [...]struct {
 		file, name string
@@ -123,7 +129,6 @@ func limitProperty(l Limit) (p Property, ok bool) {
 		{"io.weight", "IOWeight", weightValue},
 		{"io.bfq.weight", "IOWeight", weightValue},
 		{"blkio.bfq.weight", "BlockIOWeight", weightValue},
-		{"blkio.bfq.weight", "BlockIOWeight", weightValue},
 		{"cpuset.cpus", "AllowedCPUs", setValue},
 		{"cpuset.mems", "AllowedMemoryNodes", setValue},
 	} {
@@ -136,7 +141,7 @@ func limitProperty(l Limit) (p Property, ok bool) {
 	return Property{}, false
 }
 
-// limitValue reads a number, or "max" or -1, which is infinity.
+// limitValue parses a number, or "max" or -1, which is infinity.
 func limitValue(s string) (dbus.Variant, bool) {
 	if s == "max" || s == "-1" {
 		return dbus.MakeVariant(uint64(math.MaxUint64)), true
@@ -145,7 +150,8 @@ func limitValue(s string) (dbus.Variant, bool) {
 	return dbus.MakeVariant(n), err == nil
 }
 
-// tasksValue: systemd takes no limit of 0. With 1 no process can be forked either, since there is one.
+// tasksValue: systemd does not accept a limit of 0. With 1, no process can be forked either, since
+// one exists.
 func tasksValue(s string) (dbus.Variant, bool) {
 	if s == "0" {
 		s = "1"
@@ -153,16 +159,20 @@ func tasksValue(s string) (dbus.Variant, bool) {
 	return limitValue(s)
 }
 
-// idleValue: a CPUWeight of 0 is what systemd calls idle, since systemd 252. One that is not idle has its weight.
+// idleValue: systemd calls a CPUWeight of 0 idle, since systemd 252. A cgroup that is not idle has
+// its weight.
 func idleValue(s string) (dbus.Variant, bool) { return dbus.MakeVariant(uint64(0)), s == "1" }
 
-// weightValue reads "100" or "default 100". The weights of single devices are not of this form, and have no property here.
+// weightValue parses "100" or "default 100". The weights of single devices have another form, and
+// no property here.
 func weightValue(s string) (dbus.Variant, bool) { return limitValue(strings.TrimPrefix(s, "default ")) }
 
-// maxSet is the greatest number of a processor or memory node that is believed: the kernel's own limits are 8192 and 1024.
+// maxSet is the greatest accepted number of a processor or memory node: the kernel's own limits are
+// 8192 and 1024.
 const maxSet = 1 << 16
 
-// setValue makes a list of processors, "0-3,7", a string of bytes with a bit for each, the first in the lowest bit of the first.
+// setValue converts a list of processors, "0-3,7", to a string of bytes with a bit for each, the
+// first in the lowest bit of the first.
 func setValue(s string) (dbus.Variant, bool) {
 	var set []byte
 	for part := range strings.SplitSeq(s, ",") {
@@ -185,14 +195,14 @@ func setValue(s string) (dbus.Variant, bool) {
 	return dbus.MakeVariant(set), true
 }
 
-// quotaProperties gives the properties for a share of processor time, in microseconds of it per second. systemd keeps whole hundredths
-// of a processor, and so the share is rounded up to one.
+// quotaProperties returns the properties for a share of processor time, in microseconds of it per
+// second. systemd keeps whole hundredths of a processor, so the share is rounded up to one.
 func quotaProperties(quota, period string) []Property {
 	const second, hundredth = 1_000_000, 10_000
 	var list []Property
 	length, err := strconv.ParseUint(period, 10, 32)
 	if err != nil || length == 0 {
-		length = 100_000 // the kernel's
+		length = 100_000 // the kernel's default
 	} else {
 		// Since systemd 242.
 		list = append(list, Property{Name: "CPUQuotaPeriodUSec", Value: dbus.MakeVariant(length), Optional: true})
@@ -207,8 +217,9 @@ func quotaProperties(quota, period string) []Property {
 	return append(list, Property{Name: "CPUQuotaPerSecUSec", Value: dbus.MakeVariant(share), Optional: true})
 }
 
-// AnnotationProperties gives the properties that the annotations "org.systemd.property.NAME" ask for, sorted by name. Their values are in GVariant's
-// text form. NAME may end in Sec where systemd has USec: the value is then in seconds.
+// AnnotationProperties returns the properties of the annotations "org.systemd.property.NAME",
+// sorted by name. Their values are in GVariant's text form. NAME may end in Sec where systemd has
+// USec: the value is then in seconds.
 func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 	var list []Property
 	for key, text := range annotations {
@@ -220,7 +231,7 @@ func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 			return nil, specconv.Invalid(specconv.AnnotationPath(key), err.Error())
 		}
 		if !propertyName(name) {
-			return fail(fmt.Errorf("%q is no name of a property", name))
+			return fail(fmt.Errorf("%q is not a property name", name))
 		}
 		v, err := ParseValue(text)
 		if err != nil {
@@ -238,7 +249,8 @@ func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 	return list, nil
 }
 
-// propertyName reports whether s can be the name of a property: systemd would end the connection otherwise.
+// propertyName reports whether s can be the name of a property. systemd would close the connection
+// for any other.
 func propertyName(s string) bool {
 	for _, c := range []byte(s) {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
@@ -248,7 +260,7 @@ func propertyName(s string) bool {
 	return len(s) >= 3
 }
 
-// microseconds makes of a number of seconds one of microseconds.
+// microseconds converts seconds to microseconds.
 func microseconds(v dbus.Variant) (dbus.Variant, error) {
 	const second = 1_000_000
 	n := reflect.ValueOf(v.Value())
@@ -260,10 +272,10 @@ func microseconds(v dbus.Variant) (dbus.Variant, error) {
 	case n.CanInt() && n.Int() >= 0 && uint64(n.Int()) <= math.MaxUint64/second:
 		return dbus.MakeVariant(uint64(n.Int()) * second), nil
 	}
-	return dbus.Variant{}, errors.New("it is no number of seconds")
+	return dbus.Variant{}, errors.New("it is not a number of seconds")
 }
 
-// Merge returns a list with others in place of those of their names.
+// Merge returns a list in which others replace those of the same name.
 func Merge(list, others []Property) []Property {
 	list = slices.Clone(list)
 	for _, p := range others {

@@ -5,16 +5,17 @@ import (
 	"net"
 )
 
-// A stream is the socket of a connection as godbus reads and writes it. It reads with a buffer, and
-// sends the end of the authentication early.
+// A stream is the socket of a connection for godbus. It reads with a buffer, and sends the end of
+// the authentication early.
 //
-// godbus sends BEGIN after the answer OK, and then at once its first message. If systemd reads both
-// together, it leaves the message in its buffer until more comes, which is never. systemd's own
-// clients send BEGIN with what comes before it, wait for OK, and so never get there. So does a stream.
+// godbus sends BEGIN after the answer OK, and then immediately its first message. If systemd reads
+// both together, it leaves the message in its buffer until more data comes, which never happens.
+// systemd's own clients send BEGIN together with the data before it, and then wait for OK, which
+// avoids this. A stream does the same.
 type stream struct {
 	net.Conn
 	buffer        *bufio.Reader
-	begun         bool // BEGIN is sent
+	begun         bool // BEGIN has been sent
 	authenticated bool // the rest is messages
 }
 
@@ -38,8 +39,8 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// Read returns a line at a time while the connection is authenticated: godbus reads those with a
-// buffer that it drops afterwards, and messages can come together with OK.
+// Read returns one line at a time during the authentication: godbus reads those lines with a buffer
+// that it drops afterwards, and messages can arrive together with OK.
 func (s *stream) Read(p []byte) (int, error) {
 	if s.authenticated {
 		return s.buffer.Read(p)

@@ -1,11 +1,13 @@
-// Package systemd has systemd keep a container's cgroup as one of its units, a scope mostly.
+// Package systemd has systemd manage a container's cgroup as one of its units, usually a scope.
 //
-// A [Unit] is a name and its place in systemd's tree. A [Conn] is a connection to the manager that makes, changes and stops
-// units; every call on it ends within a limit. [Property] values are the unit's settings: the ones that every container's unit has
-// ([BaseProperties]), its limits ([LimitProperties]), and those that the configuration's annotations ask for ([AnnotationProperties]).
+// A [Unit] is a name and a slice. A [Conn] is a connection to the manager that makes, changes and
+// stops units; every call on it has a timeout. [Property] values are the unit's settings: those of
+// every container's unit ([BaseProperties]), its limits ([LimitProperties]), and those from the
+// configuration's annotations ([AnnotationProperties]).
 //
-// It speaks D-Bus by godbus. The package of go-systemd for units, which lies above that, opens two connections, subscribes to the signals of
-// all units, and does not tell who waits for a job that systemd went away.
+// It uses godbus for D-Bus. The package of go-systemd for units, a layer above, opens two
+// connections, subscribes to the signals of all units, and does not tell a caller that waits for a
+// job that systemd went away.
 package systemd
 
 import (
@@ -18,28 +20,30 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// How long systemd may take before it counts as hung.
+// Timeouts after which systemd counts as hung.
 const (
-	answerLimit = 25 * time.Second // as for systemd's own tools
-	jobLimit    = 30 * time.Second // as with runc
+	answerLimit = 25 * time.Second // as in systemd's own tools
+	jobLimit    = 30 * time.Second // as in runc
 )
 
-// limits are how long to wait.
+// limits are the timeouts of a connection.
 type limits struct {
 	answer time.Duration // for the connection to be accepted, and for the answer to a call
-	job    time.Duration // for the end of what a call has begun
+	job    time.Duration // for the end of the job that a call has started
 }
 
-// ErrExist says that the unit is there already.
-var ErrExist = errors.New("unit exists already")
+// ErrExist means that the unit already exists.
+var ErrExist = errors.New("unit already exists")
 
-// ErrClosed says that systemd, or the bus, has ended the connection: so it does when it executes itself anew.
+// ErrClosed means that systemd, or the bus, has closed the connection. systemd does so when it
+// re-executes itself.
 var ErrClosed = errors.New("the connection was closed")
 
-// ErrUnavailable says that no systemd is to be reached: it is not this host's init, or its sockets are not there.
+// ErrUnavailable means that systemd cannot be reached: it is not this host's init, or its sockets
+// are missing.
 var ErrUnavailable = errors.New("systemd is not available")
 
-// The names of the errors and objects that are spoken of.
+// The names of errors and objects.
 const (
 	managerName      = "org.freedesktop.systemd1"
 	managerPath      = "/org/freedesktop/systemd1"
@@ -51,8 +55,9 @@ const (
 	notSupported     = "org.freedesktop.DBus.Error.NotSupported"
 )
 
-// Do does something over a connection, which is first or, when that is nil, a new one. When systemd goes away meanwhile, it does it anew over another one
-// as soon as it is back, and then again is set: what was asked for before may have been done.
+// Do calls do with a connection: first or, if that is nil, a new one. If systemd goes away
+// meanwhile, it calls do again with another connection as soon as systemd is back. Then again is
+// set, because the first request may have been executed.
 func Do(b Bus, first *Conn, do func(c *Conn, again bool) error) error {
 	deadline := time.Now().Add(answerLimit)
 	if first != nil {
@@ -66,11 +71,11 @@ func Do(b Bus, first *Conn, do func(c *Conn, again bool) error) error {
 		if !away(err) && !(again && errors.Is(err, ErrUnavailable)) || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond) // nothing tells of its return
+		time.Sleep(20 * time.Millisecond) // no event reports its return
 	}
 }
 
-// redo does something over a new connection.
+// redo calls do with a new connection.
 func redo(b Bus, do func(c *Conn, again bool) error, again bool) error {
 	c, err := Dial(b)
 	if err != nil {
@@ -80,7 +85,8 @@ func redo(b Bus, do func(c *Conn, again bool) error, again bool) error {
 	return do(c, again)
 }
 
-// away reports whether an error says that systemd went away: it closed the connection, or the bus has seen it go.
+// away reports whether an error means that systemd went away: it closed the connection, or the bus
+// has noticed its exit.
 func away(err error) bool {
 	if errors.Is(err, ErrClosed) {
 		return true
@@ -93,15 +99,14 @@ func away(err error) bool {
 	return ok && (name == "NoReply" || name == "ServiceUnknown" || name == "NameHasNoOwner" || strings.HasPrefix(name, "Spawn."))
 }
 
-// Start makes a unit and returns when it is active. A scope takes over the process of its PIDs property (see [BaseProperties]), which may be in
-// the unit's cgroup already. Optional properties that this systemd refuses are left out.
-//
-// errors.Is(err, ErrExist): a unit of this name is loaded.
+// Start makes a unit and returns when it is active. A scope takes over the process of its PIDs
+// property (see [BaseProperties]), which may already be in the unit's cgroup. Optional properties
+// that this systemd refuses are left out. The error is ErrExist if a unit of this name is loaded.
 func (c *Conn) Start(u Unit, properties []Property) error {
 	properties = slices.Clone(properties)
 	for {
-		// In place of jobs that wait for the same unit, and without auxiliary units.
-		err := c.job("StartTransientUnit", u.Name, "replace", wire(properties), []auxiliary{})
+		// Replaces pending jobs of the same unit, and has no auxiliary units.
+		err := c.job("StartTransientUnit", u.Name, "replace", settingsOf(properties), []auxiliary{})
 		if rest, dropped := withoutRefused(properties, err); dropped {
 			properties = rest
 			continue
@@ -113,7 +118,8 @@ func (c *Conn) Start(u Unit, properties []Property) error {
 	}
 }
 
-// Stop stops a unit, which ends the processes that it still has, and returns when it is gone. That there is none is no error.
+// Stop stops a unit, which kills its remaining processes, and returns when it is gone. A missing
+// unit is no error.
 func (c *Conn) Stop(name string) error {
 	err := c.job("StopUnit", name, "replace")
 	if e := (*Error)(nil); errors.As(err, &e) && e.Name == noSuchUnit {
@@ -122,19 +128,20 @@ func (c *Conn) Stop(name string) error {
 	return wrap("stop", name, err)
 }
 
-// Set changes properties of a unit until it stops, and returns when they are in force. Optional ones that this systemd refuses are left out.
-// That there is no such unit is an error.
+// Set changes properties of a unit until it stops, and returns when they are in force. Optional
+// ones that this systemd refuses are left out. A missing unit is an error.
 func (c *Conn) Set(name string, properties []Property) error {
 	properties = slices.Clone(properties)
 	for len(properties) > 0 {
 		const whileItRuns = true
-		_, err := c.call(managerInterface, "SetUnitProperties", name, whileItRuns, wire(properties))
+		_, err := c.call(managerInterface, "SetUnitProperties", name, whileItRuns, settingsOf(properties))
 		if rest, dropped := withoutRefused(properties, err); dropped {
 			properties = rest
 			continue
 		}
 		if err == nil {
-			// systemd writes into the cgroup after it has answered, and before it turns to the next message.
+			// systemd writes to the cgroup after it has answered, and before it handles the next
+			// message.
 			_, err = c.call("org.freedesktop.DBus.Peer", "Ping")
 		}
 		return wrap("set properties of", name, err)
@@ -142,7 +149,7 @@ func (c *Conn) Set(name string, properties []Property) error {
 	return nil
 }
 
-// HasProcess reports whether a process is in the unit, as systemd sees it.
+// HasProcess reports whether systemd considers a process part of the unit.
 func (c *Conn) HasProcess(name string, pid int) (bool, error) {
 	process, err := c.object("GetUnitByPID", uint32(pid))
 	if err != nil {
@@ -152,13 +159,14 @@ func (c *Conn) HasProcess(name string, pid int) (bool, error) {
 	return process == unit, wrap("look up", name, err)
 }
 
-// Attach moves a process into a unit's cgroup, or the one below it that sub names, "/a".
+// Attach moves a process into a unit's cgroup, or into the one below it that sub names, "/a".
 func (c *Conn) Attach(name, sub string, pid int) error {
 	_, err := c.call(managerInterface, "AttachProcessesToUnit", name, sub, []uint32{uint32(pid)})
 	return wrap("attach a process to", name, err)
 }
 
-// ControlGroup returns the cgroup, from the root of its hierarchy, below which the manager has its units: "" for the whole host's.
+// ControlGroup returns the cgroup, relative to the root of its hierarchy, below which the manager
+// has its units: "" for the host's.
 func (c *Conn) ControlGroup() (string, error) {
 	call, err := c.call("org.freedesktop.DBus.Properties", "Get", managerInterface, "ControlGroup")
 	if err != nil {
@@ -185,7 +193,8 @@ func withoutRefused(properties []Property, err error) (rest []Property, dropped 
 	return rest, len(rest) < len(properties)
 }
 
-// names reports whether a message has name as a word: CPUWeight is not named by StartupCPUWeight.
+// names reports whether a message contains name as a word: StartupCPUWeight does not name
+// CPUWeight.
 func names(message, name string) bool {
 	letter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' }
 	return slices.Contains(strings.FieldsFunc(message, func(r rune) bool { return !letter(r) }), name)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Bus is which systemd a unit is of.
+// A Bus selects the systemd of a unit.
 type Bus string
 
 const (
@@ -14,7 +14,7 @@ const (
 	User   Bus = "user"   // the calling user's own
 )
 
-// The slices that units go to when none is named.
+// The default slices.
 const (
 	systemSlice = "system.slice"
 	userSlice   = "user.slice"
@@ -27,12 +27,15 @@ const (
 
 // Unit is a container's unit.
 type Unit struct {
-	Name  string // "docker-ab12.scope"
-	Slice string // the slice that it is in: "system.slice"; "" for a unit that is a slice itself
+	Name string // "docker-ab12.scope"
+	// Slice is the slice that contains the unit: "system.slice"; "" for a unit that is a slice
+	// itself.
+	Slice string
 }
 
-// ParsePath gives the unit that linux.cgroupsPath names, "SLICE:PREFIX:NAME". It is PREFIX-NAME.scope in SLICE, or, when NAME ends in .slice,
-// NAME. An empty SLICE is system.slice, or the user's user.slice. An empty path is the unit orlop-ID.scope in there.
+// ParsePath returns the unit of linux.cgroupsPath, "SLICE:PREFIX:NAME". It is PREFIX-NAME.scope in
+// SLICE or, if NAME ends in .slice, NAME. An empty SLICE is system.slice, or the user's user.slice.
+// An empty path is the unit orlop-ID.scope in that slice.
 func ParsePath(cgroupsPath, id string, bus Bus) (Unit, error) {
 	slice, prefix, name := "", "orlop", id
 	if cgroupsPath != "" {
@@ -61,10 +64,12 @@ func ParsePath(cgroupsPath, id string, bus Bus) (Unit, error) {
 	return u, nil
 }
 
-// IsSlice reports whether the unit is a slice: a folder for units, which systemd moves no process into.
+// IsSlice reports whether the unit is a slice: a directory for units, into which systemd moves no
+// process.
 func (u Unit) IsSlice() bool { return u.Slice == "" }
 
-// Path gives the unit's cgroup below the manager's own: "/a.slice/a-b.slice/x.scope". The unit is one of ParsePath's.
+// Path returns the unit's cgroup below the manager's own: "/a.slice/a-b.slice/x.scope". ParsePath
+// must have returned the unit.
 func (u Unit) Path() string {
 	p, err := u.path()
 	if err != nil {
@@ -81,7 +86,8 @@ func (u Unit) path() (string, error) {
 	return path.Join(dir, escape(u.Name)), err
 }
 
-// slicePath gives the cgroup of a slice: each dash in its name stands for a slice that it is in (systemd.slice(5)).
+// slicePath returns the cgroup of a slice: each dash in its name separates a slice that contains it
+// (systemd.slice(5)).
 func slicePath(slice string) (string, error) {
 	name, ok := strings.CutSuffix(slice, sliceSuffix)
 	if !ok {
@@ -105,10 +111,10 @@ func slicePath(slice string) (string, error) {
 	return strings.TrimSuffix(p, "/"), nil
 }
 
-// maxName is the greatest length of a unit's name (UNIT_NAME_MAX - 1).
+// maxName is the maximum length of a unit's name (UNIT_NAME_MAX - 1).
 const maxName = 255
 
-// checkName finds what systemd would refuse, and what would not be one folder's name.
+// checkName rejects names that systemd would refuse, or that are not the name of one directory.
 func checkName(name string) error {
 	if len(name) > maxName {
 		return fmt.Errorf("longer than %d bytes", maxName)
@@ -121,8 +127,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// escape gives the folder of a unit, whose name may be that of a file which the kernel has in each cgroup, or may have one day. systemd
-// puts an underscore before such names, and before those that have one (cg_escape).
+// escape returns the directory of a unit. The unit may be named like a file that the kernel has, or
+// may have in future, in each cgroup. systemd puts an underscore before such names, and before
+// those that have one (cg_escape).
 func escape(name string) string {
 	stem := name[:max(0, strings.LastIndexByte(name, '.'))]
 	switch stem {

@@ -46,7 +46,7 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
-// FuzzParsePath: whatever the path, the unit's cgroup lies below the manager's.
+// FuzzParsePath: for any path, the unit's cgroup is below the manager's.
 func FuzzParsePath(f *testing.F) {
 	f.Add("machine.slice:libpod:0123", "x")
 	f.Add("a-b.slice:..:../..", "..")

@@ -149,7 +149,7 @@ func TestIntelRDTNamed(t *testing.T) {
 	r.has(second.ID, false)
 	r.has("gold/mon_groups/"+first.ID, true)
 	r.create(second, specs.LinuxIntelRdt{ClosID: "gold", L3CacheSchema: "L3:0=f"}).Fails(second,
-		"linux.intelRdt.l3CacheSchema: is L3:0=f, and the group "+r.dir+"/gold, which is there already, has L3:0=0f0")
+		"linux.intelRdt.l3CacheSchema: is L3:0=f, but the existing group "+r.dir+"/gold has L3:0=0f0")
 	second.CheckClean()
 	r.create(second, specs.LinuxIntelRdt{ClosID: "silver"}).Fails(second, "linux.intelRdt.closID: there is no group "+r.dir+"/silver")
 	second.CheckClean()
@@ -220,6 +220,6 @@ func TestIntelRDTMissing(t *testing.T) {
 	b.Fails("container has no Intel RDT group: it was created without linux.intelRdt", "update", "--l3-cache-schema", "L3:0=f", b.ID)
 	b.OK("delete", "--force", b.ID)
 	b.Run(func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "gold"} }).Fails(b,
-		"linux.intelRdt: this host has no resctrl file system mounted")
+		"linux.intelRdt: this host has no resctrl filesystem mounted")
 	b.CheckClean()
 }

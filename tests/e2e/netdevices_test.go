@@ -223,8 +223,8 @@ func TestNetDevicesFailure(t *testing.T) {
 		text   string
 	}{
 		"no such device":            {devices("v0", "eth0", "v9", ""), "", `linux.netDevices.v9: find the device: no such device`},
-		"name taken":                {devices("v0", "eth0", "v1", "lo"), "", `linux.netDevices.v1: lo: the container's network namespace has a device with this name already`},
-		"no IPv6 in the container":  {devices("v0", "eth0", "v1", ""), "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6", `linux.netDevices.v0: give it its address in the container: `},
+		"name taken":                {devices("v0", "eth0", "v1", "lo"), "", `linux.netDevices.v1: lo: the container's network namespace already has a device with this name`},
+		"no IPv6 in the container":  {devices("v0", "eth0", "v1", ""), "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6", `linux.netDevices.v0: set its address in the container: `},
 		"a device that stays":       {devices("v0", "", "v1", "", "w0", ""), "", `linux.netDevices.w0: move the device to the container's network namespace: invalid argument: `},
 		"createRuntime hook":        {hook("createRuntime"), "", "hooks.createRuntime[0]"},
 		"createContainer hook":      {hook("createContainer"), "", "hooks.createContainer[0]"},

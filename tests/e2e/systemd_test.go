@@ -247,7 +247,7 @@ func TestSystemdTaken(t *testing.T) {
 	guest, _ := managed(t)
 	guest.Spec.Linux.CgroupsPath = owner.Spec.Linux.CgroupsPath
 	guest.Write()
-	guest.Fails("unit exists already", "create", "--bundle", guest.Bundle, guest.ID)
+	guest.Fails("unit already exists", "create", "--bundle", guest.Bundle, guest.ID)
 	if s := owner.State(); s.Status != specs.StateRunning || s.Pid != pid {
 		t.Errorf("the owner is now %+v", s)
 	}

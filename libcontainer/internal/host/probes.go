@@ -48,7 +48,7 @@ func probes() []probe {
 		{needs.GroupIDs, (*asking).groupIDs},
 		{needs.Capability, (*asking).capability},
 		{needs.Program, (*asking).program},
-		{needs.Folder, (*asking).folder},
+		{needs.Directory, (*asking).folder},
 		{needs.HostProgram, (*asking).hostProgram},
 		{needs.Device, (*asking).device},
 		{needs.AppArmor, (*asking).appArmor},

@@ -55,7 +55,7 @@ type unitName struct {
 }
 
 func newUnit(b base) (Creation, error) {
-	c := &unitCreation{cgroupCreation: cgroupCreation{base: b}, unitName: unitName{bus: systemd.Mine()}}
+	c := &unitCreation{cgroupCreation: cgroupCreation{base: b}, unitName: unitName{bus: systemd.CallersBus()}}
 	var err error
 	if c.Unit, err = systemd.ParsePath(c.linux().CgroupsPath, c.ID, c.bus); err != nil {
 		return nil, specconv.Invalid("linux.cgroupsPath", err.Error())

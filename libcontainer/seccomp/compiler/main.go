@@ -1,9 +1,10 @@
 //go:build seccomp && cgo
 
-// Compiler makes the filter program of the seccomp profile (JSON, as linux.seccomp) that it reads from its standard input. It writes "ok" and,
-// after a newline, the program; or "error", the path of what is wrong, and what that is, each on a line. With the argument "version" it writes that of its libseccomp.
+// Compiler compiles the seccomp profile (JSON, as linux.seccomp) on its standard input. It writes
+// "ok" and, after a newline, the program; or "error", the path of the invalid field, and the
+// problem, each on a line. With the argument "version" it writes that of its libseccomp.
 //
-// It is a program of its own, embedded in orlop: see package seccomp.
+// It is a separate program, embedded in orlop: see package seccomp.
 package main
 
 import (

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// booted is there when systemd is the host's init (sd_booted(3)).
+// booted exists if systemd is the host's init (sd_booted(3)).
 const booted = "/run/systemd/system"
 
 const (
@@ -17,23 +17,27 @@ const (
 	userAddress   = "DBUS_SESSION_BUS_ADDRESS"
 )
 
-// Mine is the systemd that keeps the caller's units: root's is the host's, and others have one each.
-func Mine() Bus {
+// CallersBus returns the systemd that manages the caller's units: root's is the host's, and every
+// other user has one.
+func CallersBus() Bus {
 	var st unix.Stat_t
 	err := unix.Stat(booted, &st)
-	return mine(os.Geteuid(), err == nil && st.Uid != 0)
+	return callersBus(os.Geteuid(), err == nil && st.Uid != 0)
 }
 
-// mine is Mine, given whether systemd's folder belongs to another user than root. Then the caller is root in a user namespace of an ordinary
-// user's only, as Podman's are, and not of the systemd that has the folder; a container whose systemd is its own has a root's folder.
-func mine(euid int, foreign bool) Bus {
+// callersBus is CallersBus, given whether systemd's directory belongs to another user than root.
+// Then the caller is only root in an ordinary user's user namespace, such as Podman's, and not root
+// of the systemd that owns the directory. In a container with its own systemd, the directory
+// belongs to root.
+func callersBus(euid int, foreign bool) Bus {
 	if euid != 0 || foreign {
 		return User
 	}
 	return System
 }
 
-// UserID is the caller's user as the host, and so its systemd, knows them: in a user namespace they may have another id.
+// UserID returns the caller's user ID on the host, which the host's systemd uses: in a user
+// namespace the caller may have another ID.
 func UserID() int {
 	uidMap, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil { // a kernel without user namespaces
@@ -52,35 +56,36 @@ func hostID(id int, idMap string) int {
 	return id
 }
 
-// A place is a socket where systemd can be met.
-type place struct {
+// An endpoint is a socket for connections to systemd.
+type endpoint struct {
 	path   string // an abstract one begins with "@"
 	broker bool   // a bus listens there
-	err    error  // why the place cannot be told
+	err    error  // the error in the address
 }
 
-// places lists where a systemd can be met, the best first.
-func places(b Bus, getenv func(string) string) []place {
+// endpoints lists the sockets of a systemd, in order of preference.
+func endpoints(b Bus, getenv func(string) string) []endpoint {
 	if b == System {
 		if address := getenv(systemAddress); address != "" {
-			return addresses(systemAddress, address)
+			return parseAddresses(systemAddress, address)
 		}
-		return []place{{path: "/run/systemd/private"}, {path: "/run/dbus/system_bus_socket", broker: true}}
+		return []endpoint{{path: "/run/systemd/private"}, {path: "/run/dbus/system_bus_socket", broker: true}}
 	}
 	dir := getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
 		dir = "/run/user/" + strconv.Itoa(UserID())
 	}
-	list := []place{{path: dir + "/systemd/private"}}
+	list := []endpoint{{path: dir + "/systemd/private"}}
 	if address := getenv(userAddress); address != "" {
-		return append(list, addresses(userAddress, address)...)
+		return append(list, parseAddresses(userAddress, address)...)
 	}
-	return append(list, place{path: dir + "/bus", broker: true})
+	return append(list, endpoint{path: dir + "/bus", broker: true})
 }
 
-// addresses reads a list of addresses of a bus: "unix:path=/run/bus,guid=...;unix:abstract=/tmp/x" (dbus-specification.html, "Server Addresses").
-func addresses(variable, list string) []place {
-	var found []place
+// parseAddresses parses a list of a bus's addresses:
+// "unix:path=/run/bus,guid=...;unix:abstract=/tmp/x" (dbus-specification.html, "Server Addresses").
+func parseAddresses(variable, list string) []endpoint {
+	var found []endpoint
 	for address := range strings.SplitSeq(list, ";") {
 		if address == "" {
 			continue
@@ -89,7 +94,7 @@ func addresses(variable, list string) []place {
 		if err != nil {
 			err = fmt.Errorf("$%s: %q: %w", variable, address, err)
 		}
-		found = append(found, place{path: path, broker: true, err: err})
+		found = append(found, endpoint{path: path, broker: true, err: err})
 	}
 	return found
 }
@@ -113,18 +118,18 @@ func socketPath(address string) (string, error) {
 	return "", fmt.Errorf("must have a path")
 }
 
-// unescapeAddress undoes %20 and the like.
+// unescapeAddress decodes %20 and the like.
 func unescapeAddress(s string) (string, error) {
 	before, rest, found := strings.Cut(s, "%")
 	if !found {
 		return s, nil
 	}
 	if len(rest) < 2 {
-		return "", fmt.Errorf("%%%s is no character", rest)
+		return "", fmt.Errorf("%%%s is not a character", rest)
 	}
 	c, err := strconv.ParseUint(rest[:2], 16, 8)
 	if err != nil {
-		return "", fmt.Errorf("%%%s is no character", rest[:2])
+		return "", fmt.Errorf("%%%s is not a character", rest[:2])
 	}
 	after, err := unescapeAddress(rest[2:])
 	return before + string([]byte{byte(c)}) + after, err
