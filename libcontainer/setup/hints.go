@@ -59,6 +59,7 @@ func hint(a Action, call string, errno syscall.Errno) string {
 		{"unshare", unix.EPERM, nil, "needs CAP_SYS_ADMIN, or a user namespace"},
 		{"setns", unix.EPERM, nil, "needs privileges in the user namespace that owns the namespace"},
 		{"openat2", unix.ENOENT, when[setSysctl](nil), "the kernel has no such parameter in the container's namespaces"},
+		{"prlimit64", unix.EPERM, nil, "needs CAP_SYS_RESOURCE, and the sysctl fs.nr_open bounds RLIMIT_NOFILE"},
 		{"mknodat", unix.EPERM, nil, "needs CAP_MKNOD on the host"},
 		{"setgroups", unix.EPERM, nil, "the user namespace has no setgroups"},
 		{"mount_setattr", unix.EINVAL, nil, "the kernel, or what is mounted there, does not have this attribute"},

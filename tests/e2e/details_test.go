@@ -49,6 +49,7 @@ func TestErrorDetails(t *testing.T) {
 	create := []string{"create", "--bundle", "BUNDLE", "ID"}
 	one := 1
 	exit := specs.Hook{Path: "/bin/busybox", Args: []string{"false"}}
+	ids := []specs.LinuxIDMapping{{HostID: 1, Size: 1}}
 	number := len(harness.Example().Mounts)
 	added := "mounts[" + strconv.Itoa(number) + "]"
 	for name, tc := range map[string]struct {
@@ -60,6 +61,11 @@ func TestErrorDetails(t *testing.T) {
 		"no bundle":           {nil, nil, []string{"create", "--bundle", "/no/such", "ID"}, details{Code: "system", Errno: "ENOENT", Path: "/no/such/config.json"}},
 		"missing bind source": {mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: "/no/such", Options: []string{"bind"}}), nil, create, details{Code: "host", Errno: "ENOENT", Path: "/no/such", Field: added + ".source"}},
 		"unknown file system": {mount(specs.Mount{Destination: "/mnt", Type: "nosuchfs", Source: "x"}), nil, create, details{Code: "step", Errno: "ENODEV", Field: added, Step: "mount nosuchfs on /mnt"}},
+		"id-mapped": {mount(specs.Mount{Destination: "/mnt", Type: "proc", Source: "proc", Options: []string{"idmap"}, UIDMappings: ids, GIDMappings: ids}), nil, create,
+			details{Code: "step", Errno: "EINVAL", Field: added, Step: "map its ids"}},
+		"limit": {func(s *specs.Spec) {
+			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 62, Hard: 1 << 62}}
+		}, nil, create, details{Code: "step", Errno: "EPERM", Field: "process.rlimits[0]", Step: "set limit RLIMIT_NOFILE"}},
 		"cgroupsPath":         {func(s *specs.Spec) { s.Linux.CgroupsPath = "/a/../b" }, nil, create, details{Code: "config", Field: "linux.cgroupsPath"}},
 		"namespace path":      {harness.WithNamespace(specs.NetworkNamespace, "/no/such"), nil, create, details{Code: "host", Errno: "ENOENT", Path: "/no/such", Field: "linux.namespaces["}},
 		"user namespace path": {harness.WithNamespace(specs.UserNamespace, "/no/such"), nil, create, details{Code: "host", Errno: "ENOENT", Path: "/no/such", Field: "linux.namespaces["}},

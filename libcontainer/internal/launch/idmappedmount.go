@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/jsonpath"
@@ -35,13 +36,16 @@ func (p *Process) mapMount(m nsenter.Message) error {
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
 	if err := unix.MountSetattr(int(m.File.Fd()), "", flags, &attr); err != nil {
-		return &specconv.FieldError{Path: field, Err: fmt.Errorf("map its ids: mount_setattr: %w%s", err, whyNotMapped(err, mount))}
+		failed := &setup.StepError{Step: int(m.Value), Title: "map its ids", Call: "mount_setattr", Hint: idMapHint(err, mount)}
+		errors.As(err, &failed.Errno)
+		return &specconv.FieldError{Path: field, Err: failed}
 	}
 	return nil
 }
 
-// whyNotMapped explains an errno of mount_setattr(2).
-func whyNotMapped(err error, m *specconv.Mount) string {
+// idMapHint says what the answer of mount_setattr(2) stands for. It looks up the filesystem, which
+// the planner's table of hints cannot.
+func idMapHint(err error, m *specconv.Mount) string {
 	what := m.Type
 	if m.Bind {
 		what = "that of " + m.Source
@@ -51,9 +55,9 @@ func whyNotMapped(err error, m *specconv.Mount) string {
 	}
 	switch {
 	case errors.Is(err, unix.EINVAL):
-		return " (the file system, " + what + ", or one that is mounted below it, has no id-mapped mounts on this kernel, or is id-mapped already)"
+		return "the file system, " + what + ", or one that is mounted below it, has no id-mapped mounts on this kernel, or is id-mapped already"
 	case errors.Is(err, unix.EPERM):
-		return " (it takes rights over the file system, " + what + ", which the runtime lacks, or it is id-mapped already)"
+		return "needs privileges over the file system, " + what + ", which the runtime lacks, or it is id-mapped already"
 	}
 	return ""
 }
