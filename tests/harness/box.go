@@ -18,20 +18,22 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// Box is one test's world: a folder, a --root of its own, a bundle, and a container id.
+// Box is the environment of one test: a directory, a --root of its own, a bundle, and a container
+// ID.
 type Box struct {
 	T      testing.TB
 	Dir    string // temporary, removed after the test
-	Root   string // --root: the runtime's state folders
+	Root   string // --root: the runtime's state directories
 	Bundle string
 	Rootfs string
 	ID     string
-	Spec   *specs.Spec // what config.json holds; after a change call Write
+	Spec   *specs.Spec // the content of config.json; call Write after a change
 	Global []string    // flags for all commands
 	Cgroup string      // the container's cgroup below each mount of a hierarchy
-	UID    int         // whose its processes are, where they are known by that: they have no cgroup
-	Wrap   []string    // a command that runs the runtime, each time: see Command.Wrap
-	Env    []string    // added to the runtime's environment
+	// UID owns the box's processes where only that identifies them: they have no cgroup.
+	UID  int
+	Wrap []string // a command that runs the runtime each time: see Command.Wrap
+	Env  []string // added to the runtime's environment
 
 	running []*Process
 	pipes   []*os.File
@@ -42,11 +44,13 @@ type Box struct {
 // serial numbers the boxes of this process, so that their cgroups differ.
 var serial atomic.Int64
 
-// CgroupParent is the cgroup, from the root of each hierarchy, below which all tests' cgroups lie.
+// CgroupParent is the cgroup, relative to the root of each hierarchy, below which all tests'
+// cgroups are.
 func CgroupParent() string { return "/orlop-e2e-" + strconv.Itoa(os.Getpid()) }
 
-// New makes a box with a bundle: a busybox root file system and the example config, changed by the given
-// functions and written. When the test ends, its containers are deleted and it fails if anything is left.
+// New makes a box with a bundle: a busybox root filesystem and the example config, changed by the
+// given functions and written. When the test ends, its containers are deleted and it fails if
+// anything is left.
 func New(t testing.TB, changes ...func(*specs.Spec)) *Box {
 	t.Helper()
 	if shared.skip != "" {
@@ -105,8 +109,8 @@ func (b *Box) Run(changes ...func(*specs.Spec)) Result {
 	return b.Do("run", "--bundle", b.Bundle, b.ID)
 }
 
-// Sh runs a container whose process is a shell with this script, and returns its output; the test fails
-// unless it ends with status 0.
+// Sh runs a container whose process is a shell with this script, and returns its output; the test
+// fails unless it exits with status 0.
 func (b *Box) Sh(script string) string {
 	b.T.Helper()
 	return b.Run(Args("sh", "-c", script)).OK(b)
@@ -123,7 +127,7 @@ func (b *Box) Create(args ...string) *Lines {
 	return lines
 }
 
-// Up creates and starts a container that sleeps until it is killed, and returns its process id.
+// Up creates and starts a container that sleeps until it is killed, and returns its PID.
 func (b *Box) Up(changes ...func(*specs.Spec)) int {
 	b.T.Helper()
 	b.Spec.Process.Args = []string{"sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done"}
@@ -139,7 +143,7 @@ func (b *Box) Up(changes ...func(*specs.Spec)) int {
 	return b.State().Pid
 }
 
-// State is what the state command prints.
+// State is the output of the state command.
 type State struct {
 	specs.State
 	Rootfs  string `json:"rootfs"`
@@ -147,7 +151,7 @@ type State struct {
 	Owner   string `json:"owner"`
 }
 
-// State asks for the container's state.
+// State returns the container's state.
 func (b *Box) State() State {
 	b.T.Helper()
 	var s State
@@ -157,7 +161,7 @@ func (b *Box) State() State {
 	return s
 }
 
-// Status asks for the container's status and fails the test when it is another one.
+// Status fails the test unless this is the container's status.
 func (b *Box) Status(want specs.ContainerState) {
 	b.T.Helper()
 	if got := b.State().Status; got != want {
@@ -165,11 +169,12 @@ func (b *Box) Status(want specs.ContainerState) {
 	}
 }
 
-// WaitGone waits until the process, any of this host, has ended.
+// WaitGone waits until the process, any of this host, has exited.
 func (b *Box) WaitGone(pid int) {
 	b.T.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH || err == unix.EINVAL && pid > 0 { // EINVAL: gone, but a session or group still has its number
+	// EINVAL means that it is gone, but a session or group still has its number.
+	if err == unix.ESRCH || err == unix.EINVAL && pid > 0 {
 		return
 	}
 	if err != nil {
@@ -189,8 +194,8 @@ func (b *Box) WaitGone(pid int) {
 	}
 }
 
-// WaitStatus waits for a container's first process, which became a child of the test when the runtime
-// ended, and returns its exit status, or 128 + signal.
+// WaitStatus waits for a container's first process, which became a child of the test when the
+// runtime exited, and returns its exit status, or 128 + signal.
 func (b *Box) WaitStatus(pid int) int {
 	b.T.Helper()
 	status, ok := shared.reaper.waitOrphan(pid, hang.Limit)
@@ -203,10 +208,10 @@ func (b *Box) WaitStatus(pid int) int {
 	return status.ExitStatus()
 }
 
-// After has f run when the test ends, once the containers are deleted.
+// After calls f when the test ends, once the containers are deleted.
 func (b *Box) After(f func()) { b.after = append(b.after, f) }
 
-// Lines is a pipe that is read line by line, each within a time limit.
+// Lines is a pipe that is read line by line, each within a timeout.
 type Lines struct {
 	Writer *os.File
 	b      *Box
@@ -235,7 +240,7 @@ func (l *Lines) Next() string {
 	return line
 }
 
-// End fails the test unless the stream ends here: nobody holds the pipe any more.
+// End fails the test unless the stream ends here: no process has the pipe open any more.
 func (l *Lines) End() {
 	l.b.T.Helper()
 	if line, err := l.next(); err == nil || line != "" || os.IsTimeout(err) {
@@ -243,7 +248,7 @@ func (l *Lines) End() {
 	}
 }
 
-// More returns the next line, and false when there is none any more.
+// More returns the next line, and false after the last one.
 func (l *Lines) More() (string, bool) {
 	line, err := l.next()
 	return line, err == nil

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeRootfs makes a root file system of busybox: one binary and a link for each applet.
+// makeRootfs makes a root filesystem of busybox: one binary and a link for each applet.
 func makeRootfs(rootfs string) error {
 	for _, dir := range []string{"bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "var"} {
 		if err := os.MkdirAll(filepath.Join(rootfs, dir), 0o755); err != nil {
@@ -43,8 +43,9 @@ func makeRootfs(rootfs string) error {
 	return nil
 }
 
-// MountTmpfs makes a directory, and mounts a tmpfs on it until the test ends. Unlike the tests' own directories, which may
-// lie on a file system mounted nodev, it has devices that can be opened. The test process's mount namespace is private.
+// MountTmpfs makes a directory, and mounts a tmpfs on it until the test ends. Unlike the tests' own
+// directories, which may be on a filesystem mounted nodev, its devices can be opened. The test
+// process's mount namespace is private.
 func MountTmpfs(t testing.TB, dir string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -113,7 +114,7 @@ func Args(args ...string) func(*specs.Spec) {
 // Sh makes a shell with this script the container's process.
 func Sh(script string) func(*specs.Spec) { return Args("sh", "-c", script) }
 
-// Writable makes the root file system writable.
+// Writable makes the root filesystem writable.
 func Writable(s *specs.Spec) { s.Root.Readonly = false }
 
 // Caps gives the process these capabilities: bounding, effective and permitted.

@@ -22,26 +22,26 @@ type Command struct {
 	box   *Box
 	args  []string
 	Stdin io.Reader // nil: /dev/null
-	// Stdout and Stderr: nil is a file of the test's folder, read into the Result. (A pipe would be held
-	// open by the container, and reading it to its end would wait for the container's.)
+	// Stdout and Stderr: nil is a file of the test's directory, read into the Result. (A container
+	// would keep a pipe open, and reading it to its end would wait for the container.)
 	Stdout, Stderr *os.File
 	Files          []*os.File // descriptors 3, 4, ...
 	Env            []string   // added to the test's own
 	Dir            string
 	Wrap           []string // a command that runs the runtime: strace, setpriv, ...
 	Terminal       bool     // in a session of its own whose terminal is Stdin
-	// Limit is how long it may take before it counts as hung; 0 is the limit of all commands.
+	// Limit is the timeout after which it counts as hung; 0 is the default of all commands.
 	Limit time.Duration
 }
 
-// Result is what a command came to. Stdout and Stderr are empty where the caller gave files.
+// Result is the result of a command. Stdout and Stderr are empty where the caller passed files.
 type Result struct {
 	Args           []string
 	Status         int // 128 + signal when the runtime itself was killed
 	Stdout, Stderr string
 }
 
-// Process is a command that runs.
+// Process is a running command.
 type Process struct {
 	Pid      int
 	box      *Box
@@ -57,7 +57,7 @@ func (b *Box) Cmd(args ...string) *Command {
 	return &Command{box: b, args: append(append([]string{"--root", b.Root}, b.Global...), args...), Wrap: b.Wrap, Env: b.Env}
 }
 
-// Run runs the command to its end.
+// Run runs the command and waits for it.
 func (c *Command) Run() Result {
 	c.box.T.Helper()
 	return c.Start().Wait()
@@ -88,7 +88,8 @@ func (c *Command) Start() *Process {
 	return p
 }
 
-// output returns the file that a command writes to, and the same once more when it is ours.
+// output returns the file that a command writes to, and the same file again if it is a temporary
+// one.
 func (b *Box) output(given *os.File, name string) (io.Writer, *os.File) {
 	b.T.Helper()
 	if given != nil {
@@ -102,7 +103,7 @@ func (b *Box) output(given *os.File, name string) (io.Writer, *os.File) {
 	return f, f
 }
 
-// Wait waits for the command's end. The test fails when that takes too long.
+// Wait waits for the command's exit. The test fails when that takes too long.
 func (p *Process) Wait() Result {
 	p.box.T.Helper()
 	if p.result != nil {
@@ -130,7 +131,7 @@ func (p *Process) Wait() Result {
 	return r
 }
 
-// Signal sends the runtime's process a signal.
+// Signal sends a signal to the runtime's process.
 func (p *Process) Signal(sig unix.Signal) {
 	p.box.T.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil {
@@ -157,14 +158,14 @@ func (b *Box) Do(args ...string) Result {
 	return b.Cmd(args...).Run()
 }
 
-// OK runs the runtime, fails the test unless it ends with status 0, and returns its output.
+// OK runs the runtime, fails the test unless it exits with status 0, and returns its output.
 func (b *Box) OK(args ...string) string {
 	b.T.Helper()
 	return b.Do(args...).OK(b)
 }
 
-// Fails runs the runtime and fails the test unless it ends with another status than 0 and its
-// standard error holds the text.
+// Fails runs the runtime and fails the test unless it exits with a status other than 0 and its
+// standard error contains the text.
 func (b *Box) Fails(text string, args ...string) Result {
 	b.T.Helper()
 	return b.Do(args...).Fails(b, text)
@@ -185,7 +186,7 @@ func (r Result) Exits(b *Box, status int) string {
 	return r.Stdout
 }
 
-// Fails fails the test unless the status is other than 0 and standard error holds the text.
+// Fails fails the test unless the status is other than 0 and standard error contains the text.
 func (r Result) Fails(b *Box, text string) Result {
 	b.T.Helper()
 	if r.Status == 0 || !strings.Contains(r.Stderr, text) {
@@ -194,7 +195,7 @@ func (r Result) Fails(b *Box, text string) Result {
 	return r
 }
 
-// Aside runs another command than the runtime to its end.
+// Aside runs a command other than the runtime and waits for it.
 func (b *Box) Aside(cmd *exec.Cmd) {
 	b.T.Helper()
 	if err := shared.reaper.start(cmd); err != nil {
@@ -205,8 +206,8 @@ func (b *Box) Aside(cmd *exec.Cmd) {
 	}
 }
 
-// Output runs another command than the runtime to its end, and returns what it prints. It is for what exec.Cmd's own
-// Output and CombinedOutput are for elsewhere, whose waiting quarrels with the reaper.
+// Output runs a command other than the runtime, waits for it, and returns its output. It replaces
+// exec.Cmd's own Output and CombinedOutput, whose waiting conflicts with the reaper.
 func Output(cmd *exec.Cmd) (string, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -217,7 +218,8 @@ func Output(cmd *exec.Cmd) (string, error) {
 	return out.String(), err
 }
 
-// StartOther and WaitOther are for commands that a library makes and would otherwise start and wait for itself: the reaper must know of them.
+// StartOther and WaitOther are for commands that a library makes and would otherwise start and wait
+// for itself: the reaper must know about them.
 func StartOther(cmd *exec.Cmd) error { return shared.reaper.start(cmd) }
 
 // WaitOther waits for a command that StartOther started.

@@ -12,10 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleTime is how long what a command has caused may go on after it. A leak makes its test take as long.
+// settleTime is how long effects of a command may last after it. A leak makes its test take as
+// long.
 const settleTime = 30 * time.Second
 
-// close ends what the test left running, deletes its containers and looks for leaks.
+// close kills the test's remaining processes, deletes its containers and looks for leaks.
 func (b *Box) close() {
 	b.T.Helper()
 	for _, pipe := range b.pipes {
@@ -28,7 +29,7 @@ func (b *Box) close() {
 			p.Wait()
 		}
 	}
-	b.deleteAll() // what a killed command still made
+	b.deleteAll() // created by a command before it was killed
 	defer shared.drop(b)
 	for _, leak := range b.leaks() {
 		b.T.Errorf("left behind: %s", leak)
@@ -39,7 +40,7 @@ func (b *Box) close() {
 	// Nothing may be removed through a mount.
 	if left := unmountBelow(b.Dir); left == nil {
 		if err := os.RemoveAll(b.Dir); err != nil {
-			b.T.Errorf("remove the test's folder: %v", err)
+			b.T.Errorf("remove the test's directory: %v", err)
 		}
 	}
 }
@@ -60,8 +61,8 @@ func (b *Box) deleteAll() {
 	}
 }
 
-// CheckClean fails the test if anything of the container is there: for tests that say that a failure
-// leaves nothing, before the clean-up runs.
+// CheckClean fails the test if anything of the container is left. It is for tests of failures that
+// must leave nothing, before the cleanup runs.
 func (b *Box) CheckClean() {
 	b.T.Helper()
 	for _, leak := range b.leaks() {
@@ -69,7 +70,7 @@ func (b *Box) CheckClean() {
 	}
 }
 
-// leaks names what is left of the test's containers.
+// leaks describes what is left of the test's containers.
 func (b *Box) leaks() []string {
 	found := left(settleTime, b.accounted)
 	mounts, err := MountsBelow(b.Dir)
@@ -96,7 +97,8 @@ func (b *Box) leaks() []string {
 	return append(found, settledHolders(b.Dir, settleTime)...)
 }
 
-// accounted tells whether a process is a command that still runs, or belongs to another box that is in use.
+// accounted reports whether a process is a command that still runs, or belongs to another box that
+// is in use.
 func (b *Box) accounted(pid int) bool {
 	cgroups, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
@@ -115,7 +117,7 @@ func (b *Box) accounted(pid int) bool {
 	return false
 }
 
-// owner is the user of a process, 0 when it has gone.
+// owner returns the user of a process, 0 when it has gone.
 func owner(pid int) int {
 	var st unix.Stat_t
 	if unix.Stat("/proc/"+strconv.Itoa(pid)+"/task", &st) != nil {
@@ -124,14 +126,15 @@ func owner(pid int) int {
 	return int(st.Uid)
 }
 
-// describe names a process with its command line.
+// describe describes a process by its command line.
 func describe(pid int) string {
 	line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	return strings.TrimSpace(fmt.Sprintf("%d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
 }
 
-// settledHolders waits until no process holds a file below dir, and names those that do after the time limit. A process that is not
-// below this one may end a moment after the command that caused it, such as one that closes a systemd unit's PAM session, and nobody tells.
+// settledHolders waits until no process has a file below dir open, and describes those that do
+// after the time limit. A process that is not below this one may exit a moment after the command
+// that caused it, such as one that closes a systemd unit's PAM session, and no event reports that.
 func settledHolders(dir string, limit time.Duration) []string {
 	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		if found := holders(dir); len(found) == 0 || time.Now().After(deadline) {
@@ -140,20 +143,21 @@ func settledHolders(dir string, limit time.Duration) []string {
 	}
 }
 
-// holders names the other processes that have a descriptor on a file below dir. Those from before all tests can have none.
+// holders describes the other processes that have a file below dir open. Processes from before all
+// tests cannot have any.
 func holders(dir string) []string {
 	var found []string
 	for _, pid := range processes() {
 		if shared.before[pid] {
 			continue
 		}
-		folder := "/proc/" + strconv.Itoa(pid) + "/fd"
-		entries, err := os.ReadDir(folder)
+		fds := "/proc/" + strconv.Itoa(pid) + "/fd"
+		entries, err := os.ReadDir(fds)
 		if err != nil {
 			continue
 		}
 		for _, entry := range entries {
-			if path, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && strings.HasPrefix(path, dir+"/") {
+			if path, err := os.Readlink(filepath.Join(fds, entry.Name())); err == nil && strings.HasPrefix(path, dir+"/") {
 				found = append(found, "descriptor "+entry.Name()+" of process "+describe(pid)+" on "+path)
 			}
 		}
@@ -161,7 +165,8 @@ func holders(dir string) []string {
 	return found
 }
 
-// MountsBelow lists the mount points at or below dir ("": all of them), in the order in which they were made.
+// MountsBelow lists the mount points at or below dir ("": all of them), in the order in which they
+// were made.
 func MountsBelow(dir string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -219,8 +224,9 @@ func coverUnified() error {
 	return unix.Mount("tmpfs", path, "tmpfs", 0, "")
 }
 
-// CgroupMount returns where the hierarchy of these controllers is mounted, by the name that /proc/PID/cgroup has for it:
-// "cpu,cpuacct", "name=systemd", "" for v2's. It is empty where that isn't mounted.
+// CgroupMount returns where the hierarchy of these controllers is mounted, by its name in
+// /proc/PID/cgroup: "cpu,cpuacct", "name=systemd", "" for v2's. It returns "" if that isn't
+// mounted.
 func CgroupMount(controllers string) string {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -249,8 +255,8 @@ func CgroupMount(controllers string) string {
 	return ""
 }
 
-// Left waits until no process is left below this one, and describes and kills those that still run after the time limit. It is for tests
-// that don't go through a box.
+// Left waits until no process is left below this one, and describes and kills those that still run
+// after the time limit. It is for tests without a box.
 func Left(limit time.Duration) []string { return left(limit, func(int) bool { return false }) }
 
 func left(limit time.Duration, ignore func(pid int) bool) []string {

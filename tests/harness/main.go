@@ -1,8 +1,9 @@
-// Package harness is the ground that the end-to-end tests stand on: it drives a runtime from outside,
-// through its command line only, and checks after each test that nothing of a container is left.
+// Package harness is the basis of the end-to-end tests: it drives a runtime from outside, only
+// through its command line, and checks after each test that nothing of a container is left.
 //
-// Without more it builds orlop from the tree. ORLOP=/path/to/orlop tests that binary; RUNTIME=runc tests
-// another runtime, which shows that the tests ask for what is common to all and not for orlop's habits.
+// By default it builds orlop from the tree. ORLOP=/path/to/orlop tests that binary; RUNTIME=runc
+// tests another runtime, which shows that the tests check common behaviour rather than orlop's
+// peculiarities.
 package harness
 
 import (
@@ -19,20 +20,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PrivateEnv is set for a process that stands in a mount namespace of its own already: Main then does not make one.
+// PrivateEnv is set for a process that is already in a mount namespace of its own: Main then does
+// not make one.
 const PrivateEnv = "ORLOP_TEST_PRIVATE"
 
 // world is what all tests of one process share. It is made in Main; afterwards only boxes changes.
 type world struct {
 	runtime string // path of the runtime's binary
 	name    string // "orlop", "runc", "crun"
-	dir     string // temporary folder of this test process
-	busybox string // busybox's copy in dir, to be linked into root file systems
+	dir     string // temporary directory of this test process
+	busybox string // busybox's copy in dir, to be linked into root filesystems
 	applets []string
 	cgroups []string // mount points of all cgroup hierarchies
 	reaper  *reaper
-	before  map[int]bool // the processes that were there before the tests, this one among them
-	skip    string       // why no test can run here; "" when they can
+	// before has the processes from before the tests, including this one.
+	before map[int]bool
+	skip   string // why no test can run here; "" if they can
 
 	mu    sync.Mutex
 	boxes []*Box // in use
@@ -55,8 +58,9 @@ var shared *world
 
 // Main runs a package's tests: from TestMain as os.Exit(harness.Main(m)).
 //
-// It moves the process into a private mount namespace first (by executing itself again, since only a
-// process of one thread can move), and makes it the reaper of all orphans below it, as containerd's shim is.
+// It first moves the process into a private mount namespace (by executing itself again, since only
+// a process of one thread can move), and makes it the reaper of all orphans below it, like
+// containerd's shim.
 func Main(m *testing.M) int {
 	if os.Geteuid() == 0 && os.Getenv(PrivateEnv) == "" {
 		if err := reexecPrivate(); err != nil {
@@ -70,7 +74,8 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	shared = w
-	// Tests give their threads namespaces of their own and end them. The main thread cannot end, and /proc/self shows it.
+	// Tests give their threads namespaces of their own and let them exit. The main thread cannot
+	// exit, and /proc/self shows it.
 	runtime.LockOSThread()
 	status := m.Run()
 	w.close()
@@ -103,7 +108,7 @@ func newWorld() (*world, error) {
 	return w, nil
 }
 
-// open makes what the tests share, or says in skip why there can be none.
+// open makes what the tests share, or sets skip to the reason why that is impossible.
 func (w *world) open() error {
 	if os.Geteuid() != 0 {
 		w.skip = "needs root"
@@ -117,7 +122,7 @@ func (w *world) open() error {
 	if w.dir, err = os.MkdirTemp("", "orlop-e2e-"); err != nil {
 		return err
 	}
-	// Containers of other users walk through it.
+	// Other users' containers need access to directories below it.
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		return err
 	}
@@ -146,8 +151,8 @@ func (w *world) open() error {
 	return nil
 }
 
-// findBusybox copies busybox beside the tests' folders, so that it can be hard-linked into each root file
-// system and a hostile test can't reach the host's.
+// findBusybox copies busybox beside the tests' directories, so that it can be hard-linked into each
+// root filesystem and a hostile test can't reach the host's.
 func (w *world) findBusybox(path string) error {
 	list, err := exec.Command(path, "--list").Output()
 	if err != nil {
@@ -193,7 +198,7 @@ func build(output string) error {
 		return err
 	}
 	tags := "urfave_cli_no_docs"
-	// Which make builds; see package seccomp.
+	// `make build` makes it; see package seccomp.
 	if _, err := os.Stat(filepath.Join(root, "libcontainer/seccomp/compiler.elf")); err == nil {
 		tags += ",seccomp"
 	}
@@ -207,7 +212,8 @@ func build(output string) error {
 	return nil
 }
 
-// repository is the folder with the product's go.mod, above the tests' own: tests may be a module of their own.
+// repository returns the directory with the product's go.mod, above the tests' own: tests may be a
+// module of their own.
 func repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -226,7 +232,8 @@ func (w *world) close() {
 		return
 	}
 	for _, mount := range w.cgroups {
-		// Runtimes make the parents of a cgroup and leave them. Below are those of failed tests only.
+		// Runtimes make the parents of a cgroup and leave them. Only failed tests leave cgroups
+		// below.
 		parent := filepath.Join(mount, CgroupParent())
 		if left, err := filepath.Glob(parent + "/*/"); err == nil {
 			for _, path := range left {

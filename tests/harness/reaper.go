@@ -13,23 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reaper waits for the orphans that this process inherits as a subreaper: containers' first processes,
-// whose parent, the runtime, has ended.
+// reaper waits for the orphans that this process inherits as a subreaper: containers' first
+// processes, whose parent, the runtime, has exited.
 //
-// The children of exec.Cmd must not be taken from it. So every command is started and waited for through
-// the reaper, which knows those by their ids and waits for all others, each by its own id; a wait for any
-// child would steal.
+// It must not reap the children of exec.Cmd. So every command is started and waited for through the
+// reaper, which knows them by their PIDs and waits for all others, each by its own PID; a wait for
+// any child would reap the wrong ones.
 type reaper struct {
 	mu   sync.Mutex
 	mine map[int]bool // commands that were started here and not yet waited for
-	// statuses of the orphans that were reaped, and a channel that is closed when the next one is
+	// statuses of the reaped orphans, and a channel that is closed when the next one is reaped
 	dead   map[int]unix.WaitStatus
 	change chan struct{}
 }
 
 func newReaper() *reaper {
 	r := &reaper{mine: map[int]bool{}, dead: map[int]unix.WaitStatus{}, change: make(chan struct{})}
-	died := make(chan os.Signal, 1) // one pending sweep is enough, whatever the number of deaths
+	// One pending sweep is enough for any number of exits.
+	died := make(chan os.Signal, 1)
 	signal.Notify(died, unix.SIGCHLD)
 	go func() {
 		for range died {
@@ -39,7 +40,8 @@ func newReaper() *reaper {
 	return r
 }
 
-// start starts a command; holding the lock keeps a sweep from meeting a child that isn't listed yet.
+// start starts a command. Holding the lock keeps a sweep from reaping a child that isn't listed
+// yet.
 func (r *reaper) start(cmd *exec.Cmd) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,8 +99,8 @@ func (r *reaper) waitOrphan(pid int, limit time.Duration) (unix.WaitStatus, bool
 	}
 }
 
-// settle waits until no process is left below this one but those to be ignored, and returns those that are
-// after the time limit.
+// settle waits until no process is left below this one except ignored ones, and returns those that
+// are left after the time limit.
 func (r *reaper) settle(limit time.Duration, ignore func(pid int) bool) []int {
 	timer := time.After(limit)
 	for {
@@ -112,7 +114,8 @@ func (r *reaper) settle(limit time.Duration, ignore func(pid int) bool) []int {
 		}
 		select {
 		case <-change:
-		case <-time.After(20 * time.Millisecond): // the death of a grandchild is told to nobody here
+		// No event reports the exit of a grandchild here.
+		case <-time.After(20 * time.Millisecond):
 		case <-timer:
 			return left
 		}
@@ -134,7 +137,8 @@ func processes() []int {
 	return found
 }
 
-// children lists the children of a process, also dead ones. The kernel may leave some out while others end, but not say that there are none.
+// children lists the children of a process, including dead ones. The kernel may omit some while
+// others exit, but never returns an empty list wrongly.
 func children(pid int) []int {
 	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
 	entries, err := os.ReadDir(tasks)

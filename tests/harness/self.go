@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// CopySelf copies this test's binary into a root file system, to be run there. It skips the test if the binary needs libraries, which a
-// root file system has none of.
+// CopySelf copies this test's binary into a root filesystem, to be run there. It skips the test if
+// the binary needs libraries, which a root filesystem does not have.
 func CopySelf(t testing.TB, path string) {
 	t.Helper()
 	self, err := os.Open("/proc/self/exe")

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Tree describes what is below a folder, so that two descriptions differ when anything was touched. Other file systems that are mounted there
-// are part of it.
+// Tree describes everything below a directory, so that any change leads to another description.
+// Other filesystems mounted there are included.
 func Tree(t *testing.T, dir string) string {
 	t.Helper()
 	var list strings.Builder

@@ -10,11 +10,11 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// roundsEnv says how often each attack is tried, whatever time that takes: `make attacks`. Without it, a test tries what takes
-// a few seconds.
+// roundsEnv is the number of attempts of each attack, however long they take: `make attacks`.
+// Without it, a test makes as many attempts as take a few seconds.
 const roundsEnv = "ORLOP_TEST_ROUNDS"
 
-// asked is how often each attack is to be tried, 0 for as often as usual.
+// asked returns the requested number of attempts of each attack, 0 for the usual one.
 func asked(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv(roundsEnv)
@@ -28,8 +28,9 @@ func asked(t *testing.T) int {
 	return n
 }
 
-// attempts tries an attack as often as usual, or as often as was asked for. try is told which attempt it is, so that it can go through
-// variants, and fails the test if the attack succeeds. That is the end of it.
+// attempts makes the usual or requested number of attempts of an attack. try gets the attempt's
+// number, so that it can go through variants, and fails the test if the attack succeeds, which ends
+// the attempts.
 func attempts(t *testing.T, usual int, try func(n int)) {
 	t.Helper()
 	times := usual
@@ -45,7 +46,7 @@ func attempts(t *testing.T, usual int, try func(n int)) {
 	report(t, tried)
 }
 
-// report writes the line that `make attacks` makes its table of.
+// report writes a line for the table of `make attacks`.
 func report(t *testing.T, tried int) {
 	t.Helper()
 	repelled := tried
@@ -55,7 +56,7 @@ func report(t *testing.T, tried int) {
 	t.Logf("attack %s repelled %d of %d times", t.Name(), repelled, tried)
 }
 
-// unharmed looks at the runtime's binary. check fails the test when it has changed since.
+// unharmed records the runtime's binary. check fails the test if it has changed since.
 func unharmed(t *testing.T) (check func()) {
 	t.Helper()
 	before := sha256.Sum256([]byte(read(t, harness.Runtime())))
@@ -67,7 +68,7 @@ func unharmed(t *testing.T) (check func()) {
 	}
 }
 
-// bounded returns how often a race is run, and for how long at most.
+// bounded returns the number of runs of a race, and their time limit.
 func bounded(t *testing.T, usual int) (times int, limit time.Duration) {
 	t.Helper()
 	if n := asked(t); n > 0 {

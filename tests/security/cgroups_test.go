@@ -20,7 +20,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// writableCgroups gives a container a cgroup namespace of its own, and a mount of its cgroups that it can write to.
+// writableCgroups gives a container a cgroup namespace of its own, and a writable mount of its
+// cgroups.
 func writableCgroups(s *specs.Spec) {
 	harness.WithNamespace("cgroup", "")(s)
 	for i := range s.Mounts {
@@ -30,8 +31,8 @@ func writableCgroups(s *specs.Spec) {
 	}
 }
 
-// A hideout is what a process of a container does, in cgroups of its own making, so that it is not killed. The shell's
-// variable p is the process's PID.
+// A hideout is what a process of a container does, in cgroups that it has made, to avoid being
+// killed. The shell's variable p is the process's PID.
 type hideout struct {
 	name, controller, script string
 	armed                    func(top string) bool
@@ -47,14 +48,14 @@ if [ -e a/cgroup.freeze ]; then echo 1 > a/cgroup.freeze; else echo FROZEN > a/f
 		}},
 	{"deep", "pids", `n=$(printf 'x%.0s' $(seq 1 200)); i=0; while [ $i -lt 40 ]; do mkdir $n && cd -P $n || exit 1; i=$((i+1)); done
 echo $p > cgroup.procs`,
-		func(top string) bool { // no path leads there
+		func(top string) bool { // no path reaches it
 			err := filepath.WalkDir(top, func(_ string, _ fs.DirEntry, err error) error { return err })
 			return errors.Is(err, unix.ENAMETOOLONG)
 		}},
 }
 
-// TestHideouts: a container that may write to its cgroups hides a process there. It is killed nevertheless, and deleted with its
-// cgroups.
+// TestHideouts: a container that may write to its cgroups hides a process there. It is killed
+// nevertheless, and deleted with its cgroups.
 func TestHideouts(t *testing.T) {
 	harness.OrlopOnly(t, "others leave processes behind")
 	ends := [][]string{{"kill"}, {"delete", "--force"}}
@@ -66,7 +67,7 @@ func TestHideouts(t *testing.T) {
 				mount = harness.CgroupMount("")
 			}
 			b := harness.New(t, writableCgroups)
-			if pod { // where the end of the first process ends no other
+			if pod { // where the exit of the first process ends no other
 				first := harness.New(t).Up()
 				harness.WithNamespace("pid", fmt.Sprintf("/proc/%d/ns/pid", first))(b.Spec)
 			}
@@ -74,7 +75,8 @@ func TestHideouts(t *testing.T) {
 			b.OK("exec", b.ID, "sh", "-c", `while [ ! -s /dev/shm/p ]; do sleep 0.01; done; p=$(cat /dev/shm/p)
 cd /sys/fs/cgroup; [ -d `+h.controller+` ] && cd `+h.controller+"\n"+h.script)
 			top := filepath.Join(mount, b.Cgroup)
-			for end := time.Now().Add(hang.Limit); !h.armed(top); time.Sleep(time.Millisecond) { // to freeze takes a moment
+			// Freezing takes a moment.
+			for end := time.Now().Add(hang.Limit); !h.armed(top); time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("%s: the trap is not armed", top)
 				}
@@ -102,10 +104,10 @@ func processesOf(t *testing.T, b *harness.Box) (pids []int) {
 	return pids
 }
 
-// chaseEnv makes this package's test binary a process of a container whose PID does not stay the same.
+// chaseEnv makes this package's test binary a process of a container whose PID keeps changing.
 const chaseEnv = "ORLOP_TEST_CHASE"
 
-// chase has lines of processes of which each forks the next and ends.
+// chase runs lines of processes, in which each forks the next and exits.
 func chase() {
 	signal.Ignore(unix.SIGCHLD)
 	fmt.Println("up")
@@ -117,7 +119,7 @@ func chase() {
 		if !fork() {
 			continue
 		}
-		for { // raw system calls only, as in bomb
+		for { // only raw system calls, as in bomb
 			if pid, _, err := unix.RawSyscall(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0); err == 0 && pid != 0 {
 				unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 			}
@@ -128,7 +130,8 @@ func chase() {
 	}
 }
 
-// TestChase: processes that fork and end faster than anybody reads their PIDs are killed, in a PID namespace that others share, too.
+// TestChase: processes that fork and exit faster than their PIDs can be read are killed, also in a
+// shared PID namespace.
 func TestChase(t *testing.T) {
 	harness.OrlopOnly(t, "others leave processes behind")
 	pod := harness.New(t)
@@ -145,7 +148,7 @@ func TestChase(t *testing.T) {
 			harness.WithNamespace("pid", fmt.Sprintf("/proc/%d/ns/pid", first))(b.Spec)
 		}
 		b.Up(harness.Args("/self"))
-		// The trap is armed: most PIDs that somebody reads are those of processes that have ended since.
+		// Positive control: most PIDs that are read are those of processes that have exited since.
 		before := processesOf(t, b)
 		for _, pid := range before {
 			if unix.Kill(pid, 0) == unix.ESRCH {

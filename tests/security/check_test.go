@@ -12,19 +12,20 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// programBeside makes a directory in the image with a program, and beside it a link to a directory of the host that has a file of
-// that name. It returns the program's path on the host, and the names that are to be swapped.
+// programBeside makes a directory in the image with a program, and beside it a link to a directory
+// of the host that has a file of that name. It returns the program's path on the host, and the
+// names to swap.
 func programBeside(t *testing.T, b *harness.Box, out string) (program string, names []string) {
 	t.Helper()
-	dir := folder(t, filepath.Join(b.Rootfs, "programs"))
+	dir := directory(t, filepath.Join(b.Rootfs, "programs"))
 	program = filepath.Join(dir, "file")
 	must(t, os.Link(filepath.Join(b.Rootfs, "bin/busybox"), program))
 	must(t, os.Symlink(out, filepath.Join(b.Rootfs, "link")))
 	return program, []string{"programs", "link"}
 }
 
-// TestSwappedCheck: while check looks at the program of a container, a neighbor swaps its directory and a link that leads out. Nothing of
-// the host is opened.
+// TestSwappedCheck: while check inspects the program of a container, a neighbour swaps its
+// directory and a link that leads out. Nothing of the host is opened.
 func TestSwappedCheck(t *testing.T) {
 	harness.OrlopOnly(t, "others have no check")
 	b := harness.New(t, harness.Args("/programs/file"))
@@ -42,7 +43,8 @@ func TestSwappedCheck(t *testing.T) {
 	check()
 }
 
-// TestNaiveCheck is the positive control: who looks at a path, and then opens it, opens the host's file in the same race.
+// TestNaiveCheck is the positive control: a program that inspects a path and then opens it opens
+// the host's file in the same race.
 func TestNaiveCheck(t *testing.T) {
 	b := harness.New(t)
 	out, _ := outside(t, b)

@@ -15,14 +15,15 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestCVE2025_52565_SwappedConsole: CVE-2025-52565. What is in the image's /dev is swapped with links that lead out while a console is made.
+// TestCVE2025_52565_SwappedConsole: CVE-2025-52565. Files in the image's /dev are swapped with
+// links that lead out while a console is made.
 func TestCVE2025_52565_SwappedConsole(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	b := harness.New(t, harness.Args("cat", "/proc/self/mountinfo"), harness.Writable)
 	out, check := outside(t, b)
-	folder(t, filepath.Join(b.Rootfs, out))
+	directory(t, filepath.Join(b.Rootfs, out))
 	dev := filepath.Join(b.Rootfs, "dev")
-	folder(t, filepath.Join(dev, "pts"))
+	directory(t, filepath.Join(dev, "pts"))
 	for _, name := range []string{"console", "ptmx", "null"} {
 		must(t, os.WriteFile(filepath.Join(dev, name), nil, 0o644))
 	}
@@ -40,7 +41,7 @@ func TestCVE2025_52565_SwappedConsole(t *testing.T) {
 	socket, masters := consoles(t, b)
 	neighbour := swap(t, dev, "console", "console-link", "ptmx", "ptmx-link", "pts", "pts-link", "null", "null-link")
 	race(t, rounds, neighbour, func() harness.Result {
-		// The runtime replaces ptmx. The neighbour may be quicker than this.
+		// The runtime replaces ptmx, and the neighbour may be quicker.
 		os.Remove(filepath.Join(dev, "ptmx-link"))
 		os.Symlink(filepath.Join(out, "ptmx"), filepath.Join(dev, "ptmx-link"))
 		r := b.Do("run", "--detach", "--console-socket", socket, "--bundle", b.Bundle, b.ID)
@@ -90,7 +91,7 @@ func consoles(t *testing.T, b *harness.Box) (path string, masters chan *os.File)
 	return path, masters
 }
 
-// opens tells of each opening of a file from now on. O_PATH opens nothing.
+// opens reports whether a file has been opened since. O_PATH does not count.
 func opens(t *testing.T, path string) (opened func() bool) {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
@@ -107,8 +108,9 @@ func opens(t *testing.T, path string) (opened func() bool) {
 	}
 }
 
-// TestTerminalOfContainer: a container has something else in place of its devices of terminals, which exec is to open one by. Nothing
-// of that is opened: the terminal comes from the devpts of the container, or there is none.
+// TestTerminalOfContainer: a container has other files in place of the terminal devices through
+// which exec would open one. None of them is opened: the terminal comes from the container's
+// devpts, or there is none.
 func TestTerminalOfContainer(t *testing.T) {
 	harness.OrlopOnly(t, "others open what is there")
 	traps := []struct{ name, make, undo, trap, want string }{
@@ -119,7 +121,7 @@ func TestTerminalOfContainer(t *testing.T) {
 			"something is mounted over /dev/pts/ptmx of the container"},
 		{"a tmpfs on /dev/pts", "mount -t tmpfs tmpfs /dev/pts; mkfifo /dev/pts/ptmx", "umount /dev/pts", "/dev/pts/ptmx",
 			"/dev/pts of the container is not a devpts"},
-		{"a folder on /dev/pts", "mkdir -p /folder; touch /trap; ln -sf ../trap /folder/ptmx; mount --bind /folder /dev/pts", "umount /dev/pts",
+		{"a directory on /dev/pts", "mkdir -p /folder; touch /trap; ln -sf ../trap /folder/ptmx; mount --bind /folder /dev/pts", "umount /dev/pts",
 			"/trap", "/dev/pts of the container is not a devpts"},
 	}
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"))
@@ -131,7 +133,7 @@ func TestTerminalOfContainer(t *testing.T) {
 		path := "/proc/" + strconv.Itoa(pid) + "/root" + trap.trap
 		opened := opens(t, path)
 		if n < len(traps) {
-			// The trap is armed: who opens it is seen.
+			// Positive control: an open is noticed.
 			f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
 			must(t, err)
 			f.Close()

@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// Attacks from inside a container that runs, and by what it lacks.
+// Attacks from inside a running container, and through what it lacks.
 
 // TestCVE2016_3697_NumericName: the image's passwd has a user whose name is a number.
 func TestCVE2016_3697_NumericName(t *testing.T) {
@@ -26,8 +26,8 @@ func TestCVE2016_3697_NumericName(t *testing.T) {
 	})
 }
 
-// TestCVE2016_9962_Watcher: a process of the container looks into every other one, above all into those that the runtime starts there,
-// for a descriptor, a root or a working folder that leads out.
+// TestCVE2016_9962_Watcher: a process of the container inspects every other one, above all those
+// that the runtime starts there, for a descriptor, a root or a working directory that leads out.
 func TestCVE2016_9962_Watcher(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"))
@@ -44,10 +44,10 @@ done; done 2>/dev/null; true`)
 	if testing.Short() {
 		tries = 20
 	}
-	folders := openFolders(t, 3) // a careless caller's
+	directories := openDirectories(t, 3) // a careless caller's
 	attempts(t, tries, func(int) {
 		exec := b.Cmd("exec", b.ID, "true")
-		exec.Files = folders
+		exec.Files = directories
 		exec.Run().OK(b)
 	})
 	for _, line := range stop() {
@@ -55,16 +55,16 @@ done; done 2>/dev/null; true`)
 	}
 	check()
 
-	// The trap is armed: what is passed on purpose is found by the same look.
+	// Positive control: a descriptor that is passed on purpose is found in the same way.
 	passed := b.Cmd("exec", "--preserve-fds", "1", b.ID, "sh", "-c", "[ -e /proc/self/fd/3"+marker+" ] && echo seen")
-	passed.Files = openFolders(t, 1)
+	passed.Files = openDirectories(t, 1)
 	if r := passed.Run(); r.Stdout != "seen\n" {
 		t.Errorf("the control saw %q: %s", r.Stdout, r.Stderr)
 	}
 }
 
-// watch starts a command that says that it is ready, and then looks around in the container until there is the file /stop. stop makes
-// that, and returns the lines that the command has written.
+// watch starts a command that reports that it is ready, and then searches the container until the
+// file /stop exists. stop creates that, and returns the lines that the command has written.
 func watch(t *testing.T, b *harness.Box, args ...string) (stop func() []string) {
 	t.Helper()
 	lines := b.Lines()
@@ -86,7 +86,8 @@ func watch(t *testing.T, b *harness.Box, args ...string) (stop func() []string) 
 	}
 }
 
-// TestCVE2023_25809_Cgroups: with a user namespace and no cgroup namespace, the read-only mount of the cgroups is read-only.
+// TestCVE2023_25809_Cgroups: with a user namespace and no cgroup namespace, the read-only mount of
+// the cgroups is read-only.
 func TestCVE2023_25809_Cgroups(t *testing.T) {
 	b := harness.New(t, harness.WithoutNamespace("cgroup"))
 	shift(t, b)
@@ -114,7 +115,8 @@ for d in "b 1 0" "b 253 0" "b 7 0" "c 10 229" "c 1 1" "c 1 11" "c 5 1" "c 1 3" "
 	})
 }
 
-// TestExhausted: a container that has used up its processes, its memory and its disk is still looked at, killed and deleted.
+// TestExhausted: a container that has used up its processes, its memory and its disk can still be
+// inspected, killed and deleted.
 func TestExhausted(t *testing.T) {
 	pids, memory := int64(5), int64(8<<20)
 	b := harness.New(t, harness.WithMount("/full", "tmpfs", "tmpfs", "size=64k"))

@@ -17,11 +17,11 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// regularFiles is how many pairs of a regular file and something else are swapped at a time.
+// regularFiles is the number of pairs of a regular and another file that are swapped at a time.
 const regularFiles = 8
 
-// swappedKinds are what regular files are swapped with: to read the device is what device rules forbid, and who opens and reads a FIFO
-// that somebody holds open waits without end.
+// swappedKinds are what regular files are swapped with. Device rules forbid reading the device, and
+// a read from a FIFO that another process holds open blocks forever.
 var swappedKinds = map[string]func(t *testing.T, path string){
 	"device": func(t *testing.T, path string) {
 		must(t, unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
@@ -34,8 +34,8 @@ var swappedKinds = map[string]func(t *testing.T, path string){
 	},
 }
 
-// swappedNodes fills a directory with regular files and other ones, and returns the pairs of names. A regular file that
-// turns out empty was read from the null device.
+// swappedNodes fills a directory with regular and other files, and returns the pairs of names. A
+// regular file that is empty afterwards was read from the null device.
 func swappedNodes(t *testing.T, dir string, mknod func(t *testing.T, path string)) []string {
 	t.Helper()
 	var names []string
@@ -48,8 +48,9 @@ func swappedNodes(t *testing.T, dir string, mknod func(t *testing.T, path string
 	return names
 }
 
-// TestSwappedCopyUp: a tmpfs with tmpcopyup covers a directory of a shared volume, in which a neighbor swaps regular files
-// and device nodes or FIFOs. The runtime, whom no device rules hold, must not read a device for the container, nor wait.
+// TestSwappedCopyUp: a tmpfs with tmpcopyup covers a directory of a shared volume, in which a
+// neighbour swaps regular files and device nodes or FIFOs. The runtime, to which no device rules
+// apply, must not read a device for the container, and must not block.
 func TestSwappedCopyUp(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	for kind, mknod := range swappedKinds {
@@ -57,7 +58,7 @@ func TestSwappedCopyUp(t *testing.T) {
 			b := harness.New(t, harness.Args("sh", "-c", `cd /vol/data; for f in *; do [ -f "$f" ] && echo "$f:$(cat "$f")"; done; :`))
 			volume := filepath.Join(b.Dir, "volume")
 			harness.MountTmpfs(t, volume)
-			data := folder(t, filepath.Join(volume, "data"))
+			data := directory(t, filepath.Join(volume, "data"))
 			names := swappedNodes(t, data, mknod)
 			b.Spec.Mounts = append(b.Spec.Mounts,
 				specs.Mount{Destination: "/vol", Type: "bind", Source: volume, Options: []string{"rbind"}},
@@ -75,7 +76,8 @@ func TestSwappedCopyUp(t *testing.T) {
 	}
 }
 
-// TestNaiveCopyUp is the positive control: who looks at a name, and then opens it, gets the device or FIFO in the same race.
+// TestNaiveCopyUp is the positive control: a program that inspects a name and then opens it gets
+// the device or FIFO in the same race.
 func TestNaiveCopyUp(t *testing.T) {
 	for kind, mknod := range swappedKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -97,13 +99,13 @@ func TestNaiveCopyUp(t *testing.T) {
 	}
 }
 
-// naiveOpen opens a name at which it has seen a regular file, and reports whether it got something else.
+// naiveOpen opens a name that was a regular file before, and reports whether it got another file.
 func naiveOpen(t *testing.T, path string) bool {
 	t.Helper()
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would not let go of it
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // otherwise a FIFO would block
 	must(t, err)
 	defer f.Close()
 	info, err := f.Stat()
@@ -111,8 +113,8 @@ func naiveOpen(t *testing.T, path string) bool {
 	return !info.Mode().IsRegular()
 }
 
-// What the image has for a tmpfs with tmpcopyup takes more memory than expensiveLimit, in the form of data, of inodes, or of
-// extended attributes.
+// The image's content for a tmpfs with tmpcopyup needs more memory than expensiveLimit, in the form
+// of data, of inodes, or of extended attributes.
 const expensiveLimit = 4 << 20
 
 var expensive = []struct {
@@ -123,7 +125,7 @@ var expensive = []struct {
 		must(t, os.WriteFile(filepath.Join(dir, "large"), bytes.Repeat([]byte("x"), 4*expensiveLimit), 0o644))
 	}},
 	{"many files", func(t *testing.T, dir string) {
-		for i := range 6000 { // each takes an inode and an entry, some 900 bytes
+		for i := range 6000 { // each needs an inode and an entry, some 900 bytes
 			must(t, unix.Mknod(filepath.Join(dir, fmt.Sprint("file", i)), unix.S_IFREG|0o644, 0))
 		}
 	}},
@@ -135,8 +137,9 @@ var expensive = []struct {
 	}},
 }
 
-// TestCopyUpCharged: an image has more for a tmpfs with tmpcopyup than the memory limit of the container lets it have. The copy is charged
-// to the container, not to the host: it is refused, and nothing of it is left.
+// TestCopyUpCharged: an image has more content for a tmpfs with tmpcopyup than the memory limit of
+// the container allows. The copy is charged to the container, not to the host: it is refused, and
+// nothing of it is left.
 func TestCopyUpCharged(t *testing.T) {
 	harness.OrlopOnly(t, "runc charges the host")
 	file := memoryFile(t)
@@ -146,12 +149,13 @@ func TestCopyUpCharged(t *testing.T) {
 	boxes := make([]*harness.Box, len(expensive))
 	for i, e := range expensive {
 		volume := filepath.Join(shelf, strconv.Itoa(i))
-		e.write(t, folder(t, filepath.Join(volume, "data")))
+		e.write(t, directory(t, filepath.Join(volume, "data")))
 		b := harness.New(t, harness.WithMount("/var", "bind", volume, "bind"),
 			harness.WithMount("/var/data", "tmpfs", "tmpfs", "tmpcopyup", "size=1g", "nr_inodes=100000"))
 		boxes[i] = b
 
-		// The trap is armed: without the limit all is copied, and costs the container more than that.
+		// Positive control: without the limit everything is copied, and costs the container more
+		// than that.
 		b.Up()
 		if used := number(t, filepath.Join(file.mount, b.Cgroup, file.name)); used < limit {
 			t.Fatalf("%s: the copy is charged to the container with %d bytes only", e.name, used)
@@ -171,10 +175,10 @@ func TestCopyUpCharged(t *testing.T) {
 	})
 }
 
-// memoryUse is where a cgroup tells how much memory it uses.
+// memoryUse is the file in which a cgroup reports its memory usage.
 type memoryUse struct{ mount, name string }
 
-// memoryFile finds out where a cgroup tells its use of memory, and skips the test if none does.
+// memoryFile finds that file, and skips the test if there is none.
 func memoryFile(t *testing.T) memoryUse {
 	t.Helper()
 	if mount := harness.CgroupMount("memory"); mount != "" {

@@ -11,20 +11,22 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// danglingVolume makes a volume in which a directory "dir" and a link "link", a file "file" and a link "flink" are there to be swapped. The
-// links lead to what does not exist in the directory target, neither on the host nor in the root file system.
+// danglingVolume makes a volume with a directory "dir" and a link "link", and a file "file" and a
+// link "flink", to be swapped. The links lead to missing names in the directory target, which exist
+// neither on the host nor in the root filesystem.
 func danglingVolume(t *testing.T, b *harness.Box, target, _ string) string {
 	t.Helper()
-	volume := folder(t, filepath.Join(b.Dir, "volume"))
-	folder(t, filepath.Join(volume, "dir"))
+	volume := directory(t, filepath.Join(b.Dir, "volume"))
+	directory(t, filepath.Join(volume, "dir"))
 	must(t, os.WriteFile(filepath.Join(volume, "file"), nil, 0o644))
 	must(t, os.Symlink(target+"/gone/deep", filepath.Join(volume, "link")))
 	must(t, os.Symlink(target+"/made", filepath.Join(volume, "flink")))
 	return volume
 }
 
-// TestSwappedDanglingLink: mount points lie in a shared volume, in which a neighbour swaps directories and files with dangling links that
-// lead out. What is missing is made where the links lead inside the root, never outside.
+// TestSwappedDanglingLink: mount points are in a shared volume, in which a neighbour swaps
+// directories and files with dangling links that lead out. Missing files are made where the links
+// lead inside the root, never outside.
 func TestSwappedDanglingLink(t *testing.T) {
 	(&mountRace{volume: danglingVolume, swaps: []string{"dir", "link", "file", "flink"}, change: func(s *specs.Spec, gift string) {
 		for _, mount := range []func(*specs.Spec){
@@ -42,10 +44,11 @@ func TestSwappedDanglingLink(t *testing.T) {
 	}}).try(t)
 }
 
-// TestNaiveDanglingLink is the positive control: who looks at a path, and then makes a file there, is led out by the same neighbour.
+// TestNaiveDanglingLink is the positive control: the same neighbour leads out a program that
+// inspects a path and then creates a file there.
 func TestNaiveDanglingLink(t *testing.T) {
 	b := harness.New(t)
-	out := folder(t, filepath.Join(b.Dir, "outside"))
+	out := directory(t, filepath.Join(b.Dir, "outside"))
 	volume := danglingVolume(t, b, out, out)
 	neighbour := swap(t, volume, "dir", "link", "file", "flink")
 	escaped := false

@@ -18,17 +18,18 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// entranceEnv makes this package's test binary a process of a container with CAP_SYS_PTRACE, which seizes what enters the PID
-// namespace. Its value is a file of the host that must not be in reach of what it seizes.
+// entranceEnv makes this package's test binary a process of a container with CAP_SYS_PTRACE, which
+// seizes processes that enter the PID namespace. Its value is a file of the host that the seized
+// processes must not be able to reach.
 const entranceEnv = "ORLOP_TEST_ENTRANCE"
 
-// A seizure is what the tracer tells of a process that it has got hold of.
+// A seizure is the tracer's report about a seized process.
 type seizure struct {
 	program string
 	caps    uint64 // effective and permitted
 	bounds  uint64 // the bounding set
 	seccomp int
-	files   int  // descriptors beside the standard streams
+	files   int  // descriptors besides the standard streams
 	host    bool // its root, its working directory or a descriptor leads to the host's files
 }
 
@@ -45,7 +46,8 @@ func parseSeizure(t *testing.T, line string) (s seizure) {
 	return s
 }
 
-// guardEntrance seizes one process after the other as soon as it is there, and looks at it. PIDs are given one after the other.
+// guardEntrance seizes one process after the other as soon as it exists, and inspects it. PIDs are
+// assigned in order.
 func guardEntrance(marker string) {
 	runtime.LockOSThread() // a tracer is a thread
 	fmt.Println("ready")
@@ -68,7 +70,7 @@ func guardEntrance(marker string) {
 	}
 }
 
-// look stops a process that was seized, looks at it, and lets it go.
+// look stops a seized process, inspects it, and releases it.
 func look(pid int, marker string) (s seizure, ok bool) {
 	if unix.PtraceInterrupt(pid) != nil {
 		return s, false
@@ -106,7 +108,8 @@ func look(pid int, marker string) (s seizure, ok bool) {
 	return s, ok
 }
 
-// withTracer is a container with CAP_SYS_PTRACE beside some others, and a filter that allows all but mkdir.
+// withTracer is a container with CAP_SYS_PTRACE and some other capabilities, and a filter that
+// allows everything but mkdir.
 func withTracer(s *specs.Spec) {
 	harness.Writable(s)
 	harness.Caps("CAP_CHOWN", "CAP_KILL", "CAP_MKNOD", "CAP_SETUID", "CAP_SYS_PTRACE")(s)
@@ -115,7 +118,8 @@ func withTracer(s *specs.Spec) {
 	s.Process.NoNewPrivileges = false
 }
 
-// beyond reports what a process that enters the container has beyond those of the container, "" for nothing.
+// beyond describes what a process that enters the container has in addition to the container's own,
+// "" for nothing.
 func (s seizure) beyond() string {
 	const all = 1<<unix.CAP_CHOWN | 1<<unix.CAP_KILL | 1<<unix.CAP_MKNOD | 1<<unix.CAP_SETUID | 1<<unix.CAP_SYS_PTRACE
 	switch {
@@ -127,14 +131,15 @@ func (s seizure) beyond() string {
 		return "no filter"
 	case s.host:
 		return "files of the host"
-	case s.files > 3 && strings.HasPrefix(s.program, "memfd:"): // the channel; what a created container waits for start on; that start
+	// The channel, the descriptor at which a created container waits for start, and that start.
+	case s.files > 3 && strings.HasPrefix(s.program, "memfd:"):
 		return fmt.Sprintf("%d descriptors of the runtime's", s.files)
 	}
 	return ""
 }
 
-// enterNaively has a process enter the PID namespace of another one as other runtimes do: it is in there with all that the
-// caller has. It stays until release is called.
+// enterNaively lets a process enter another one's PID namespace as other runtimes do, with all the
+// caller's privileges. It stays until release is called.
 func enterNaively(t *testing.T, pid int) (release func()) {
 	t.Helper()
 	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", pid))
@@ -145,7 +150,7 @@ func enterNaively(t *testing.T, pid int) (release func()) {
 	defer r.Close()
 	child := make(chan int)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread's children are in the namespace
+		runtime.LockOSThread() // never unlocked: the thread's children are in the namespace
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWPID); err != nil {
 			t.Error(err)
 			child <- 0
@@ -161,15 +166,17 @@ func enterNaively(t *testing.T, pid int) (release func()) {
 	return func() {
 		w.Close()
 		if n > 0 {
-			if _, err := unix.Wait4(n, nil, 0, nil); err != nil && err != unix.ECHILD { // the harness reaps, too
+			// The harness reaps, too.
+			if _, err := unix.Wait4(n, nil, 0, nil); err != nil && err != unix.ECHILD {
 				t.Error(err)
 			}
 		}
 	}
 }
 
-// TestTracerOfExec: a process of the container with CAP_SYS_PTRACE seizes what enters its PID namespace. It gets a process that
-// has what the container's process has: its capabilities, its filter, its files.
+// TestTracerOfExec: a process of the container with CAP_SYS_PTRACE seizes processes that enter its
+// PID namespace. It gets a process that has what the container's process has: its capabilities, its
+// filter, its files.
 func TestTracerOfExec(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		t.Run(map[bool]string{false: "host", true: "user namespace"}[user], func(t *testing.T) {
@@ -207,7 +214,8 @@ func shift(t *testing.T, b *harness.Box) {
 	}))
 }
 
-// tracedBy runs attempts while the first process of a traces what enters its PID namespace.
+// tracedBy makes attempts while the first process of a traces processes that enter its PID
+// namespace.
 func tracedBy(t *testing.T, a, b *harness.Box, try func(n int)) {
 	t.Helper()
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
@@ -224,8 +232,9 @@ func tracedBy(t *testing.T, a, b *harness.Box, try func(n int)) {
 	if line := lines.Next(); line != "ready" {
 		t.Fatalf("got %q", line)
 	}
-	// The trap is armed: who enters as other runtimes do is seized with all that it has. In a user namespace the kernel keeps the
-	// tracer from what was executed outside of it, so that there only those can be seized that have executed their program.
+	// Positive control: a process that enters as other runtimes do is seized with everything it
+	// has. In a user namespace the kernel denies the tracer access to processes executed outside of
+	// it, so only those that have executed their program can be seized there.
 	user := slices.ContainsFunc(a.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 	if !user {
 		release := enterNaively(t, a.State().Pid)
@@ -256,7 +265,8 @@ func tracedBy(t *testing.T, a, b *harness.Box, try func(n int)) {
 	check()
 }
 
-// TestTracerOfCreate: likewise for a container that is created in the PID namespace of another one, and its startContainer hooks.
+// TestTracerOfCreate: the same for a container that is created in the PID namespace of another one,
+// and its startContainer hooks.
 func TestTracerOfCreate(t *testing.T) {
 	a, b := harness.New(t, withTracer), harness.New(t, withTracer)
 	if !procOfOthers(t) {
@@ -279,7 +289,8 @@ func TestTracerOfCreate(t *testing.T) {
 	})
 }
 
-// procOfOthers reports whether the kernel makes a procfs of a PID namespace that the caller is not in.
+// procOfOthers reports whether the kernel mounts a procfs of a PID namespace that the caller is not
+// in.
 func procOfOthers(t *testing.T) bool {
 	t.Helper()
 	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
@@ -288,7 +299,8 @@ func procOfOthers(t *testing.T) bool {
 	return unix.FsconfigSetString(fs, "pidns", "/proc/self/ns/pid") == nil
 }
 
-// TestTracerOfFull: a container that may trace is not entered by a process outside of its cgroup when its cgroup is full.
+// TestTracerOfFull: when the cgroup of a container that may trace is full, no process outside of
+// that cgroup enters the container.
 func TestTracerOfFull(t *testing.T) {
 	one := int64(1)
 	b := harness.New(t, withTracer, harness.Args("sleep", "1000"), func(s *specs.Spec) {

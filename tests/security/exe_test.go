@@ -13,9 +13,10 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// Attacks on the runtime's binary, through what a container has of its processes.
+// Attacks on the runtime's binary, through what a container sees of its processes.
 
-// TestCVE2019_5736_Exe: a container's processes look at /proc/PID/exe of all others while the runtime executes programs in it: none is a file of the host.
+// TestCVE2019_5736_Exe: a container's processes inspect /proc/PID/exe of all others while the
+// runtime executes programs in it: none is a file of the host.
 func TestCVE2019_5736_Exe(t *testing.T) {
 	harness.OrlopOnly(t, "others copy their binary, or seal it")
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"))
@@ -39,7 +40,8 @@ done; [ -e /stop ] && exit; done; true`)
 	}
 }
 
-// TestCVE2019_5736_Interpreter: a container's program is /proc/self/exe, or asks for it as its interpreter: it does not get the host's binary.
+// TestCVE2019_5736_Interpreter: a container's program is /proc/self/exe, or requests it as its
+// interpreter: it does not get the host's binary.
 func TestCVE2019_5736_Interpreter(t *testing.T) {
 	harness.OrlopOnly(t, "others copy their binary, or seal it")
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"))
@@ -55,12 +57,13 @@ func TestCVE2019_5736_Interpreter(t *testing.T) {
 		b.OK("delete", "--force", b.ID)
 	})
 
-	// The kernel takes the program for one with an interpreter: without that file, it is the interpreter that is missing.
+	// The kernel treats the program as one with an interpreter: without that file, the interpreter
+	// is missing.
 	must(t, os.WriteFile(filepath.Join(b.Rootfs, "program"), interpreted("/missing"), 0o755))
 	b.Run(harness.Args("/program")).Fails(b, "no such file")
 }
 
-// interpreted is an ELF program of nothing, which asks for an interpreter.
+// interpreted returns an empty ELF program that requests an interpreter.
 func interpreted(path string) []byte {
 	const base = 0x400000
 	machine := elf.EM_X86_64

@@ -13,14 +13,14 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// Attacks by what an image or a configuration holds, each in its simple form: what is raced in them stands still here.
+// Attacks by the content of an image or a configuration, each in its simple form, without a race.
 
 func nop(*specs.Spec) {}
 
-// hostDir makes a folder of the host's, with a file in it.
+// hostDir makes a directory of the host, with a file in it.
 func hostDir(t *testing.T, b *harness.Box, name string) string {
 	t.Helper()
-	dir := folder(t, filepath.Join(b.Dir, name))
+	dir := directory(t, filepath.Join(b.Dir, name))
 	must(t, os.WriteFile(filepath.Join(dir, "f"), []byte("of "+name+"\n"), 0o666))
 	return dir
 }
@@ -32,7 +32,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// replaceByLink makes a path of the root file system a link.
+// replaceByLink replaces a path of the root filesystem by a link.
 func replaceByLink(t *testing.T, b *harness.Box, name, target string) {
 	t.Helper()
 	path := filepath.Join(b.Rootfs, name)
@@ -41,13 +41,15 @@ func replaceByLink(t *testing.T, b *harness.Box, name, target string) {
 	must(t, os.Symlink(target, path))
 }
 
-// TestCVE2019_18837_Links: CVE-2019-18837, CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867, CVE-2026-41579, CVE-2026-47766,
-// CVE-2025-24965. whatever the runtime makes or mounts at is a link that leads out of the root: an error, or made inside.
+// TestCVE2019_18837_Links: CVE-2019-18837, CVE-2019-19921, CVE-2023-27561, CVE-2023-28642,
+// CVE-2025-54867, CVE-2026-41579, CVE-2026-47766, CVE-2025-24965. Each path at which the runtime
+// creates or mounts something is a link that leads out of the root: the result is an error, or is
+// inside.
 func TestCVE2019_18837_Links(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	targets := []string{"proc", "sys", "dev", "dev/null", "dev/pts", "dev/shm", "dev/mqueue", "sys/fs/cgroup", "run", "mnt/deep", "etc/file", "tmp",
 		"dev/ptmx", "dev/console", "dev/fd", "dev/sky", "work"}
-	bare := func(s *specs.Spec) { // no tmpfs that covers what the image has in /dev
+	bare := func(s *specs.Spec) { // no tmpfs that covers the image's /dev
 		s.Mounts = s.Mounts[:0]
 		harness.WithMount("/proc", "proc", "proc")(s)
 	}
@@ -82,7 +84,8 @@ func TestCVE2019_18837_Links(t *testing.T) {
 	})
 }
 
-// TestCVE2025_31133_Masks: CVE-2025-31133, CVE-2023-28642. links of the image do not keep what is to be masked from being masked.
+// TestCVE2025_31133_Masks: CVE-2025-31133, CVE-2023-28642. Links of the image do not prevent
+// masking.
 func TestCVE2025_31133_Masks(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	script := `for f in /proc/kcore /proc/sysrq-trigger; do head -c 1 $f 2>/dev/null | wc -c; done; (echo 1 > /proc/sys/kernel/panic) 2>/dev/null || echo refused; ls -A /sys/firmware | wc -l`
@@ -108,7 +111,8 @@ func TestCVE2025_31133_Masks(t *testing.T) {
 	})
 }
 
-// TestCVE2019_16884_MountsOverProc: nothing is mounted over what the runtime relies on in /proc, and not through a link either.
+// TestCVE2019_16884_MountsOverProc: nothing is mounted over the files in /proc that the runtime
+// relies on, not even through a link.
 func TestCVE2019_16884_MountsOverProc(t *testing.T) {
 	harness.OrlopOnly(t, "runc refuses bind mounts only")
 	b := harness.New(t, harness.Writable, harness.Sh("cat /proc/self/attr/current /proc/self/comm /proc/sys/kernel/ostype; ls /proc/self | wc -l"))
@@ -137,13 +141,14 @@ func TestCVE2019_16884_MountsOverProc(t *testing.T) {
 	})
 }
 
-// TestCVE2024_21626_WorkingFolder: a working folder that leads out by a descriptor of the runtime's.
-func TestCVE2024_21626_WorkingFolder(t *testing.T) {
+// TestCVE2024_21626_WorkingDirectory: a working directory that leads out through a descriptor of
+// the runtime.
+func TestCVE2024_21626_WorkingDirectory(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	b := harness.New(t)
 	b.Up()
 	other := harness.New(t, harness.Sh("ls -a . ; pwd"))
-	files := openFolders(t, 5)
+	files := openDirectories(t, 5)
 	attempts(t, 2*28, func(n int) {
 		cwd := fmt.Sprintf("/proc/self/fd/%d", 3+n/2%28)
 		if n%2 == 1 {
@@ -161,21 +166,21 @@ func TestCVE2024_21626_WorkingFolder(t *testing.T) {
 			}
 		}
 	})
-	// Nor does the container's process see them, unless they are passed on purpose.
+	// The container's process does not see them either, unless they are passed on purpose.
 	look := b.Cmd("exec", "--preserve-fds", "1", b.ID, "sh", "-c", "for f in /proc/self/fd/*; do [ -e $f/etc/passwd ] && echo ${f##*/}; done; n=0; for f in /proc/$$/fd/*; do [ -L $f ] && n=$((n+1)); done; echo $n")
 	look.Files = files
 	if r := look.Run(); !strings.HasPrefix(r.Stdout, "3\n4\n") {
 		t.Errorf("0 to 2 and the one that is passed, 3, are to be seen: %q, %s", r.Stdout, r.Stderr)
 	}
-	// Nor by a link of the image.
+	// Nor through a link of the image.
 	must(t, os.Symlink("/proc/self/fd/7", filepath.Join(b.Rootfs, "out")))
 	if r := b.Do("exec", "--cwd", "/out", b.ID, "ls"); r.Status == 0 {
 		t.Errorf("exec with cwd /out: %s", r.Stdout)
 	}
 }
 
-// openFolders opens the host's root several times, as a careless caller's shell does.
-func openFolders(t *testing.T, n int) []*os.File {
+// openDirectories opens the host's root several times, as a careless caller's shell does.
+func openDirectories(t *testing.T, n int) []*os.File {
 	t.Helper()
 	var list []*os.File
 	for range n {
@@ -206,14 +211,15 @@ func TestCVE2026_30892_Users(t *testing.T) {
 	})
 }
 
-// TestCVE2022_29162_Capabilities: CVE-2022-29162, CVE-2022-27650, CVE-2025-27612. neither exec --cap nor spec makes capabilities inheritable.
+// TestCVE2022_29162_Capabilities: CVE-2022-29162, CVE-2022-27650, CVE-2025-27612. Neither exec
+// --cap nor spec makes capabilities inheritable.
 func TestCVE2022_29162_Capabilities(t *testing.T) {
 	harness.OrlopOnly(t, "this runc makes them inheritable")
 	b := harness.New(t)
 	b.Up()
 	const sets = "grep -E '^Cap(Inh|Amb)' /proc/self/status | cut -f2"
 	for _, set := range []string{"inheritable", "ambient"} {
-		if out := b.OK("spec", "--bundle", folder(t, filepath.Join(b.Dir, set))); strings.Contains(out+read(t, filepath.Join(b.Dir, set, "config.json")), `"`+set+`"`) {
+		if out := b.OK("spec", "--bundle", directory(t, filepath.Join(b.Dir, set))); strings.Contains(out+read(t, filepath.Join(b.Dir, set, "config.json")), `"`+set+`"`) {
 			t.Errorf("spec lists %s capabilities", set)
 		}
 	}
@@ -227,7 +233,8 @@ func TestCVE2022_29162_Capabilities(t *testing.T) {
 	})
 }
 
-// TestDots: ".." in what becomes a path or a file's name is an error that names the field, before anything is made.
+// TestDots: ".." in a value that becomes a path or a file's name is an error that names the field,
+// before anything is made.
 func TestDots(t *testing.T) {
 	harness.OrlopOnly(t, "runc checks fewer")
 	limit := uint64(0)
@@ -277,9 +284,10 @@ func TestDots(t *testing.T) {
 func TestCVE2021_43784_LargeConfig(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
 	const environment, mounts, argument, mappings = 0, 1, 2, 3
-	boxes := []*harness.Box{harness.New(t), harness.New(t), harness.New(t, harness.Args("true", strings.Repeat("x", 200_000))), // MAX_ARG_STRLEN is 128 KiB
+	// MAX_ARG_STRLEN is 128 KiB.
+	boxes := []*harness.Box{harness.New(t), harness.New(t), harness.New(t, harness.Args("true", strings.Repeat("x", 200_000))),
 		harness.New(t, harness.WithNamespace("user", ""))}
-	for i := range uint32(3000) { // the kernel takes 340, and 4 KiB of them
+	for i := range uint32(3000) { // the kernel accepts 340, and 4 KiB of them
 		m := specs.LinuxIDMapping{ContainerID: i, HostID: 100_000 + 2*i, Size: 1}
 		linux := boxes[mappings].Spec.Linux
 		linux.UIDMappings, linux.GIDMappings = append(linux.UIDMappings, m), append(linux.GIDMappings, m)

@@ -13,18 +13,20 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// keyringEnv makes this package's test binary a process of a container that uses keyrings: see keyringRole.
+// keyringEnv makes this package's test binary a process of a container that uses keyrings: see
+// keyringRole.
 const keyringEnv = "ORLOP_TEST_KEYRING"
 
-// TestKeyringByName: a process of a container waits with a keyring that has the name of the session keyring of a container
-// that is yet to come, and tries the names that it sees later. It reads no key of that container, nor plants one.
+// TestKeyringByName: a process of a container waits with a keyring that has the name of the session
+// keyring of a later container, and tries the names that it then sees. It neither reads a key of
+// that container nor plants one.
 func TestKeyringByName(t *testing.T) {
 	if _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false); err == unix.ENOSYS {
 		t.Skip("this kernel has no keyrings")
 	}
 	attacker := harness.New(t, harness.Writable)
 	harness.CopySelf(t, filepath.Join(attacker.Rootfs, "self"))
-	attacker.Spec.Linux.MaskedPaths = nil // so that it sees /proc/keys
+	attacker.Spec.Linux.MaskedPaths = nil // lets it see /proc/keys
 	attacker.Write()
 	attacker.Up()
 	victim := harness.New(t, harness.Writable, harness.Args("sleep", "1000"))
@@ -59,14 +61,17 @@ func TestKeyringByName(t *testing.T) {
 	})
 }
 
-// keyringRole is a process that joins keyrings by name. role is what it does and the ID of the victim:
+// keyringRole is a process that joins keyrings by name. role has the action and the ID of the
+// victim:
 //
-//	plant   leaves a key in the keyring that the victim's would be called by its ID, and keeps that alive
+//	plant   leaves a key in the keyring that the victim's would be called by its ID, and keeps
+//	        that alive
 //	uproot  undoes it
-//	look    joins that keyring, and every other of the victim's that /proc/keys shows, and looks for keys
+//	look    joins that keyring, and every other one of the victim in /proc/keys, and looks for
+//	        keys
 //	use     looks for keys in its session keyring, and adds one
 func keyringRole(role string) {
-	runtime.LockOSThread() // keyrings are a thread's
+	runtime.LockOSThread() // keyrings belong to a thread
 	do, id, _ := strings.Cut(role, ":")
 	name := "_ses." + id
 	find := func() {
@@ -83,7 +88,7 @@ func keyringRole(role string) {
 			fmt.Println("join:", err)
 			return
 		}
-		// Everybody may find and use it, and the user's keyring holds it.
+		// Everybody may find and use it, and the user's keyring links to it.
 		errs := []error{unix.KeyctlSetperm(ring, 0x3f3f3f3f)}
 		_, err = unix.KeyctlInt(unix.KEYCTL_LINK, ring, unix.KEY_SPEC_USER_KEYRING, 0, 0)
 		errs = append(errs, err)

@@ -1,5 +1,6 @@
-// Package security attacks the runtime, from outside, as is known of other runtimes: by images, by processes of containers, and by
-// a neighbour who swaps folders and links in a shared volume while containers are made.
+// Package security attacks the runtime from outside, as other runtimes have been attacked: by
+// images, by processes of containers, and by a neighbour who swaps directories and links in a
+// shared volume while containers are made.
 package security
 
 import (

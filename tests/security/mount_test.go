@@ -15,14 +15,15 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// sharedVolume makes a volume with a folder "dir" and a link "link" to a folder outside. The root file system has a folder of the same
-// path, so that the link leads somewhere inside, too, and a container can come to be whichever of the two is met.
+// sharedVolume makes a volume with a directory "dir" and a link "link" to a directory outside. The
+// root filesystem has a directory of the same path, so the link also leads somewhere inside, and a
+// container can be created whichever of the two is found.
 func sharedVolume(t *testing.T, b *harness.Box, target, out string) string {
 	t.Helper()
-	volume := folder(t, filepath.Join(b.Dir, "volume"))
-	folder(t, filepath.Join(volume, "dir"))
+	volume := directory(t, filepath.Join(b.Dir, "volume"))
+	directory(t, filepath.Join(volume, "dir"))
 	must(t, os.Symlink(target, filepath.Join(volume, "link")))
-	folder(t, filepath.Join(b.Rootfs, out))
+	directory(t, filepath.Join(b.Rootfs, out))
 	return volume
 }
 
@@ -33,13 +34,13 @@ func targets(out string) map[string]string {
 // A mountRace is a container with mount points in a shared volume, at /vol, in which a neighbour
 // swaps names.
 type mountRace struct {
-	// volume makes the volume, with links to target: the directory out, by whatever path.
+	// volume makes the volume, with links to target: the directory out, by any path.
 	volume func(t *testing.T, b *harness.Box, target, out string) string
-	swaps  []string // as swap takes them
+	swaps  []string // arguments of swap
 	// change adds to the configuration; gift is a directory with the file "bound". The container
-	// has three mounts of the source "probe", and two of gift or what is in it.
+	// has three mounts of the source "probe", and two of gift or its content.
 	change func(s *specs.Spec, gift string)
-	// after undoes what a run has made in the root file system; nil if there is nothing to undo.
+	// after undoes what a run has made in the root filesystem; nil if there is nothing to undo.
 	after func(t *testing.T, b *harness.Box, out string)
 }
 
@@ -51,7 +52,7 @@ func (m *mountRace) try(t *testing.T) {
 			b := harness.New(t, harness.Args("cat", "/proc/self/mountinfo"))
 			out, check := outside(t, b)
 			volume := m.volume(t, b, targets(out)[name], out)
-			gift := folder(t, filepath.Join(b.Dir, "gift"))
+			gift := directory(t, filepath.Join(b.Dir, "gift"))
 			must(t, os.WriteFile(filepath.Join(gift, "bound"), nil, 0o644))
 			harness.WithMount("/vol", "bind", volume, "rbind")(b.Spec)
 			m.change(b.Spec, gift)
@@ -59,7 +60,7 @@ func (m *mountRace) try(t *testing.T) {
 
 			times := rounds
 			if name == "relative" {
-				times = 300 // EAGAIN is what it adds
+				times = 300 // which EAGAIN causes in addition
 			}
 			run := func() harness.Result {
 				r := b.Do("run", "--bundle", b.Bundle, b.ID)
@@ -69,7 +70,7 @@ func (m *mountRace) try(t *testing.T) {
 				return r
 			}
 			race(t, times, swap(t, volume, m.swaps...), run, func(r harness.Result) {
-				// What is mounted outside the root shows in no mountinfo once the root is changed.
+				// A mount outside the root is not in the mountinfo once the root is changed.
 				if probes, gifts := strings.Count(r.Stdout, " probe "), strings.Count(r.Stdout, "/gift"); probes < 3 || gifts < 2 {
 					t.Errorf("%d and %d of the mounts are in the container, want 3 and 2:\n%s", probes, gifts, r.Stdout)
 				}
@@ -79,8 +80,8 @@ func (m *mountRace) try(t *testing.T) {
 	}
 }
 
-// TestCVE2021_30465_SwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points lie in a shared volume, in which a neighbour swaps a folder and a
-// link that leads out.
+// TestCVE2021_30465_SwappedMountPoint: CVE-2021-30465, CVE-2024-45310. Mount points are in a shared
+// volume, in which a neighbour swaps a directory and a link that leads out.
 func TestCVE2021_30465_SwappedMountPoint(t *testing.T) {
 	(&mountRace{volume: sharedVolume, swaps: []string{"dir", "link"}, change: func(s *specs.Spec, gift string) {
 		for _, mount := range []func(*specs.Spec){
@@ -97,10 +98,11 @@ func TestCVE2021_30465_SwappedMountPoint(t *testing.T) {
 	}}).try(t)
 }
 
-// TestNaiveMountPoint is the positive control: who looks at a path, and then mounts on it, is led out by the same neighbour.
+// TestNaiveMountPoint is the positive control: the same neighbour leads out a program that inspects
+// a path and then mounts on it.
 func TestNaiveMountPoint(t *testing.T) {
 	b := harness.New(t)
-	out := folder(t, filepath.Join(b.Dir, "outside"))
+	out := directory(t, filepath.Join(b.Dir, "outside"))
 	must(t, os.WriteFile(filepath.Join(out, "file"), nil, 0o600))
 	volume := sharedVolume(t, b, out, out)
 	neighbour := swap(t, volume, "dir", "link")
@@ -114,7 +116,7 @@ func TestNaiveMountPoint(t *testing.T) {
 		}
 		escaped <- found
 		failed <- err
-		// The thread is still locked, so it ends here, and the mounts with it.
+		// The thread is still locked, so it exits here, and the mounts go with it.
 	}()
 	found := <-escaped
 	must(t, <-failed)
@@ -124,7 +126,7 @@ func TestNaiveMountPoint(t *testing.T) {
 	}
 }
 
-// private moves the calling goroutine to a mount namespace of its own for good.
+// private moves the calling goroutine to a mount namespace of its own permanently.
 func private() error {
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
@@ -133,7 +135,8 @@ func private() error {
 	return unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, "")
 }
 
-// naiveMount mounts on a path that it has seen to be a folder, and reports whether it mounted on the folder out.
+// naiveMount mounts on a path that was a directory before, and reports whether it mounted on the
+// directory out.
 func naiveMount(path, out string) (bool, error) {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() {
@@ -148,7 +151,7 @@ func naiveMount(path, out string) (bool, error) {
 	return false, unmountBelow(filepath.Dir(path))
 }
 
-// unmountBelow unmounts what the naive mounter put into the volume, under whichever name that is now.
+// unmountBelow unmounts what the naive mounter put into the volume, under either name.
 func unmountBelow(volume string) error {
 	data, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -156,7 +159,7 @@ func unmountBelow(volume string) error {
 	}
 	for line := range strings.Lines(string(data)) {
 		if fields := strings.Fields(line); strings.HasPrefix(fields[4], volume+"/") {
-			// EINVAL: it has another name by now.
+			// EINVAL: it has the other name by now.
 			for _, name := range []string{"dir", "link"} {
 				if err := unix.Unmount(filepath.Join(volume, name), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
 					return err

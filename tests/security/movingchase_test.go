@@ -16,10 +16,12 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// movingChaseEnv makes this package's test binary a process of a container whose PID and cgroup do not stay the same.
+// movingChaseEnv makes this package's test binary a process of a container whose PID and cgroup
+// keep changing.
 const movingChaseEnv = "ORLOP_TEST_MOVING_CHASE"
 
-// movingChase has lines of processes of which each moves to another cgroup, forks the next and ends.
+// movingChase runs lines of processes, in which each moves to another cgroup, forks the next and
+// exits.
 func movingChase() {
 	tasks, err := cgroupsToMoveTo()
 	if err != nil {
@@ -37,7 +39,8 @@ func movingChase() {
 	}
 }
 
-// cgroupsToMoveTo makes cgroups below the container's in each hierarchy, and opens the files by which a process moves there.
+// cgroupsToMoveTo makes cgroups below the container's in each hierarchy, and opens the files by
+// which a process moves there.
 func cgroupsToMoveTo() (tasks []int, err error) {
 	tops := []string{"/sys/fs/cgroup"}
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.procs"); err != nil {
@@ -46,12 +49,13 @@ func cgroupsToMoveTo() (tasks []int, err error) {
 		}
 	}
 	for _, top := range tops {
-		if filepath.Base(top) == "cpuset" { // a new one has no processors, and takes no process
+		if filepath.Base(top) == "cpuset" { // a new one has no processors, and accepts no process
 			continue
 		}
 		for i := range 8 {
 			below := fmt.Sprintf("%s/below%d", top, i)
-			if err := os.Mkdir(below, 0o755); err != nil && !errors.Is(err, os.ErrExist) { // cpu and cpuacct may be one
+			// cpu and cpuacct may be one
+			if err := os.Mkdir(below, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 				return nil, err
 			}
 			fd, err := unix.Open(below+"/cgroup.procs", unix.O_WRONLY, 0)
@@ -66,7 +70,7 @@ func cgroupsToMoveTo() (tasks []int, err error) {
 
 var zero = [1]byte{'0'}
 
-// runAway makes raw system calls only, as bomb.
+// runAway only makes raw system calls, as in bomb.
 func runAway(tasks []int, at int) {
 	for {
 		unix.RawSyscall(unix.SYS_WRITE, uintptr(tasks[at%len(tasks)]), uintptr(unsafe.Pointer(&zero)), 1)
@@ -77,7 +81,8 @@ func runAway(tasks []int, at int) {
 	}
 }
 
-// awaitMoves waits until processes are seen to come to, or go from, one of the cgroups below a container's.
+// awaitMoves waits until processes are seen to enter or leave one of the cgroups below a
+// container's.
 func awaitMoves(t *testing.T, b *harness.Box) {
 	t.Helper()
 	mount := harness.CgroupMount("pids")
@@ -93,8 +98,8 @@ func awaitMoves(t *testing.T, b *harness.Box) {
 	}
 }
 
-// TestMovingChase: processes that fork and end, and move from one cgroup to another, faster than anybody reads where they are, are killed, and
-// deleted with their cgroups, in a PID namespace that others share, too.
+// TestMovingChase: processes that fork and exit, and move between cgroups, faster than their
+// cgroups can be read, are killed, and deleted with their cgroups, also in a shared PID namespace.
 func TestMovingChase(t *testing.T) {
 	harness.OrlopOnly(t, "others leave processes behind")
 	first := harness.New(t).Up()

@@ -14,14 +14,15 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// An oddity is what an image may hold. want is a part of the error that it comes to, "" where the container runs.
+// An oddity is unusual content of an image. want is a part of the resulting error, "" if the
+// container runs.
 type oddity struct {
 	name string
 	set  func(t *testing.T, b *harness.Box)
 	want string
 }
 
-// replace puts something else in place of a path of an image.
+// replace replaces a path of an image.
 func replace(name string, make func(path string) error, changes ...func(*specs.Spec)) func(*testing.T, *harness.Box) {
 	return func(t *testing.T, b *harness.Box) {
 		path := filepath.Join(b.Rootfs, name)
@@ -40,7 +41,7 @@ func to(target string) func(string) error {
 	return func(path string) error { return os.Symlink(target, path) }
 }
 
-// deep makes a directory that no path leads to.
+// deep makes a directory that is nested too deeply for a path.
 func deep(path string) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return err
@@ -74,7 +75,7 @@ func oddities() []oddity {
 	args := func(args ...string) func(*specs.Spec) { return harness.Args(args...) }
 	cwd := func(path string) func(*specs.Spec) { return func(s *specs.Spec) { s.Process.Cwd = path } }
 	copied := harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup", "size=64m")
-	bare := func(s *specs.Spec) { // what the image has in /dev shows
+	bare := func(s *specs.Spec) { // shows the image's /dev
 		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return strings.HasPrefix(m.Destination, "/dev") })
 	}
 	terminal := func(s *specs.Spec) { s.Process.Terminal = true }
@@ -100,7 +101,8 @@ func oddities() []oddity {
 	}
 }
 
-// TestOddImages: whatever an image holds, its container runs inside the image, or is refused at once and clearly.
+// TestOddImages: whatever the content of an image, its container runs inside the image, or is
+// refused at once with a clear error.
 func TestOddImages(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	list := oddities()

@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// A lie is what a container has in its /etc/passwd, or in place of it, that would harm who believes it.
+// A lie is content of a container's /etc/passwd, or a file in its place, that would harm a runtime
+// that trusts it.
 type lie struct {
 	name string
 	set  func(path string) error
@@ -24,7 +25,8 @@ func lies() []lie {
 		return func(path string) error { return os.Symlink(target, path) }
 	}
 	users, length := 4<<20, 64<<20
-	if testing.Short() { // an emulated machine is not done with these within the limit for reading the file
+	// An emulated machine exceeds the limit for reading the file with these.
+	if testing.Short() {
 		users, length = users>>5, length>>3
 	}
 	return []lie{
@@ -38,8 +40,8 @@ func lies() []lie {
 	}
 }
 
-// TestPasswdLies: what a container has in its /etc/passwd, which exec without HOME reads, costs the runtime nothing, and does not
-// become a home.
+// TestPasswdLies: the /etc/passwd of a container, which exec without HOME reads, costs the runtime
+// nothing, and does not become a home.
 func TestPasswdLies(t *testing.T) {
 	harness.OrlopOnly(t, "others believe some")
 	b := harness.New(t, harness.Writable)
@@ -50,7 +52,7 @@ func TestPasswdLies(t *testing.T) {
 	attempts(t, len(list), func(n int) {
 		lie := list[n%len(list)]
 		must(t, os.RemoveAll(passwd))
-		// The trap is armed: a file that says the truth is believed.
+		// Positive control: a correct file is used.
 		must(t, os.WriteFile(passwd, []byte("root:x:0:0::/of-passwd:/bin/sh\n"), 0o644))
 		if got := home(); got != "/of-passwd\n" {
 			t.Errorf("%s: the home of a plain file is %q: this shows nothing", lie.name, got)

@@ -15,10 +15,12 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// bombEnv makes this package's test binary a process of a container that forks whenever the kernel lets it.
+// bombEnv makes this package's test binary a process of a container that forks whenever the kernel
+// allows it.
 const bombEnv = "ORLOP_TEST_BOMB"
 
-// bomb forks without end. It makes raw system calls only: the Go runtime cannot start a thread in a full cgroup.
+// bomb forks endlessly. It only makes raw system calls, because the Go runtime cannot start a
+// thread in a full cgroup.
 func bomb() {
 	fmt.Println("up")
 	for {
@@ -30,8 +32,8 @@ func bomb() {
 	}
 }
 
-// TestPidsLimitHolds: a process of the container forks whenever the kernel lets it. However often somebody enters the full
-// container, it never has more processes than linux.resources.pids.limit.
+// TestPidsLimitHolds: a process of the container forks whenever the kernel allows it. However often
+// processes enter the full container, it never has more than linux.resources.pids.limit.
 func TestPidsLimitHolds(t *testing.T) {
 	const limit = 50
 	mount := harness.CgroupMount("pids")

@@ -11,8 +11,9 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestCVE2025_52881_SwappedIntoProc: CVE-2019-16884, CVE-2025-52881. The link that a neighbour swaps with the folder of a mount point leads into the
-// container's own procfs, which a kernel parameter is to be written through.
+// TestCVE2025_52881_SwappedIntoProc: CVE-2019-16884, CVE-2025-52881. The link that a neighbour
+// swaps with the directory of a mount point leads into the container's own procfs, through which a
+// sysctl must be written.
 func TestCVE2025_52881_SwappedIntoProc(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	const parameter = "/proc/sys/kernel/shm_rmid_forced" // of the IPC namespace
@@ -24,13 +25,13 @@ func TestCVE2025_52881_SwappedIntoProc(t *testing.T) {
 	}
 	b := harness.New(t, harness.Args("cat", parameter, "/proc/self/mountinfo"))
 	out, check := outside(t, b)
-	volume := folder(t, filepath.Join(b.Dir, "volume"))
+	volume := directory(t, filepath.Join(b.Dir, "volume"))
 	for _, dir := range []string{"sys", "self"} {
-		folder(t, filepath.Join(volume, dir))
+		directory(t, filepath.Join(volume, dir))
 		must(t, os.Symlink("/proc/"+dir, filepath.Join(volume, dir+"-link")))
 	}
-	folder(t, filepath.Join(volume, "sys/kernel"))
-	folder(t, filepath.Join(volume, "self/attr"))
+	directory(t, filepath.Join(volume, "sys/kernel"))
+	directory(t, filepath.Join(volume, "self/attr"))
 	b.Spec.Mounts = append(b.Spec.Mounts, []specs.Mount{
 		{Destination: "/vol", Type: "bind", Source: volume, Options: []string{"rbind"}},
 		{Destination: "/vol/sys/kernel", Type: "bind", Source: out, Options: []string{"rbind"}},

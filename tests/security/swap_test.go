@@ -16,12 +16,13 @@ import (
 )
 
 const (
-	// rounds is how often each race is tried, unless the time is up before or `make attacks` asks for another number.
+	// rounds is the number of attempts of each race, unless the time is up before or `make attacks`
+	// requests another number.
 	rounds    = 1000
 	timeLimit = 20 * time.Second
 )
 
-// swapper is the neighbour: it exchanges pairs of names in a folder until it is stopped.
+// swapper is the neighbour: it exchanges pairs of names in a directory until it is stopped.
 type swapper struct {
 	stop  chan struct{}
 	once  sync.Once
@@ -35,7 +36,7 @@ func swap(t *testing.T, dir string, names ...string) *swapper {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	must(t, err)
 	s := &swapper{stop: make(chan struct{}), ended: make(chan error, 1)}
-	t.Cleanup(s.halt) // before the folder is removed
+	t.Cleanup(s.halt) // before the directory is removed
 	go func() {
 		defer unix.Close(fd)
 		for {
@@ -44,7 +45,7 @@ func swap(t *testing.T, dir string, names ...string) *swapper {
 				switch err {
 				case nil:
 					s.swaps.Add(1)
-				case unix.ENOENT: // the runtime makes one of them anew
+				case unix.ENOENT: // the runtime recreates one of them
 				default:
 					s.ended <- fmt.Errorf("exchange %s and %s: %w", names[i], names[i+1], err)
 					return
@@ -74,8 +75,9 @@ func (s *swapper) end(t *testing.T) {
 	}
 }
 
-// race runs containers beside the neighbour, often or until the time is up, and has good look at those that come to be. The others must
-// have been refused, which an attack may come to.
+// race runs containers beside the neighbour, until the number or the time is reached, and calls
+// good for those that are created. The others must have been refused, which is an acceptable result
+// of an attack.
 func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result, good func(harness.Result)) {
 	t.Helper()
 	times, limit := bounded(t, times)
@@ -100,15 +102,16 @@ func race(t *testing.T, times int, neighbour *swapper, run func() harness.Result
 	}
 }
 
-// outside makes a folder of the host that nothing may touch, with what attacks look for. check fails the test when something did.
+// outside makes a directory of the host that must not be touched, with the targets of attacks.
+// check fails the test if it was touched.
 func outside(t *testing.T, b *harness.Box) (dir string, check func()) {
 	t.Helper()
-	dir = folder(t, filepath.Join(b.Dir, "outside"))
+	dir = directory(t, filepath.Join(b.Dir, "outside"))
 	for _, name := range []string{"file", "null", "ptmx", "console", "bound", "shm_rmid_forced", "kcore", "sys", "self"} {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
 	}
-	folder(t, filepath.Join(dir, "a"))
-	folder(t, filepath.Join(dir, "pts"))
+	directory(t, filepath.Join(dir, "a"))
+	directory(t, filepath.Join(dir, "pts"))
 	before := harness.Tree(t, dir)
 	return dir, func() {
 		t.Helper()
@@ -118,7 +121,7 @@ func outside(t *testing.T, b *harness.Box) (dir string, check func()) {
 	}
 }
 
-func folder(t *testing.T, path string) string {
+func directory(t *testing.T, path string) string {
 	t.Helper()
 	must(t, os.MkdirAll(path, 0o755))
 	return path

@@ -17,8 +17,9 @@ import (
 // tracerEnv makes this package's test binary a process of a container that traces all others.
 const tracerEnv = "ORLOP_TEST_TRACER"
 
-// TestCVE2016_9962_Tracer: CVE-2016-9962. A process of the container traces whatever comes to be there, until it is told to stop: it does
-// not get at a process of the runtime's, which has not given up its privileges yet. That it gets at others shows that it is quick enough.
+// TestCVE2016_9962_Tracer: CVE-2016-9962. A process of the container traces every new process there
+// until it is stopped: it cannot trace a process of the runtime that has not given up its
+// privileges yet. That it can trace others shows that it is quick enough.
 func TestCVE2016_9962_Tracer(t *testing.T) {
 	harness.OrlopOnly(t, "an attack that succeeds harms the host")
 	if scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && string(scope) != "0\n" {
@@ -40,7 +41,8 @@ func TestCVE2016_9962_Tracer(t *testing.T) {
 	}
 }
 
-// trace is the tracer: it seizes every process that it sees, and tells what program it found there, in a line for each.
+// trace is the tracer: it seizes every process that it sees, and reports the program of each in a
+// line.
 func trace() {
 	runtime.LockOSThread() // a tracer is a thread
 	fmt.Println("ready")
@@ -58,7 +60,7 @@ func trace() {
 			if err != nil || seen[pid] {
 				continue
 			}
-			// Not seen while it is refused: it is tried again, to the process's end.
+			// Not marked as seen while it is refused: it is tried again until the process exits.
 			if unix.PtraceSeize(pid) == nil {
 				seen[pid] = true
 				found(pid)
@@ -67,7 +69,7 @@ func trace() {
 	}
 }
 
-// found stops a process that was seized, tells its program, and lets it go.
+// found stops a seized process, reports its program, and releases it.
 func found(pid int) {
 	if unix.PtraceInterrupt(pid) != nil {
 		return

@@ -18,16 +18,17 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// Attacks that hold up the runtime: a container withholds what a command waits for.
+// Attacks that block the runtime: a container withholds what a command waits for.
 
 // stopperEnv makes this package's test binary a process of a container that stops all others.
 const stopperEnv = "ORLOP_TEST_STOPPER"
 
-// stopAll sends SIGSTOP to each process of the PID namespace but the first one, which is this one, without end.
+// stopAll keeps sending SIGSTOP to each process of the PID namespace except the first one, which is
+// this one.
 func stopAll() {
 	fmt.Println("up")
 	for {
-		_ = unix.Kill(-1, unix.SIGSTOP) // ESRCH: there is nobody
+		_ = unix.Kill(-1, unix.SIGSTOP) // ESRCH: there is none
 		time.Sleep(50 * time.Microsecond)
 	}
 }
@@ -40,7 +41,8 @@ func stopper(t *testing.T, b *harness.Box) int {
 	return b.Up(harness.Args("/self"))
 }
 
-// unheld is how long a command may take that must not wait for a container. It is far above what it takes on any machine.
+// unheld is the timeout for commands that must not wait for a container. It is far above what they
+// need on any machine.
 const unheld = time.Minute
 
 func quick(b *harness.Box, args ...string) harness.Result {
@@ -50,9 +52,9 @@ func quick(b *harness.Box, args ...string) harness.Result {
 	return c.Run()
 }
 
-// isStopped reports whether a process is there and stopped.
+// isStopped reports whether a process exists and is stopped.
 func isStopped(pid string) bool {
-	stat, _ := os.ReadFile("/proc/" + pid + "/stat") // it may have ended
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat") // it may have exited
 	return strings.Contains(string(stat), ") T ")
 }
 
@@ -65,7 +67,8 @@ func awaitStop(t *testing.T, pid int) {
 	}
 }
 
-// stoppedBelow waits until a process has a stopped child, or has ended. It tells the stopped one's PID, or 0.
+// stoppedBelow waits until a process has a stopped child, or has exited. It returns the stopped
+// one's PID, or 0.
 func stoppedBelow(t *testing.T, parent int) int {
 	t.Helper()
 	for end := time.Now().Add(hang.Limit); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -76,7 +79,7 @@ func stoppedBelow(t *testing.T, parent int) int {
 			return 0
 		}
 		for _, list := range children {
-			data, _ := os.ReadFile(list) // the thread may have ended
+			data, _ := os.ReadFile(list) // the thread may have exited
 			for _, child := range strings.Fields(string(data)) {
 				if isStopped(child) {
 					pid, err := strconv.Atoi(child)
@@ -90,8 +93,8 @@ func stoppedBelow(t *testing.T, parent int) int {
 	return 0
 }
 
-// TestStoppedCreate: a container is created in the PID namespace of another, which stops each process that it sees there. No
-// command is held up by that, and the container can be killed and deleted.
+// TestStoppedCreate: a container is created in the PID namespace of another, which stops each
+// process that it sees there. That blocks no command, and the container can be killed and deleted.
 func TestStoppedCreate(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	pid := stopper(t, harness.New(t))
@@ -99,7 +102,7 @@ func TestStoppedCreate(t *testing.T) {
 	attempts(t, 10, func(n int) {
 		create := b.Cmd("run", "--detach", "--bundle", b.Bundle, b.ID).Start()
 		if stoppedBelow(t, create.Pid) == 0 {
-			// The trap is armed: it was too quick to be stopped before, and is now.
+			// Positive control: it was too quick to be stopped before, and is stopped now.
 			create.Wait().OK(b)
 			awaitStop(t, b.State().Pid)
 		}
@@ -116,7 +119,8 @@ func TestStoppedCreate(t *testing.T) {
 	})
 }
 
-// TestStoppedExec: a process of the container stops each one that comes to be there. An exec may be held up by that, and nothing else.
+// TestStoppedExec: a process of the container stops each new process there. That may block an exec,
+// and nothing else.
 func TestStoppedExec(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	b := harness.New(t)
@@ -144,11 +148,12 @@ func TestStoppedExec(t *testing.T) {
 	}
 }
 
-// A trap is what a container has in place of a file that the runtime reads. It makes that at path, which is host on the host.
+// A trap is what a container has in place of a file that the runtime reads. It is created at path,
+// which is host on the host.
 type trap struct {
 	name  string
 	make  func(b *harness.Box, path string) (undo func(), err error)
-	eater bool // to read it takes something from the host
+	eater bool // reading it removes data from the host
 }
 
 func traps() []trap {
@@ -175,13 +180,13 @@ func traps() []trap {
 	}
 }
 
-// lease makes a file, and takes a lease on it: whoever opens it waits until that is given back, up to 45 s.
+// lease makes a file, and takes a lease on it: an open blocks until that is released, up to 45 s.
 func lease(path string) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	signal.Ignore(unix.SIGIO) // asks for the lease back
+	signal.Ignore(unix.SIGIO) // requests the release of the lease
 	if _, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
 		f.Close()
 		return nil, err
@@ -189,7 +194,7 @@ func lease(path string) (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// waits reports whether a program that reads a file is not done with that after a while.
+// waits reports whether a program that reads a file is still blocked after a while.
 func waits(t *testing.T, path string) bool {
 	t.Helper()
 	cat := exec.Command("cat", path)
@@ -206,8 +211,9 @@ func waits(t *testing.T, path string) bool {
 	}
 }
 
-// TestPasswdTraps: a container has something in place of its /etc/passwd, which the runtime reads for HOME, that holds up who opens or reads it, or
-// that takes the host's kernel messages from it.
+// TestPasswdTraps: a container has another file in place of its /etc/passwd, which the runtime
+// reads for HOME. It blocks a process that opens or reads it, or takes the host's kernel messages
+// from the host.
 func TestPasswdTraps(t *testing.T) {
 	harness.OrlopOnly(t, "others read it")
 	b := harness.New(t, harness.Writable, harness.Caps("CAP_SYS_ADMIN", "CAP_SYSLOG", "CAP_DAC_OVERRIDE"))
@@ -223,7 +229,7 @@ func TestPasswdTraps(t *testing.T) {
 		must(t, err)
 		defer undo()
 		if n < len(list) {
-			// The trap is armed.
+			// Positive control.
 			path := fmt.Sprintf("/proc/%d/root/etc/passwd", pid)
 			if trap.eater {
 				if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
@@ -243,7 +249,7 @@ func TestPasswdTraps(t *testing.T) {
 	})
 }
 
-// TestCopyUpLease: a file that tmpcopyup is to copy is under a lease of a neighbor's.
+// TestCopyUpLease: a neighbour has a lease on a file that tmpcopyup copies.
 func TestCopyUpLease(t *testing.T) {
 	harness.OrlopOnly(t, "others wait")
 	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup"))
