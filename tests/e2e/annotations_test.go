@@ -24,8 +24,8 @@ func annotated(name, value string) func(*specs.Spec) {
 	}
 }
 
-// TestAnnotationsRefused: a container that asked for a virtual machine or for another filter does not run without. What is passed over is
-// warned of.
+// TestAnnotationsRefused: a container that requests a virtual machine or another filter does not
+// run without it. Ignored annotations cause a warning.
 func TestAnnotationsRefused(t *testing.T) {
 	harness.OrlopOnly(t, "runc does not know crun's annotations")
 	for _, name := range []string{"run.oci.handler", "krun.ram_mib", "module.wasm.image/variant", "run.oci.seccomp_bpf_data",
@@ -57,7 +57,8 @@ func TestAnnotationsRefused(t *testing.T) {
 	}
 }
 
-// TestHookOutput: hooks of all kinds write to the files that annotations name; a relative one is the bundle's.
+// TestHookOutput: hooks of all kinds write to the files that annotations name; a relative path is
+// relative to the bundle.
 func TestHookOutput(t *testing.T) {
 	harness.OrlopOnly(t, "runc does not know crun's annotations")
 	hook := func(kind string) []specs.Hook {

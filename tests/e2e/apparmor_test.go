@@ -41,7 +41,8 @@ func withProfile(t *testing.T, b *harness.Box) (name string) {
 
 const readBoth = "cat /proc/self/attr/current; cat /etc/open; cat /etc/secret 2>/dev/null || echo denied"
 
-// TestAppArmor: the profile confines the container's process and what is executed in it, and another one can be asked for.
+// TestAppArmor: the profile confines the container's process and processes executed in it, which
+// may request another one.
 func TestAppArmor(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		b := harness.New(t)
@@ -68,7 +69,7 @@ func TestAppArmor(t *testing.T) {
 	}
 }
 
-// TestAppArmorFails: a profile that is not there is an error, never a container without one.
+// TestAppArmorFails: a missing profile is an error, never a container without one.
 func TestAppArmorFails(t *testing.T) {
 	harness.OrlopOnly(t, "texts")
 	b := harness.New(t)
@@ -81,7 +82,8 @@ func TestAppArmorFails(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSELinuxLabels: without SELinux, a process that is to be confined by it does not run, and files without labels are warned of.
+// TestSELinuxLabels: without SELinux, a process with a label does not run, and files without labels
+// cause a warning.
 func TestSELinuxLabels(t *testing.T) {
 	harness.OrlopOnly(t, "others say nothing")
 	if _, err := os.Stat("/sys/fs/selinux/policyvers"); err == nil {

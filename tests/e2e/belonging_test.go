@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// writableCgroups gives a container a cgroup namespace of its own, and a mount of its cgroups that it can write to.
+// writableCgroups gives a container a cgroup namespace of its own, and a writable mount of its
+// cgroups.
 func writableCgroups(s *specs.Spec) {
 	harness.WithNamespace("cgroup", "")(s)
 	for i := range s.Mounts {
@@ -32,8 +33,8 @@ func needCgroup2(t *testing.T) {
 	}
 }
 
-// children starts a container without a PID namespace, of this many processes beside the first one, and returns their numbers. With leave the first one
-// ends then.
+// children starts a container without a PID namespace, with n processes besides the first one, and
+// returns their PIDs. With leave the first one then exits.
 func children(t *testing.T, b *harness.Box, n int, leave bool) (first int, others []int) {
 	t.Helper()
 	script := "i=0; while [ $i -lt " + strconv.Itoa(n) + " ]; do sleep 1000 & echo $!; i=$((i+1)); done; "
@@ -60,7 +61,8 @@ func children(t *testing.T, b *harness.Box, n int, leave bool) (first int, other
 	return first, others
 }
 
-// TestKillAfterFirst: a container that shares its PID namespace can be ended when its first process has.
+// TestKillAfterFirst: a container that shares its PID namespace can be killed when its first
+// process has exited.
 func TestKillAfterFirst(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 says that there is nothing to kill")
 	for _, command := range [][]string{{"kill", "ID", "KILL"}, {"kill", "ID", "9"}, {"kill", "--all", "ID", "KILL"}, {"kill", "--all", "ID", "TERM"}, {"delete", "ID"}} {
@@ -70,7 +72,8 @@ func TestKillAfterFirst(t *testing.T) {
 			args := slices.Clone(command)
 			args[slices.Index(args, "ID")] = b.ID
 			if args[0] == "kill" && !slices.Contains(args, "--all") {
-				b.Fails("container not running", "kill", b.ID, "TERM") // which would be for the first process
+				// which is for the first process
+				b.Fails("container not running", "kill", b.ID, "TERM")
 			}
 			b.OK(args...)
 			for _, pid := range others {
@@ -85,7 +88,8 @@ func TestKillAfterFirst(t *testing.T) {
 	}
 }
 
-// TestKillBelow: processes in cgroups below the container's are reached as well, frozen ones too.
+// TestKillBelow: processes in cgroups below the container's are reached as well, including frozen
+// ones.
 func TestKillBelow(t *testing.T) {
 	for _, command := range [][]string{{"kill", "ID", "KILL"}, {"delete", "--force", "ID"}} {
 		t.Run(command[0], func(t *testing.T) {
@@ -97,7 +101,8 @@ func TestKillBelow(t *testing.T) {
 				for i, sub := range []string{"a", "a/b"} {
 					dir := filepath.Join(top, sub)
 					must(t, os.Mkdir(dir, 0o755))
-					for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // v1's take no process before
+					// v1's accept no process before
+					for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 						if data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file)); err == nil {
 							os.WriteFile(filepath.Join(dir, file), data, 0)
 						}
@@ -120,8 +125,8 @@ func TestKillBelow(t *testing.T) {
 	}
 }
 
-// TestExecBesideFirst: a container that gives controllers to cgroups of its own can have no process in its topmost one. Who is
-// executed in it goes to where its first process is.
+// TestExecBesideFirst: a container that enables controllers for cgroups of its own can have no
+// process in its topmost one. A process executed in it starts in the cgroup of its first process.
 func TestExecBesideFirst(t *testing.T) {
 	needCgroup2(t)
 	b := harness.New(t, writableCgroups, harness.Sh("cd /sys/fs/cgroup && mkdir in && echo 1 > in/cgroup.procs && echo +pids > cgroup.subtree_control; echo $?; exec sleep 1000"))
@@ -130,10 +135,10 @@ func TestExecBesideFirst(t *testing.T) {
 	if line := lines.Next(); line != "0" {
 		t.Fatalf("the container's cgroup could not be divided: %s", line)
 	}
-	if got := b.OK("exec", b.ID, "cat", "/proc/self/cgroup"); foldersIn(t, got)[""] != harness.CgroupMount("")+"/in" {
+	if got := b.OK("exec", b.ID, "cat", "/proc/self/cgroup"); directoriesIn(t, got)[""] != harness.CgroupMount("")+"/in" {
 		t.Errorf("exec: in %q", got)
 	}
-	if got := b.OK("exec", "--cgroup", "/in", b.ID, "cat", "/proc/self/cgroup"); foldersIn(t, got)[""] != harness.CgroupMount("")+"/in" {
+	if got := b.OK("exec", "--cgroup", "/in", b.ID, "cat", "/proc/self/cgroup"); directoriesIn(t, got)[""] != harness.CgroupMount("")+"/in" {
 		t.Errorf("exec --cgroup /in: in %q", got)
 	}
 	b.Fails("", "exec", "--cgroup", "/", b.ID, "true")
@@ -141,8 +146,8 @@ func TestExecBesideFirst(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestDelegation: a container in a user namespace, with a cgroup namespace and a writable mount of its cgroup, may make cgroups in there and
-// not change its limits.
+// TestDelegation: a container in a user namespace, with a cgroup namespace and a writable mount of
+// its cgroup, may make cgroups there but not change its limits.
 func TestDelegation(t *testing.T) {
 	needCgroup2(t)
 	for _, manager := range []string{"cgroupfs", "systemd"} {
@@ -169,10 +174,10 @@ func TestDelegation(t *testing.T) {
 					t.Errorf("got %q, want %q", got, want)
 				}
 			}
-			folder := filepath.Join(harness.CgroupMount(""), b.Cgroup)
+			directory := filepath.Join(harness.CgroupMount(""), b.Cgroup)
 			for _, name := range append(strings.Fields(read(t, "/sys/kernel/cgroup/delegate")), ".") {
 				var st unix.Stat_t
-				if err := unix.Stat(filepath.Join(folder, name), &st); err == nil && st.Uid != 100000 {
+				if err := unix.Stat(filepath.Join(directory, name), &st); err == nil && st.Uid != 100000 {
 					t.Errorf("%s belongs to %d", name, st.Uid)
 				}
 			}

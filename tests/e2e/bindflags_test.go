@@ -11,7 +11,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// mountFlags are the flags that mountinfo shows, in its order, and those of mount(2).
+// mountFlags are the flags in mountinfo, in its order, and those of mount(2).
 var mountFlags = []struct {
 	name, opposite string
 	flag           uintptr
@@ -44,8 +44,9 @@ func named(options []string) (set, clr uintptr) {
 	return set, clr
 }
 
-// bound returns the flags of a bind mount that has options or is remounted, as runc 1.5 makes it: those that are named and the access
-// times of the source. In a user namespace of its own, the container may not clear the source's: what is not named stays.
+// bound returns the flags of a bind mount that has options or is remounted, as runc 1.5 makes it:
+// the named ones, and the access times of the source. In a user namespace of its own, the container
+// may not clear the source's flags, so unnamed ones stay.
 func bound(source, set, clr uintptr, inUser bool) uintptr {
 	result := set &^ atimeFlags
 	if inUser {
@@ -78,7 +79,8 @@ func flagNames(flags uintptr) string {
 	return strings.Join(list, ",")
 }
 
-// TestBindFlags: the flags of a bind mount, for what its source has and what the options say, and of one that is remounted. The mounts below it keep theirs.
+// TestBindFlags: the flags of a bind mount, for each combination of the source's flags and the
+// options, and those of a remounted one. Its submounts keep theirs.
 func TestBindFlags(t *testing.T) {
 	harness.OrlopOnly(t, "the rules are those of runc 1.5")
 	sources := map[string]uintptr{

@@ -18,15 +18,16 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// cgroupFolders returns the folders of the process's cgroups, by the controllers' names as /proc/PID/cgroup has them.
-func cgroupFolders(t *testing.T, pid int) map[string]string {
+// cgroupDirectories returns the directories of the process's cgroups, by the controllers' names in
+// /proc/PID/cgroup.
+func cgroupDirectories(t *testing.T, pid int) map[string]string {
 	t.Helper()
-	return foldersIn(t, read(t, "/proc/"+strconv.Itoa(pid)+"/cgroup"))
+	return directoriesIn(t, read(t, "/proc/"+strconv.Itoa(pid)+"/cgroup"))
 }
 
-// foldersIn takes the folders from such a file's text. What no hierarchy is mounted for is not among them: the kernel keeps one for a while that
-// another test had mounted.
-func foldersIn(t *testing.T, text string) map[string]string {
+// directoriesIn returns the directories listed in such a file. It omits hierarchies that are not
+// mounted: the kernel keeps one for a while after another test has unmounted it.
+func directoriesIn(t *testing.T, text string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -41,7 +42,8 @@ func foldersIn(t *testing.T, text string) map[string]string {
 	return found
 }
 
-// TestPaused: nothing runs in a paused container; exec is refused, or waits with --ignore-paused.
+// TestPaused: no process runs in a paused container; exec is refused, or waits with
+// --ignore-paused.
 func TestPaused(t *testing.T) {
 	harness.OrlopOnly(t, "this runc has no --ignore-paused")
 	b := harness.New(t)
@@ -62,7 +64,7 @@ func TestPaused(t *testing.T) {
 	p := c.Start()
 	lines.Writer.Close()
 	in.Close()
-	waitMembers(t, pid, 2)
+	waitProcesses(t, pid, 2)
 	b.Status("paused")
 	b.OK("resume", b.ID)
 	b.Status("running")
@@ -74,7 +76,7 @@ func TestPaused(t *testing.T) {
 
 	b.OK("pause", b.ID)
 	p = b.Cmd("exec", "--ignore-paused", b.ID, "sleep", "1000").Start()
-	waitMembers(t, pid, 2)
+	waitProcesses(t, pid, 2)
 	b.OK("delete", "--force", b.ID)
 	if r := p.Wait(); r.Status == 0 {
 		t.Errorf("exec: %+v", r)
@@ -82,24 +84,26 @@ func TestPaused(t *testing.T) {
 	b.CheckClean()
 }
 
-// waitMembers waits until the cgroups of a process have this many processes, by the freezer or v2's.
-func waitMembers(t *testing.T, pid, want int) {
+// waitProcesses waits until the cgroups of a process have this number of processes, according to
+// the freezer or v2's.
+func waitProcesses(t *testing.T, pid, want int) {
 	t.Helper()
-	folders := cgroupFolders(t, pid)
-	folder, ok := folders["freezer"]
+	directories := cgroupDirectories(t, pid)
+	directory, ok := directories["freezer"]
 	if !ok {
-		folder = folders[""]
+		directory = directories[""]
 	}
 	deadline := time.Now().Add(hang.Limit)
-	for strings.Count(read(t, filepath.Join(folder, "cgroup.procs")), "\n") != want {
+	for strings.Count(read(t, filepath.Join(directory, "cgroup.procs")), "\n") != want {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not %d processes", folder, want)
+			t.Fatalf("%s: not %d processes", directory, want)
 		}
-		time.Sleep(2 * time.Millisecond) // v1 tells nobody of new members
+		time.Sleep(2 * time.Millisecond) // v1 has no event for new processes
 	}
 }
 
-// TestKillPaused: a signal reaches a paused container's process when it is resumed, and SIGKILL at once.
+// TestKillPaused: a signal reaches a paused container's process when it is resumed, and SIGKILL at
+// once.
 func TestKillPaused(t *testing.T) {
 	b := harness.New(t)
 	pid := b.Up()
@@ -113,7 +117,7 @@ func TestKillPaused(t *testing.T) {
 	b.OK("delete", b.ID)
 }
 
-// TestFrozenCgroup: a cgroup that stands still is no place to be born in.
+// TestFrozenCgroup: no process can be started in a frozen cgroup.
 func TestFrozenCgroup(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 waits")
 	owner, guest := harness.New(t), harness.New(t)
@@ -130,17 +134,17 @@ func TestFrozenCgroup(t *testing.T) {
 // TestExecInSubCgroup: exec --cgroup PATH and CONTROLLER:PATH.
 func TestExecInSubCgroup(t *testing.T) {
 	b := harness.New(t)
-	folders := cgroupFolders(t, b.Up())
+	directories := cgroupDirectories(t, b.Up())
 	var made []string
-	for _, folder := range folders {
-		sub := filepath.Join(folder, "sub")
+	for _, directory := range directories {
+		sub := filepath.Join(directory, "sub")
 		if err := os.Mkdir(sub, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		made = append(made, sub)
-		// A cpuset of v1 takes no process before it has these.
+		// A v1 cpuset accepts no process before it has these.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-			if data, err := os.ReadFile(filepath.Join(folder, file)); err == nil {
+			if data, err := os.ReadFile(filepath.Join(directory, file)); err == nil {
 				os.WriteFile(filepath.Join(sub, file), data, 0o644)
 			}
 		}
@@ -158,12 +162,12 @@ func TestExecInSubCgroup(t *testing.T) {
 		}
 		return found
 	}
-	for controllers := range folders {
+	for controllers := range directories {
 		if !in("sub")[controllers] {
 			t.Errorf("sub: not in that of %q", controllers)
 		}
 	}
-	for controllers := range folders {
+	for controllers := range directories {
 		if controllers == "" || strings.Contains(controllers, "=") {
 			continue
 		}
@@ -174,14 +178,14 @@ func TestExecInSubCgroup(t *testing.T) {
 			}
 		}
 	}
-	if folders["pids"] != "" && folders["freezer"] != "" {
+	if directories["pids"] != "" && directories["freezer"] != "" {
 		for controllers, is := range in("pids:/sub", "freezer:sub") {
 			if is != (controllers == "pids" || controllers == "freezer") {
 				t.Errorf("pids and freezer: in that of %q: %v", controllers, is)
 			}
 		}
 	}
-	if folders[""] != "" && harness.Name() == "orlop" {
+	if directories[""] != "" && harness.Name() == "orlop" {
 		for controllers, is := range in(":sub") {
 			if is != (controllers == "") {
 				t.Errorf(":sub: in that of %q: %v", controllers, is)
@@ -212,7 +216,8 @@ func TestCgroupsPathOut(t *testing.T) {
 	}
 }
 
-// TestKillHostPid: a container that shares the host's PID namespace goes as a whole by SIGKILL, and by delete.
+// TestKillHostPid: SIGKILL and delete kill all processes of a container that shares the host's PID
+// namespace.
 func TestKillHostPid(t *testing.T) {
 	for _, command := range []string{"kill", "delete"} {
 		t.Run(command, func(t *testing.T) {
@@ -243,7 +248,7 @@ func TestKillHostPid(t *testing.T) {
 			b.CheckClean()
 		})
 	}
-	t.Run("other signals", func(t *testing.T) { // are the first process's alone
+	t.Run("other signals", func(t *testing.T) { // are only for the first process
 		b := harness.New(t, harness.WithoutNamespace("pid"),
 			harness.Sh("trap 'echo got it' USR1; sleep 1000 & echo $!; while :; do wait; done"))
 		lines := b.Create()
@@ -258,12 +263,12 @@ func TestKillHostPid(t *testing.T) {
 	})
 }
 
-// TestEmptyCgroupIsKept: a folder that was there before the container, and held nothing, is used without a word.
+// TestEmptyCgroupIsKept: an empty directory from before the container is used without a warning.
 func TestEmptyCgroupIsKept(t *testing.T) {
 	b := harness.New(t)
-	folders := cgroupFolders(t, os.Getpid())
+	directories := cgroupDirectories(t, os.Getpid())
 	var made []string
-	for controllers := range folders {
+	for controllers := range directories {
 		path := filepath.Join(harness.CgroupMount(controllers), b.Spec.Linux.CgroupsPath)
 		if !slices.Contains(made, path) && os.MkdirAll(path, 0o755) == nil {
 			made = append(made, path)
@@ -279,8 +284,9 @@ func TestEmptyCgroupIsKept(t *testing.T) {
 	}
 }
 
-// TestFailedCreateLeavesNoParents: the folders that were missing on the way to the cgroup go with it when the container cannot be made, and the
-// error is that of what was wrong, though the process is on its way into the cgroup by then.
+// TestFailedCreateLeavesNoParents: missing parents of the cgroup that create has made are removed
+// with it if the container cannot be created. The error is the original one, although the process
+// is entering the cgroup by then.
 func TestFailedCreateLeavesNoParents(t *testing.T) {
 	harness.OrlopOnly(t, "runc leaves the parents")
 	for name, c := range map[string]struct {
@@ -303,7 +309,7 @@ func TestFailedCreateLeavesNoParents(t *testing.T) {
 			for range 10 {
 				b.Fails(c.want, "create", "--bundle", b.Bundle, b.ID)
 			}
-			for controllers := range cgroupFolders(t, os.Getpid()) {
+			for controllers := range cgroupDirectories(t, os.Getpid()) {
 				left := filepath.Join(harness.CgroupMount(controllers), parent)
 				if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("%s: %v", left, err)

@@ -13,14 +13,14 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// report is what check prints.
+// report is the output of check.
 type report struct {
 	OK              bool
 	Misses, Unknown []struct{ Path, Kind, Name, Lacks, Since string }
 	Warnings        []string
 }
 
-// check asks whether the box's container can run here. A command may be put before the runtime's.
+// check runs check for the box's container. wrap is a command in front of the runtime's.
 func check(t *testing.T, b *harness.Box, wrap ...string) (report, harness.Result) {
 	t.Helper()
 	c := b.Cmd("check", "--bundle", b.Bundle, "--format", "json", b.ID)
@@ -41,12 +41,13 @@ func lacking(capability string) []string {
 	return []string{"setpriv", "--bounding-set", "-" + capability}
 }
 
-// limited is a command that runs another one as root of a user namespace in which no more namespaces of a kind can be made.
+// limited is a command that runs another one as root of a user namespace in which no more
+// namespaces of a kind can be made.
 func limited(kind string) []string {
 	return []string{"unshare", "--user", "--map-root-user", "sh", "-c", "echo 0 > /proc/sys/user/max_" + kind + "_namespaces && exec \"$@\"", "sh"}
 }
 
-// TestCheckAgrees: check says no exactly when run fails, and names the field.
+// TestCheckAgrees: check reports a problem exactly when run fails, and names the field.
 func TestCheckAgrees(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
 	for i, a := range agreements() {
@@ -55,7 +56,8 @@ func TestCheckAgrees(t *testing.T) {
 		}
 		t.Run(a.name, func(t *testing.T) {
 			b := harness.New(t)
-			must(t, os.Chmod(b.Dir, 0o777)) // the state folder is made by whoever runs it
+			// The user that runs it makes the state directory.
+			must(t, os.Chmod(b.Dir, 0o777))
 			a.change(b)
 			b.Write()
 			before := tree(t, b.Dir)
@@ -80,7 +82,7 @@ func TestCheckAgrees(t *testing.T) {
 	}
 }
 
-// TestHints: run and check say the same of what the kernel's answer stands for.
+// TestHints: run and check give the same hint for an error of the kernel.
 func TestHints(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
 	for hint, change := range map[string]func(*specs.Spec){
@@ -98,7 +100,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// begin reports whether each path begins with one of the wanted ones, and none of these is left.
+// begin reports whether each path begins with one of the wanted ones, and all of these are used.
 func begin(paths, wanted []string) bool {
 	seen := map[string]bool{}
 	for _, p := range paths {
@@ -111,7 +113,7 @@ func begin(paths, wanted []string) bool {
 	return len(seen) == len(wanted)
 }
 
-// tree lists what is below a folder, but for the files that take the output of commands.
+// tree lists the content of a directory, except for the files with the output of commands.
 func tree(t *testing.T, dir string) string {
 	t.Helper()
 	var names []string
@@ -127,7 +129,8 @@ func tree(t *testing.T, dir string) string {
 	return strings.Join(names, "\n")
 }
 
-// TestCheckOutput: what is wrong with the configuration is told with what the host lacks, and text says the same as JSON.
+// TestCheckOutput: problems of the configuration are reported together with those of the host, and
+// the text agrees with JSON.
 func TestCheckOutput(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
 	b := harness.New(t, harness.WithMount("/mnt", "bind", "/no/such/source", "bind"), harness.Args("nonesuch"))

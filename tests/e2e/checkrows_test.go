@@ -11,12 +11,13 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// agreement is a configuration, who runs it, and what is to be missing.
+// agreement is a configuration, the user that runs it, and the expected problems.
 type agreement struct {
 	name   string
 	change func(b *harness.Box)
 	wrap   []string
-	paths  string // with which those of the misses begin, each of at least one; "": it runs
+	// paths are prefixes of the problems' paths, each of at least one; "" means that it runs.
+	paths string
 }
 
 func agreements() []agreement {
@@ -84,9 +85,9 @@ func agreements() []agreement {
 			b.Spec.Process.User = specs.User{UID: 1000, GID: 1000}
 		}, nil, "process.args[0]"},
 		{"no program of this name", spec(harness.Args("nonesuch")), nil, "process.args[0]"},
-		{"a folder for a program", spec(harness.Args("/bin")), nil, "process.args[0]"},
-		{"a file for a working folder", spec(func(s *specs.Spec) { s.Process.Cwd = "/etc/passwd" }), nil, "process.cwd"},
-		{"a working folder that is made", spec(harness.Writable, func(s *specs.Spec) { s.Process.Cwd = "/made" }), nil, ""},
+		{"a directory for a program", spec(harness.Args("/bin")), nil, "process.args[0]"},
+		{"a file for a working directory", spec(func(s *specs.Spec) { s.Process.Cwd = "/etc/passwd" }), nil, "process.cwd"},
+		{"a working directory that is made", spec(harness.Writable, func(s *specs.Spec) { s.Process.Cwd = "/made" }), nil, ""},
 	}, mountAgreements(), namespaceAgreements(), callerAgreements(), rootlessAgreements(), restAgreements())
 }
 
@@ -187,7 +188,7 @@ func rootlessAgreements() []agreement {
 	}
 	ranges := ""
 	if _, err := exec.LookPath("newuidmap"); err != nil {
-		ranges = "linux.uidMappings linux.gidMappings" // nobody gives them then
+		ranges = "linux.uidMappings linux.gidMappings" // which nobody assigns then
 	}
 	return []agreement{
 		{"rootless", rootless(), nil, ""},
@@ -214,7 +215,7 @@ func rootlessAgreements() []agreement {
 	}
 }
 
-// restAgreements are of what only some hosts have.
+// restAgreements depend on what only some hosts have.
 func restAgreements() []agreement {
 	spec := func(change func(*specs.Spec)) func(*harness.Box) { return func(b *harness.Box) { change(b.Spec) } }
 	global := func(change func(*specs.Spec), args ...string) func(*harness.Box) {

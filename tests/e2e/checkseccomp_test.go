@@ -12,8 +12,9 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestCheckSeccomp: check compiles a profile as create does, and says what create would say: that a profile is wrong, or that the build has no
-// seccomp. A build without is made for that.
+// TestCheckSeccomp: check compiles a profile as create does, and reports what create would report:
+// that the profile is invalid, or that the build has no seccomp, for which the test makes such a
+// build.
 func TestCheckSeccomp(t *testing.T) {
 	harness.OrlopOnly(t, "others have no check")
 	good := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActErrno}}}

@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestSpec: the example that spec writes runs as it is, but for its terminal.
+// TestSpec: the example that spec writes runs unchanged, except for its terminal.
 func TestSpec(t *testing.T) {
 	b := harness.New(t)
 	must(t, os.Remove(filepath.Join(b.Bundle, "config.json")))
@@ -44,7 +44,7 @@ func TestSpec(t *testing.T) {
 	})
 }
 
-// TestFeatures: what engines ask before they use it.
+// TestFeatures: what engines query before they use it.
 func TestFeatures(t *testing.T) {
 	b := harness.New(t)
 	var f struct {

@@ -21,19 +21,22 @@ import (
 type shell struct {
 	title, name string
 	args        []string // without the caller's own settings
-	load        string   // what loads the script FILE, or what is installed as FOLDER/_orlop
+	// load is the command that loads the script FILE; without one, it is installed as
+	// DIRECTORY/_orlop.
+	load string
 }
 
 func shells() []shell {
 	return []shell{
 		{"bash", "bash", []string{"--norc", "--noprofile", "-i"}, ". FILE"},
 		{"zsh", "zsh", []string{"-f", "-i"}, "autoload -Uz compinit && compinit -D; . FILE"},
-		{"zsh, installed", "zsh", []string{"-f", "-i"}, "fpath=(FOLDER $fpath); autoload -Uz compinit && compinit -u -D"},
+		{"zsh, installed", "zsh", []string{"-f", "-i"}, "fpath=(DIRECTORY $fpath); autoload -Uz compinit && compinit -u -D"},
 		{"fish", "fish", []string{"--no-config", "-i"}, ". FILE"},
 	}
 }
 
-// TestCompletion types lines with a tab into each shell: `orlop kill TAB` completes the one container that can be killed.
+// TestCompletion types lines with a tab into each shell: `orlop kill TAB` completes the one
+// container that can be killed.
 func TestCompletion(t *testing.T) {
 	harness.OrlopOnly(t, "the scripts are orlop's")
 	b := harness.New(t, harness.Sh("sleep 1000"))
@@ -44,7 +47,7 @@ func TestCompletion(t *testing.T) {
 	bin := filepath.Join(b.Dir, "bin")
 	must(t, os.Mkdir(bin, 0o755))
 	must(t, os.Symlink(harness.Runtime(), filepath.Join(bin, "orlop")))
-	must(t, os.MkdirAll(filepath.Join(b.Dir, "work", "a folder"), 0o755))
+	must(t, os.MkdirAll(filepath.Join(b.Dir, "work", "a directory"), 0o755))
 	must(t, os.WriteFile(filepath.Join(b.Dir, "work", "afile.json"), nil, 0o644))
 	root := "orlop --root " + b.Root + " "
 	for _, s := range shells() {
@@ -57,21 +60,22 @@ func TestCompletion(t *testing.T) {
 			must(t, os.WriteFile(script, []byte(b.OK("completion", s.name)), 0o644))
 			session := newSession(t, b, path, s, script, bin)
 			for line, want := range map[string][]string{
-				"orlop sp":                              {"orlop", "spec"},
-				"orlop create --pidfd":                  {"orlop", "create", "--pidfd-socket"},
-				"orlop --log-format j":                  {"orlop", "--log-format", "json"},
-				"orlop --log-format=j":                  {"orlop", "--log-format=json"},
-				"orlop --log-format=text --cgroup-m":    {"orlop", "--log-format=text", "--cgroup-manager"},
-				"orlop exec --cap CAP_SYS_PT":           {"orlop", "exec", "--cap", "CAP_SYS_PTRACE"},
-				"orlop exec -u 1:2 --cap CAP_SYS_PT":    {"orlop", "exec", "-u", "1:2", "--cap", "CAP_SYS_PTRACE"},
-				"orlop kill box SIGUSR":                 {"orlop", "kill", "box", "SIGUSR"}, // 1 or 2
-				"orlop kill box SIGTE":                  {"orlop", "kill", "box", "SIGTERM"},
-				"orlop update --resources af":           {"orlop", "update", "--resources", "afile.json"},
-				"orlop update --resources=af":           {"orlop", "update", "--resources=afile.json"},
-				"orlop create --bundle a":               {"orlop", "create", "--bundle", "a folder"},
-				root + "start ":                         {"start", b.ID},
-				root + "exec ":                          {"exec", "up"},
-				root + "exec up --fo":                   {"exec", "up", "--fo"}, // the program's own
+				"orlop sp":                           {"orlop", "spec"},
+				"orlop create --pidfd":               {"orlop", "create", "--pidfd-socket"},
+				"orlop --log-format j":               {"orlop", "--log-format", "json"},
+				"orlop --log-format=j":               {"orlop", "--log-format=json"},
+				"orlop --log-format=text --cgroup-m": {"orlop", "--log-format=text", "--cgroup-manager"},
+				"orlop exec --cap CAP_SYS_PT":        {"orlop", "exec", "--cap", "CAP_SYS_PTRACE"},
+				"orlop exec -u 1:2 --cap CAP_SYS_PT": {"orlop", "exec", "-u", "1:2", "--cap", "CAP_SYS_PTRACE"},
+				"orlop kill box SIGUSR":              {"orlop", "kill", "box", "SIGUSR"}, // 1 or 2
+				"orlop kill box SIGTE":               {"orlop", "kill", "box", "SIGTERM"},
+				"orlop update --resources af":        {"orlop", "update", "--resources", "afile.json"},
+				"orlop update --resources=af":        {"orlop", "update", "--resources=afile.json"},
+				"orlop create --bundle a":            {"orlop", "create", "--bundle", "a directory"},
+				root + "start ":                      {"start", b.ID},
+				root + "exec ":                       {"exec", "up"},
+				// the program's own flag
+				root + "exec up --fo":                   {"exec", "up", "--fo"},
 				root + "--debug delete --force u":       {"--debug", "delete", "--force", "up"},
 				root + "delete u":                       {"delete", "u"}, // it runs
 				root + "pause --help":                   {"pause", "--help"},
@@ -127,7 +131,7 @@ func newSession(t *testing.T, b *harness.Box, path string, s shell, script, bin 
 			}
 		}
 	}()
-	load := strings.NewReplacer("FILE", script, "FOLDER", filepath.Dir(script)).Replace(s.load)
+	load := strings.NewReplacer("FILE", script, "DIRECTORY", filepath.Dir(script)).Replace(s.load)
 	ses.write(load + "; printf '<%s>' ready\r")
 	ses.await("<ready>")
 	return ses
@@ -140,7 +144,7 @@ func (s *session) write(text string) {
 	}
 }
 
-// await reads what the shell writes up to a text, and returns what came before.
+// await reads the shell's output up to a text, and returns what came before.
 func (s *session) await(text string) string {
 	s.t.Helper()
 	limit := time.After(hang.Limit)
@@ -161,15 +165,17 @@ func (s *session) await(text string) string {
 	}
 }
 
-// complete types a line and a tab, puts a command before it that prints its words, and returns these.
+// complete types a line and a tab, puts a command that prints its words in front of it, and returns
+// these.
 func (s *session) complete(line string) []string {
 	s.t.Helper()
-	s.write(line + "\t\x01printf '<%s>' begin \x05 end\r") // ^A and ^E: to the line's begin and end
+	// ^A and ^E move to the beginning and the end of the line.
+	s.write(line + "\t\x01printf '<%s>' begin \x05 end\r")
 	s.await("<begin>")
 	words := strings.TrimSuffix(s.await("<end>"), ">")
 	if words == "" {
 		return nil
 	}
-	// zsh takes the slash behind a folder away again, when no more of the path follows.
+	// zsh removes the slash after a directory again if no more of the path follows.
 	return strings.Split(strings.TrimSuffix(strings.TrimPrefix(words, "<"), "/"), "><")
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// receiver listens on a unix socket and passes on the one descriptor that is sent there; nil when none is.
+// receiver listens on a Unix socket and passes on the one descriptor that is sent there; nil when
+// none is.
 func receiver(t *testing.T, b *harness.Box) (path string, received <-chan *os.File) {
 	t.Helper()
 	path = filepath.Join(b.Dir, "socket")
@@ -56,7 +57,7 @@ func receiver(t *testing.T, b *harness.Box) (path string, received <-chan *os.Fi
 	return path, files
 }
 
-// master waits for the pseudo terminal's master and makes it a console.
+// master waits for the pseudoterminal's master and makes it a console.
 func master(t *testing.T, received <-chan *os.File) (console.Console, *bufio.Reader) {
 	t.Helper()
 	f := <-received
@@ -171,7 +172,7 @@ func TestExecConsoleSocket(t *testing.T) {
 	}
 }
 
-// foreground runs a command of the runtime on a pseudo terminal, as a user's shell does.
+// foreground runs a command of the runtime on a pseudoterminal, as a user's shell does.
 func foreground(t *testing.T, b *harness.Box, args ...string) (*harness.Process, console.Console, *bufio.Reader) {
 	t.Helper()
 	c, slavePath, err := console.NewPty()
@@ -192,7 +193,8 @@ func foreground(t *testing.T, b *harness.Box, args ...string) (*harness.Process,
 	return cmd.Start(), c, bufio.NewReader(c)
 }
 
-// TestForegroundTerminal: the relay carries both ways, follows the size, and restores the terminal.
+// TestForegroundTerminal: the relay works in both directions, follows the size, and restores the
+// terminal.
 func TestForegroundTerminal(t *testing.T) {
 	for _, kind := range []string{"run", "exec"} {
 		t.Run(kind, func(t *testing.T) {
@@ -236,8 +238,8 @@ func TestForegroundTerminal(t *testing.T) {
 	}
 }
 
-// TestPlainLines: a foreground terminal writes no carriage returns where its output goes to a file,
-// and what a terminal shows has them.
+// TestPlainLines: a foreground terminal writes no carriage returns if its output goes to a file;
+// output to a terminal has them.
 func TestPlainLines(t *testing.T) {
 	const script = "stty -a 2>/dev/null | grep -o -e '-*onlcr'; echo end"
 	for _, kind := range []string{"run", "exec"} {

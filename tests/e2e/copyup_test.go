@@ -12,7 +12,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestCopyUpOddFiles: what an image's folder may hold beside files: it arrives as it is, and nothing is opened that could stop or do something.
+// TestCopyUpOddFiles: special files in an image's directory are copied unchanged, and none is
+// opened that could block or have an effect.
 func TestCopyUpOddFiles(t *testing.T) {
 	harness.OrlopOnly(t, "runc copies less")
 	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup"), harness.Caps("CAP_DAC_OVERRIDE"))
@@ -34,7 +35,7 @@ func TestCopyUpOddFiles(t *testing.T) {
 	must(t, os.Symlink("loop", at("loop")))
 	mkfifo(t, at("fifo"))
 	must(t, unix.Mknod(at("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
-	must(t, unix.Chmod(at("null"), 0o666)) // whatever the test's umask
+	must(t, unix.Chmod(at("null"), 0o666)) // independent of the test's umask
 	must(t, unix.Chmod(at("deep/er"), 0o2770))
 	must(t, unix.Chmod(dir, 0o1751))
 	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -75,7 +76,7 @@ odd name
 	b.CheckClean()
 }
 
-// TestCopyUpOverLink: the folder to be copied is a link out of the root.
+// TestCopyUpOverLink: the directory to copy is a link out of the root.
 func TestCopyUpOverLink(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
 	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup"), harness.Sh("cat /var/f; echo x > /var/new"))
@@ -91,7 +92,8 @@ func TestCopyUpOverLink(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestCopyUpNamed: what the options say of the tmpfs itself is not copied from the directory that it covers.
+// TestCopyUpNamed: properties that the options set for the tmpfs itself are not copied from the
+// directory that it covers.
 func TestCopyUpNamed(t *testing.T) {
 	tests := map[string][]string{
 		"755 1 2": {}, "700 1 2": {"mode=700"}, "755 5 2": {"uid=5"}, "755 1 6": {"gid=6"}, "1777 5 6": {"gid=6", "mode=1777", "uid=5"},
@@ -106,7 +108,7 @@ func TestCopyUpNamed(t *testing.T) {
 	}
 }
 
-// TestCopyUpFull: a tmpfs that is too small for its image's folder is an error.
+// TestCopyUpFull: a tmpfs that is too small for its image's directory is an error.
 func TestCopyUpFull(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
 	b := harness.New(t, harness.WithMount("/var", "tmpfs", "tmpfs", "tmpcopyup", "size=64k"))

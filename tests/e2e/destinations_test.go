@@ -12,18 +12,19 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// dangling is a mount whose destination leads through links of the image that lead nowhere.
+// dangling is a mount whose destination leads through dangling links of the image.
 type dangling struct {
 	name        string
 	links       []string // pairs: a path in the image and where it leads
 	destination string
 	source      string // below the volume; "" for a tmpfs
-	made        string // what is there afterwards, and is mounted on
+	made        string // exists afterwards, and is mounted on
 	fails       string // or the error's text
 	change      func(*specs.Spec)
 }
 
-// danglingDestinations has the forms of such links. /vol is a volume, mounted before, and /scratch a tmpfs.
+// danglingDestinations returns the forms of such links. /vol is a volume, mounted before, and
+// /scratch a tmpfs.
 func danglingDestinations() []dangling {
 	chain := func(n int) (links []string) {
 		for i := range n {
@@ -73,8 +74,9 @@ func danglingDestinations() []dangling {
 	}
 }
 
-// TestDanglingDestination: what is missing of a destination is made inside the root where links of the image lead, also in a root file system
-// that is read-only for the container, and belongs to the container's root.
+// TestDanglingDestination: missing parts of a destination are made inside the root where links of
+// the image lead, also in a root filesystem that is read-only for the container, and belong to the
+// container's root.
 func TestDanglingDestination(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 cannot make all of these")
 	kinds := users()
@@ -145,7 +147,8 @@ func (d *dangling) try(t *testing.T, b *harness.Box, volume string) {
 	}
 }
 
-// TestMountKinds: a file is not mounted on a directory, nor a directory on a file, and the error has the words that engines look for.
+// TestMountKinds: a file is not mounted on a directory, nor a directory on a file, and the error
+// has the words that engines look for.
 func TestMountKinds(t *testing.T) {
 	cases := []struct{ name, kind, source, destination string }{
 		{"file on a directory", "bind", "f", "/home"},

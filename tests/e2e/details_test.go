@@ -12,10 +12,10 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// details are what the log has of an error beside its message.
+// details are the fields of an error in the log besides its message.
 type details struct{ Code, Errno, Path, Field, Step string }
 
-// detailed returns what the log has of a command that fails.
+// detailed returns the log of a command that fails.
 func detailed(b *harness.Box, args ...string) (details, string) {
 	b.T.Helper()
 	log := filepath.Join(b.T.TempDir(), "log")
@@ -30,8 +30,9 @@ func detailed(b *harness.Box, args ...string) (details, string) {
 	return entry.details, entry.Msg
 }
 
-// TestErrorDetails: what an error comes from is in the log for programs to read, whatever part of a container's life it ends. In want, a value is there as
-// it begins: BUNDLE is the bundle, and what is empty must not be there.
+// TestErrorDetails: the log has the origin of an error in a form for programs, in every phase of a
+// container's life. Values in want are prefixes: BUNDLE is the bundle, and an empty value must be
+// missing.
 //
 // long: a table
 func TestErrorDetails(t *testing.T) {

@@ -25,7 +25,7 @@ func without(t *testing.T, changes ...func(*specs.Spec)) *harness.Box {
 	return b
 }
 
-// TestDisabled: the container is where its caller is, and what needs a cgroup says so.
+// TestDisabled: the container is in its caller's cgroup, and options that need a cgroup are errors.
 func TestDisabled(t *testing.T) {
 	b := without(t, func(s *specs.Spec) { s.Linux.Resources.Pids = &specs.LinuxPids{Limit: limit(int64(5))} })
 	own := read(t, "/proc/self/cgroup")
@@ -43,7 +43,7 @@ func TestDisabled(t *testing.T) {
 			t.Errorf("there is a cgroup in %s", mount)
 		}
 	}
-	b.Global = nil // what comes later goes by what there is
+	b.Global = nil // later commands find out by themselves
 	for _, command := range [][]string{
 		{"pause", b.ID}, {"update", "--pids-limit", "5", b.ID}, {"events", "--stats", b.ID}, {"exec", "--cgroup", "x", b.ID, "true"},
 	} {
@@ -63,7 +63,8 @@ func TestDisabled(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestDisabledMount: without a cgroup namespace, a mount shows the container the caller's cgroup and not the host's.
+// TestDisabledMount: without a cgroup namespace, a mount shows the container the caller's cgroup
+// and not the host's.
 func TestDisabledMount(t *testing.T) {
 	b := without(t, func(s *specs.Spec) { s.Linux.Resources = nil })
 	shown, controller := "/sys/fs/cgroup", ""
@@ -71,14 +72,14 @@ func TestDisabledMount(t *testing.T) {
 		shown, controller = "/sys/fs/cgroup/pids", "pids"
 	}
 	var own unix.Stat_t
-	must(t, unix.Stat(cgroupFolders(t, os.Getpid())[controller], &own))
+	must(t, unix.Stat(cgroupDirectories(t, os.Getpid())[controller], &own))
 	if got := strings.TrimSpace(b.Sh("stat -c %i " + shown)); got != strconv.FormatUint(own.Ino, 10) {
-		t.Errorf("the folder %s is shown, and the caller's is %d", got, own.Ino)
+		t.Errorf("the directory %s is shown, and the caller's is %d", got, own.Ino)
 	}
 }
 
-// TestDisabledKill: all processes of a container are reached, by the namespaces that it has or else by descent, also when the first
-// has ended.
+// TestDisabledKill: all processes of a container are reached, by its namespaces or else by descent,
+// even if the first has exited.
 func TestDisabledKill(t *testing.T) {
 	noPid := harness.WithoutNamespace("pid")
 	bare := func(s *specs.Spec) {
@@ -109,7 +110,7 @@ func TestDisabledKill(t *testing.T) {
 			var st unix.Statfs_t
 			must(t, unix.Statfs(b.Rootfs, &st))
 			if len(b.Spec.Mounts) == 0 && st.Flags&unix.MS_NODEV != 0 {
-				t.Skip("the file system of the tests' folder has no devices (nodev), and a shell's background process opens /dev/null")
+				t.Skip("the file system of the tests' directory has no devices (nodev), and a shell's background process opens /dev/null")
 			}
 			lines := b.Create()
 			first := b.State().Pid
@@ -138,8 +139,8 @@ func TestDisabledKill(t *testing.T) {
 	}
 }
 
-// TestDisabledOthers: who shares namespaces with a container without a cgroup is not taken for its process: another container of the pod, a process of
-// the host's.
+// TestDisabledOthers: a process that shares namespaces with a container without a cgroup does not
+// count as its process: that of another container of the pod, or of the host.
 func TestDisabledOthers(t *testing.T) {
 	harness.OrlopOnly(t, "others have no container without a cgroup")
 	joined := func(kind specs.LinuxNamespaceType, pid int) func(*specs.Spec) {

@@ -11,8 +11,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// docker makes the box's config the one that Docker 20.10 wrote; only the cgroup is the test's own, so that
-// its clean-up is checked.
+// docker gives the box the config that Docker 20.10 wrote; only the cgroup is the test's own, so
+// that its cleanup is checked.
 func docker(t *testing.T, b *harness.Box) {
 	t.Helper()
 	data, err := os.ReadFile("testdata/docker.json")
@@ -39,7 +39,8 @@ func TestDocker(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestDockerUnchanged: with the seccomp profile it runs, or is refused with a clear error: never without the profile.
+// TestDockerUnchanged: with the seccomp profile it runs, or is refused with a clear error: never
+// without the profile.
 func TestDockerUnchanged(t *testing.T) {
 	b := harness.New(t)
 	docker(t, b)

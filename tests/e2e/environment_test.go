@@ -22,7 +22,7 @@ func passwdVolume(b *harness.Box) string {
 	return dir
 }
 
-// replacePasswd has something else stand at /etc/passwd of the image.
+// replacePasswd replaces /etc/passwd of the image.
 func replacePasswd(b *harness.Box, with func(path string) error) {
 	path := filepath.Join(b.Rootfs, passwd)
 	must(b.T, os.Remove(path))
@@ -43,8 +43,9 @@ func passwdLink(target string) func(*harness.Box) {
 	}
 }
 
-// TestHome: HOME that is empty or missing is the home of process.user by the passwd that the container sees, for create and for exec. What is no
-// readable passwd gives "/", and holds nobody up.
+// TestHome: if HOME is empty or missing, it is the home directory of process.user in the passwd
+// that the container sees, for create and for exec. Without a readable passwd it is "/", and
+// nothing blocks.
 func TestHome(t *testing.T) {
 	env := func(env ...string) func(*harness.Box) {
 		return func(b *harness.Box) { b.Spec.Process.Env = append(b.Spec.Process.Env, env...) }
@@ -137,7 +138,7 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestHomeLater: exec goes by the passwd of its own time.
+// TestHomeLater: exec uses the passwd of the time of its own start.
 func TestHomeLater(t *testing.T) {
 	b := harness.New(t, harness.Writable)
 	b.Up()
@@ -147,11 +148,13 @@ func TestHomeLater(t *testing.T) {
 	}
 }
 
-// TestEnvironmentOnce: of several variables of one name a program gets the last one alone, however it is started.
+// TestEnvironmentOnce: of several variables of one name a program only gets the last one, however
+// it is started.
 func TestEnvironmentOnce(t *testing.T) {
 	needBusybox(t)
 	twice := []string{"PATH=/nowhere", "A=1", "B=2", "A=", "PATH=/bin:/usr/bin", "A=3"}
-	// What the shell was given, not what it makes of that. Its own $$ says nothing in the host's procfs, which a createContainer hook sees.
+	// The shell's own environment, not what it makes of that. Its own $$ has no meaning in the
+	// host's procfs, which a createContainer hook sees.
 	const script = "me=$(sed -n 's/^PPid:\t//p' /proc/self/status); tr '\\0' '\\n' < /proc/$me/environ | grep -e ^A -e ^B -e ^P"
 	const want = "B=2\nPATH=/bin:/usr/bin\nA=3\n"
 	b := harness.New(t)

@@ -13,10 +13,11 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// global puts global flags before the command; Cmd puts --root there.
+// global puts global flags in front of the command; Cmd puts --root there.
 func global(flags []string, args ...string) []string { return append(flags, args...) }
 
-// TestLogJSON: exactly one JSON line on failure, which engines read, with the text of standard error.
+// TestLogJSON: a failure writes exactly one JSON line, which engines read, with the text of
+// standard error.
 func TestLogJSON(t *testing.T) {
 	cases := []struct {
 		name string
@@ -58,7 +59,8 @@ func TestLogJSON(t *testing.T) {
 	}
 }
 
-// TestNotes: what the container lacks since nobody can grant it is for the log, and no part of what a build prints.
+// TestNotes: privileges that the container lacks because nobody can grant them are reported in the
+// log only, not in output that a build prints.
 func TestNotes(t *testing.T) {
 	harness.OrlopOnly(t, "it is about what is said")
 	kill := []string{"CAP_KILL"}
@@ -114,8 +116,9 @@ func TestLogIsOneObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := harness.New(t, change, func(s *specs.Spec) {
-				s.Version = "1.99.0"                                         // newer than known: a note
-				s.Linux.MountLabel = "system_u:object_r:container_file_t:s0" // which takes SELinux: a warning
+				s.Version = "1.99.0" // newer than known: a note
+				// which needs SELinux: a warning
+				s.Linux.MountLabel = "system_u:object_r:container_file_t:s0"
 				s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_NO_SUCH")
 			})
 			needBusybox(t)
@@ -149,7 +152,7 @@ func TestLogText(t *testing.T) {
 	}
 }
 
-// TestLogAppends: the log of a create that failed isn't lost by the delete after it.
+// TestLogAppends: the log of a failed create isn't lost by the delete after it.
 func TestLogAppends(t *testing.T) {
 	b := harness.New(t)
 	log := filepath.Join(b.Dir, "log")
@@ -161,7 +164,7 @@ func TestLogAppends(t *testing.T) {
 	}
 }
 
-// TestSilence: nothing is said, on standard error or in the log, where nothing is wrong.
+// TestSilence: nothing is written to standard error or the log if there is no problem.
 func TestSilence(t *testing.T) {
 	b := harness.New(t)
 	log := filepath.Join(b.Dir, "log")
@@ -174,14 +177,14 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestBrokenConfig: clear errors, and nothing made.
+// TestBrokenConfig: clear errors, and nothing is made.
 func TestBrokenConfig(t *testing.T) {
 	cases := []struct {
 		name   string
 		config func(t *testing.T, path string)
 	}{
 		{"missing", func(t *testing.T, path string) {}},
-		{"a folder", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }},
+		{"a directory", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }},
 		{"empty", func(t *testing.T, path string) { must(t, os.WriteFile(path, nil, 0o644)) }},
 		{"truncated", func(t *testing.T, path string) { must(t, os.WriteFile(path, []byte(`{"ociVersion": "1.0.`), 0o644)) }},
 		{"not JSON", func(t *testing.T, path string) { must(t, os.WriteFile(path, []byte("ociVersion: 1.0.0"), 0o644)) }},
@@ -228,7 +231,7 @@ func TestConfigFaults(t *testing.T) {
 		{"process.args", func(s *specs.Spec) { s.Process.Args = nil }},
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "relative" }},
 		{"root", func(s *specs.Spec) { s.Root = nil }},
-		{"root.path", func(s *specs.Spec) { s.Root.Path = "no-such-folder" }},
+		{"root.path", func(s *specs.Spec) { s.Root.Path = "no-such-directory" }},
 		{"hostname", harness.WithoutNamespace("uts")},
 		{"linux.namespaces[5]", func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "pid"})

@@ -30,7 +30,7 @@ func smallMemory(s *specs.Spec) {
 	}
 }
 
-// hog is a shell's script that needs ever more memory.
+// hog is a shell script that needs ever more memory.
 const hog = "x=0123456789; while :; do x=$x$x; done"
 
 // statsEvent is an event's line.
@@ -51,7 +51,7 @@ func stream(t *testing.T, b *harness.Box, args ...string) (*harness.Process, *ha
 	return p, lines
 }
 
-// parse reads an event's line.
+// parse parses an event's line.
 func parse(t *testing.T, line string) statsEvent {
 	t.Helper()
 	var e statsEvent
@@ -61,7 +61,8 @@ func parse(t *testing.T, line string) statsEvent {
 	return e
 }
 
-// TestEvents: "stats" come at each interval, and the stream ends when the container stops, deleted or not.
+// TestEvents: "stats" come at each interval, and the stream ends when the container stops, deleted
+// or not.
 func TestEvents(t *testing.T) {
 	b := harness.New(t)
 	pid := b.Up()
@@ -81,7 +82,7 @@ func TestEvents(t *testing.T) {
 	b.OK("kill", b.ID, "KILL")
 	b.WaitGone(pid)
 	if harness.Name() != "orlop" {
-		b.OK("delete", b.ID) // runc's ends when a v1 cgroup is removed
+		b.OK("delete", b.ID) // runc's stream ends when a v1 cgroup is removed
 	}
 	events.Wait().OK(b)
 	for {
@@ -93,8 +94,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestEventsOOM: the kernel kills for memory, and those who watch get to know: of any process, and of the first one, with whose
-// end the stream ends.
+// TestEventsOOM: when the kernel kills for memory, watchers are notified: about any process, and
+// about the first one, whose exit ends the stream.
 func TestEventsOOM(t *testing.T) {
 	oom := func(t *testing.T, b *harness.Box, lines *harness.Lines) {
 		t.Helper()
@@ -139,7 +140,7 @@ func TestEventsOOM(t *testing.T) {
 		}
 		events.Wait().OK(b)
 	})
-	t.Run("of another container", func(t *testing.T) { // is none of this one's
+	t.Run("of another container", func(t *testing.T) { // does not affect this one
 		b, other := harness.New(t, smallMemory), harness.New(t, smallMemory, harness.Sh(hog))
 		pid := b.Up()
 		events, lines := stream(t, b, "--interval", "1h")
@@ -160,17 +161,18 @@ func watched(t *testing.T, p *harness.Process) {
 		if watches("/proc/" + strconv.Itoa(p.Pid)) {
 			return
 		}
-		time.Sleep(5 * time.Millisecond) // nobody tells of what another process does
+		time.Sleep(5 * time.Millisecond) // no event reports what another process does
 	}
 	t.Fatalf("process %d does not watch the memory", p.Pid)
 }
 
-// watches looks at a process's descriptors. The last step of orlop's is to wait by epoll for v1's eventfd or for memory.events.
-func watches(folder string) bool {
-	entries, _ := os.ReadDir(folder + "/fd")
+// watches inspects a process's descriptors. orlop's last step is to wait by epoll for v1's eventfd
+// or for memory.events.
+func watches(directory string) bool {
+	entries, _ := os.ReadDir(directory + "/fd")
 	names := map[string]string{}
 	for _, entry := range entries {
-		names[entry.Name()], _ = os.Readlink(filepath.Join(folder, "fd", entry.Name()))
+		names[entry.Name()], _ = os.Readlink(filepath.Join(directory, "fd", entry.Name()))
 	}
 	v1 := false
 	for _, name := range names {
@@ -178,17 +180,18 @@ func watches(folder string) bool {
 	}
 	for fd, name := range names {
 		if harness.Name() != "orlop" && (v1 || strings.HasPrefix(name, "anon_inode:inotify")) {
-			return true // as far as can be seen
+			return true // as far as is visible
 		}
 		if name != "anon_inode:[eventpoll]" {
 			continue
 		}
-		info, _ := os.ReadFile(filepath.Join(folder, "fdinfo", fd))
+		info, _ := os.ReadFile(filepath.Join(directory, "fdinfo", fd))
 		process, memory := false, false
 		for line := range strings.Lines(string(info)) {
 			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "tfd:" {
 				watched := names[fields[1]]
-				process = process || strings.Contains(watched, "pidfd") // which Go's own epoll does not watch
+				// Go's own epoll does not watch one.
+				process = process || strings.Contains(watched, "pidfd")
 				memory = memory || strings.HasSuffix(watched, "/memory.events") || v1 && watched == "anon_inode:[eventfd]"
 			}
 		}
@@ -199,7 +202,7 @@ func watches(folder string) bool {
 	return false
 }
 
-// TestEventsSleep: who waits for events does nothing meanwhile.
+// TestEventsSleep: a process that waits for events does nothing meanwhile.
 func TestEventsSleep(t *testing.T) {
 	harness.OrlopOnly(t, "others may do what they like")
 	b := harness.New(t, smallMemory)
@@ -220,7 +223,7 @@ func TestEventsSleep(t *testing.T) {
 		}
 		return sum
 	}
-	// Go's runtime has something to do after its start, which takes as long as it takes.
+	// Go's runtime is busy for an unknown time after its start.
 	for deadline := time.Now().Add(hang.Limit); ; {
 		before := switches()
 		time.Sleep(500 * time.Millisecond)
@@ -241,7 +244,7 @@ func TestEventsErrors(t *testing.T) {
 		b.Fails("does not exist", append(append([]string{"events"}, flags...), b.ID)...)
 	}
 	b.Create()
-	b.OK("events", "--stats", b.ID) // created is enough
+	b.OK("events", "--stats", b.ID) // a created container suffices
 	b.Fails("greater than 0", "events", "--interval", "0s", b.ID)
 	b.Fails("", "events", "--interval", "soon", b.ID)
 	pid := b.State().Pid
@@ -291,7 +294,8 @@ func TestEventsNetwork(t *testing.T) {
 	})
 }
 
-// TestStatsOfRunc: runc and the runtime under test say the same of one and the same cgroup, field by field.
+// TestStatsOfRunc: runc and the runtime under test report the same for the same cgroup, field by
+// field.
 func TestStatsOfRunc(t *testing.T) {
 	harness.OrlopOnly(t, "it would be compared with itself")
 	runc, err := exec.LookPath("runc")
@@ -319,13 +323,13 @@ func TestStatsOfRunc(t *testing.T) {
 		return read(t, out)
 	}
 	byRunc("create", "--bundle", guest.Bundle, guest.ID)
-	b.OK("pause", b.ID) // what is counted stands still
+	b.OK("pause", b.ID) // stops the counters
 	defer func() {
 		b.OK("resume", b.ID)
 		byRunc("delete", "--force", guest.ID)
 	}()
 	var differences []string
-	for range 10 { // the kernel moves charges from one processor's account to another's
+	for range 10 { // the kernel moves charges between processors' accounts
 		theirs := parse(t, strings.TrimPrefix(byRunc("events", "--stats", guest.ID), "\n"))
 		ours := parse(t, b.OK("events", "--stats", b.ID))
 		if differences = differ(jsonLeaves(ours.Data), jsonLeaves(theirs.Data)); len(differences) == 0 {
@@ -337,11 +341,12 @@ func TestStatsOfRunc(t *testing.T) {
 	}
 }
 
-// differ compares numbers by their paths; what runc doesn't have, or this version of it, is not compared.
+// differ compares numbers by their paths; fields that this runc does not have are not compared.
 func differ(ours, theirs map[string]any) (differences []string) {
 	for path, value := range ours {
 		_, known := theirs[path]
-		// runc has pressure since 1.2, and reads no sets of cgroup2; up to 1.1 it looks for cgroup2's huge pages in a file that is not there.
+		// runc has pressure since 1.2, and reads no sets of cgroup2; up to 1.1 it looks for
+		// cgroup2's huge pages in a file that does not exist.
 		if !known && (strings.Contains(path, ".psi.") || path == "cpuset.cpus" || path == "cpuset.mems" || strings.HasPrefix(path, "hugetlb.")) {
 			continue
 		}
@@ -361,7 +366,7 @@ func differ(ours, theirs map[string]any) (differences []string) {
 	return differences
 }
 
-// withoutDiscards leaves out of a list what runc does not count on cgroup2.
+// withoutDiscards removes from a list what runc does not count on cgroup2.
 func withoutDiscards(v any) any {
 	list, ok := v.([]any)
 	if !ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// unset says why TestEveryField leaves a field out.
+// unset returns the reason why TestEveryField leaves a field out.
 func unset(path string) string {
 	for prefix, why := range map[string]string{
 		"Solaris": "for another platform", "Windows": "for another platform", "VM": "for another platform", "ZOS": "for another platform", "FreeBSD": "for another platform",

@@ -28,7 +28,7 @@ func TestExecStatus(t *testing.T) {
 	}
 }
 
-// TestExecNotFound: a failed exec is told from a program's own status: 255.
+// TestExecNotFound: a failed exec is distinguished from a program's own status: 255.
 func TestExecNotFound(t *testing.T) {
 	b := harness.New(t)
 	b.Up()
@@ -43,8 +43,8 @@ func TestExecNotFound(t *testing.T) {
 	b.Status("running")
 }
 
-// TestExecCap: a capability of --cap becomes ambient if it is inheritable by the configuration, and
-// never inheritable.
+// TestExecCap: a capability of --cap becomes ambient if the configuration makes it inheritable, and
+// never becomes inheritable.
 func TestExecCap(t *testing.T) {
 	const kill, chown, netRaw = 1 << 5, 1 << 0, 1 << 13
 	cases := []struct {
@@ -70,7 +70,8 @@ func TestExecCap(t *testing.T) {
 			b.Spec.Process.NoNewPrivileges = false
 			caps := b.Spec.Process.Capabilities
 			caps.Inheritable = tc.inheritable
-			caps.Bounding = append(caps.Bounding[:1:1], tc.inheritable...) // the kernel wants it there
+			// the kernel requires it there
+			caps.Bounding = append(caps.Bounding[:1:1], tc.inheritable...)
 			b.Up()
 			want := ""
 			for _, set := range tc.want {
@@ -127,7 +128,7 @@ func TestExecFlags(t *testing.T) {
 	b.T = t
 }
 
-// TestExecUser: what looks like a number is one, whatever the image's passwd says (CVE-2016-3697).
+// TestExecUser: a numeric user is a UID, whatever the image's passwd says (CVE-2016-3697).
 func TestExecUser(t *testing.T) {
 	b := harness.New(t)
 	passwd := "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/:/bin/sh\n"
@@ -144,13 +145,14 @@ func TestExecUser(t *testing.T) {
 			continue
 		}
 		if harness.Name() != "orlop" {
-			continue // other runtimes take some of them
+			continue // other runtimes accept some of them
 		}
 		t.Errorf("user %q is taken: uid %q", user, r.Stdout)
 	}
 }
 
-// TestExecCommandLine: "--" may set the command apart, before and after the container, and is no part of it; short flags may be one word.
+// TestExecCommandLine: "--" may separate the command, before and after the container, and is not
+// part of it; short flags may be grouped.
 func TestExecCommandLine(t *testing.T) {
 	harness.OrlopOnly(t, "others differ in what they take")
 	b := harness.New(t)
@@ -206,7 +208,7 @@ func TestExecDetach(t *testing.T) {
 		t.Errorf("process %d of the pid file is in %s, the container in %s", pid, got, want)
 	}
 	b.OK("kill", b.ID, "KILL")
-	// It was a child of the runtime and so becomes one of the caller.
+	// It was a child of the runtime and so becomes a child of the caller.
 	if status := b.WaitStatus(pid); status != 137 {
 		t.Errorf("status %d, want 137", status)
 	}
@@ -237,11 +239,11 @@ func TestExecForwardsSignals(t *testing.T) {
 	lines.Next()
 	p.Signal(10)
 	p.Wait().Exits(b, 34)
-	// The sleep that the shell left is the container's own.
+	// The sleep that the shell left belongs to the container.
 	b.Status("running")
 }
 
-// TestExecProcess: the whole process from a file, as containerd gives it.
+// TestExecProcess: the whole process from a file, as containerd passes it.
 func TestExecProcess(t *testing.T) {
 	b := harness.New(t)
 	b.Up()
@@ -274,7 +276,7 @@ func TestExecProcess(t *testing.T) {
 	b.Fails("no such file or directory", "exec", "--process", filepath.Join(b.Dir, "absent"), b.ID)
 }
 
-// TestExecCgroup: what is executed is in the container's cgroups from the start.
+// TestExecCgroup: an executed process is in the container's cgroups from the start.
 func TestExecCgroup(t *testing.T) {
 	b := harness.New(t)
 	pid := b.Up()

@@ -32,11 +32,11 @@ func openFiles(t *testing.T, b *harness.Box, n int) []*os.File {
 	return files
 }
 
-// descriptors is a script that lists the shell's own open descriptors.
-// It may hold one of its own from 10 on; opening none itself, it sees just what is there.
+// descriptors is a script that lists the shell's own open descriptors. The shell may have one of
+// its own from 10 on; the script opens none itself.
 const descriptors = "for n in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$n ] && echo -n \"$n \"; done; true"
 
-// TestDescriptors: only 0-2 and those that are asked for reach the process.
+// TestDescriptors: only 0-2 and the requested ones reach the process.
 func TestDescriptors(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -87,8 +87,8 @@ func TestPreserveFdsAbsent(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestListenFds: systemd's socket activation is passed on, for the process by its own number, which is not known beforehand where the PID
-// namespace has others.
+// TestListenFds: systemd's socket activation is passed on, with the process's own PID, which is not
+// known beforehand in a shared PID namespace.
 func TestListenFds(t *testing.T) {
 	pod := harness.New(t)
 	joined := "/proc/" + strconv.Itoa(pod.Up()) + "/ns/pid"
@@ -119,7 +119,8 @@ func TestListenFds(t *testing.T) {
 			b.Write()
 			c := b.Cmd("run", "--preserve-fds", "1", "--bundle", b.Bundle, b.ID)
 			c.Files = openFiles(t, b, 3)
-			// LISTEN_PID names the process that is activated: the runtime. The shell's own id is the runtime's after exec.
+			// LISTEN_PID is the PID of the activated process: the runtime. The shell's own PID is
+			// the runtime's after exec.
 			c.Env = []string{"LISTEN_FDS=2", "LISTEN_FDNAMES=web:tls"}
 			c.Wrap = []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}
 			got := c.Run().OK(b)
@@ -142,21 +143,21 @@ func TestListenFds(t *testing.T) {
 	})
 }
 
-// TestNoHostDescriptors: no descriptor of a created, a started or an exec'd process leads to the host, but
-// the standard ones that it was given.
+// TestNoHostDescriptors: no descriptor of a created, a started or an exec'd process leads to the
+// host, except for the standard streams that it was given.
 func TestNoHostDescriptors(t *testing.T) {
 	b := harness.New(t)
 	pid := b.Up()
 	check := func(pid int) {
 		t.Helper()
-		folder := "/proc/" + strconv.Itoa(pid) + "/fd"
-		entries, err := os.ReadDir(folder)
+		directory := "/proc/" + strconv.Itoa(pid) + "/fd"
+		entries, err := os.ReadDir(directory)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, entry := range entries {
 			if n, _ := strconv.Atoi(entry.Name()); n > 2 {
-				if path, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && !strings.HasPrefix(path, "/dev/") {
+				if path, err := os.Readlink(filepath.Join(directory, entry.Name())); err == nil && !strings.HasPrefix(path, "/dev/") {
 					t.Errorf("descriptor %d of process %d leads to %s", n, pid, path)
 				}
 			}
@@ -172,7 +173,7 @@ func TestNoHostDescriptors(t *testing.T) {
 	check(second)
 }
 
-// TestPidFile: digits only, written whole.
+// TestPidFile: digits only, written atomically.
 func TestPidFile(t *testing.T) {
 	b := harness.New(t)
 	path := filepath.Join(b.Dir, "pid")
@@ -183,14 +184,15 @@ func TestPidFile(t *testing.T) {
 	t.Run("not to be written", func(t *testing.T) {
 		harness.OrlopOnly(t, "runc leaves its process behind")
 		b := harness.New(t)
-		b.Fails("", "create", "--bundle", b.Bundle, "--pid-file", "/no/such/folder/pid", b.ID)
+		b.Fails("", "create", "--bundle", b.Bundle, "--pid-file", "/no/such/directory/pid", b.ID)
 		b.CheckClean()
 	})
 	t.Run("of a process that ended with the command", func(t *testing.T) {
 		b := harness.New(t, harness.Args("nosuch"))
 		path := filepath.Join(b.Dir, "pid")
 		if b.Do("run", "--detach", "--bundle", b.Bundle, "--pid-file", path, b.ID).Status == 0 {
-			return // as under runc: then there is a container, though it has ended
+			// As under runc: then the container exists, although it has exited.
+			return
 		}
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("the pid file is left: %v", err)

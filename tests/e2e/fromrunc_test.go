@@ -14,10 +14,11 @@ import (
 	"github.com/orlop/orlop/tests/peers"
 )
 
-// fromRunc is the page that tells users of runc what is otherwise.
+// fromRunc is the page that tells users of runc about the differences.
 const fromRunc = "../../docs/from-runc.md"
 
-// newRunc returns the path of the runc that the page tells of, the one that tests/tools pins. It skips a test where that cannot be had.
+// newRunc returns the path of the runc that the page describes, the one that tests/tools pins. It
+// skips a test if that is not available.
 func newRunc(t *testing.T) string {
 	t.Helper()
 	harness.OrlopOnly(t, "it runs runc itself")
@@ -29,7 +30,7 @@ func newRunc(t *testing.T) string {
 	return p.Runc
 }
 
-// beside returns a box in which runc stands in orlop's place.
+// beside returns a box with runc in place of orlop.
 func beside(t *testing.T, changes ...func(*specs.Spec)) *harness.Box {
 	t.Helper()
 	runc := newRunc(t)
@@ -49,11 +50,11 @@ func pageFromRunc(t *testing.T) string {
 	return string(page)
 }
 
-// A step is a command line, in which ID and BUNDLE stand for the box's.
+// A step is a command line, in which ID and BUNDLE are replaced by the box's.
 type step struct{ line, stdin string }
 
-// outcome is what the last step of a difference comes to: its status, and a part of what it prints.
-type outcome struct {
+// result is the result of a difference's last step: its status, and a part of its output.
+type result struct {
 	status int
 	text   string
 }
@@ -63,8 +64,8 @@ type difference struct {
 	words  string
 	change func(*specs.Spec)
 	steps  []step
-	runc   outcome
-	orlop  outcome
+	runc   result
+	orlop  result
 }
 
 // differences are rows of the page.
@@ -83,99 +84,99 @@ func differences() []difference {
 	}
 	return []difference{
 		{"`delete` of a created container", nop, steps(create, "delete ID"),
-			outcome{0, ""}, outcome{1, "container still running (created)"}},
+			result{0, ""}, result{1, "container still running (created)"}},
 		{"`kill ID 0`", nop, steps(create, "kill ID 0"),
-			outcome{0, ""}, outcome{1, "must be from 1 to 64"}},
+			result{0, ""}, result{1, "must be from 1 to 64"}},
 		{"`exec --cap` of an unknown capability", harness.Args("sleep", "1000"), steps(create, "start ID", "exec --cap CAP_NOPE ID true"),
-			outcome{0, "ignoring unknown or unavailable capabilities"}, outcome{255, "unknown capability"}},
+			result{0, "ignoring unknown or unavailable capabilities"}, result{255, "unknown capability"}},
 		{"`update` with flags beside `--resources`", nop,
 			[]step{{create, ""}, {"update --pids-limit 33 --resources - ID", `{"pids":{"limit":44}}`}, {"events --stats ID", ""}},
-			outcome{0, `"limit":44`}, outcome{0, `"limit":33`}},
+			result{0, `"limit":44`}, result{0, `"limit":33`}},
 		{"`..` in `linux.cgroupsPath`", func(s *specs.Spec) {
 			s.Linux.CgroupsPath = harness.CgroupParent() + "/x/.." + strings.TrimPrefix(s.Linux.CgroupsPath, harness.CgroupParent())
 		},
-			steps(create), outcome{0, ""}, outcome{1, `linux.cgroupsPath: must not contain ".."`}},
+			steps(create), result{0, ""}, result{1, `linux.cgroupsPath: must not contain ".."`}},
 		{"`--preserve-fds` of descriptors that are not open", nop, steps("create --preserve-fds 3 --bundle BUNDLE ID"),
-			outcome{0, ""}, outcome{1, "bad file descriptor"}},
+			result{0, ""}, result{1, "bad file descriptor"}},
 		{"no `process`", func(s *specs.Spec) { s.Process = nil }, steps(create),
-			outcome{1, "process property must not be empty"}, outcome{0, ""}},
+			result{1, "process property must not be empty"}, result{0, ""}},
 		{"no `ociVersion`", func(s *specs.Spec) { s.Version = "" }, steps(create),
-			outcome{0, ""}, outcome{1, "ociVersion: is required"}},
+			result{0, ""}, result{1, "ociVersion: is required"}},
 		{"`ociVersion` 2.0.0", func(s *specs.Spec) { s.Version = "2.0.0" }, steps(create),
-			outcome{0, ""}, outcome{1, "major version must be 1"}},
+			result{0, ""}, result{1, "major version must be 1"}},
 		{"several faults", func(s *specs.Spec) { s.Process.Cwd, s.Process.Args = "x", nil }, steps(create),
-			outcome{1, "Cwd must be an absolute path"}, outcome{1, "process.args: needs at least one entry\n  process.cwd: must be absolute"}},
+			result{1, "Cwd must be an absolute path"}, result{1, "process.args: needs at least one entry\n  process.cwd: must be absolute"}},
 		{"a program that cannot be executed", harness.Args("/bin/junk"), steps(create, "start ID"),
-			outcome{0, ""}, outcome{1, `process.args: exec "/bin/junk": exec format error`}},
+			result{0, ""}, result{1, `process.args: exec "/bin/junk": exec format error`}},
 		{"poststart hooks", hook, steps(create),
-			outcome{1, "error running poststart hook"}, outcome{0, ""}},
+			result{1, "error running poststart hook"}, result{0, ""}},
 		{"an ambient capability that is not inheritable", func(s *specs.Spec) {
 			kill := []string{"CAP_KILL"}
 			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: kill, Effective: kill, Permitted: kill, Ambient: kill}
 			s.Process.Args = []string{"true"}
-		}, steps("--debug run --bundle BUNDLE ID"), outcome{0, ""}, outcome{0, "CAP_KILL is not both permitted and inheritable, left out"}},
+		}, steps("--debug run --bundle BUNDLE ID"), result{0, ""}, result{0, "CAP_KILL is not both permitted and inheritable, left out"}},
 		{"an unknown option of a bind mount", func(s *specs.Spec) {
 			harness.WithMount("/mnt", "bind", "/", "rbind", "nofail")(s)
 			s.Process.Args = []string{"true"}
 			s.Root.Readonly = false
-		}, steps(run), outcome{1, "bind mounts cannot have any filesystem-specific options"}, outcome{0, ""}},
+		}, steps(run), result{1, "bind mounts cannot have any filesystem-specific options"}, result{0, ""}},
 		{"`linux.sysctl`: `kernel.hostname`", func(s *specs.Spec) {
 			s.Hostname, s.Linux.Sysctl = "deck", map[string]string{"kernel.hostname": "deck"}
 			s.Process.Args = []string{"hostname"}
-		}, steps(run), outcome{1, "conflicts with the OCI"}, outcome{0, "deck"}},
+		}, steps(run), result{1, "conflicts with the OCI"}, result{0, "deck"}},
 		{"`linux.sysctl`: a `kernel.domainname` other than `domainname`", func(s *specs.Spec) {
 			s.Domainname, s.Linux.Sysctl = "deck", map[string]string{"kernel.domainname": "hold"}
-		}, steps(create), outcome{0, ""}, outcome{1, "conflicts with domainname"}},
+		}, steps(create), result{0, ""}, result{1, "conflicts with domainname"}},
 		{"`linux.resources.blockIO.weight` out of range", func(s *specs.Spec) {
 			weight := uint16(5)
 			s.Linux.Resources = &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}}
-		}, steps(create), outcome{0, ""}, outcome{1, "linux.resources.blockIO.weight"}},
+		}, steps(create), result{0, ""}, result{1, "linux.resources.blockIO.weight"}},
 		{"`linux.uidMappings` without a user namespace", func(s *specs.Spec) {
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 7, Size: 1}}
-		}, steps(create), outcome{0, ""}, outcome{1, "linux.uidMappings: needs a user namespace"}},
+		}, steps(create), result{0, ""}, result{1, "linux.uidMappings: needs a user namespace"}},
 		{"`linux.maskedPaths` and `linux.readonlyPaths` that are not absolute", func(s *specs.Spec) {
 			s.Linux.MaskedPaths = []string{"etc"}
-		}, steps(create), outcome{0, ""}, outcome{1, "linux.maskedPaths[0]: must be absolute"}},
+		}, steps(create), result{0, ""}, result{1, "linux.maskedPaths[0]: must be absolute"}},
 		{"a path twice in `linux.maskedPaths` or `readonlyPaths`", func(s *specs.Spec) {
 			s.Linux.ReadonlyPaths = []string{"/etc", "/etc"}
 			s.Process.Args = []string{"grep", "-c", " /etc ", "/proc/self/mountinfo"}
-		}, steps(run), outcome{0, "2"}, outcome{0, "1"}},
+		}, steps(run), result{0, "2"}, result{0, "1"}},
 		{"a hook path that is not absolute", func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "true"}}}
-		}, steps(create), outcome{1, "error running createRuntime hook"}, outcome{1, "hooks.createRuntime[0].path: must be absolute"}},
+		}, steps(create), result{1, "error running createRuntime hook"}, result{1, "hooks.createRuntime[0].path: must be absolute"}},
 		{"no `process.capabilities`", func(s *specs.Spec) {
 			s.Process.Capabilities = nil
 			s.Process.Args = []string{"grep", "-c", "CapBnd:\t0000000000000000", "/proc/self/status"}
-		}, steps(run), outcome{1, "0"}, outcome{0, "1"}},
+		}, steps(run), result{1, "0"}, result{0, "1"}},
 		{"crun's annotations", func(s *specs.Spec) {
 			s.Annotations = map[string]string{"run.oci.handler": "krun"}
-		}, steps(create), outcome{0, ""}, outcome{1, "run.oci.handler"}},
+		}, steps(create), result{0, ""}, result{1, "run.oci.handler"}},
 		{"crun's mount options", func(s *specs.Spec) {
 			harness.WithMount("/mnt", "bind", "/", "bind", "copy-symlink")(s)
-		}, steps(create), outcome{1, "bind mounts cannot have any filesystem-specific options"}, outcome{0, ""}},
+		}, steps(create), result{1, "bind mounts cannot have any filesystem-specific options"}, result{0, ""}},
 		{"`exec ID -- COMMAND`", harness.Args("sleep", "1000"), steps(create, "start ID", "exec ID -- true"),
-			outcome{255, "--"}, outcome{0, ""}},
+			result{255, "--"}, result{0, ""}},
 		{"a directory as the program", harness.Args("sleep", "1000"), steps(create, "start ID", "exec ID /bin"),
-			outcome{255, "is a directory"}, outcome{255, "permission denied"}},
+			result{255, "is a directory"}, result{255, "permission denied"}},
 		{"a field that orlop does not know", nop, []step{{create, ""}, {"update --resources - ID", `{"memmory":{"limit":1}}`}},
-			outcome{0, ""}, outcome{0, "memmory: unknown property, ignored"}},
+			result{0, ""}, result{0, "memmory: unknown property, ignored"}},
 		{"an error on standard error, without `--log`", nop, steps("state nosuch"),
-			outcome{1, `level=error msg="container does not exist"`}, outcome{1, "orlop: container \"nosuch\": container does not exist\n"}},
-		{"`--version`", nop, steps("--version"), outcome{0, "runc version "}, outcome{0, "orlop version "}},
+			result{1, `level=error msg="container does not exist"`}, result{1, "orlop: container \"nosuch\": container does not exist\n"}},
+		{"`--version`", nop, steps("--version"), result{0, "runc version "}, result{0, "orlop version "}},
 		{"a usage error", nop, steps("state"),
-			outcome{1, "USAGE:"}, outcome{1, "orlop: state: takes the ID of a container, not 0 arguments"}},
+			result{1, "USAGE:"}, result{1, "orlop: state: takes the ID of a container, not 0 arguments"}},
 		{"an unknown command", nop, steps("nosuch"),
-			outcome{3, "No help topic"}, outcome{1, `unknown command "nosuch"`}},
+			result{3, "No help topic"}, result{1, `unknown command "nosuch"`}},
 		{"the log's line of an error", nop, steps("--log-format json state nosuch"),
-			outcome{1, `"msg":"container does not exist"`}, outcome{1, `"code":"not-exist"`}},
+			result{1, `"msg":"container does not exist"`}, result{1, `"code":"not-exist"`}},
 		{"`state`", nop, steps(create, "state ID"),
-			outcome{0, `"owner": ""`}, outcome{0, `"owner": "root"`}},
+			result{0, `"owner": ""`}, result{0, `"owner": "root"`}},
 		{"`checkpoint`, `restore`", nop, steps("restore --help"),
-			outcome{0, "--image-path"}, outcome{1, `unknown command "restore"`}},
+			result{0, "--image-path"}, result{1, `unknown command "restore"`}},
 	}
 }
 
-// TestFromRunc: what the page says of runc and of orlop, each by both.
+// TestFromRunc: the page's statements about runc and orlop, each checked with both.
 func TestFromRunc(t *testing.T) {
 	for _, d := range differences() {
 		t.Run(d.words, func(t *testing.T) {
@@ -185,8 +186,8 @@ func TestFromRunc(t *testing.T) {
 	}
 }
 
-// check does the steps in a box.
-func (d *difference) check(t *testing.T, b *harness.Box, want outcome) {
+// check performs the steps in a box.
+func (d *difference) check(t *testing.T, b *harness.Box, want result) {
 	t.Helper()
 	must(t, os.WriteFile(b.Rootfs+"/bin/junk", []byte("\x01\x02 is no program"), 0o755))
 	var last harness.Result
@@ -197,7 +198,7 @@ func (d *difference) check(t *testing.T, b *harness.Box, want outcome) {
 			last.OK(b)
 		}
 	}
-	// runc says why a command line is wrong on standard output.
+	// runc reports an invalid command line on standard output.
 	if out := last.Stdout + last.Stderr; last.Status != want.status || !strings.Contains(out, want.text) {
 		t.Errorf("%q: status %d: %s\nwant %d and %q", last.Args, last.Status, out, want.status, want.text)
 	}
@@ -214,7 +215,8 @@ func TestFromRuncIsTold(t *testing.T) {
 	}
 }
 
-// TestContainersOfRunc: orlop with runc's --root, as when an engine's runtime was exchanged: it leaves runc's containers alone.
+// TestContainersOfRunc: orlop with runc's --root, as after an engine's runtime was exchanged: it
+// leaves runc's containers alone.
 func TestContainersOfRunc(t *testing.T) {
 	r := beside(t)
 	pid := r.Up()
@@ -235,10 +237,10 @@ func TestContainersOfRunc(t *testing.T) {
 	r.OK("delete", "--force", r.ID)
 }
 
-// missing is what runc has and orlop does not.
+// missing lists what runc has and orlop does not.
 func missing() []string { return []string{"checkpoint", "restore", "--criu"} }
 
-// TestFlagsOfRunc: each command and flag of runc is there, but for what the page says.
+// TestFlagsOfRunc: each command and flag of runc exists, except for those that the page lists.
 func TestFlagsOfRunc(t *testing.T) {
 	b, r := harness.New(t), beside(t)
 	flag := regexp.MustCompile(`(?m)^   (--[^ \n]+(?:, -\w)?(?: value, -\w)?)`)

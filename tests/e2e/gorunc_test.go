@@ -18,7 +18,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// monitor starts and waits for the commands of go-runc by the harness, which reaps this process's children.
+// monitor starts and waits for the commands of go-runc through the harness, which reaps this
+// process's children.
 type monitor struct{}
 
 func (monitor) Start(cmd *exec.Cmd) (chan runc.Exit, error) {
@@ -55,7 +56,7 @@ func client(t *testing.T, b *harness.Box) (*runc.Runc, context.Context) {
 	return &runc.Runc{Command: harness.Runtime(), Root: b.Root}, ctx
 }
 
-// TestContainerdClient: containerd's client gets from events and ps what it asks for.
+// TestContainerdClient: containerd's client gets the expected data from events and ps.
 func TestContainerdClient(t *testing.T) {
 	b := harness.New(t, smallMemory)
 	limit := int64(100)
@@ -65,7 +66,8 @@ func TestContainerdClient(t *testing.T) {
 
 	pids, err := client.Ps(ctx, b.ID)
 	must(t, err)
-	if !slices.Contains(pids, pid) || len(pids) > 2 { // the shell and, when that has come to it, its sleep
+	// The shell and, as soon as it has been started, its sleep.
+	if !slices.Contains(pids, pid) || len(pids) > 2 {
 		t.Errorf("ps: %v, want two at most, with %d", pids, pid)
 	}
 	top, err := client.Top(ctx, b.ID, "-eopid,comm")
@@ -75,7 +77,8 @@ func TestContainerdClient(t *testing.T) {
 	}
 
 	s, err := client.Stats(ctx, b.ID)
-	for range 5 { // go-runc may close the pipe before it has read it, when the command is quicker
+	// go-runc may close the pipe before it has read it if the command is quicker.
+	for range 5 {
 		if !errors.Is(err, os.ErrClosed) {
 			break
 		}
@@ -98,11 +101,13 @@ func TestContainerdClient(t *testing.T) {
 	b.OK("kill", b.ID, "KILL")
 	if harness.Name() != "orlop" {
 		b.WaitGone(pid)
-		b.OK("delete", b.ID) // runc's ends when a v1 cgroup is removed
+		b.OK("delete", b.ID) // runc's stream ends when a v1 cgroup is removed
 	}
 	for event := range events { // which ends
 		if errors.Is(event.Err, os.ErrClosed) {
-			break // the command's end closed the pipe before go-runc had read its own; go-runc then says so for ever
+			// The command's end closed the pipe before go-runc had read it; go-runc then repeats
+			// that error forever.
+			break
 		}
 		if event.Err != nil {
 			t.Fatalf("event: %v", event.Err)
@@ -110,7 +115,8 @@ func TestContainerdClient(t *testing.T) {
 	}
 }
 
-// checkDecoded checks numbers of a container that smallMemory made and that runs a shell and a sleep.
+// checkDecoded checks numbers of a container that smallMemory made and that runs a shell and a
+// sleep.
 func checkDecoded(t *testing.T, s *runc.Stats) {
 	t.Helper()
 	if s == nil {
@@ -130,7 +136,8 @@ func checkDecoded(t *testing.T, s *runc.Stats) {
 	}
 }
 
-// TestStatsDecode: all that containerd's types know is where they look for it, and all of ours that they don't know is known here.
+// TestStatsDecode: containerd's types find everything they know where they expect it, and all of
+// our fields that they do not know are listed here.
 func TestStatsDecode(t *testing.T) {
 	b := harness.New(t, smallMemory)
 	b.Up()
@@ -164,7 +171,7 @@ func TestStatsDecode(t *testing.T) {
 	}
 }
 
-// filled reports whether value is an empty object and the other document has something in it.
+// filled reports whether value is an empty object that has content in the other document.
 func filled(other map[string]any, path string, value any) bool {
 	if object, ok := value.(map[string]any); !ok || len(object) > 0 {
 		return false
@@ -177,7 +184,8 @@ func filled(other map[string]any, path string, value any) bool {
 	return false
 }
 
-// jsonLeaves lists the values of a JSON document by their paths; an empty object or array is one, too.
+// jsonLeaves lists the values of a JSON document by their paths, including empty objects and
+// arrays.
 func jsonLeaves(v any) map[string]any {
 	found := map[string]any{}
 	var walk func(path string, v any)

@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// passFile makes the named pipe "said" in the box's folder the stream's other end: for hooks, which have no descriptors of the caller's.
+// passFile makes the named pipe "said" in the box's directory the stream's other end, for hooks,
+// which have no descriptors of the caller.
 func passFile(b *harness.Box, lines *harness.Lines) error {
 	path := filepath.Join(b.Dir, "said")
 	if err := unix.Mkfifo(path, 0o666); err != nil {
@@ -35,7 +36,8 @@ func passFile(b *harness.Box, lines *harness.Lines) error {
 	return nil
 }
 
-// childOf waits until a process has a child that executes a program of this name, and returns its id.
+// childOf waits until a process has a child that executes a program of this name, and returns its
+// PID.
 func childOf(t *testing.T, parent int, name string) int {
 	t.Helper()
 	deadline := time.Now().Add(hang.Limit)
@@ -54,7 +56,7 @@ func childOf(t *testing.T, parent int, name string) int {
 				}
 			}
 		}
-		time.Sleep(5 * time.Millisecond) // nobody tells of another's exec
+		time.Sleep(5 * time.Millisecond) // no event reports another process's exec
 	}
 	t.Fatalf("process %d has no child %s", parent, name)
 	return 0

@@ -38,7 +38,8 @@ func hookKinds() []string {
 	return []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
 }
 
-// addHook adds a hook of a shell script. The host's busybox runs it: /bin/busybox is the same path inside.
+// addHook adds a hook with a shell script. The host's busybox runs it: /bin/busybox is the same
+// path inside.
 func addHook(b *harness.Box, kind, script string) {
 	if b.Spec.Hooks == nil {
 		b.Spec.Hooks = &specs.Hooks{}
@@ -48,7 +49,7 @@ func addHook(b *harness.Box, kind, script string) {
 	b.Write()
 }
 
-// needBusybox skips where the host's busybox lies elsewhere (hook paths are absolute).
+// needBusybox skips the test if the host's busybox has another path (hook paths are absolute).
 func needBusybox(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("/bin/busybox"); err != nil {
@@ -56,8 +57,8 @@ func needBusybox(t *testing.T) {
 	}
 }
 
-// logged mounts a folder of the host at the same path inside, and returns the log's path in it: every hook
-// can append to it, in whatever namespace it runs.
+// logged mounts a directory of the host at the same path inside, and returns the log's path in it:
+// every hook can append to it, in any namespace.
 func logged(b *harness.Box) string {
 	dir := filepath.Join(b.Dir, "log")
 	if err := os.Mkdir(dir, 0o777); err != nil {
@@ -115,7 +116,7 @@ func TestHookOrder(t *testing.T) {
 	check("delete", kinds...)
 }
 
-// TestHookNamespaces: which run in the runtime's namespaces and which in the container's.
+// TestHookNamespaces: which hooks run in the runtime's namespaces and which in the container's.
 func TestHookNamespaces(t *testing.T) {
 	needBusybox(t)
 	host := link(t, "/proc/self/ns/mnt")
@@ -137,7 +138,8 @@ func TestHookNamespaces(t *testing.T) {
 	}
 }
 
-// TestStartContainerHookConfined: the program of a startContainer hook comes from the image. It gets all that the container's process gets.
+// TestStartContainerHookConfined: the program of a startContainer hook comes from the image, and
+// has the same restrictions as the container's process.
 func TestStartContainerHookConfined(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "the hooks of others are in other sessions and process groups")
@@ -210,7 +212,7 @@ env | grep -v -e ^SHLVL -e ^_ | sort; [ $(cut -d' ' -f5 /proc/$$/stat) = $$ ] ||
 	}
 }
 
-// TestStartContainerHookDevices: the rules for devices hold for it, too.
+// TestStartContainerHookDevices: the rules for devices apply to it, too.
 func TestStartContainerHookDevices(t *testing.T) {
 	needBusybox(t)
 	b := harness.New(t, harness.Caps("CAP_MKNOD", "CAP_SYS_ADMIN"), harness.Writable)
@@ -223,7 +225,8 @@ func TestStartContainerHookDevices(t *testing.T) {
 	}
 }
 
-// TestHookWithoutEnvironment: a startContainer hook has the process's, HOME included, all others have the runtime's.
+// TestHookWithoutEnvironment: a startContainer hook has the process's environment, including HOME,
+// all others have the runtime's.
 func TestHookWithoutEnvironment(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "createContainer hooks of runc have the process's")
@@ -252,7 +255,8 @@ func TestHookWithoutEnvironment(t *testing.T) {
 	}
 }
 
-// libcSignals are those of the C library's own signals, 32 and 33, that this process ignores: a program that was started by posix_spawn(3) may.
+// libcSignals returns those of the C library's own signals, 32 and 33, that this process ignores: a
+// program that was started by posix_spawn(3) may do so.
 func libcSignals(t *testing.T) (set uint64) {
 	t.Helper()
 	for line := range strings.Lines(read(t, "/proc/self/status")) {
@@ -265,8 +269,9 @@ func libcSignals(t *testing.T) (set uint64) {
 	return set
 }
 
-// TestHookBegins: hooks of the host begin in the bundle's directory, with the caller's umask and none but the C library's signals ignored, and lead a process group; those
-// of the image as the process does.
+// TestHookBegins: hooks of the host start in the bundle's directory, with the caller's umask, with
+// no signals ignored but the C library's, and as leaders of a process group; hooks of the image
+// start like the process.
 func TestHookBegins(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "runc's createContainer hooks begin in the root file system")
@@ -294,7 +299,8 @@ func TestHookBegins(t *testing.T) {
 	}
 }
 
-// TestHookEndsWithRuntime: a killed runtime leaves no hook running, also where no PID namespace ends it.
+// TestHookEndsWithRuntime: a killed runtime leaves no hook running, even if no PID namespace ends
+// it.
 func TestHookEndsWithRuntime(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others leave them")
@@ -359,7 +365,7 @@ func TestHookState(t *testing.T) {
 	}
 }
 
-// TestHookEnvironment: env and args exactly as given.
+// TestHookEnvironment: env and args are passed exactly as given.
 func TestHookEnvironment(t *testing.T) {
 	needBusybox(t)
 	for _, kind := range hookKinds() {
@@ -379,7 +385,8 @@ func TestHookEnvironment(t *testing.T) {
 	}
 }
 
-// TestHookFails: a failing hook stops and cleans up; poststart's and poststop's are warned of.
+// TestHookFails: a failing hook stops and cleans up; a failing poststart or poststop hook causes a
+// warning.
 func TestHookFails(t *testing.T) {
 	needBusybox(t)
 	for _, kind := range hookKinds() {
@@ -391,7 +398,7 @@ func TestHookFails(t *testing.T) {
 			case "poststop":
 				r.OK(b)
 			case "poststart":
-				// runc ends the container and fails; the specification lets it go on with a warning.
+				// runc kills the container and fails; the specification continues with a warning.
 				if harness.Name() != "orlop" {
 					t.Skip("orlop only: poststart failures are treated differently")
 				}
@@ -410,7 +417,8 @@ func TestHookFails(t *testing.T) {
 	}
 }
 
-// TestHookFailsInSteps: the same with create and start, and poststop hooks run after each failure that comes when there was an environment.
+// TestHookFailsInSteps: the same with create and start. poststop hooks run after each failure once
+// the environment was created.
 func TestHookFailsInSteps(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "runc's poststart hooks run in create")
@@ -445,8 +453,9 @@ func TestHookFailsInSteps(t *testing.T) {
 	}
 }
 
-// TestHookBeforePivot: createContainer hooks see the mounts of the container and, under its own path, the host's root; what they mount
-// in the container's root is there afterwards, and not on the host.
+// TestHookBeforePivot: createContainer hooks see the mounts of the container and, under its own
+// path, the host's root; their mounts in the container's root exist afterwards, and not on the
+// host.
 func TestHookBeforePivot(t *testing.T) {
 	needBusybox(t)
 	b := harness.New(t, harness.Sh("cat /mnt/of-hook; echo"))
@@ -484,7 +493,7 @@ func TestHookFailsLater(t *testing.T) {
 func TestHookTimeout(t *testing.T) {
 	needBusybox(t)
 	b := harness.New(t)
-	// Its child holds the hook's descriptors: it must go too.
+	// Its child holds the hook's descriptors, so it must be killed, too.
 	addHook(b, "createRuntime", "sleep 1000 & sleep 1000")
 	second := 1
 	b.Spec.Hooks.CreateRuntime[0].Timeout = &second
@@ -506,7 +515,8 @@ func TestHookMissing(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestHookIgnoresStdin: a hook that doesn't read its standard input is no error, however large the state.
+// TestHookIgnoresStdin: a hook that doesn't read its standard input is no error, however large the
+// state.
 func TestHookIgnoresStdin(t *testing.T) {
 	needBusybox(t)
 	b := harness.New(t)

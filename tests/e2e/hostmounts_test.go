@@ -14,14 +14,16 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// hostMounts gives the container the runtime's mount namespace, and leaves out what needs one of its own.
+// hostMounts gives the container the runtime's mount namespace, and leaves out what needs one of
+// its own.
 func hostMounts(s *specs.Spec) {
 	harness.WithoutNamespace(specs.MountNamespace)(s)
 	s.Root.Readonly = false
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 }
 
-// TestMountsWithoutNamespace: a container without a mount namespace has its mounts in the runtime's, until it is deleted.
+// TestMountsWithoutNamespace: a container without a mount namespace has its mounts in the
+// runtime's, until it is deleted.
 func TestMountsWithoutNamespace(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts)
@@ -56,7 +58,8 @@ func TestMountsWithoutNamespace(t *testing.T) {
 	}
 }
 
-// TestMountsWithoutNamespaceUndone: neither a create that fails after its mounts leaves them behind, nor a killed one after its delete.
+// TestMountsWithoutNamespaceUndone: a create that fails after its mounts does not leave them
+// behind, and neither does the delete after a killed one.
 func TestMountsWithoutNamespaceUndone(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others leave the mounts behind")
@@ -78,7 +81,7 @@ func TestMountsWithoutNamespaceUndone(t *testing.T) {
 		hook := childOf(t, p.Pid, "sleep")
 		p.Signal(unix.SIGKILL)
 		p.Wait()
-		b.WaitGone(hook) // it ends with the runtime
+		b.WaitGone(hook) // it exits with the runtime
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
 	})
@@ -102,8 +105,8 @@ func TestMountsWithoutNamespaceUndone(t *testing.T) {
 	})
 }
 
-// TestMountsWithoutNamespaceNested: mounts on mounts of the container, the host's later ones among them, go with it, and no other mount is
-// touched, nor made to share with others what it did not.
+// TestMountsWithoutNamespaceNested: mounts on mounts of the container, including later ones of the
+// host, are removed with it; no other mount is touched, or becomes shared.
 func TestMountsWithoutNamespaceNested(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts)
@@ -131,8 +134,8 @@ func TestMountsWithoutNamespaceNested(t *testing.T) {
 	}
 }
 
-// TestMountsWithoutNamespaceShared: where the root file system lies on a shared mount, as everything does on hosts with systemd, others do not see
-// the container's mounts, and keep nothing of them.
+// TestMountsWithoutNamespaceShared: if the root filesystem is on a shared mount, as is usual with
+// systemd, other namespaces do not see the container's mounts, and keep none of them.
 func TestMountsWithoutNamespaceShared(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts)
@@ -160,7 +163,7 @@ func TestMountsWithoutNamespaceShared(t *testing.T) {
 	}
 }
 
-// TestMountsWithoutNamespaceCovered: mounts of a container that lie below others are not forgotten.
+// TestMountsWithoutNamespaceCovered: mounts of a container that are below others are not forgotten.
 func TestMountsWithoutNamespaceCovered(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	t.Run("by the host", func(t *testing.T) {
@@ -202,7 +205,8 @@ func TestMountsWithoutNamespaceCovered(t *testing.T) {
 	})
 }
 
-// TestMountsWithoutNamespaceKilled: what a create leaves that was killed at any moment, delete --force removes.
+// TestMountsWithoutNamespaceKilled: delete --force removes everything that a create leaves when it
+// is killed at any moment.
 func TestMountsWithoutNamespaceKilled(t *testing.T) {
 	harness.OrlopOnly(t, "others leave the mounts behind")
 	b := harness.New(t, hostMounts, harness.Args("sleep", "1000"))
@@ -215,7 +219,7 @@ func TestMountsWithoutNamespaceKilled(t *testing.T) {
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
 		if t.Failed() {
-			t.FailNow() // the next rounds would only say the same
+			t.FailNow() // the next rounds would fail in the same way
 		}
 	}
 }
@@ -226,7 +230,7 @@ func hostMountinfo(t *testing.T) []string {
 	return strings.Split(read(t, "/proc/self/mountinfo"), "\n")
 }
 
-// elsewhere leaves out the mounts in a folder.
+// elsewhere removes the mounts in a directory from the list.
 func elsewhere(mountinfo []string, dir string) []string {
 	return slices.DeleteFunc(mountinfo, func(line string) bool { return strings.Contains(line, " "+dir) })
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// volume makes a folder of the host's with a file in it, which belongs to uid and gid.
+// volume makes a directory of the host with a file in it, which belongs to uid and gid.
 func volume(t *testing.T, b *harness.Box, uid, gid int) string {
 	t.Helper()
 	dir := hostDir(t, b, "volume")
@@ -25,7 +25,8 @@ func mappedMount(source string, uids, gids []specs.LinuxIDMapping, options ...st
 	return specs.Mount{Destination: "/volume", Type: "bind", Source: source, Options: options, UIDMappings: uids, GIDMappings: gids}
 }
 
-// TestIDMappedMount: a file shows with the mapped ids, and what is made has the ids on the disk that the map says.
+// TestIDMappedMount: a file has the mapped IDs, and new files have the IDs on the disk that the map
+// assigns.
 func TestIDMappedMount(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 has none")
 	uids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 100}}
@@ -43,7 +44,8 @@ func TestIDMappedMount(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestIDMappedMountInUserNamespace: with the maps of the container's namespace, ids inside are those on the disk.
+// TestIDMappedMountInUserNamespace: with the maps of the container's namespace, IDs inside are
+// those on the disk.
 func TestIDMappedMountInUserNamespace(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 has none")
 	b := harness.New(t, withUser(shifted()))
@@ -76,7 +78,7 @@ func TestIDMappedFileSystem(t *testing.T) {
 	}
 }
 
-// TestIDMapFails: the error names the field and the file system, and nothing is left.
+// TestIDMapFails: the error names the field and the filesystem, and nothing is left.
 func TestIDMapFails(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 has none")
 	list := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 100}}

@@ -16,14 +16,15 @@ import (
 	"github.com/orlop/orlop/tests/resctrl"
 )
 
-// An rdt is a resctrl file system that is none, and how runtimes are led to take it for one.
+// An rdt is an imitation of a resctrl filesystem, and the means by which runtimes use it.
 type rdt struct {
 	t    *testing.T
 	dir  string
 	wrap []string
 }
 
-// newRDT mounts one for a test. It is called before the test's boxes are made, so that it is there when their containers are deleted.
+// newRDT mounts one for a test. It is called before the test's boxes are made, so that it exists
+// when their containers are deleted.
 func newRDT(t *testing.T) *rdt {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -53,7 +54,7 @@ func (r *rdt) create(b *harness.Box, config specs.LinuxIntelRdt) harness.Result 
 	return r.cmd(b, "create", "--bundle", b.Bundle, b.ID).Run()
 }
 
-// has fails the test unless a group, by its path, is there or not.
+// has fails the test unless a group exists, or does not.
 func (r *rdt) has(group string, want bool) {
 	r.t.Helper()
 	if _, err := os.Stat(filepath.Join(r.dir, group)); errors.Is(err, os.ErrNotExist) == want {
@@ -69,8 +70,8 @@ func (r *rdt) in(group string, pid int) {
 	}
 }
 
-// joined fails the test unless so many processes have joined a group, whether they are still there or not. The kernel has the children of
-// those in the group, too; this stand-in does not know them.
+// joined fails the test unless this number of processes have joined a group, whether they still
+// exist or not. The kernel has their children in the group, too; this imitation does not know them.
 func (r *rdt) joined(group string, want int) {
 	r.t.Helper()
 	if tasks := strings.Fields(read(r.t, filepath.Join(r.dir, group, "joined"))); len(tasks) != want {
@@ -78,7 +79,7 @@ func (r *rdt) joined(group string, want int) {
 	}
 }
 
-// schemata fails the test unless a group's schemata has a text.
+// schemata fails the test unless a group's schemata contains a text.
 func (r *rdt) schemata(group, want string) {
 	r.t.Helper()
 	if got := read(r.t, filepath.Join(r.dir, group, "schemata")); !strings.Contains(got, want) {
@@ -86,8 +87,8 @@ func (r *rdt) schemata(group, want string) {
 	}
 }
 
-// TestIntelRDT: a container in groups of its own, with all there is: its processes are in them, what it may use can be changed, and it does
-// without when they are taken away.
+// TestIntelRDT: a container in groups of its own, with every feature: its processes are in them,
+// its share can be changed, and it works without when the groups are removed.
 func TestIntelRDT(t *testing.T) {
 	r := newRDT(t)
 	b := harness.New(t)
@@ -129,7 +130,8 @@ func TestIntelRDT(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestIntelRDTNamed: a group that the configuration names is made, shared with who asks for the same, and outlives the containers.
+// TestIntelRDTNamed: a group that the configuration names is made, shared with containers that
+// request the same, and outlives the containers.
 func TestIntelRDTNamed(t *testing.T) {
 	r := newRDT(t)
 	first, second := harness.New(t), harness.New(t)
@@ -162,7 +164,7 @@ func TestIntelRDTNamed(t *testing.T) {
 	r.has(".", true)
 }
 
-// TestIntelRDTFailure: groups that a container had which failed are gone.
+// TestIntelRDTFailure: groups of a failed container are removed.
 func TestIntelRDTFailure(t *testing.T) {
 	needBusybox(t)
 	for name, tt := range map[string]struct {
@@ -190,7 +192,7 @@ func TestIntelRDTFailure(t *testing.T) {
 	}
 }
 
-// TestIntelRDTKilled: what a killed create has made, delete removes.
+// TestIntelRDTKilled: delete removes what a killed create has made.
 func TestIntelRDTKilled(t *testing.T) {
 	needBusybox(t)
 	r := newRDT(t)
@@ -203,7 +205,7 @@ func TestIntelRDTKilled(t *testing.T) {
 	r.has(b.ID+"/mon_groups/"+b.ID, true)
 	p.Signal(unix.SIGKILL)
 	p.Wait()
-	b.WaitGone(sleep) // it ends with the runtime
+	b.WaitGone(sleep) // it exits with the runtime
 	b.OK("delete", "--force", b.ID)
 	r.has(b.ID, false)
 	b.CheckClean()

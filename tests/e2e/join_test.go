@@ -13,8 +13,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestJoinEach: a container joins one namespace of another by path; its process and one that is executed in it are there, and have
-// their own of the other kinds.
+// TestJoinEach: a container joins one namespace of another by path; its process and an executed one
+// are in it, and have their own of the other kinds.
 func TestJoinEach(t *testing.T) {
 	pod := harness.New(t, harness.WithNamespace("cgroup", ""))
 	podPid := pod.Up()
@@ -56,14 +56,15 @@ func TestJoinEach(t *testing.T) {
 
 func nsFile(pid int, file string) string { return "/proc/" + strconv.Itoa(pid) + "/ns/" + file }
 
-// TestJoinMount: in a mount namespace that exists the container gets its own root, and leaves the others' view alone.
+// TestJoinMount: in an existing mount namespace the container gets its own root, and does not
+// change what others see.
 func TestJoinMount(t *testing.T) {
 	harness.OrlopOnly(t, "runc pivots the root of all who are in there")
 	pod := harness.New(t)
 	podPid := pod.Up()
 	before := pod.OK("exec", pod.ID, "ls", "/")
 	b := harness.New(t, harness.WithNamespace("mount", nsFile(podPid, "mnt")))
-	// The bundle is nowhere in the pod's root: an error, and nothing is left of it.
+	// The bundle does not exist in the pod's root: an error, and nothing is left of it.
 	b.Write()
 	b.Fails("", "create", "--bundle", b.Bundle, b.ID)
 	b.CheckClean()
@@ -72,8 +73,8 @@ func TestJoinMount(t *testing.T) {
 	}
 }
 
-// TestHostNamespaceByPath: a namespace of the runtime's that is joined by a path, whichever it is,
-// is not changed: what would be set in it is refused.
+// TestHostNamespaceByPath: a namespace of the runtime that is joined by a path is not changed:
+// settings in it are refused.
 func TestHostNamespaceByPath(t *testing.T) {
 	harness.OrlopOnly(t, "others change the host")
 	var host unix.Utsname
@@ -139,14 +140,16 @@ func TestHostNamespaceByPath(t *testing.T) {
 	})
 }
 
-// withoutMounts makes a container that has no mount namespace of its own: no mounts, and nothing that needs them.
+// withoutMounts makes a container without a mount namespace of its own: no mounts, and nothing that
+// needs them.
 func withoutMounts(s *specs.Spec) {
 	harness.WithoutNamespace("mount")(s)
 	s.Mounts, s.Root.Readonly = nil, false
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 }
 
-// TestChroot: a container without a mount namespace has its root by chroot, also for what is executed in it.
+// TestChroot: a container without a mount namespace has its root by chroot, also for processes
+// executed in it.
 func TestChroot(t *testing.T) {
 	harness.OrlopOnly(t, "runc needs a mount namespace")
 	b := harness.New(t, withoutMounts)
@@ -193,9 +196,10 @@ func TestChroot(t *testing.T) {
 	})
 }
 
-// TestRootfsPropagation: what the container's root is, by the optional fields of its mount.
+// TestRootfsPropagation: the container's root, by the optional fields of its mount.
 func TestRootfsPropagation(t *testing.T) {
-	// Private by default: the host's are private here (the test's mount namespace is), so that a slave of it is private.
+	// Private by default: the host's mounts are private here (the test's mount namespace is), so a
+	// slave of them is private.
 	for mode, want := range map[string]string{"": "-", "private": "-", "rprivate": "-", "slave": "-", "rslave": "-",
 		"shared": "shared:", "rshared": "shared:", "unbindable": "unbindable", "runbindable": "unbindable"} {
 		t.Run(mode, func(t *testing.T) {

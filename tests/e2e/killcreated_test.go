@@ -10,8 +10,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// pidKinds gives a container a PID namespace of each kind; of one that is joined, the process is
-// not the first.
+// pidKinds gives a container a PID namespace of each kind; in a joined one, the process is not the
+// first.
 func pidKinds(t *testing.T) map[string]func(*specs.Spec) {
 	t.Helper()
 	other := harness.New(t)
@@ -23,8 +23,8 @@ func pidKinds(t *testing.T) map[string]func(*specs.Spec) {
 	}
 }
 
-// TestKillCreated: a created container is ended by the signals that end a process which has no
-// handler for them, and by no others.
+// TestKillCreated: the signals that end a process without a handler end a created container, and no
+// others do.
 func TestKillCreated(t *testing.T) {
 	harness.OrlopOnly(t, "runc's process ends with a status of Go's")
 	for kind, change := range pidKinds(t) {
@@ -57,8 +57,8 @@ func TestKillCreated(t *testing.T) {
 	}
 }
 
-// TestKillAtStart: a signal that comes at the moment of the start ends the container or is the
-// program's, whose handler then has its way.
+// TestKillAtStart: a signal at the moment of the start ends the container or reaches the program's
+// handler.
 func TestKillAtStart(t *testing.T) {
 	const rounds = 40
 	b := harness.New(t, harness.Sh("trap 'exit 7' TERM; grep SigBlk /proc/self/status; while :; do sleep 1000 & wait; done"))
@@ -86,7 +86,8 @@ func TestKillAtStart(t *testing.T) {
 		if line != "SigBlk:\t0000000000000000" {
 			t.Errorf("the program begins with %q", line)
 		}
-		b.Do("kill", b.ID, "TERM") // the first one may have come before the program had its handler, or has ended it
+		// The first one may have come before the program had its handler, or has ended it.
+		b.Do("kill", b.ID, "TERM")
 		if status := b.WaitStatus(pid); status != 7 {
 			t.Errorf("status %d of a program that handles the signal", status)
 		}

@@ -20,7 +20,8 @@ func killedRounds() int {
 	return 200
 }
 
-// latestKill gives how late a command may be killed: past the end of its work, twice what it takes here. It is run after prepare, three times.
+// latestKill returns the latest moment for killing a command: past the end of its work, twice the
+// time that it needs here. The command runs after prepare, three times.
 func latestKill(b *harness.Box, prepare func(), command ...string) time.Duration {
 	least := time.Hour
 	for range 3 {
@@ -33,15 +34,18 @@ func latestKill(b *harness.Box, prepare func(), command ...string) time.Duration
 	return 2 * least
 }
 
-// killAtRandom starts the command and kills it, the runtime alone, at a random moment. The result tells whether that came too late.
+// killAtRandom starts the command and kills the runtime alone at a random moment. The result shows
+// whether that was too late.
 func killAtRandom(c *harness.Command, latest time.Duration) harness.Result {
 	p := c.Start()
-	time.Sleep(rand.N(latest)) // the moment is the test's parameter: there is no event to wait for
+	// The moment is the test's parameter: there is no event to wait for.
+	time.Sleep(rand.N(latest))
 	p.Signal(unix.SIGKILL)
 	return p.Wait()
 }
 
-// TestKilledCreate: what a create or run leaves that was killed at any moment, delete --force removes: all of it.
+// TestKilledCreate: delete --force removes everything that a create or run leaves when it is killed
+// at any moment.
 func TestKilledCreate(t *testing.T) {
 	harness.OrlopOnly(t, "others leave cgroups and processes")
 	for _, command := range []string{"create", "run", "run --detach"} {
@@ -61,7 +65,7 @@ func TestKilledCreate(t *testing.T) {
 				b.OK("delete", "--force", b.ID)
 				b.CheckClean()
 				if t.Failed() {
-					t.FailNow() // the next rounds would only say the same
+					t.FailNow() // the next rounds would fail in the same way
 				}
 			}
 			if killed < rounds/10 {
@@ -71,7 +75,8 @@ func TestKilledCreate(t *testing.T) {
 	}
 }
 
-// TestKilledCreateIsSeen: a container whose create was killed has stopped, and can be deleted without --force.
+// TestKilledCreateIsSeen: a container whose create was killed is stopped, and can be deleted
+// without --force.
 func TestKilledCreateIsSeen(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others don't know of it")
@@ -88,15 +93,16 @@ func TestKilledCreateIsSeen(t *testing.T) {
 	hook := childOf(t, p.Pid, "sleep")
 	p.Signal(unix.SIGKILL)
 	p.Wait()
-	b.WaitGone(hook) // it ends with the runtime
-	b.WaitGone(pid)  // it sees that nobody will answer it
+	b.WaitGone(hook) // it exits with the runtime
+	b.WaitGone(pid)  // it notices that nobody will answer it
 	b.Status("stopped")
 	b.Fails("has stopped", "start", b.ID)
 	b.OK("delete", b.ID)
 	b.CheckClean()
 }
 
-// TestKilledStart: a start that is killed at any moment has started the container or not; if not, the next one can.
+// TestKilledStart: a start that is killed at any moment has started the container or not; if not,
+// the next one can.
 func TestKilledStart(t *testing.T) {
 	harness.OrlopOnly(t, "runc's start is one write")
 	b := harness.New(t, harness.Args("sleep", "1000"))
@@ -111,7 +117,7 @@ func TestKilledStart(t *testing.T) {
 		if s.Status == specs.StateCreated {
 			still++
 			if r := b.Do("start", b.ID); r.Status != 0 {
-				r.Fails(b, "container already started") // the killed one's last deed
+				r.Fails(b, "container already started") // the last action of the killed one
 			}
 			s = b.State()
 		}
@@ -150,7 +156,7 @@ func TestKilledStartInHook(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestKilledDelete: a delete that is killed leaves what the next one removes.
+// TestKilledDelete: the next delete removes what a killed one leaves.
 func TestKilledDelete(t *testing.T) {
 	harness.OrlopOnly(t, "one runtime is enough")
 	b := harness.New(t, harness.Args("sleep", "1000"))

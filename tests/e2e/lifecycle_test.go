@@ -70,9 +70,9 @@ func TestLifecycleErrors(t *testing.T) {
 	cases := []struct {
 		name    string
 		setUp   func(*harness.Box)
-		args    []string // ID stands for the container's id
+		args    []string // ID is replaced by the container's ID
 		refused bool
-		text    string // that engines match
+		text    string // which engines match
 	}{
 		{"state of none", absent, []string{"state", "ID"}, true, none},
 		{"start of none", absent, []string{"start", "ID"}, true, none},
@@ -81,7 +81,8 @@ func TestLifecycleErrors(t *testing.T) {
 		{"delete of none", absent, []string{"delete", "ID"}, true, none},
 		{"delete --force of none", absent, []string{"delete", "--force", "ID"}, false, ""},
 
-		// "If the container is not stopped ... MUST generate an error" (runtime.md, Delete). runc deletes it.
+		// "If the container is not stopped ... MUST generate an error" (runtime.md, Delete). runc
+		// deletes it.
 		{"delete of created", created, []string{"delete", "ID"}, true, "container still running (created)"},
 		{"delete --force of created", created, []string{"delete", "--force", "ID"}, false, ""},
 		{"kill of created", created, []string{"kill", "ID", "KILL"}, false, ""},
@@ -113,7 +114,7 @@ func TestLifecycleErrors(t *testing.T) {
 				return
 			}
 			if harness.Name() != "orlop" && tc.text != none {
-				tc.text = "" // each has its own words here
+				tc.text = "" // other runtimes have other texts here
 			}
 			b.Fails(tc.text, args...)
 		})
@@ -130,7 +131,7 @@ func TestCreateTwice(t *testing.T) {
 	}
 }
 
-// TestCreateRace: of two creates of one id at once exactly one wins.
+// TestCreateRace: of two simultaneous creates of one ID exactly one wins.
 func TestCreateRace(t *testing.T) {
 	harness.OrlopOnly(t, "runc lets more than one win at times, and leaves the others' processes and cgroups")
 	const racers = 4
@@ -154,7 +155,7 @@ func TestCreateRace(t *testing.T) {
 	}
 }
 
-// TestInvalidIDs: an id becomes a folder's name.
+// TestInvalidIDs: an ID becomes a directory's name.
 func TestInvalidIDs(t *testing.T) {
 	b := harness.New(t)
 	for _, id := range []string{"", "..", ".", "../x", "a/b", "a b", "a\nb", "é", "/abs", "a;b"} {
@@ -204,7 +205,7 @@ func TestConfigIsRead(t *testing.T) {
 	b.OK("delete", "--force", b.ID)
 }
 
-// TestStartTwice: the second start is refused and does the first one no harm.
+// TestStartTwice: the second start is refused and does not affect the first one.
 func TestStartTwice(t *testing.T) {
 	b := harness.New(t)
 	b.Up()
@@ -256,7 +257,7 @@ func TestKillAll(t *testing.T) {
 	b.OK("delete", b.ID)
 }
 
-// TestDeleteKillsAll: what the first process leaves behind in the cgroup goes when it is deleted.
+// TestDeleteKillsAll: delete kills the processes that the first one leaves in the cgroup.
 func TestDeleteKillsAll(t *testing.T) {
 	b := harness.New(t, harness.WithoutNamespace("pid"),
 		harness.Sh("sleep 1000 & echo $!; exit 0"))

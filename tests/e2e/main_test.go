@@ -1,4 +1,4 @@
-// Package e2e tests the runtime end to end, from outside through its command line only.
+// Package e2e tests the runtime end to end, from outside, only through its command line.
 package e2e
 
 import (

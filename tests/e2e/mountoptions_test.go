@@ -10,8 +10,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestBindOptions: a bind mount with an option that nobody knows is refused, as the option may have been meant to keep the container
-// from something. Options that ask for nothing are accepted.
+// TestBindOptions: a bind mount with an unknown option is refused, because the option may have been
+// meant to restrict the container. Options without an effect are accepted.
 func TestBindOptions(t *testing.T) {
 	for _, c := range []struct{ option, problem string }{
 		{"readonly", `mounts[7].options[1]: unknown option "readonly" of a bind mount: use ro`},
@@ -33,8 +33,8 @@ func TestBindOptions(t *testing.T) {
 	}
 }
 
-// TestLongMountOptions: fsconfig(2) takes 255 bytes for a parameter, mount(2) a page for all of them, and since Linux 6.8 each layer of an
-// overlay can be a parameter.
+// TestLongMountOptions: fsconfig(2) accepts 255 bytes for a parameter, mount(2) a page for all of
+// them, and since Linux 6.8 each layer of an overlay can be a parameter.
 func TestLongMountOptions(t *testing.T) {
 	layers := func(t *testing.T, b *harness.Box, n, length int, special string) string {
 		t.Helper()
@@ -103,13 +103,13 @@ func TestLongMountOptions(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
-	// A file system whose options are its own business: network file systems and those of FUSE have such.
+	// A filesystem that interprets its options itself, as network filesystems and those of FUSE do.
 	t.Run("fuse", func(t *testing.T) {
 		device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 		if err != nil {
 			t.Skip("no FUSE here: ", err)
 		}
-		defer device.Close() // which ends the file system
+		defer device.Close() // ends the filesystem
 		b := harness.New(t, harness.Sh("grep -o ' /mnt .*' /proc/self/mountinfo | cut -d' ' -f5,6"))
 		harness.WithMount("/mnt", "fuse", long+"x", "fd=3", "rootmode=40000", "user_id=0", "group_id=0", "subtype="+long)(b.Spec)
 		b.Write()
@@ -134,15 +134,17 @@ func TestLongMountOptions(t *testing.T) {
 	})
 }
 
-// TestSymlinkOptions: a source or a destination that is a symbolic link, as crun has it.
+// TestSymlinkOptions: a source or a destination that is a symbolic link, as in crun.
 func TestSymlinkOptions(t *testing.T) {
 	const inspect = "readlink /mnt/x; cat /mnt/x; grep -c ' /mnt/' /proc/self/mountinfo; true"
 	for _, c := range []struct {
 		name    string
 		options []string
-		source  string // in the directory of the host, which has "file" and the links "link" to that and "dangling"
-		image   string // what the image has at /mnt/x
-		want    string // standard output, or the error
+		// source is in the directory of the host, which has "file" and the links "link" to that and
+		// "dangling".
+		source string
+		image  string // the image's /mnt/x
+		want   string // standard output, or the error
 	}{
 		{"copied", []string{"bind", "copy-symlink"}, "link", "", "file\nof the image\n0\n"},
 		{"copied, dangling", []string{"bind", "copy-symlink"}, "dangling", "", "nowhere\n0\n"},
@@ -190,7 +192,8 @@ func TestSymlinkOptions(t *testing.T) {
 	}
 }
 
-// TestIDMapInOption: a map in the mount option, as crun has it: absolute, and relative to the container's user namespace.
+// TestIDMapInOption: a map in the mount option, as in crun: absolute, and relative to the
+// container's user namespace.
 func TestIDMapInOption(t *testing.T) {
 	harness.OrlopOnly(t, "runc has no such option")
 	b := harness.New(t, harness.Sh("stat -c %u:%g /volume/file"))

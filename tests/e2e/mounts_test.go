@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// hostDir makes a folder of the host with a file "f" in it, to be mounted.
+// hostDir makes a directory of the host with a file "f" in it, to be mounted.
 func hostDir(t testing.TB, b *harness.Box, name string) string {
 	t.Helper()
 	dir := filepath.Join(b.Dir, name)
@@ -59,7 +59,7 @@ func TestMountBind(t *testing.T) {
 	}
 }
 
-// TestMountRecursiveReadOnly: rro reaches the mounts below.
+// TestMountRecursiveReadOnly: rro applies to submounts.
 func TestMountRecursiveReadOnly(t *testing.T) {
 	b := harness.New(t)
 	dir := hostDir(t, b, "volume")
@@ -76,7 +76,7 @@ func TestMountRecursiveReadOnly(t *testing.T) {
 
 // TestMountTargets: a missing target is made, a file for a file.
 func TestMountTargets(t *testing.T) {
-	t.Run("folder", func(t *testing.T) {
+	t.Run("directory", func(t *testing.T) {
 		b := harness.New(t)
 		harness.WithMount("/made/on/the/way", "bind", hostDir(t, b, "volume"), "bind")(b.Spec)
 		if got := b.Sh("cat /made/on/the/way/f"); got != "of volume\n" {
@@ -114,7 +114,8 @@ func TestMountTargets(t *testing.T) {
 	})
 }
 
-// TestMountOnDevice: a mount may stand where a default device would be made. A mask needs a null device in any case.
+// TestMountOnDevice: a mount may be at the path of a default device. A mask needs a null device in
+// any case.
 func TestMountOnDevice(t *testing.T) {
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +193,8 @@ func TestMountPropagation(t *testing.T) {
 	}
 }
 
-// TestRootPropagation: a mount that the host makes later arrives in an rslave root's volume, and not in a private one.
+// TestRootPropagation: a later mount of the host arrives in the volume of an rslave root, and not
+// of a private one.
 func TestRootPropagation(t *testing.T) {
 	for option, want := range map[string]string{"rslave": "late\n", "rprivate": ""} {
 		t.Run(option, func(t *testing.T) {
@@ -242,7 +244,7 @@ func TestMountCgroup(t *testing.T) {
 	}
 }
 
-// TestMountRefused: mounts that would break what the runtime relies on.
+// TestMountRefused: mounts over files that the runtime relies on.
 func TestMountRefused(t *testing.T) {
 	harness.OrlopOnly(t, "runc refuses bind mounts only")
 	for _, destination := range []string{"/proc", "/proc/self/attr", "/proc/sys", "/proc/self"} {

@@ -92,7 +92,7 @@ func TestJoinNamespaceFails(t *testing.T) {
 	}
 }
 
-// TestPidOne: in a PID namespace of its own the process is number 1 and sees only itself.
+// TestPidOne: in a PID namespace of its own the process has PID 1 and sees only itself.
 func TestPidOne(t *testing.T) {
 	b := harness.New(t)
 	if got := b.Sh("cd /proc; echo $$ [0-9]*"); got != "1 1\n" {
@@ -108,7 +108,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// TestHostUntouched: hostname and mounts of the host are what they were.
+// TestHostUntouched: hostname and mounts of the host are unchanged.
 func TestHostUntouched(t *testing.T) {
 	before, err := os.Hostname()
 	if err != nil {

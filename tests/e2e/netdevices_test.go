@@ -17,13 +17,14 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// A network is a network namespace of a test's own. Runtimes that are run in it can do no harm to the host's devices.
+// A network is a network namespace of a test. Runtimes that run in it cannot harm the host's
+// devices.
 type network struct {
 	b    *harness.Box
 	path string
 }
 
-// newNetwork makes one, which is gone with the test.
+// newNetwork makes one, which ends with the test.
 func newNetwork(b *harness.Box) *network {
 	b.T.Helper()
 	harness.OrlopOnly(b.T, "linux.netDevices are new in runc 1.4")
@@ -39,9 +40,10 @@ func newNetwork(b *harness.Box) *network {
 	done := make(chan made)
 	var enter func()
 	enter = func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends in there
+		runtime.LockOSThread() // never unlocked: the thread exits in it
 		if unix.Gettid() == os.Getpid() {
-			// Not the main thread, which stands for the process in /proc and does not end: another goroutine gets another one.
+			// Not the main thread, which represents the process in /proc and does not exit: another
+			// goroutine gets another one.
 			go enter()
 			select {}
 		}
@@ -81,7 +83,7 @@ func (n *network) sh(script string) string {
 	return string(text)
 }
 
-// cmd is a command of the runtime in the namespace.
+// cmd returns a command of the runtime in the namespace.
 func (n *network) cmd(b *harness.Box, args ...string) *harness.Command {
 	c := b.Cmd(args...)
 	c.Wrap = n.wrap()
@@ -98,7 +100,8 @@ func (n *network) run(b *harness.Box, changes ...func(*specs.Spec)) harness.Resu
 	return n.cmd(b, "run", "--bundle", b.Bundle, b.ID).Run()
 }
 
-// devices adds entries to linux.netDevices, in pairs of a name on the host and one in the container.
+// devices adds entries to linux.netDevices, in pairs of a name on the host and one in the
+// container.
 func devices(names ...string) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		if s.Linux.NetDevices == nil {
@@ -120,7 +123,8 @@ ip address add fd99::2/64 dev v1 nodad
 ip link set v0 up
 `
 
-// TestNetDevicesPing: two containers that got the ends of a veth pair talk to each other, in network namespaces of every origin.
+// TestNetDevicesPing: two containers with the ends of a veth pair communicate, in network
+// namespaces of every origin.
 func TestNetDevicesPing(t *testing.T) {
 	for _, origin := range []string{"new", "in a new user namespace", "joined", "in a joined user namespace"} {
 		t.Run(origin, func(t *testing.T) {
@@ -146,7 +150,7 @@ func TestNetDevicesPing(t *testing.T) {
 			first.Write()
 			n.cmd(first, "create", "--bundle", first.Bundle, first.ID).Run().OK(first)
 			first.OK("start", first.ID)
-			// A process that joins the container finds the device, too.
+			// A process that joins the container sees the device, too.
 			if got := first.OK("exec", first.ID, "ip", "-o", "address", "show", "dev", "eth0"); !strings.Contains(got, "inet 10.99.0.1/24 ") {
 				t.Errorf("exec finds\n%s", got)
 			}
@@ -161,7 +165,8 @@ func TestNetDevicesPing(t *testing.T) {
 	}
 }
 
-// TestNetDevices: name, attributes and addresses as the container sees them; its sysctls and hooks find the devices in place.
+// TestNetDevices: name, attributes and addresses as the container sees them; its sysctls and hooks
+// find the devices in place.
 func TestNetDevices(t *testing.T) {
 	needBusybox(t)
 	b := harness.New(t)
@@ -184,7 +189,8 @@ func TestNetDevices(t *testing.T) {
 	}
 }
 
-// TestNetDevicesStay: what a complete container got belongs to its network namespace: the end of the container does not touch it.
+// TestNetDevicesStay: devices of a complete container belong to its network namespace: the end of
+// the container does not affect them.
 func TestNetDevicesStay(t *testing.T) {
 	for _, start := range []bool{false, true} {
 		t.Run(fmt.Sprintf("started %v", start), func(t *testing.T) {
@@ -209,17 +215,19 @@ func TestNetDevicesStay(t *testing.T) {
 	}
 }
 
-// settled is what can be said of devices for sure: not whether IPv6 still looks for duplicates, or the numbers of devices and namespaces.
-func settled(text string) string {
+// stable removes what varies in a description of devices: IPv6's duplicate address detection, and
+// the indexes of devices and namespaces.
+func stable(text string) string {
 	return regexp.MustCompile(`(?m) tentative|^\d+: | link-netns\S* \S+| state \S+|,LOWER_UP|NO-CARRIER,|.*inet6 fe80.*\n?`).ReplaceAllString(text, "")
 }
 
-// TestNetDevicesFailure: whatever makes a container fail, all devices are back as they were.
+// TestNetDevicesFailure: whatever makes a container fail, all devices are returned in their
+// previous state.
 func TestNetDevicesFailure(t *testing.T) {
 	needBusybox(t)
 	fails := map[string]struct {
 		change func(*specs.Spec)
-		pod    string // what the joined network namespace has
+		pod    string // devices in the joined network namespace
 		text   string
 	}{
 		"no such device":            {devices("v0", "eth0", "v9", ""), "", `linux.netDevices.v9: find the device: no such device`},
@@ -262,7 +270,7 @@ func TestNetDevicesFailure(t *testing.T) {
 					b.Write()
 					before := n.sh("ip address")
 					n.cmd(b, command, "--bundle", b.Bundle, b.ID).Run().Fails(b, tt.text)
-					if after := n.sh("ip address"); settled(after) != settled(before) {
+					if after := n.sh("ip address"); stable(after) != stable(before) {
 						t.Errorf("before:\n%s\nafter:\n%s", before, after)
 					}
 					b.CheckClean()
@@ -279,7 +287,7 @@ func hook(kind string) func(*specs.Spec) {
 	}
 }
 
-// TestNetDevicesOwnNamespace: there is nowhere to move a device to in the runtime's own network namespace.
+// TestNetDevicesOwnNamespace: in the runtime's own network namespace a device cannot be moved.
 func TestNetDevicesOwnNamespace(t *testing.T) {
 	b := harness.New(t)
 	n := newNetwork(b)
@@ -289,8 +297,8 @@ func TestNetDevicesOwnNamespace(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestNetDevicesKilled: what a create that was killed had moved, delete returns from a namespace that was joined. From a new one, the kernel
-// does as it likes: a veth pair ends with it.
+// TestNetDevicesKilled: delete returns devices that a killed create has moved to a joined
+// namespace. With a new namespace the kernel decides: a veth pair ends with it.
 func TestNetDevicesKilled(t *testing.T) {
 	needBusybox(t)
 	for _, joined := range []bool{false, true} {
@@ -311,10 +319,10 @@ func TestNetDevicesKilled(t *testing.T) {
 			}
 			p.Signal(unix.SIGKILL)
 			p.Wait()
-			b.WaitGone(sleep) // it ends with the runtime
+			b.WaitGone(sleep) // it exits with the runtime
 			n.cmd(b, "delete", "--force", b.ID).Run().OK(b)
 			if joined {
-				if after := n.sh("ip address"); settled(after) != settled(before) {
+				if after := n.sh("ip address"); stable(after) != stable(before) {
 					t.Errorf("before:\n%s\nafter:\n%s", before, after)
 				}
 				if out := pod.sh("ip -o link"); strings.Contains(out, "eth0") || strings.Contains(out, "v1") {
@@ -337,16 +345,17 @@ func TestNetDevicesKilledAtRandom(t *testing.T) {
 		harness.WithNamespace("network", pod.path)(b.Spec)
 		b.Write()
 		p := n.cmd(b, "create", "--bundle", b.Bundle, b.ID).Start()
-		time.Sleep(rand.N(40 * time.Millisecond)) // the moment is the test's parameter: there is no event to wait for
+		// The moment is the test's parameter: there is no event to wait for.
+		time.Sleep(rand.N(40 * time.Millisecond))
 		p.Signal(unix.SIGKILL)
 		p.Wait()
 		r := b.Do("state", b.ID)
 		n.cmd(b, "delete", "--force", b.ID).Run().OK(b)
 		if strings.Contains(r.Stdout, `"status": "created"`) {
-			continue // and the devices are the namespace's
+			continue // and the devices belong to the namespace
 		}
 		killed++
-		if after := n.sh("ip address"); settled(after) != settled(before) {
+		if after := n.sh("ip address"); stable(after) != stable(before) {
 			t.Fatalf("before:\n%s\nafter:\n%s", before, after)
 		}
 		b.CheckClean()

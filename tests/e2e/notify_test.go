@@ -14,7 +14,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// A serviceManager is the socket of one, as systemd has it.
+// A serviceManager is a service manager's socket, like systemd's.
 type serviceManager struct {
 	t       *testing.T
 	fd      int
@@ -28,12 +28,12 @@ func newServiceManager(t *testing.T, address string) *serviceManager {
 	t.Cleanup(func() { unix.Close(fd) })
 	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: address}))
 	if address[0] == '/' {
-		must(t, os.Chmod(address, 0o777)) // as systemd's is
+		must(t, os.Chmod(address, 0o777)) // like systemd's
 	}
 	return &serviceManager{t, fd, address}
 }
 
-// next reads a message and lets the sender of a barrier go on.
+// next reads a message and releases the sender of a barrier.
 func (m *serviceManager) next() string {
 	m.t.Helper()
 	must(m.t, unix.SetsockoptTimeval(m.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20}))
@@ -48,7 +48,7 @@ func (m *serviceManager) next() string {
 	return string(buffer[:n])
 }
 
-// nothing fails the test when there is a message.
+// nothing fails the test if there is a message.
 func (m *serviceManager) nothing() {
 	m.t.Helper()
 	buffer := make([]byte, 4096)
@@ -67,8 +67,8 @@ func (m *serviceManager) expect(want ...string) {
 	m.nothing()
 }
 
-// notifies makes a box whose program sends its lines by the socket that it was given. What busybox has for that is logger, whose socket is
-// always /dev/log.
+// notifies makes a box whose program sends its lines to the socket. busybox's program for that is
+// logger, whose socket is always /dev/log.
 func notifies(t *testing.T, changes ...func(*specs.Spec)) *harness.Box {
 	b := harness.New(t, changes...)
 	b.Spec.Process.Args = []string{"sh", "-c", `trap 'exit 3' TERM
@@ -87,7 +87,7 @@ while :; do sleep 1000 & wait; done`}
 
 const inContainer = "up /run/notify/notify.sock"
 
-// talk starts a command with streams that it leaves to the container.
+// talk starts a command with streams that it passes to the container.
 func talk(t *testing.T, b *harness.Box, env []string, args ...string) (p *harness.Process, said *harness.Lines, say func(string)) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -132,7 +132,7 @@ func TestNotifyStart(t *testing.T) {
 			if got := said.Next(); got != inContainer {
 				t.Fatalf("the container says %q", got)
 			}
-			b.Status("running") // start waits, and nobody waits for it
+			b.Status("running") // start waits, and nobody waits for start
 			say("MAINPID=1")
 			said.Next()
 			m.nothing()
@@ -161,7 +161,7 @@ func TestNotifyRun(t *testing.T) {
 			m.expect(fmt.Sprintf("MAINPID=%d\nREADY=1", p.Pid), "BARRIER=1")
 			said.Next()
 		}
-		for range 20 { // more than the socket keeps unread
+		for range 20 { // more than the socket's queue holds
 			say("STATUS=well")
 			said.Next()
 		}
@@ -188,7 +188,7 @@ func TestNotifyRun(t *testing.T) {
 	})
 }
 
-// TestNotifyNot: where there is no way for it, or another one.
+// TestNotifyNot: cases without a notification, or with another path for it.
 func TestNotifyNot(t *testing.T) {
 	harness.OrlopOnly(t, "runc does otherwise")
 	t.Run("none", func(t *testing.T) {
@@ -246,7 +246,8 @@ func TestNotifyNot(t *testing.T) {
 	})
 }
 
-// TestNotifyKilled: a start that is killed while it waits leaves the container as it is, and its program is told that nobody listens.
+// TestNotifyKilled: a start that is killed while it waits leaves the container unchanged, and its
+// program gets an error because nobody listens.
 func TestNotifyKilled(t *testing.T) {
 	harness.OrlopOnly(t, "of our own design")
 	b := notifies(t)

@@ -20,17 +20,19 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// A ground is what is there before a container is made: its cgroup in some state, a process of the host's, and another container.
+// A ground is the situation before a container is made: its cgroup in some state, a process of the
+// host, and another container.
 type ground struct {
-	t       *testing.T
-	box     *harness.Box // of the container that is to be made
-	other   *harness.Box
-	first   int      // the other container's first process
-	host    int      // a process of the host's; 0 for none
-	folders []string // of the cgroup, one in each hierarchy
+	t           *testing.T
+	box         *harness.Box // of the container to be made
+	other       *harness.Box
+	first       int      // the other container's first process
+	host        int      // a process of the host; 0 for none
+	directories []string // of the cgroup, one in each hierarchy
 }
 
-// lay makes a ground. The other container shares the host's PID namespace in one that is not to be new, so that it is found by its cgroup.
+// lay makes a ground. If the container's PID namespace is not new, the other one shares the host's,
+// so that it is found by its cgroup.
 func lay(t *testing.T, pid string, otherCgroup func(own string) string) *ground {
 	g := &ground{t: t, box: harness.New(t), other: harness.New(t)}
 	if pid == "host" {
@@ -51,12 +53,12 @@ func lay(t *testing.T, pid string, otherCgroup func(own string) string) *ground 
 		}
 	}
 	for _, mount := range cgroupMounts(t) {
-		g.folders = append(g.folders, filepath.Join(mount, g.box.Cgroup))
+		g.directories = append(g.directories, filepath.Join(mount, g.box.Cgroup))
 	}
 	return g
 }
 
-// limitFiles are the files that the ground's containers have limits in, and what they hold before.
+// limitFiles are files with limits of the ground's containers, and their initial content.
 var limitFiles = [][2]string{
 	{"pids.max", "77"}, {"cpu.shares", "300"}, {"cpu.cfs_period_us", "50000"}, {"cpu.cfs_quota_us", "40000"}, {"memory.soft_limit_in_bytes", "99999744"},
 	{"memory.swappiness", "33"}, {"memory.limit_in_bytes", "199999488"}, {"memory.oom_control", "1"}, {"cpuset.cpus", "0"},
@@ -64,7 +66,7 @@ var limitFiles = [][2]string{
 	{"cpu.weight", "55"}, {"cpu.max", "40000 50000"}, {"memory.max", "199999488"}, {"memory.low", "99999744"}, {"io.max", "7:0 rbps=4096"},
 }
 
-// limits are others.
+// limits returns other limits.
 func limits() *specs.LinuxResources {
 	return &specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}, {Allow: true, Type: "c", Major: limit(int64(10)), Minor: limit(int64(229)), Access: "rw"}},
@@ -74,30 +76,32 @@ func limits() *specs.LinuxResources {
 	}
 }
 
-// makeCgroup makes the cgroup, as an administrator would, with limits.
+// makeCgroup makes the cgroup with limits, as an administrator would.
 func (g *ground) makeCgroup() {
 	g.t.Helper()
 	if root := harness.CgroupMount(""); root != "" && harness.CgroupMount("memory") == "" {
-		for _, dir := range []string{root, filepath.Join(root, harness.CgroupParent())} { // all controllers that there are
+		// all available controllers
+		for _, dir := range []string{root, filepath.Join(root, harness.CgroupParent())} {
 			os.Mkdir(dir, 0o755)
 			for controller := range strings.FieldsSeq(read(g.t, dir+"/cgroup.controllers")) {
 				os.WriteFile(dir+"/cgroup.subtree_control", []byte("+"+controller), 0)
 			}
 		}
 	}
-	for _, folder := range g.folders {
-		must(g.t, os.MkdirAll(folder, 0o755))
-		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // those above may be empty, too
-			for _, dir := range []string{filepath.Dir(folder), folder} {
+	for _, directory := range g.directories {
+		must(g.t, os.MkdirAll(directory, 0o755))
+		// the parents' may be empty, too
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			for _, dir := range []string{filepath.Dir(directory), directory} {
 				if data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file)); err == nil {
 					os.WriteFile(filepath.Join(dir, file), data, 0)
 				}
 			}
 		}
 		for _, l := range limitFiles {
-			os.WriteFile(filepath.Join(folder, l[0]), []byte(l[1]), 0) // where it is there
+			os.WriteFile(filepath.Join(directory, l[0]), []byte(l[1]), 0) // where it exists
 		}
-		if err := os.Mkdir(filepath.Join(folder, "kept"), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(directory, "kept"), 0o755); err != nil {
 			g.t.Fatal(err)
 		}
 	}
@@ -105,15 +109,15 @@ func (g *ground) makeCgroup() {
 }
 
 func (g *ground) removeCgroup() {
-	for _, folder := range g.folders {
-		os.Remove(filepath.Join(folder, "kept"))
-		if err := os.Remove(folder); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, directory := range g.directories {
+		os.Remove(filepath.Join(directory, "kept"))
+		if err := os.Remove(directory); err != nil && !errors.Is(err, os.ErrNotExist) {
 			g.t.Error(err)
 		}
 	}
 }
 
-// moveHost starts a process of the host's, and moves it into the cgroup.
+// moveHost starts a process of the host, and moves it into the cgroup.
 func (g *ground) moveHost() {
 	g.t.Helper()
 	cmd := exec.Command("sleep", "1000")
@@ -123,56 +127,57 @@ func (g *ground) moveHost() {
 		harness.WaitOther(cmd)
 	})
 	g.host = cmd.Process.Pid
-	for _, folder := range g.folders {
-		must(g.t, os.WriteFile(filepath.Join(folder, "cgroup.procs"), []byte(strconv.Itoa(g.host)), 0))
+	for _, directory := range g.directories {
+		must(g.t, os.WriteFile(filepath.Join(directory, "cgroup.procs"), []byte(strconv.Itoa(g.host)), 0))
 	}
 }
 
 // freeze freezes the cgroup.
 func (g *ground) freeze() {
-	for _, folder := range g.folders {
-		os.WriteFile(filepath.Join(folder, "freezer.state"), []byte("FROZEN"), 0)
-		os.WriteFile(filepath.Join(folder, "cgroup.freeze"), []byte("1"), 0)
+	for _, directory := range g.directories {
+		os.WriteFile(filepath.Join(directory, "freezer.state"), []byte("FROZEN"), 0)
+		os.WriteFile(filepath.Join(directory, "cgroup.freeze"), []byte("1"), 0)
 	}
 	g.t.Cleanup(func() {
-		for _, folder := range g.folders {
-			os.WriteFile(filepath.Join(folder, "freezer.state"), []byte("THAWED"), 0)
+		for _, directory := range g.directories {
+			os.WriteFile(filepath.Join(directory, "freezer.state"), []byte("THAWED"), 0)
 		}
 	})
 }
 
-// picture is all that is to stay: the folders, their limits, owners, attributes, and what is below.
+// picture returns everything that must stay: the directories, their limits, owners, attributes, and
+// what is below.
 func (g *ground) picture() map[string]string {
 	g.t.Helper()
 	seen := map[string]string{}
-	for _, folder := range g.folders {
+	for _, directory := range g.directories {
 		var st unix.Stat_t
-		if unix.Stat(folder, &st) != nil {
-			seen[folder] = "missing"
+		if unix.Stat(directory, &st) != nil {
+			seen[directory] = "missing"
 			continue
 		}
 		names := make([]byte, 4096)
-		n, _ := unix.Listxattr(folder, names)
-		seen[folder] = fmt.Sprintf("user %d, attributes %q", st.Uid, names[:max(n, 0)])
+		n, _ := unix.Listxattr(directory, names)
+		seen[directory] = fmt.Sprintf("user %d, attributes %q", st.Uid, names[:max(n, 0)])
 		for _, file := range []string{"pids.max", "cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "memory.soft_limit_in_bytes", "memory.swappiness",
 			"memory.limit_in_bytes", "memory.oom_control", "cpuset.cpus", "cpuset.mems", "devices.list", "blkio.throttle.read_bps_device", "cpu.weight",
 			"cpu.max", "memory.max", "memory.low", "io.max", "freezer.state", "cgroup.freeze"} {
-			if data, err := os.ReadFile(filepath.Join(folder, file)); err == nil {
-				seen[filepath.Join(folder, file)] = string(data)
+			if data, err := os.ReadFile(filepath.Join(directory, file)); err == nil {
+				seen[filepath.Join(directory, file)] = string(data)
 			}
 		}
-		entries, err := os.ReadDir(folder)
+		entries, err := os.ReadDir(directory)
 		must(g.t, err)
 		for _, e := range entries {
 			if e.IsDir() {
-				seen[filepath.Join(folder, e.Name())] = "below"
+				seen[filepath.Join(directory, e.Name())] = "below"
 			}
 		}
 	}
 	return seen
 }
 
-// own lists the processes of the container that is made.
+// own lists the processes of the new container.
 func (g *ground) own() []int { return pidsOf(g.box) }
 
 // pidsOf lists the processes of a box's container.
@@ -184,7 +189,7 @@ func pidsOf(b *harness.Box) (pids []int) {
 	return pids
 }
 
-// untouched fails the test if anything of others is not as it was.
+// untouched fails the test if anything of others has changed.
 func (g *ground) untouched(before map[string]string) {
 	g.t.Helper()
 	if after := g.picture(); !maps.Equal(before, after) {
@@ -207,11 +212,11 @@ func (g *ground) untouched(before map[string]string) {
 	}
 }
 
-// endings are what may become of a container. Each leaves nothing of it.
+// endings are the possible ends of a container. Each leaves nothing of it.
 //
 // long: a table
 func endings() map[string]func(g *ground) {
-	up := func(g *ground) []int { // of three processes
+	up := func(g *ground) []int { // with three processes
 		harness.Sh("trap 'kill 0; exit' TERM; sleep 1000 & sleep 1000 & echo up; while :; do wait; done")(g.box.Spec)
 		g.box.Write()
 		lines := g.box.Create()
@@ -281,7 +286,7 @@ func endings() map[string]func(g *ground) {
 			first := g.box.State().Pid
 			must(g.t, unix.Kill(first, unix.SIGKILL))
 			g.box.WaitGone(first)
-			if len(g.own()) > 0 { // otherwise they have ended with their PID namespace
+			if len(g.own()) > 0 { // otherwise they have exited with their PID namespace
 				g.box.OK("kill", g.box.ID, "KILL")
 			}
 			gone(g, pids)
@@ -324,7 +329,9 @@ func endings() map[string]func(g *ground) {
 					}
 				}
 			}
-			if harness.CgroupMount("memory") != "" { // otherwise the container's own has processes, and the controllers are not given on
+			// Otherwise the container's own cgroup has processes, and the controllers are not
+			// passed on.
+			if harness.CgroupMount("memory") != "" {
 				g.box.OK("exec", "--detach", "--cgroup", "sub", g.box.ID, "sleep", "1000")
 				if more := g.own(); len(more) != len(pids)+1 {
 					g.t.Errorf("with exec: %v, without %v", more, pids)
@@ -343,8 +350,9 @@ func endings() map[string]func(g *ground) {
 	}
 }
 
-// TestCgroupOwnership: whatever a cgroup and a PID namespace were before a container, and whatever becomes of that, the processes of others survive, its own
-// do not, and what was there before is as it was.
+// TestCgroupOwnership: for any cgroup and PID namespace before a container, and any end of the
+// container, the processes of others survive, its own do not, and everything from before is
+// unchanged.
 func TestCgroupOwnership(t *testing.T) {
 	harness.OrlopOnly(t, "others end what is not theirs, and remove what they have not made")
 	ways := endings()
@@ -352,7 +360,7 @@ func TestCgroupOwnership(t *testing.T) {
 		for j, place := range []string{"new", "empty", "below another container's"} {
 			for k, name := range slices.Sorted(maps.Keys(ways)) {
 				if testing.Short() && (i+j+k)%3 != 0 {
-					continue // each ending stays with each PID namespace, and in each cgroup
+					continue // each ending occurs with each PID namespace, and in each cgroup
 				}
 				way := ways[name]
 				t.Run(pid+" PID namespace, "+place+" cgroup, "+name, func(t *testing.T) {
@@ -364,10 +372,12 @@ func TestCgroupOwnership(t *testing.T) {
 					case "below another container's":
 						g.box.Spec.Linux.CgroupsPath = filepath.Join(g.other.Cgroup, "sub")
 						for i, mount := range cgroupMounts(t) {
-							g.folders[i] = filepath.Join(mount, g.other.Cgroup)
+							g.directories[i] = filepath.Join(mount, g.other.Cgroup)
 						}
-						g.box.Spec.Linux.Resources.Devices = nil // which the one above does not have
-						if harness.CgroupMount("memory") == "" { // cgroup2 gives no controllers from where processes are
+						// The cgroup above does not have these.
+						g.box.Spec.Linux.Resources.Devices = nil
+						// A cgroup2 with processes does not enable controllers.
+						if harness.CgroupMount("memory") == "" {
 							g.box.Spec.Linux.Resources = nil
 						}
 					}
@@ -384,12 +394,13 @@ func TestCgroupOwnership(t *testing.T) {
 	}
 }
 
-// TestCgroupInUse: a container is refused a cgroup that is not its own alone, before anything is changed.
+// TestCgroupInUse: a container is refused a cgroup that would not be its own alone, before anything
+// is changed.
 func TestCgroupInUse(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 does not look, later ones do in one hierarchy")
 	const notEmpty = "container's cgroup is not empty"
 	for name, c := range map[string]struct {
-		other func(own string) string // where the other container is
+		other func(own string) string // the other container's cgroup
 		make  func(g *ground)
 		want  string
 	}{
@@ -417,14 +428,15 @@ func TestCgroupInUse(t *testing.T) {
 				}
 				g.other.OK("delete", "--force", g.other.ID)
 				if c.other != nil {
-					g.removeCgroup() // what lay above the other container's stays
+					g.removeCgroup() // only removes what lay added above the other container's
 				}
 			})
 		}
 	}
 }
 
-// TestCgroupOfStopped: the cgroup of a container that has stopped is still that container's, until it is deleted or its state is lost.
+// TestCgroupOfStopped: the cgroup of a stopped container still belongs to that container, until it
+// is deleted or its state is lost.
 func TestCgroupOfStopped(t *testing.T) {
 	harness.OrlopOnly(t, "runc does not look")
 	g := lay(t, "host", func(own string) string { return own })
@@ -441,7 +453,7 @@ func TestCgroupOfStopped(t *testing.T) {
 	}
 	must(t, os.Rename(filepath.Join(g.other.Root, g.other.ID), filepath.Join(g.other.Dir, "lost")))
 	g.box.OK("create", "--bundle", g.box.Bundle, g.box.ID)
-	// It comes back, and finds its cgroup in other hands.
+	// It returns, and finds that its cgroup belongs to another container.
 	must(t, os.Rename(filepath.Join(g.other.Dir, "lost"), filepath.Join(g.other.Root, g.other.ID)))
 	g.other.Fails("container not running", "kill", g.other.ID, "KILL")
 	g.other.OK("delete", "--force", g.other.ID)
@@ -450,7 +462,8 @@ func TestCgroupOfStopped(t *testing.T) {
 	g.t.Cleanup(g.removeCgroup)
 }
 
-// TestCgroupAbove: the end of a container leaves those alone whose cgroups are below its own, and are of other containers.
+// TestCgroupAbove: the end of a container does not affect other containers whose cgroups are below
+// its own.
 func TestCgroupAbove(t *testing.T) {
 	harness.OrlopOnly(t, "others end them")
 	for _, command := range [][]string{{"kill", "ID", "KILL"}, {"kill", "--all", "ID", "KILL"}, {"delete", "--force", "ID"}} {
@@ -470,8 +483,8 @@ func TestCgroupAbove(t *testing.T) {
 				t.Errorf("the container below is now %+v", s)
 			}
 			g.box.OK("delete", "--force", g.box.ID)
-			for _, folder := range g.folders { // it could not be removed before
-				if err := os.Remove(folder); err != nil {
+			for _, directory := range g.directories { // it could not be removed before
+				if err := os.Remove(directory); err != nil {
 					t.Error(err)
 				}
 			}
@@ -479,8 +492,9 @@ func TestCgroupAbove(t *testing.T) {
 	}
 }
 
-// TestForgedMark: a container that may write in its cgroup cannot give a part of it to another container. What an ordinary user can set
-// there does not count; with the mark that only the runtime can set, the part is the other one's.
+// TestForgedMark: a container that may write in its cgroup cannot give a part of it to another
+// container. Attributes that an ordinary user can set there do not count; with the mark that only
+// the runtime can set, the part belongs to the other one.
 func TestForgedMark(t *testing.T) {
 	harness.OrlopOnly(t, "others have no mark")
 	const mark = "orlop.container"
@@ -488,25 +502,25 @@ func TestForgedMark(t *testing.T) {
 		t.Run(space, func(t *testing.T) {
 			g := lay(t, "host", nil)
 			first, others := children(t, g.box, 1, false)
-			lead := g.folders[0]
+			lead := g.directories[0]
 			value := make([]byte, 4096)
 			n := -1
 			for i, mount := range cgroupMounts(t) {
 				if size, err := unix.Getxattr(filepath.Join(mount, g.other.Cgroup), "trusted."+mark, value); err == nil {
-					lead, n = g.folders[i], size
+					lead, n = g.directories[i], size
 				}
 			}
 			if n < 0 {
 				t.Fatal("the other container's cgroup has no mark")
 			}
-			for _, folder := range g.folders {
-				must(t, os.Mkdir(folder+"/sub", 0o755))
+			for _, directory := range g.directories {
+				must(t, os.Mkdir(directory+"/sub", 0o755))
 				for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
-					if data, err := os.ReadFile(folder + file); err == nil && len(data) > 1 {
-						must(t, os.WriteFile(folder+"/sub"+file, data, 0))
+					if data, err := os.ReadFile(directory + file); err == nil && len(data) > 1 {
+						must(t, os.WriteFile(directory+"/sub"+file, data, 0))
 					}
 				}
-				must(t, os.WriteFile(folder+"/sub/cgroup.procs", []byte(strconv.Itoa(others[0])), 0))
+				must(t, os.WriteFile(directory+"/sub/cgroup.procs", []byte(strconv.Itoa(others[0])), 0))
 			}
 			if err := unix.Setxattr(lead+"/sub", space+mark, value[:n], 0); err != nil {
 				t.Skip("no such attributes on cgroups: ", err)
@@ -521,16 +535,17 @@ func TestForgedMark(t *testing.T) {
 			must(t, unix.Kill(others[0], 0))
 			must(t, unix.Kill(others[0], unix.SIGKILL))
 			g.box.WaitGone(others[0])
-			for _, folder := range g.folders {
-				must(t, os.Remove(folder+"/sub"))
-				must(t, os.Remove(folder))
+			for _, directory := range g.directories {
+				must(t, os.Remove(directory+"/sub"))
+				must(t, os.Remove(directory))
 			}
 		})
 	}
 }
 
-// TestMovedIn: who is moved into a container's cgroup by somebody's hand ends with it where there is nothing to tell its processes by but the cgroup, and is
-// left alone where the container has a PID namespace of its own.
+// TestMovedIn: a process that is moved into a container's cgroup by hand is killed with the
+// container if only the cgroup identifies the container's processes, and survives if the container
+// has a PID namespace of its own.
 func TestMovedIn(t *testing.T) {
 	harness.OrlopOnly(t, "runc's delete fails")
 	for pid, survives := range map[string]bool{"new": true, "host": false} {
@@ -555,7 +570,7 @@ func TestMovedIn(t *testing.T) {
 	}
 }
 
-// TestCgroupRace: of two containers that are created in one cgroup at once, one comes to be.
+// TestCgroupRace: of two containers that are created in one cgroup at once, one is created.
 func TestCgroupRace(t *testing.T) {
 	harness.OrlopOnly(t, "runc does not look")
 	for _, place := range []string{"new", "empty"} {
@@ -564,7 +579,7 @@ func TestCgroupRace(t *testing.T) {
 				boxes := []*harness.Box{harness.New(t), harness.New(t)}
 				g := &ground{t: t, box: boxes[0]}
 				for _, mount := range cgroupMounts(t) {
-					g.folders = append(g.folders, filepath.Join(mount, g.box.Cgroup))
+					g.directories = append(g.directories, filepath.Join(mount, g.box.Cgroup))
 				}
 				for _, b := range boxes {
 					b.Spec.Linux.CgroupsPath = g.box.Cgroup
@@ -618,7 +633,8 @@ func raceRounds() int {
 	return 25
 }
 
-// TestKillDeep: cgroups that the container has made so deep that no path leads there keep nothing alive, and go with it.
+// TestKillDeep: cgroups that the container has nested deeper than the longest path keep nothing
+// alive, and are removed with it.
 func TestKillDeep(t *testing.T) {
 	harness.OrlopOnly(t, "others leave them")
 	for _, command := range [][]string{{"kill", "ID", "KILL"}, {"delete", "--force", "ID"}, {"delete", "ID"}} {

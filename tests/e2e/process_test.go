@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestProcess: what config.json says of the process, as the process sees it.
+// TestProcess: the fields of process in config.json, as the process sees them.
 func TestProcess(t *testing.T) {
 	process := func(change func(*specs.Process)) func(*specs.Spec) {
 		return func(s *specs.Spec) { change(s.Process) }
@@ -45,7 +45,7 @@ func TestProcess(t *testing.T) {
 				Inheritable: []string{"CAP_KILL", "CAP_SETUID"},
 				Ambient:     []string{"CAP_KILL"},
 			}
-			// As a user other than root, so that execve(2) doesn't make its own of them.
+			// As a user other than root, because execve(2) changes root's.
 			p.User = specs.User{UID: 1000, GID: 1001}
 		}), status("Cap\\(Inh\\|Prm\\|Eff\\|Bnd\\|Amb\\)"),
 			"00000000000000a0\n0000000000000020\n0000000000000020\n00000000000020a1\n0000000000000020"},
@@ -102,7 +102,7 @@ func TestPath(t *testing.T) {
 		arg             string
 		text            string // of the failure, "" for none
 	}{
-		{"second folder", "PATH=/home/empty:/opt/tools", "/", "tool", ""},
+		{"second directory", "PATH=/home/empty:/opt/tools", "/", "tool", ""},
 		{"relative path", "PATH=/bin", "/opt", "./tools/tool", ""},
 		{"relative path with a slash", "PATH=/bin", "/opt", "tools/tool", ""},
 		{"not executable is passed over", "PATH=/etc:/opt/tools", "/", "tool", ""},

@@ -12,8 +12,9 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestRootfsPropagationEvents: which mounts of the host show in a container whose root file system is a shared mount there, what the
-// container's root is to its own mounts, and that none of these shows on the host.
+// TestRootfsPropagationEvents: which mounts of the host show in a container whose root filesystem
+// is a shared mount there, how the container's root propagates its own mounts, and that none of
+// these shows on the host.
 func TestRootfsPropagationEvents(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 has no user namespaces without newuidmap's maps, and undoes unbindable")
 	cases := []struct {
@@ -84,7 +85,7 @@ func TestRootfsPropagationEvents(t *testing.T) {
 	}
 }
 
-// line returns the line of a text that holds something, "" when there is none.
+// line returns the line of a text that contains what, "" if there is none.
 func line(text, what string) string {
 	for l := range strings.Lines(text) {
 		if strings.Contains(l, what) {

@@ -16,7 +16,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// psJSON asks for the numbers of a container's processes, sorted.
+// psJSON returns the PIDs of a container's processes, sorted.
 func psJSON(t *testing.T, b *harness.Box) []int {
 	t.Helper()
 	var pids []int
@@ -25,7 +25,7 @@ func psJSON(t *testing.T, b *harness.Box) []int {
 	return pids
 }
 
-// TestPS: all processes of the container and no others, as numbers of the host.
+// TestPS: all processes of the container and no others, as PIDs of the host.
 func TestPS(t *testing.T) {
 	b := harness.New(t)
 	b.Fails("does not exist", "ps", b.ID)
@@ -117,7 +117,8 @@ func TestPSOfStopped(t *testing.T) {
 	}
 }
 
-// TestPSInPidNamespace: numbers are those of the caller's PID namespace, also where that is not the host's.
+// TestPSInPidNamespace: PIDs are those of the caller's PID namespace, even if that is not the
+// host's.
 func TestPSInPidNamespace(t *testing.T) {
 	if _, err := exec.LookPath("unshare"); err != nil {
 		t.Skip("needs unshare (Debian: util-linux)")
@@ -132,7 +133,8 @@ func TestPSInPidNamespace(t *testing.T) {
 	}
 }
 
-// TestLookWhileStarting: who only looks at a container does not wait for one who changes it, though that takes its time.
+// TestLookWhileStarting: a command that only inspects a container does not wait for one that
+// changes it, however long that takes.
 func TestLookWhileStarting(t *testing.T) {
 	harness.OrlopOnly(t, "runc's create runs poststart hooks, too")
 	needBusybox(t)

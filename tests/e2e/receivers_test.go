@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// deaf returns a socket of which nobody takes anything. A full one has no room for another
-// connection; else there is room for one, which is accepted by nobody.
+// deaf returns a socket from which nobody reads. A full one has no room for another connection;
+// otherwise there is room for one, which nobody accepts.
 func deaf(t *testing.T, b *harness.Box, full bool) string {
 	t.Helper()
 	path := filepath.Join(b.Dir, "deaf")
@@ -39,7 +39,7 @@ func deaf(t *testing.T, b *harness.Box, full bool) string {
 	return path
 }
 
-// TestDeafReceiver: a receiver of a descriptor that does not take it is waited for ten seconds.
+// TestDeafReceiver: a command waits ten seconds for a receiver that does not read a descriptor.
 // What fits in its socket is sent all the same.
 func TestDeafReceiver(t *testing.T) {
 	harness.OrlopOnly(t, "others wait for ever")
@@ -122,7 +122,7 @@ func TestDeafReceiver(t *testing.T) {
 	}
 }
 
-// TestMapProgramThatHangs: newuidmap and newgidmap are waited for thirty seconds, and killed.
+// TestMapProgramThatHangs: newuidmap and newgidmap are killed after a timeout of thirty seconds.
 func TestMapProgramThatHangs(t *testing.T) {
 	programs := [2]string{"newuidmap", "newgidmap"}
 	var boxes [2]*harness.Box

@@ -12,11 +12,13 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// accessNodes are the devices that containers try to open: numbers for local use, which have no driver (a permitted open gives ENXIO, a
-// forbidden one EPERM before that), and /dev/fuse, which can be opened.
+// accessNodes are the devices that containers try to open: numbers for local use, which have no
+// driver (a permitted open returns ENXIO, a forbidden one EPERM before that), and /dev/fuse, which
+// can be opened.
 const accessNodes = "c120:3 c120:4 c121:3 b120:3 c10:229"
 
-// accessScript prints which of r and w may be done with each node, after its name; and whether a node may be made.
+// accessScript prints each node's name with the permitted ones of r and w; and whether a node may
+// be made.
 const accessScript = `
 may() { case $1 in *"not permitted"*) ;; *) may=$may$2 ;; esac; }
 for path in /dev/access/*; do
@@ -30,7 +32,8 @@ may "$(mknod /dev/made c 120 3 2>&1)" m
 rm -f /dev/made
 echo "mknod $may"`
 
-// TestDeviceAccess: rules for devices do what they say, from config.json and from update, which replaces all of them.
+// TestDeviceAccess: rules for devices have the intended effect, from config.json and from update,
+// which replaces all of them.
 func TestDeviceAccess(t *testing.T) {
 	harness.OrlopOnly(t, "others do not update rules")
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -75,12 +78,12 @@ func TestDeviceAccess(t *testing.T) {
 			}
 			checkAccess(t, "config.json", fresh.Sh(accessScript), tt.want)
 			if update.Run().OK(updated); tt.rules == "" {
-				return // nothing to replace the rules with
+				return // no rules to update to
 			}
 			checkAccess(t, "update", updated.OK("exec", updated.ID, "sh", "-c", accessScript), tt.want)
 		})
 	}
-	// An update of something else leaves the rules; so does one that is refused.
+	// An update of another resource leaves the rules unchanged; so does a refused one.
 	rules := "deny a, allow c 120:3 r"
 	data, err := json.Marshal(specs.LinuxResources{Devices: parseRules(t, rules)})
 	must(t, err)
@@ -94,7 +97,8 @@ func TestDeviceAccess(t *testing.T) {
 	checkAccess(t, "after other updates", updated.OK("exec", updated.ID, "sh", "-c", accessScript), "c120:3 r")
 }
 
-// TestTunIsADefaultDevice: who denies all devices leaves tun, whose node VPN programs make themselves.
+// TestTunIsADefaultDevice: rules that deny all devices leave tun, whose node VPN programs make
+// themselves.
 func TestTunIsADefaultDevice(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1.5 has it, those from 1.2.0 to 1.2.3 do not")
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
@@ -126,7 +130,8 @@ func accessBox(t *testing.T, rules string) *harness.Box {
 	return b
 }
 
-// parseRules parses "deny a, allow c 1:* rw": an absent number or access is left out of the rule, too.
+// parseRules parses "deny a, allow c 1:* rw": an omitted number or access is also omitted in the
+// rule.
 func parseRules(t *testing.T, text string) (list []specs.LinuxDeviceCgroup) {
 	t.Helper()
 	if text == "" {
@@ -143,7 +148,7 @@ func parseRules(t *testing.T, text string) (list []specs.LinuxDeviceCgroup) {
 	return list
 }
 
-// number parses a device's number; that of "*" is nil.
+// number parses a device's number; "*" is nil.
 func number(t *testing.T, text string) *int64 {
 	t.Helper()
 	if text == "*" {
@@ -154,8 +159,8 @@ func number(t *testing.T, text string) *int64 {
 	return &n
 }
 
-// checkAccess compares what the script printed with "c120:3 r, c120:4 rw"; nodes that are not named may not be opened. Making nodes is always
-// permitted, as it is with other runtimes.
+// checkAccess compares the script's output with "c120:3 r, c120:4 rw"; other nodes may not be
+// opened. Making nodes is always permitted, as in other runtimes.
 func checkAccess(t *testing.T, from, got, want string) {
 	t.Helper()
 	may := map[string]string{"mknod": "m"}

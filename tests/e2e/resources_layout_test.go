@@ -22,8 +22,8 @@ type hierarchy struct {
 	mount   string
 }
 
-// folder is the box's cgroup in the hierarchy.
-func (h hierarchy) folder(b *harness.Box) string { return filepath.Join(h.mount, b.Cgroup) }
+// directory returns the box's cgroup in the hierarchy.
+func (h hierarchy) directory(b *harness.Box) string { return filepath.Join(h.mount, b.Cgroup) }
 
 // hierarchyOf finds a controller; what is the reason when there is none.
 func hierarchyOf(t *testing.T, controller string) (h hierarchy, what string) {
@@ -43,7 +43,8 @@ func hierarchyOf(t *testing.T, controller string) (h hierarchy, what string) {
 	return h, ""
 }
 
-// name is the controller's name there; "" for what each cgroup2 has without a controller for it, or none at all.
+// name returns the controller's name there; "" for what each cgroup2 has without a controller for
+// it, or none at all.
 func (h hierarchy) name(controller string) string {
 	if h.version == 1 {
 		return controller
@@ -57,8 +58,10 @@ func (h hierarchy) name(controller string) string {
 	return controller
 }
 
-// mountV1 mounts a v1 controller's hierarchy that the host doesn't mount, for this test and in this process's mount namespace. It skips where
-// the kernel has none, or cgroup2 uses the controller. It comes before the box, whose cgroups have to be gone before the hierarchy can be.
+// mountV1 mounts a v1 controller's hierarchy that the host doesn't mount, for this test and in this
+// process's mount namespace. It skips the test if the kernel has none, or cgroup2 uses the
+// controller. It must be called before the box is made, whose cgroups must be gone before the
+// hierarchy can be unmounted.
 func mountV1(t *testing.T, controller string) hierarchy {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -70,15 +73,15 @@ func mountV1(t *testing.T, controller string) hierarchy {
 	if !strings.Contains(read(t, "/proc/cgroups"), "\n"+controller+"\t") {
 		t.Skipf("this kernel has no cgroup controller %s: not in /proc/cgroups", controller)
 	}
-	// What earlier tests have enabled. The kernel refuses it where others use the controller.
+	// Earlier tests may have enabled it. The kernel refuses this if others use the controller.
 	if unified := harness.CgroupMount(""); unified != "" {
-		for _, folder := range []string{harness.CgroupParent(), ""} {
-			os.WriteFile(filepath.Join(unified, folder, "cgroup.subtree_control"), []byte("-"+controller), 0)
+		for _, directory := range []string{harness.CgroupParent(), ""} {
+			os.WriteFile(filepath.Join(unified, directory, "cgroup.subtree_control"), []byte("-"+controller), 0)
 		}
 	}
 	dir, err := os.MkdirTemp("", "orlop-e2e-v1-")
 	must(t, err)
-	// Cgroups that were removed keep a controller for a moment.
+	// Removed cgroups keep a controller for a moment.
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		err = unix.Mount("cgroup", dir, "cgroup", 0, controller)
 		if err != unix.EBUSY || time.Now().After(deadline) {
@@ -103,7 +106,8 @@ func mountV1(t *testing.T, controller string) hierarchy {
 	return hierarchy{1, dir}
 }
 
-// lacks says why the kernel does not give cgroups a file, though it has the controller; "" when it does.
+// lacks returns why the kernel does not provide a file in cgroups although it has the controller;
+// "" if it does.
 func (h hierarchy) lacks(t *testing.T, controller, file string) string {
 	t.Helper()
 	probe := filepath.Join(h.mount, fmt.Sprintf("orlop-probe-%d", os.Getpid()))
@@ -120,11 +124,11 @@ func (h hierarchy) lacks(t *testing.T, controller, file string) string {
 	return ""
 }
 
-// disk is a block device of the test's own with the I/O scheduler bfq: a loop device upon a file. It is freed after the test. The
-// result is its number, "7:0", or why there is none.
+// disk returns a block device of the test with the I/O scheduler bfq: a loop device on a file. It
+// is freed after the test. The result is its number, "7:0", or the reason why there is none.
 func disk(t *testing.T) (number, none string) {
 	t.Helper()
-	// Debian has loop devices as a module; that it fails shows below.
+	// Debian has loop devices as a module; a failure shows below.
 	_, _ = harness.Output(exec.Command("modprobe", "loop"))
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// counter is the number after a word in a control file, such as that of "oom_kill 1"; of a file with nothing else the word is "".
+// counter returns the number after a word in a control file, as in "oom_kill 1"; for a file with a
+// single number the word is "".
 func counter(t *testing.T, file, word string) int64 {
 	t.Helper()
 	for line := range strings.Lines(read(t, file)) {
@@ -30,7 +31,7 @@ func counter(t *testing.T, file, word string) int64 {
 	return 0
 }
 
-// waitCounter waits until a counter has reached a number. v1 tells of no change.
+// waitCounter waits until a counter has reached a number. v1 has no event for changes.
 func waitCounter(t *testing.T, file, word string, least int64) {
 	t.Helper()
 	for deadline := time.Now().Add(hang.Limit); counter(t, file, word) < least; time.Sleep(2 * time.Millisecond) {
@@ -40,10 +41,11 @@ func waitCounter(t *testing.T, file, word string, least int64) {
 	}
 }
 
-// bomb is a shell that makes two of itself, and so on. Those that can go no further sleep.
+// bomb is a shell that starts itself twice, and so on. Those that can start no more sleep.
 const bomb = `f() { f & f & exec sleep 1000; }; f`
 
-// TestForkBomb: pids.limit holds against processes that make processes, and update raises and lowers it. Still a full container can be entered.
+// TestForkBomb: pids.limit holds against processes that keep forking, and update raises and lowers
+// it. A full container can still be entered.
 func TestForkBomb(t *testing.T) {
 	harness.OrlopOnly(t, "others count their own threads, and cannot enter a full container")
 	h, none := hierarchyOf(t, "pids")
@@ -53,8 +55,8 @@ func TestForkBomb(t *testing.T) {
 	limit := int64(20)
 	b := harness.New(t, func(s *specs.Spec) { s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit} })
 	b.Up(harness.Sh("echo up; sh -c '" + bomb + "' 2>/dev/null & exec sleep 1000"))
-	folder := h.folder(b)
-	current, events := filepath.Join(folder, "pids.current"), filepath.Join(folder, "pids.events")
+	directory := h.directory(b)
+	current, events := filepath.Join(directory, "pids.current"), filepath.Join(directory, "pids.events")
 	waitCounter(t, events, "max ", 1)
 	within := func(most int64) {
 		t.Helper()
@@ -80,14 +82,14 @@ func TestForkBomb(t *testing.T) {
 	if r := b.Do("exec", b.ID, "sh", "-c", "true | true"); r.Status == 0 || !strings.Contains(r.Stderr, "fork") {
 		t.Errorf("a fork beyond a lowered limit: %+v", r)
 	}
-	if n := counter(t, filepath.Join(folder, "pids.max"), ""); n != 10 {
+	if n := counter(t, filepath.Join(directory, "pids.max"), ""); n != 10 {
 		t.Errorf("the limit is now %d", n)
 	}
 	b.OK("delete", "--force", b.ID)
 	b.CheckClean()
 }
 
-// TestMemoryHog: a process that takes more than memory.limit is killed, and `events` says why.
+// TestMemoryHog: a process that exceeds memory.limit is killed, and `events` reports the reason.
 func TestMemoryHog(t *testing.T) {
 	harness.OrlopOnly(t, "when others' events begin to watch is not told")
 	h, none := hierarchyOf(t, "memory")
@@ -119,10 +121,10 @@ func TestMemoryHog(t *testing.T) {
 	if status := b.WaitStatus(pid); status != 128+9 {
 		t.Errorf("status %d, want that of SIGKILL", status)
 	}
-	if n := counter(t, filepath.Join(h.folder(b), kills), "oom_kill "); n != 1 {
+	if n := counter(t, filepath.Join(h.directory(b), kills), "oom_kill "); n != 1 {
 		t.Errorf("%d processes killed, want 1", n)
 	}
-	if n := counter(t, filepath.Join(h.folder(b), peak), ""); n > limit {
+	if n := counter(t, filepath.Join(h.directory(b), peak), ""); n > limit {
 		t.Errorf("it had %d bytes, and the limit is %d", n, limit)
 	}
 	want, found := `{"type":"oom","id":"`+b.ID+`"}`, false
@@ -136,7 +138,8 @@ func TestMemoryHog(t *testing.T) {
 	b.Status("stopped")
 }
 
-// TestCheckBeforeUpdate: a limit below what is in use is refused, where the kernel takes it, too, and the processes live on.
+// TestCheckBeforeUpdate: a limit below the current usage is refused, even if the kernel would
+// accept it, and the processes survive.
 func TestCheckBeforeUpdate(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 does not check")
 	h, none := hierarchyOf(t, "memory")
@@ -144,7 +147,8 @@ func TestCheckBeforeUpdate(t *testing.T) {
 		t.Skip(none)
 	}
 	limit := int64(64 << 20)
-	b := harness.New(t, func(s *specs.Spec) { // in a tmpfs and without swap, memory cannot be freed
+	// In a tmpfs and without swap, memory cannot be freed.
+	b := harness.New(t, func(s *specs.Spec) {
 		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit, Swap: &limit}
 	})
 	pid := b.Up(harness.Sh("dd if=/dev/zero of=/dev/shm/held bs=1M count=24 2>/dev/null; echo up; exec sleep 1000"))
@@ -158,7 +162,7 @@ func TestCheckBeforeUpdate(t *testing.T) {
 	if h.version == 2 {
 		file = "memory.max"
 	}
-	if n := counter(t, filepath.Join(h.folder(b), file), ""); n != limit {
+	if n := counter(t, filepath.Join(h.directory(b), file), ""); n != limit {
 		t.Errorf("the limit is now %d", n)
 	}
 	b.Status("running")
@@ -174,14 +178,15 @@ func TestCheckBeforeUpdate(t *testing.T) {
 	}
 }
 
-// TestCPUBurner: processes that want all processor time get what cpu.quota says, and after update what that says.
+// TestCPUBurner: processes that use all available processor time get what cpu.quota allows, before
+// and after update.
 func TestCPUBurner(t *testing.T) {
 	h, none := hierarchyOf(t, "cpu")
 	if none != "" {
 		t.Skip(none)
 	}
 	usage := func(b *harness.Box) time.Duration {
-		return time.Duration(counter(t, filepath.Join(h.folder(b), "cpu.stat"), "usage_usec ")) * time.Microsecond
+		return time.Duration(counter(t, filepath.Join(h.directory(b), "cpu.stat"), "usage_usec ")) * time.Microsecond
 	}
 	if h.version == 1 {
 		accounts, none := hierarchyOf(t, "cpuacct")
@@ -189,7 +194,7 @@ func TestCPUBurner(t *testing.T) {
 			t.Skip(none)
 		}
 		usage = func(b *harness.Box) time.Duration {
-			return time.Duration(counter(t, filepath.Join(accounts.folder(b), "cpuacct.usage"), ""))
+			return time.Duration(counter(t, filepath.Join(accounts.directory(b), "cpuacct.usage"), ""))
 		}
 	}
 	quota, period := int64(10000), uint64(50000)
@@ -218,16 +223,16 @@ func TestCPUBurner(t *testing.T) {
 	holds(0.3)
 }
 
-// precede gives the box's cgroup and that above it the greatest weight for the rest of the test: what a quota allows is to be had on a busy
-// machine, too.
+// precede gives the box's cgroup and its parent the greatest weight for the rest of the test, so
+// that the quota's share is available on a busy machine, too.
 func precede(t *testing.T, b *harness.Box, h hierarchy) {
 	t.Helper()
 	file, most, usual := "cpu.shares", "262144", "1024"
 	if h.version == 2 {
 		file, most, usual = "cpu.weight", "10000", "100"
 	}
-	above := filepath.Join(filepath.Dir(h.folder(b)), file)
-	must(t, os.WriteFile(filepath.Join(h.folder(b), file), []byte(most), 0))
+	above := filepath.Join(filepath.Dir(h.directory(b)), file)
+	must(t, os.WriteFile(filepath.Join(h.directory(b), file), []byte(most), 0))
 	must(t, os.WriteFile(above, []byte(most), 0))
 	t.Cleanup(func() { must(t, os.WriteFile(above, []byte(usual), 0)) })
 }

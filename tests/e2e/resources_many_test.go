@@ -11,7 +11,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestManyContainers: 200 at once, each of which has its cgroups, is listed, paused, resumed and deleted, and nothing is left.
+// TestManyContainers: 200 at once; each has its cgroups, is listed, paused, resumed and deleted,
+// and nothing is left.
 func TestManyContainers(t *testing.T) {
 	harness.OrlopOnly(t, "others take minutes")
 	many := 200
@@ -32,7 +33,8 @@ func TestManyContainers(t *testing.T) {
 	})
 }
 
-// testMany makes the containers, whose cgroups have names of this pattern, pauses and resumes them, and deletes them.
+// testMany makes the containers, whose cgroups have names of this pattern, pauses and resumes them,
+// and deletes them.
 func testMany(t *testing.T, b *harness.Box, ids []string, cgroups string) {
 	t.Helper()
 	mounts := read(t, "/proc/self/mountinfo")
@@ -58,7 +60,8 @@ func testMany(t *testing.T, b *harness.Box, ids []string, cgroups string) {
 	b.CheckClean()
 }
 
-// makeBundles makes bundles that share the box's root file system, each in a folder named as its container.
+// makeBundles makes bundles that share the box's root filesystem, each in a directory named like
+// its container.
 func makeBundles(t *testing.T, b *harness.Box, n int) (ids []string) {
 	t.Helper()
 	b.Spec.Root.Path = b.Rootfs
@@ -76,7 +79,7 @@ func makeBundles(t *testing.T, b *harness.Box, n int) (ids []string) {
 	return ids
 }
 
-// runAll runs a command for each container, for some of them at a time.
+// runAll runs a command for each container, several at a time.
 func runAll(b *harness.Box, ids []string, args ...string) {
 	b.T.Helper()
 	for len(ids) > 0 {
@@ -106,7 +109,7 @@ func checkListed(b *harness.Box, status string, want int) {
 // cgroupsLike finds cgroups by a pattern of their paths, in all hierarchies.
 func cgroupsLike(t *testing.T, pattern string) (found []string) {
 	t.Helper()
-	for controllers := range cgroupFolders(t, os.Getpid()) {
+	for controllers := range cgroupDirectories(t, os.Getpid()) {
 		list, err := filepath.Glob(filepath.Join(harness.CgroupMount(controllers), pattern))
 		must(t, err)
 		found = append(found, list...)

@@ -9,30 +9,33 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// A resource is one field of linux.resources, or some that go together, and how it shows in the kernel's files. config.json sets it to one,
-// update to two, and another update back.
+// A resource is one field of linux.resources, or several that belong together, and how the kernel's
+// files show it. config.json sets it to one, update to two, and another update back.
 type resource struct {
-	fields     string // that the row is about, as their paths below linux.resources
+	// fields are the row's fields, as paths below linux.resources.
+	fields     string
 	controller string
-	one, two   string // JSON as linux.resources; $MAJOR, $MINOR and $DISK are those of a disk
-	flags      string // update's flags for one; "" where there are none
-	v1, v2     []shown
-	refused    string // what is said where a version has no file for it
-	none       string // or why nothing is said
-	warns      string // or what is warned of
-	disk       bool   // it is for a disk with the I/O scheduler bfq
-	alone      bool   // others do not go with it
-	// prepare makes the host ready, or says why it cannot be.
+	// one and two are JSON as in linux.resources; $MAJOR, $MINOR and $DISK are those of a disk.
+	one, two string
+	flags    string // update's flags for one; "" for none
+	v1, v2   []shown
+	refused  string // the error for a version that has no file for it
+	none     string // or why there is no error
+	warns    string // or the warning
+	disk     bool   // it needs a disk with the I/O scheduler bfq
+	alone    bool   // others cannot be combined with it
+	// prepare prepares the host, or returns why that is impossible.
 	prepare func(t *testing.T, h hierarchy) (none string)
 }
 
 // shown is a line of a file of the cgroup.
 type shown struct{ file, one, two string }
 
-// onlyV1 is said of what cgroup2 has nothing like.
+// onlyV1 is the error for what cgroup2 has no equivalent of.
 const onlyV1 = "only cgroup v1 has such a setting"
 
-// resources is the matrix. TestEveryResource fails where specs.LinuxResources has a field that is not in it.
+// resources returns the matrix. TestEveryResource fails if specs.LinuxResources has a field that is
+// not in it.
 func resources() []resource {
 	var all []resource
 	for _, list := range [][]resource{memoryResources(), cpuResources(), blockResources(), otherResources()} {
@@ -61,7 +64,7 @@ func memoryResources() []resource {
 			v1: []shown{{"memory.soft_limit_in_bytes", "33554432", "16777216"}},
 			v2: []shown{{"memory.low", "33554432", "16777216"}},
 		},
-		{ // raised, then lowered: both limits at once, each of which the kernel holds against the other
+		{ // raised, then lowered: both limits at once, which the kernel checks against each other
 			fields: "memory.swap memory.limit", controller: "memory",
 			one: `{"memory":{"limit":67108864,"swap":134217728}}`, two: `{"memory":{"limit":268435456,"swap":301989888}}`, flags: "--memory 64m --memory-swap 128m",
 			v1: []shown{{"memory.memsw.limit_in_bytes", "134217728", "301989888"}, {"memory.limit_in_bytes", "67108864", "268435456"}},
@@ -102,7 +105,7 @@ func memoryResources() []resource {
 			v1:   []shown{{"memory.use_hierarchy", "1", "1"}},
 			none: "all of cgroup2 is hierarchical",
 		},
-		{ // what it refuses: TestCheckBeforeUpdate
+		{ // its refusals: TestCheckBeforeUpdate
 			fields: "memory.checkBeforeUpdate", controller: "memory",
 			one: `{"memory":{"limit":67108864,"checkBeforeUpdate":true}}`, two: `{"memory":{"limit":33554432,"checkBeforeUpdate":true}}`,
 			v1: []shown{{"memory.limit_in_bytes", "67108864", "33554432"}},
@@ -158,7 +161,8 @@ func cpuResources() []resource {
 		},
 		{
 			fields: "cpu.idle", controller: "cpu",
-			one: `{"cpu":{"idle":1}}`, two: `{"cpu":{"idle":0}}`, flags: "--cpu-idle 1", alone: true, // idle cgroups have no shares
+			// Idle cgroups have no shares.
+			one: `{"cpu":{"idle":1}}`, two: `{"cpu":{"idle":0}}`, flags: "--cpu-idle 1", alone: true,
 			v1: []shown{{"cpu.idle", "1", "0"}},
 			v2: []shown{{"cpu.idle", "1", "0"}},
 		},
@@ -174,7 +178,7 @@ func cpuResources() []resource {
 				return ""
 			},
 		},
-		{ // one memory node is all that most machines have: that more are refused is in TestUpdateRefused
+		{ // most machines only have one memory node: TestUpdateRefused tests that more are refused
 			fields: "cpu.mems", controller: "cpuset",
 			one: `{"cpu":{"mems":"0"}}`, two: `{"cpu":{"mems":"0"}}`, flags: "--cpuset-mems 0",
 			v1: []shown{{"cpuset.mems", "0", "0"}},
@@ -183,7 +187,8 @@ func cpuResources() []resource {
 	}
 }
 
-// realtimeParent gives the tests' cgroup real-time processor time, of which its children may get some.
+// realtimeParent gives the tests' cgroup real-time processor time, of which its children may get
+// some.
 func realtimeParent(t *testing.T, h hierarchy) string {
 	if h.version == 2 {
 		return ""
@@ -304,7 +309,7 @@ func otherResources() []resource {
 			v1:      []shown{{"net_prio.ifpriomap", "lo 5", "lo 7"}},
 			refused: onlyV1,
 		},
-		{ // with a device, which hardly a machine has; without one: TestUpdateRefused
+		{ // with a device, which hardly any machine has; without one: TestUpdateRefused
 			fields: "rdma{}.hcaHandles rdma{}.hcaObjects", controller: "rdma",
 			one: `{"rdma":{"$RDMA":{"hcaHandles":3,"hcaObjects":10}}}`, two: `{"rdma":{"$RDMA":{"hcaHandles":4,"hcaObjects":20}}}`,
 			v1: []shown{{"rdma.max", "$RDMA hca_handle=3 hca_object=10", "$RDMA hca_handle=4 hca_object=20"}},

@@ -11,18 +11,20 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestResources: every field of linux.resources, as config.json and update set it, is in the kernel's files.
+// TestResources: every field of linux.resources, as config.json and update set it, is in the
+// kernel's files.
 func TestResources(t *testing.T) {
 	harness.OrlopOnly(t, "others lack some")
 	harness.LockControllers(t)
 	find := func(r *resource) (hierarchy, string) { return hierarchyOf(t, r.controller) }
-	// The disk's scheduler may bring new files into all cgroups.
+	// The disk's scheduler may add files to all cgroups.
 	for _, disk := range []bool{false, true} {
 		runTrials(t, slices.DeleteFunc(resources(), func(r resource) bool { return r.disk != disk }), find, func(*harness.Box) {})
 	}
 }
 
-// TestResourcesOfUnits: the same where systemd keeps the container's cgroup, and has its own mind about some files.
+// TestResourcesOfUnits: the same if systemd manages the container's cgroup, and writes some files
+// itself.
 func TestResourcesOfUnits(t *testing.T) {
 	managed(t)
 	harness.LockControllers(t)
@@ -34,8 +36,8 @@ func TestResourcesOfUnits(t *testing.T) {
 	})
 }
 
-// TestResourcesV1Only: the same for v1's controllers that hosts seldom mount. With them an otherwise pure cgroup2 becomes a mixture, and so
-// limits that are elsewhere are looked at beside theirs.
+// TestResourcesV1Only: the same for v1's controllers that hosts seldom mount. They turn a host that
+// only has cgroup2 into a mixture, so limits of other controllers are tested with them.
 func TestResourcesV1Only(t *testing.T) {
 	harness.OrlopOnly(t, "others lack some")
 	harness.LockControllers(t)
@@ -74,7 +76,8 @@ func TestEveryResource(t *testing.T) {
 	}
 }
 
-// leaves lists the fields of a type that hold values, by their JSON paths: "memory.limit", "devices[].allow", "rdma{}.hcaObjects".
+// leaves lists the fields of a type that have values, by their JSON paths: "memory.limit",
+// "devices[].allow", "rdma{}.hcaObjects".
 func leaves(of reflect.Type, path string) []string {
 	switch of.Kind() {
 	case reflect.Pointer:
@@ -93,7 +96,7 @@ func leaves(of reflect.Type, path string) []string {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		below := path
 		switch {
-		case f.Anonymous && name == "": // its fields are this one's
+		case f.Anonymous && name == "": // its fields belong to this one
 		case path == "":
 			below = name
 		default:

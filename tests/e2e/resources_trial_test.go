@@ -18,11 +18,12 @@ type trial struct {
 	h        hierarchy
 	files    []shown
 	one, two map[string]any // the JSON
-	wrong    []string       // what was not as it should be
+	wrong    []string       // deviations
 }
 
-// runTrials tries rows of the matrix: as many together in one container as go together, and each by itself where that fails. find gives
-// a row's hierarchy, or says why there is none; place says where a container's cgroup is to be.
+// runTrials tries rows of the matrix: as many together in one container as can be combined, and
+// each by itself if that fails. find returns a row's hierarchy, or the reason why there is none;
+// place sets a container's cgroup.
 func runTrials(t *testing.T, list []resource, find func(*resource) (hierarchy, string), place func(*harness.Box)) {
 	diskNumber, noDisk := "", ""
 	if len(list) > 0 && list[0].disk {
@@ -67,7 +68,7 @@ func runTrials(t *testing.T, list []resource, find func(*resource) (hierarchy, s
 	}
 }
 
-// join adds a trial to the first round that it goes with.
+// join adds a trial to the first round that it can be combined with.
 func join(rounds [][]*trial, x *trial) [][]*trial {
 	for i, others := range rounds {
 		if x.goesWith(others) {
@@ -78,7 +79,7 @@ func join(rounds [][]*trial, x *trial) [][]*trial {
 	return append(rounds, []*trial{x})
 }
 
-// report tells how it went.
+// report reports the trial's result.
 func (x *trial) report(t *testing.T) {
 	for _, wrong := range x.wrong {
 		t.Error(wrong)
@@ -88,7 +89,7 @@ func (x *trial) report(t *testing.T) {
 	}
 }
 
-// newTrial looks whether the host has what the row needs, and says what it lacks.
+// newTrial checks whether the host has what the row needs, and returns what is missing.
 func newTrial(t *testing.T, r *resource, h hierarchy, disk string) (_ *trial, none string) {
 	t.Helper()
 	if r.prepare != nil {
@@ -125,7 +126,8 @@ func newTrial(t *testing.T, r *resource, h hierarchy, disk string) (_ *trial, no
 	return x, ""
 }
 
-// goesWith tells whether one container can have this one's limits beside those of others: they are about other files and fields.
+// goesWith reports whether one container can have this one's limits together with those of others:
+// their files and fields differ.
 func (x *trial) goesWith(others []*trial) bool {
 	for _, other := range others {
 		if x.alone || other.alone || overlap(x.one, other.one) || overlap(x.two, other.two) {
@@ -142,7 +144,7 @@ func (x *trial) goesWith(others []*trial) bool {
 	return true
 }
 
-// overlap tells whether two JSON objects have a value in the same place.
+// overlap reports whether two JSON objects have a value at the same path.
 func overlap(a, b map[string]any) bool {
 	for key, value := range a {
 		other, ok := b[key]
@@ -157,22 +159,22 @@ func overlap(a, b map[string]any) bool {
 	return false
 }
 
-// merge puts one JSON object into another.
+// merge merges one JSON object into another.
 func merge(to, from map[string]any) {
 	for key, value := range from {
 		if below, ok := value.(map[string]any); ok && to[key] != nil {
 			merge(to[key].(map[string]any), below)
 			continue
 		}
-		data, _ := json.Marshal(value) // a copy: it is merged into
+		data, _ := json.Marshal(value) // a copy, because others are merged into it
 		var copied any
 		json.Unmarshal(data, &copied)
 		to[key] = copied
 	}
 }
 
-// runRound sets the resources of all to one by config.json, to two by update, and back by update's flags and a file. It
-// says why it could not go on to the end.
+// runRound sets the resources of all to one by config.json, to two by update, and back by update's
+// flags and a file. It returns why it could not finish.
 func runRound(t *testing.T, round []*trial, place func(*harness.Box)) (why string) {
 	t.Helper()
 	one, two, file, flags := map[string]any{}, map[string]any{}, map[string]any{}, []string{}
@@ -186,8 +188,10 @@ func runRound(t *testing.T, round []*trial, place func(*harness.Box)) (why strin
 	}
 	b := harness.New(t)
 	place(b)
-	b.Global = append(b.Global, "--log-level", "info") // limits that no kernel has are only noted
-	defer b.Do("delete", "--force", b.ID)              // the next round is to be in the same test
+	// Limits that no kernel has are only noted.
+	b.Global = append(b.Global, "--log-level", "info")
+	// The next round is in the same test.
+	defer b.Do("delete", "--force", b.ID)
 	text := func(v any) string {
 		data, err := json.Marshal(v)
 		must(t, err)
@@ -224,14 +228,15 @@ func runRound(t *testing.T, round []*trial, place func(*harness.Box)) (why strin
 	return why
 }
 
-// check looks into the kernel's files, and whether the warning is among what was said. It returns the rest of that.
+// check checks the kernel's files, and that the output contains the warning. It returns the rest of
+// the output.
 func (x *trial) check(b *harness.Box, did, said string, second bool) string {
 	for _, f := range x.files {
 		want := f.one
 		if second {
 			want = f.two
 		}
-		path := filepath.Join(x.h.folder(b), f.file)
+		path := filepath.Join(x.h.directory(b), f.file)
 		got, err := os.ReadFile(path)
 		if err != nil || !hasLine(string(got), want) {
 			x.wrong = append(x.wrong, fmt.Sprintf("%s: %s is\n%swant %q (%v)", did, path, got, want, err))
@@ -255,7 +260,7 @@ func (x *trial) check(b *harness.Box, did, said string, second bool) string {
 	return rest.String()
 }
 
-// isRefused: neither create nor update takes it.
+// isRefused checks that both create and update refuse it.
 func (x *trial) isRefused(t *testing.T) {
 	b := harness.New(t)
 	b.OK("create", "--bundle", b.Bundle, b.ID)
@@ -271,7 +276,7 @@ func (x *trial) isRefused(t *testing.T) {
 	b.CheckClean()
 }
 
-// hasLine tells whether a control file has this line, whatever the blanks at its end.
+// hasLine reports whether a control file has this line, ignoring blanks at its end.
 func hasLine(text, want string) bool {
 	for line := range strings.Lines(text) {
 		if strings.TrimSpace(line) == want {
@@ -281,7 +286,7 @@ func hasLine(text, want string) bool {
 	return false
 }
 
-// rdmaDevice is a device that rdma.max knows; "" when there is none.
+// rdmaDevice returns a device that rdma.max supports; "" if there is none.
 func rdmaDevice() string {
 	entries, err := os.ReadDir("/sys/class/infiniband")
 	if err != nil || len(entries) == 0 {

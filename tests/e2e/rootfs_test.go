@@ -48,7 +48,8 @@ func TestRootIsAll(t *testing.T) {
 	}
 }
 
-// TestNoPivot: a root that was moved is all that there is also for what is executed in the container, by way of ".." and of /proc.
+// TestNoPivot: a moved root is also everything that processes executed in the container can reach,
+// through ".." and through /proc.
 func TestNoPivot(t *testing.T) {
 	b := harness.New(t, harness.Caps("CAP_SYS_CHROOT", "CAP_SYS_ADMIN"), harness.Sh("echo up; exec sleep 1000"))
 	mounts := read(t, "/proc/self/mountinfo")
@@ -112,7 +113,7 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// TestDeviceRules: the example denies all devices but the default ones.
+// TestDeviceRules: the example denies all devices except the default ones.
 func TestDeviceRules(t *testing.T) {
 	// 1:11 is /dev/kmsg. Making the node of any device is allowed, only its use isn't.
 	script := "(: < /dev/kmsg) 2>/dev/null || echo no read; (: >> /dev/kmsg) 2>/dev/null || echo no write; mknod /tmp/kmsg c 1 11"
@@ -168,7 +169,8 @@ func TestReadonlyPaths(t *testing.T) {
 	}
 }
 
-// TestReadonlyRootPath: the root as a read-only path is read-only, and what is mounted below it stays as it is.
+// TestReadonlyRootPath: the root as a read-only path is read-only, and its submounts stay as they
+// are.
 func TestReadonlyRootPath(t *testing.T) {
 	b := harness.New(t, harness.Writable)
 	b.Spec.Linux.ReadonlyPaths = []string{"/"}
@@ -187,7 +189,7 @@ func TestSysctl(t *testing.T) {
 		"kernel.panic":           "1",          // not of a namespace: the host's
 		"net.ipv4.no_such_thing": "1",          // no such file
 		"net.ipv4.ip_forward":    "not number", // refused by the kernel
-		"net.../../kernel.panic": "1",          // out of the folder
+		"net.../../kernel.panic": "1",          // out of the directory
 	} {
 		t.Run(key, func(t *testing.T) {
 			b := harness.New(t)
@@ -202,14 +204,15 @@ func TestSysctl(t *testing.T) {
 	}
 }
 
-// TestSysctlOfHost: what belongs to a namespace is set in the container's, and refused where that is the runtime's own: as none is asked
-// for, or the runtime's is joined, by whatever path.
+// TestSysctlOfHost: a sysctl of a namespace is set in the container's, and refused if that is the
+// runtime's own: because none is requested, or because the runtime's is joined, by any path.
 func TestSysctlOfHost(t *testing.T) {
 	harness.OrlopOnly(t, "older runtimes know fewer parameters, and set the host's")
 	pod := harness.New(t, withUser(shifted()))
 	own(t, pod, 100000)
 	podPid := pod.Up()
-	plainPid := harness.New(t).Up() // the kernel lets only the host's root write those of UTS namespaces
+	// the kernel only lets the host's root write those of UTS namespaces
+	plainPid := harness.New(t).Up()
 	for _, p := range []struct {
 		kind        specs.LinuxNamespaceType
 		name, value string
@@ -266,7 +269,7 @@ func TestSysctlOfHost(t *testing.T) {
 		t.Cleanup(func() { unix.Unmount(bound, unix.MNT_DETACH) })
 		for name, path := range map[string]string{"by a process": nsFile(os.Getpid(), proc), "by a mount": bound} {
 			if p.kind == "user" {
-				continue // nothing can join the one that it is in
+				continue // no process can join the one that it is in
 			}
 			t.Run(p.name+" of the runtime's namespace "+name, func(t *testing.T) {
 				b := box(t, path)

@@ -16,14 +16,16 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// ordinary is an ordinary user of these tests, with a range of ids: subordinate to subordinate+65535.
+// ordinary is an ordinary user of these tests, with a range of IDs: subordinate to
+// subordinate+65535.
 const (
 	ordinary     = 4242
 	subordinate  = 700000
 	ordinaryName = "orloptest"
 )
 
-// asOrdinary makes the box one of an ordinary user. The runtime's files in /etc are covered by some that know the user.
+// asOrdinary makes the box one of an ordinary user. Files in /etc are covered by versions with that
+// user.
 func asOrdinary(t testing.TB, b *harness.Box) {
 	t.Helper()
 	harness.OrlopOnly(t, "the tests know orlop's texts")
@@ -41,7 +43,8 @@ func asOrdinary(t testing.TB, b *harness.Box) {
 	own(t, b, ordinary)
 	b.Spec.Linux.CgroupsPath, b.Spec.Linux.Resources = "", nil
 	withUser([]specs.LinuxIDMapping{{ContainerID: 0, HostID: ordinary, Size: 1}})(b.Spec)
-	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"} // gid 5 is not mapped
+	// GID 5 is not mapped.
+	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"}
 	b.Write()
 }
 
@@ -61,7 +64,7 @@ func cover(t testing.TB, b *harness.Box, file, line string) {
 	b.After(func() { must(t, unix.Unmount(file, unix.MNT_DETACH)) })
 }
 
-// TestRootless: an ordinary user makes, enters and deletes a container, as which it is root inside.
+// TestRootless: an ordinary user makes, enters and deletes a container, and is root inside.
 func TestRootless(t *testing.T) {
 	b := harness.New(t)
 	asOrdinary(t, b)
@@ -99,7 +102,7 @@ func TestRootless(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestRootlessRange: with subordinate ids there are more users inside.
+// TestRootlessRange: with subordinate IDs there are more users inside.
 func TestRootlessRange(t *testing.T) {
 	if _, err := exec.LookPath("newuidmap"); err != nil {
 		t.Skip("needs newuidmap (Debian: uidmap)")
@@ -139,7 +142,8 @@ func TestRootlessNamespaces(t *testing.T) {
 				harness.WithoutNamespace(kind)(b.Spec)
 				if kind == "ipc" {
 					if _, err := os.Stat("/dev/mqueue"); err != nil {
-						b.Spec.Mounts = append(b.Spec.Mounts[:4], b.Spec.Mounts[5:]...) // which is the host's to have
+						// only the host may have it
+						b.Spec.Mounts = append(b.Spec.Mounts[:4], b.Spec.Mounts[5:]...)
 					}
 				}
 			case "new":
@@ -153,7 +157,8 @@ func TestRootlessNamespaces(t *testing.T) {
 				b.Spec.Hostname = ""
 			}
 			if source == "joined" && (kind == "cgroup" || kind == "time") {
-				continue // the pod has none of its own, and the host's is not the user's to join
+				// The pod has none of its own, and the user may not join the host's.
+				continue
 			}
 			b.Spec.Process.Args = []string{"sleep", "1000"}
 			b.Write()
@@ -177,7 +182,7 @@ func TestRootlessNamespaces(t *testing.T) {
 	pod.Status("running")
 }
 
-// TestOrdinaryUser: without a user namespace there is nothing that an ordinary user could have.
+// TestOrdinaryUser: without a user namespace an ordinary user cannot create a container.
 func TestOrdinaryUser(t *testing.T) {
 	b := harness.New(t)
 	asOrdinary(t, b)
@@ -187,7 +192,7 @@ func TestOrdinaryUser(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSetgroupsDenied: a user namespace without setgroups(2) hands that down to a container's.
+// TestSetgroupsDenied: a user namespace without setgroups(2) passes that on to a container's.
 func TestSetgroupsDenied(t *testing.T) {
 	harness.OrlopOnly(t, "the tests know orlop's texts")
 	one := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
@@ -195,14 +200,16 @@ func TestSetgroupsDenied(t *testing.T) {
 	b.Wrap = []string{"unshare", "--user", "--map-root-user", "--mount"}
 	b.Global = []string{"--cgroup-manager", "disabled"}
 	b.Spec.Linux.CgroupsPath, b.Spec.Linux.Resources = "", nil
-	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"} // gid 5 is not mapped
+	// GID 5 is not mapped.
+	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"}
 	b.Write()
 	if got := b.OK("run", "--bundle", b.Bundle, b.ID); got != "deny\n" {
 		t.Errorf("setgroups: %q", got)
 	}
 }
 
-// TestNested: in a container with a user namespace its root runs the runtime again, with and without a further user namespace.
+// TestNested: in a container with a user namespace its root runs the runtime again, with and
+// without another user namespace.
 func TestNested(t *testing.T) {
 	harness.OrlopOnly(t, "the tests know orlop's texts")
 	b := harness.New(t, withUser(shifted()), harness.Writable)
@@ -222,7 +229,8 @@ func TestNested(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(inner, "config.json"), config, 0o644))
 	}
 	harness.WithMount("/orlop", "bind", harness.Runtime(), "bind", "ro")(b.Spec)
-	b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths = nil, nil // a procfs in a user namespace must not show more than the one there
+	// A procfs in a user namespace must not show more than the existing one.
+	b.Spec.Linux.MaskedPaths, b.Spec.Linux.ReadonlyPaths = nil, nil
 	harness.Caps("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_CHROOT", "CAP_NET_ADMIN", "CAP_KILL", "CAP_CHOWN",
 		"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_AUDIT_WRITE", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_MKNOD", "CAP_SYS_PTRACE")(b.Spec)
 	const run = "/orlop --root /tmp/state run --bundle /inner nested 2>/dev/null"

@@ -33,12 +33,12 @@ func TestRunStatus(t *testing.T) {
 	}
 }
 
-// TestRunSignalled: the container's own first process dies of a signal; the status is 128 + signal.
+// TestRunSignalled: the container's first process dies of a signal; the status is 128 + signal.
 func TestRunSignalled(t *testing.T) {
 	for _, sig := range []unix.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGSEGV} {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
-			// sleep has default handlers for all of them; init of a PID namespace ignores what it
-			// doesn't handle unless it comes from outside and is SIGKILL.
+			// sleep has default handlers for all of them; the first process of a PID namespace
+			// ignores signals without a handler, unless they come from outside and are SIGKILL.
 			b := harness.New(t, harness.WithoutNamespace("pid"), harness.Sh("echo up; exec sleep 1000"))
 			lines := b.Lines()
 			c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
@@ -70,7 +70,8 @@ func TestRunForwardsSignals(t *testing.T) {
 	}
 }
 
-// TestIgnoredSignals: what the runtime was started with as ignored, as nohup and shells have it, is no matter of the container's.
+// TestIgnoredSignals: signals that the runtime's caller ignores, such as nohup and shells, do not
+// affect the container.
 func TestIgnoredSignals(t *testing.T) {
 	grep := []string{"grep", "SigIgn", "/proc/self/status"}
 	check := func(t *testing.T, got string) {
@@ -79,7 +80,7 @@ func TestIgnoredSignals(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	for range 10 { // which of two threads was first once mattered
+	for range 10 { // the order of two threads once mattered
 		b := harness.New(t, harness.Args(grep...))
 		b.Wrap = []string{"sh", "-c", `trap '' HUP INT QUIT TERM TSTP TTIN TTOU PIPE USR1; exec "$@"`, "sh"}
 		check(t, b.Do("run", "--bundle", b.Bundle, b.ID).OK(b))
@@ -95,7 +96,8 @@ func TestIgnoredSignals(t *testing.T) {
 func TestRunStdio(t *testing.T) {
 	t.Run("stdin", func(t *testing.T) {
 		b := harness.New(t, harness.Args("cat"))
-		text := strings.Repeat("a line that goes in and comes out\n", 5000) // more than a pipe holds
+		// More than a pipe's buffer.
+		text := strings.Repeat("a line that goes in and comes out\n", 5000)
 		c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
 		c.Stdin = strings.NewReader(text)
 		if got := c.Run().OK(b); got != text {
@@ -127,7 +129,7 @@ func TestRunFails(t *testing.T) {
 		{"no such file", []string{"/no/such/file"}, "no such file or directory"},
 		{"not on PATH", []string{"no-such-program"}, "executable file not found in"},
 		{"not executable", []string{"/etc/passwd"}, "permission denied"},
-		{"a folder", []string{"/bin"}, "permission denied"},
+		{"a directory", []string{"/bin"}, "permission denied"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -169,7 +171,7 @@ func TestRunKeep(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestRunInBundle: without --bundle the current folder is the bundle.
+// TestRunInBundle: without --bundle the current directory is the bundle.
 func TestRunInBundle(t *testing.T) {
 	b := harness.New(t, harness.Args("echo", "here"))
 	c := b.Cmd("run", b.ID)
@@ -179,14 +181,14 @@ func TestRunInBundle(t *testing.T) {
 	}
 }
 
-// TestRunReapsOrphans: processes that the container's first one leaves to the runtime don't stay as zombies,
-// and output that they still write isn't waited for.
+// TestRunReapsOrphans: processes that the container's first one leaves to the runtime don't stay as
+// zombies, and run does not wait for their output.
 func TestRunReapsOrphans(t *testing.T) {
 	b := harness.New(t, harness.WithoutNamespace("pid"), harness.Sh("(sleep 0.05) & exit 4"))
 	b.Do("run", "--bundle", b.Bundle, b.ID).Exits(b, 4)
 }
 
-// TestRunRepeatedly runs many containers one after the other: nothing adds up.
+// TestRunRepeatedly runs many containers one after the other: nothing accumulates.
 func TestRunRepeatedly(t *testing.T) {
 	b := harness.New(t)
 	for range 20 {

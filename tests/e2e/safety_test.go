@@ -22,7 +22,8 @@ func mkfifo(t *testing.T, path string) {
 	must(t, unix.Mkfifo(path, 0o644))
 }
 
-// TestExeOfCreated: a created container's process is no file of the host (CVE-2019-5736).
+// TestExeOfCreated: the executable of a created container's process is not a file of the host
+// (CVE-2019-5736).
 func TestExeOfCreated(t *testing.T) {
 	harness.OrlopOnly(t, "others wait in their own binary")
 	b := harness.New(t)
@@ -33,7 +34,7 @@ func TestExeOfCreated(t *testing.T) {
 	}
 }
 
-// TestNoReexec: nobody executes the runtime's own binary, but the one who calls it.
+// TestNoReexec: no process executes the runtime's own binary, except for the caller.
 func TestNoReexec(t *testing.T) {
 	harness.OrlopOnly(t, "runc executes itself to enter the container")
 	strace, err := exec.LookPath("strace")
@@ -63,16 +64,18 @@ func TestNoReexec(t *testing.T) {
 	}
 }
 
-// TestSmallMemory: /bin/true runs under 256 KiB. It does so on one processor: the kernel charges 64 pages in advance, which is just that limit, and
-// a process that goes on elsewhere is killed unless the first processor finds time to give back what it has left of them. On a
-// busy machine of two it was so in every eighth run.
+// TestSmallMemory: /bin/true runs under 256 KiB. It does so on one processor: the kernel charges 64
+// pages in advance, which is exactly that limit, and a process that continues on another processor
+// is killed unless the first one has time to return the rest. On a busy machine with two this
+// happened in every eighth run.
 func TestSmallMemory(t *testing.T) {
 	harness.OrlopOnly(t, "runc needs some MiB")
 	limit := int64(262144)
 	b := harness.New(t)
 	first := strconv.Itoa(firstCPU(t))
 	b.Spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
-	b.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: first} // what the caller is kept to does not hold for containers
+	// The caller's affinity does not apply to containers.
+	b.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: first}
 	b.Write()
 	b.Wrap = []string{"taskset", "--cpu-list", first}
 	for range 5 {
@@ -80,7 +83,7 @@ func TestSmallMemory(t *testing.T) {
 	}
 }
 
-// TestLimits: what the cgroup has been given, as the kernel shows it.
+// TestLimits: the cgroup's limits, as the kernel shows them.
 func TestLimits(t *testing.T) {
 	memory, pids, quota, period, shares := int64(64<<20), int64(50), int64(20000), uint64(100000), uint64(512)
 	b := harness.New(t)
@@ -108,7 +111,8 @@ func TestPidsLimitOfOne(t *testing.T) {
 	b.OK("run", "--bundle", b.Bundle, b.ID)
 }
 
-// TestProcSelfExe: a process that is /proc/self/exe, or asks for it as its interpreter, doesn't get the host's binary.
+// TestProcSelfExe: a process that is /proc/self/exe, or requests it as its interpreter, doesn't get
+// the host's binary.
 func TestProcSelfExe(t *testing.T) {
 	before := sha256.Sum256([]byte(read(t, harness.Runtime())))
 	for name, args := range map[string][]string{"args": {"/proc/self/exe", "--version"}, "script": {"/opt-script"}, "link": {"/opt-link", "--version"}} {
@@ -127,7 +131,7 @@ func TestProcSelfExe(t *testing.T) {
 	}
 }
 
-// TestManyStateReaders: state is read whole while containers come and go.
+// TestManyStateReaders: state is read completely while containers come and go.
 func TestManyStateReaders(t *testing.T) {
 	b := harness.New(t)
 	b.Create()

@@ -28,7 +28,7 @@ func execFile(t *testing.T, b *harness.Box, change func(*specs.Process)) string 
 	return path
 }
 
-// execPid starts a process that sleeps and returns its number.
+// execPid starts a process that sleeps and returns its PID.
 func execPid(t *testing.T, b *harness.Box, args ...string) int {
 	t.Helper()
 	file := filepath.Join(b.Dir, "pid")
@@ -38,7 +38,7 @@ func execPid(t *testing.T, b *harness.Box, args ...string) int {
 	return pid
 }
 
-// attributes reads how a process is scheduled.
+// attributes reads the scheduling attributes of a process.
 func attributes(t *testing.T, pid int) unix.SchedAttr {
 	t.Helper()
 	a, err := unix.SchedGetAttr(pid, 0)
@@ -50,12 +50,13 @@ func attributes(t *testing.T, pid int) unix.SchedAttr {
 	return *a
 }
 
-// users are those that a container may have: the host's, or a user namespace of its own.
+// users are the possible user namespaces of a container: the host's, or one of its own.
 func users() map[string]func(*specs.Spec) {
 	return map[string]func(*specs.Spec){"": nop, " in a user namespace": withUser(shifted())}
 }
 
-// TestScheduler: policies, also such that take rights on the host, for the container's process and those that join it.
+// TestScheduler: policies, including those that need privileges on the host, for the container's
+// process and those that join it.
 func TestScheduler(t *testing.T) {
 	harness.OrlopOnly(t, "runc has it since 1.2")
 	cases := []struct {
@@ -89,7 +90,8 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
-// TestRealTime: where the kernel has real-time group scheduling, a cgroup v1 needs some for the policies that take it.
+// TestRealTime: if the kernel has real-time group scheduling, a v1 cgroup needs some real-time
+// runtime for the policies that use it.
 func TestRealTime(t *testing.T) {
 	harness.OrlopOnly(t, "runc has it since 1.2")
 	runtime, period := int64(20000), uint64(1000000)
@@ -106,7 +108,7 @@ func TestRealTime(t *testing.T) {
 		t.Run("given"+in, func(t *testing.T) {
 			b := harness.New(t, user, change)
 			own(t, b, 100000)
-			if grouped { // and so do those above it
+			if grouped { // and so do its parents
 				must(t, os.MkdirAll(filepath.Dir(file), 0o755))
 				must(t, os.WriteFile(file, []byte("50000"), 0))
 			}
@@ -116,7 +118,8 @@ func TestRealTime(t *testing.T) {
 				if got := attributes(t, pid); got != want {
 					t.Errorf("got %+v, want %+v", got, want)
 				}
-				// The kernel tells a real-time process's nice value, which it gets back, here alone.
+				// The kernel only shows the nice value of a real-time process, which it later gets
+				// back, here.
 				if stat := strings.Fields(read(t, "/proc/"+strconv.Itoa(pid)+"/stat")); stat[18] != "4" {
 					t.Errorf("nice %s, want 4", stat[18])
 				}
@@ -140,7 +143,7 @@ func TestRealTime(t *testing.T) {
 	}
 }
 
-// TestIOPriority: of every class, and inherited by what the process starts.
+// TestIOPriority: every class, inherited by the process's children.
 func TestIOPriority(t *testing.T) {
 	harness.OrlopOnly(t, "runc has it since 1.2")
 	priority := func(pid int) int {
@@ -206,7 +209,8 @@ func TestExecCPUAffinity(t *testing.T) {
 	}
 }
 
-// TestExecCPUAffinityInitial: without a final affinity it is what the kernel makes of the initial one and the cgroup's processors.
+// TestExecCPUAffinityInitial: without a final affinity it is what the kernel derives from the
+// initial one and the cgroup's processors.
 func TestExecCPUAffinityInitial(t *testing.T) {
 	harness.OrlopOnly(t, "runc has it since 1.3")
 	run := func(t *testing.T, b *harness.Box, a specs.CPUAffinity, want string) {
@@ -309,7 +313,8 @@ func TestPersonality(t *testing.T) {
 	}
 }
 
-// TestSchedulingOrdinary: what an ordinary user may do, and errors that name the right which lacks for the rest.
+// TestSchedulingOrdinary: what an ordinary user may do, and errors that name the missing privilege
+// for the rest.
 func TestSchedulingOrdinary(t *testing.T) {
 	flags := []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}
 	t.Run("allowed", func(t *testing.T) {
@@ -363,8 +368,9 @@ func TestSchedulingOrdinary(t *testing.T) {
 	}
 }
 
-// TestCallersScheduling: the container's processes have the timers that the runtime was called with, whose threads change theirs for a while. The
-// processors that the runtime is kept to hold for none of them: theirs are those of the cpuset.
+// TestCallersScheduling: the container's processes have the timer slack of the runtime's caller,
+// although the runtime's threads change theirs for a while. The caller's affinity applies to none
+// of them: their processors are those of the cpuset.
 func TestCallersScheduling(t *testing.T) {
 	harness.OrlopOnly(t, "runc leaves the caller's processors alone since 1.2.8")
 	const slack = 123456
@@ -392,7 +398,7 @@ func TestCallersScheduling(t *testing.T) {
 		{"kept, an ordinary user", taskset, asOrdinaryIn, all},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			runtime.LockOSThread() // and no unlocking: the thread ends with the test
+			runtime.LockOSThread() // never unlocked: the thread exits with the test
 			must(t, unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0))
 			want := fmt.Sprintf("%d\n%s\n", slack, tc.want)
 			b := harness.New(t)
@@ -418,14 +424,14 @@ func TestCallersScheduling(t *testing.T) {
 	}
 }
 
-// TestHooksSlack: hooks of each kind have the caller's timers, too.
+// TestHooksSlack: hooks of each kind have the caller's timer slack, too.
 func TestHooksSlack(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others do not change their timers")
 	const slack = 123456
 	for _, kind := range hookKinds() {
 		t.Run(kind, func(t *testing.T) {
-			runtime.LockOSThread() // and no unlocking: the thread ends with the test
+			runtime.LockOSThread() // never unlocked: the thread exits with the test
 			must(t, unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0))
 			b := harness.New(t)
 			log := logged(b)

@@ -14,8 +14,9 @@ import (
 	"github.com/orlop/orlop/tests/syscalls"
 )
 
-// TestSeccompDocker: what each system call of a table comes to in a container with Docker's default capabilities and profile. The same
-// container without the profile is the control: what the filter answers is another thing than what the kernel would.
+// TestSeccompDocker: the result of each system call of a table in a container with Docker's default
+// capabilities and profile. The same container without the profile is the control: the filter's
+// result must differ from the kernel's.
 func TestSeccompDocker(t *testing.T) {
 	if harness.Name() == "crun" {
 		t.Skip("crun answers EPERM to calls that are newer than the profile")
@@ -39,14 +40,14 @@ func TestSeccompDocker(t *testing.T) {
 				case call.Want == syscalls.Absent:
 					want = syscall.ENOSYS
 				case call.Want == syscalls.Newer && kernel != syscall.ENOSYS && (got == syscall.ENOSYS || len(unknown) > 0):
-					// What libseccomp knows ends at some number.
+					// The numbers that libseccomp knows end somewhere.
 					want = syscall.ENOSYS
 					unknown = append(unknown, call.Name)
 				}
 				if got != want {
 					t.Errorf("%s: %q, want %q (without a profile %q)", call.Name, got, want, kernel)
 				}
-				// The filter's two answers may be the kernel's own, too: such a row shows less.
+				// The filter's two results may also be the kernel's own: such a row proves less.
 				if refusal := kernel == syscall.EPERM || kernel == syscall.ENOSYS; refusal && (want == kernel || call.Want == syscalls.Allowed) {
 					same = append(same, call.Name)
 				} else {
@@ -61,7 +62,7 @@ func TestSeccompDocker(t *testing.T) {
 	}
 }
 
-// probe runs this test's binary in a container, to make the calls.
+// probe runs this test's binary in a container, which makes the calls.
 func probe(t *testing.T, b *harness.Box, kind syscalls.Kind) map[string]syscall.Errno {
 	t.Helper()
 	harness.CopySelf(t, filepath.Join(b.Rootfs, "prober"))

@@ -24,7 +24,7 @@ func needSeccomp(t *testing.T, b *harness.Box) {
 	}
 }
 
-// withCalls gives the container a profile that does something with some calls, and allows the others.
+// withCalls gives the container a profile with an action for some calls, which allows the others.
 func withCalls(action specs.LinuxSeccompAction, names ...string) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
@@ -32,8 +32,9 @@ func withCalls(action specs.LinuxSeccompAction, names ...string) func(*specs.Spe
 	}
 }
 
-// TestSeccompActions: a forbidden call fails or kills, in the container's process and in what is executed in it, with and without
-// no_new_privs, and whether or not the process keeps the capability that the load takes.
+// TestSeccompActions: a forbidden call fails or kills, in the container's process and in executed
+// processes, with and without no_new_privs, and whether or not the process keeps the capability
+// that loading needs.
 func TestSeccompActions(t *testing.T) {
 	const script = "grep ^Seccomp: /proc/self/status; mkdir /dev/shm/x 2>&1; echo $?"
 	for _, nnp := range []bool{true, false} {
@@ -60,8 +61,7 @@ func TestSeccompActions(t *testing.T) {
 	b.Run(harness.Args("mkdir", "/dev/shm/x")).Exits(b, 128+31) // SIGSYS
 }
 
-// withOnly gives the container a profile that allows these calls and answers all others with an
-// action.
+// withOnly gives the container a profile that allows these calls and has an action for all others.
 func withOnly(action specs.LinuxSeccompAction, names ...string) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action,
@@ -69,8 +69,8 @@ func withOnly(action specs.LinuxSeccompAction, names ...string) func(*specs.Spec
 	}
 }
 
-// TestSeccompRefusesExec: a filter that does not let the process execute its program is an error
-// that names the call, before there is a container.
+// TestSeccompRefusesExec: a filter under which the process could not execute its program is an
+// error that names the call, before there is a container.
 func TestSeccompRefusesExec(t *testing.T) {
 	harness.OrlopOnly(t, "runc says nothing")
 	listener := func(s *specs.Spec) {
@@ -109,7 +109,8 @@ func TestSeccompRefusesExec(t *testing.T) {
 			})
 		}
 	}
-	t.Run("exec", func(t *testing.T) { // which needs more than the container's own process does
+	// exec needs more than the container's own process does.
+	t.Run("exec", func(t *testing.T) {
 		b := harness.New(t, withCalls(specs.ActErrno, "capset"))
 		needSeccomp(t, b)
 		b.Up()
@@ -141,8 +142,8 @@ func linuxFrom(t *testing.T, major, minor int) bool {
 	return a > major || a == major && b >= minor
 }
 
-// TestSeccompMute: an exec that fails under a filter that keeps the process from saying so, or that
-// kills it by an argument, is no success.
+// TestSeccompMute: an exec that fails under a filter that prevents the process from reporting it,
+// or that kills it by an argument, is no success.
 func TestSeccompMute(t *testing.T) {
 	harness.OrlopOnly(t, "runc says nothing")
 	noEnvironment := []specs.LinuxSeccompArg{{Index: 2, Value: 0, Op: specs.OpEqualTo}}
@@ -168,8 +169,8 @@ func TestSeccompMute(t *testing.T) {
 				case "create":
 					b.Write()
 					b.OK("create", "--bundle", b.Bundle, b.ID)
-					// The test reaps the process. If it comes first, start may not know how that
-					// has ended, or whether the filter has killed the program.
+					// The test reaps the process. If it comes first, start may not know how the
+					// process has ended, or whether the filter has killed the program.
 					if r := b.Do("start", b.ID); sure || r.Status != 0 {
 						r.Fails(b, fault)
 					}
@@ -206,7 +207,7 @@ func TestSeccompErrno(t *testing.T) {
 	}
 }
 
-// TestSeccompArguments: a call is judged by its arguments.
+// TestSeccompArguments: the result depends on a call's arguments.
 func TestSeccompArguments(t *testing.T) {
 	b := harness.New(t, withCalls(specs.ActErrno, "kill"))
 	needSeccomp(t, b)
@@ -216,7 +217,7 @@ func TestSeccompArguments(t *testing.T) {
 	}
 }
 
-// TestSeccompFlags: the kernel takes each.
+// TestSeccompFlags: the kernel accepts each.
 func TestSeccompFlags(t *testing.T) {
 	for _, flag := range []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, "SECCOMP_FILTER_FLAG_TSYNC"} {
 		b := harness.New(t, withCalls(specs.ActErrno, "mkdir"))
@@ -231,8 +232,9 @@ func TestSeccompFlags(t *testing.T) {
 	b.Run().Fails(b, "SECCOMP_FILTER_FLAG_NO_SUCH")
 }
 
-// TestSeccompAgent: an agent decides calls of the container's process, of one that is executed in it, and of a startContainer hook; it is told what the
-// specification says. Without an agent there is no container.
+// TestSeccompAgent: a seccomp agent decides about calls of the container's process, of an executed
+// one, and of a startContainer hook; it gets the data that the specification defines. Without an
+// agent there is no container.
 func TestSeccompAgent(t *testing.T) {
 	b := harness.New(t, withCalls(specs.ActNotify, "mkdir", "mkdirat"))
 	needSeccomp(t, b)
@@ -290,7 +292,7 @@ func TestSeccompAgent(t *testing.T) {
 	}
 	b.OK("delete", "--force", b.ID)
 
-	b.Spec.Linux.Seccomp.ListenerPath = "" // crun's way to say it
+	b.Spec.Linux.Seccomp.ListenerPath = "" // crun's way to set it
 	annotated("run.oci.seccomp.receiver", socket)(b.Spec)
 	if got := b.Run(harness.Sh(script)).OK(b); !strings.Contains(got, "No space left on device") {
 		t.Errorf("by annotation: got %q", got)
@@ -306,7 +308,8 @@ func TestSeccompAgent(t *testing.T) {
 	b.Fails("RUN_OCI_SECCOMP_RECEIVER=relative: must be absolute", "run", "--bundle", b.Bundle, b.ID)
 }
 
-// TestSeccompCache: a profile is compiled once, a damaged entry just costs time, and the option goes without.
+// TestSeccompCache: a profile is compiled once, a damaged entry only costs time, and the option
+// disables the cache.
 func TestSeccompCache(t *testing.T) {
 	harness.OrlopOnly(t, "others have no cache")
 	b := harness.New(t, withCalls(specs.ActErrno, "mkdir", "mkdirat"))

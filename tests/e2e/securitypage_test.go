@@ -12,10 +12,11 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// securityPage is the page that tells operators what to type.
+// securityPage is the page with commands for operators.
 const securityPage = "../../docs/security.md"
 
-// A typed is a command of a page, and the output that the page shows, in which "..." stands for anything within a line.
+// A typed is a command of a page, and the output on the page, in which "..." matches anything
+// within a line.
 type typed struct{ command, output string }
 
 // typedIn returns the commands of a page's blocks of type console.
@@ -32,7 +33,8 @@ func typedIn(page string) (list []typed) {
 	return list
 }
 
-// TestSecurityPage types what docs/security.md tells operators to type, in one shell, and compares the output with the page's.
+// TestSecurityPage runs the commands of docs/security.md in one shell, and compares the output with
+// the page's.
 func TestSecurityPage(t *testing.T) {
 	harness.OrlopOnly(t, "the page is about orlop")
 	page, err := os.ReadFile(securityPage)
@@ -49,7 +51,8 @@ func TestSecurityPage(t *testing.T) {
 	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s --root %s \"$@\"\n", harness.Runtime(), b.Root)
 	must(t, os.WriteFile(filepath.Join(bin, "orlop"), []byte(wrapper), 0o755))
 	var script strings.Builder
-	for i, c := range list { // all that a command prints, between two lines of our own
+	// The output of each command, between two lines of the test.
+	for i, c := range list {
 		fmt.Fprintf(&script, "%secho '<%d>'\n", c.command, i)
 	}
 	cmd := exec.Command("sh", "-c", script.String())
@@ -58,7 +61,7 @@ func TestSecurityPage(t *testing.T) {
 	file, err := os.Create(filepath.Join(b.Dir, "printed"))
 	must(t, err)
 	defer file.Close()
-	cmd.Stdout, cmd.Stderr = file, file // no pipe: the container holds it open
+	cmd.Stdout, cmd.Stderr = file, file // not a pipe, which the container would keep open
 	must(t, harness.StartOther(cmd))
 	must(t, harness.WaitOther(cmd))
 	printed, err := os.ReadFile(file.Name())

@@ -11,7 +11,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// TestBindSourceInRoot: the source of a bind mount may be what an earlier mount brings into the root file system.
+// TestBindSourceInRoot: the source of a bind mount may be what an earlier mount provides in the
+// root filesystem.
 func TestBindSourceInRoot(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 looks for the sources on the host when it has a user namespace")
 	cases := []struct {
@@ -80,8 +81,8 @@ func TestHiddenTwice(t *testing.T) {
 	}
 }
 
-// TestReadOnlyWithoutNamespace: without a mount namespace, a read-only root is a mount of its own on the host's, which stays writable
-// and is back when the container is deleted.
+// TestReadOnlyWithoutNamespace: without a mount namespace, a read-only root is a mount of its own
+// on the host's, which stays writable and is uncovered when the container is deleted.
 func TestReadOnlyWithoutNamespace(t *testing.T) {
 	harness.OrlopOnly(t, "runc leaves the root writable")
 	for _, kind := range []string{"directory", "mount"} {
@@ -95,7 +96,8 @@ func TestReadOnlyWithoutNamespace(t *testing.T) {
 			b.Up()
 			script := "! touch /x && ! touch /dev/x"
 			var st unix.Statfs_t
-			if must(t, unix.Statfs(b.Rootfs, &st)); st.Flags&unix.MS_NODEV == 0 { // else no device can be opened there
+			// Otherwise no device can be opened there.
+			if must(t, unix.Statfs(b.Rootfs, &st)); st.Flags&unix.MS_NODEV == 0 {
 				script += " && echo x > /dev/null"
 			}
 			b.OK("exec", b.ID, "sh", "-c", script)

@@ -32,7 +32,7 @@ type statsRow struct {
 	BlockWritten  uint64
 }
 
-// rows reads a line of `stats --format json`.
+// rows parses a line of `stats --format json`.
 func rows(t *testing.T, line string) []statsRow {
 	t.Helper()
 	var list []statsRow
@@ -44,7 +44,7 @@ func rows(t *testing.T, line string) []statsRow {
 	return list
 }
 
-// inOneRoot makes boxes whose containers lie in the first one's state folder.
+// inOneRoot makes boxes whose containers are in the first one's state directory.
 func inOneRoot(t *testing.T, n int, changes ...func(*specs.Spec)) []*harness.Box {
 	t.Helper()
 	boxes := make([]*harness.Box, n)
@@ -62,7 +62,7 @@ func TestStats(t *testing.T) {
 	boxes := inOneRoot(t, 4, smallMemory, func(s *specs.Spec) { s.Linux.Resources.Pids.Limit = &limit })
 	idle, burner, holder, stopped := boxes[0], boxes[1], boxes[2], boxes[3]
 	idle.Up()
-	// Half of one processor, as a quota makes it exactly.
+	// Half of one processor, exactly, by a quota.
 	quota, period := int64(25000), uint64(50000)
 	burner.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
 	burner.Up(harness.Sh("echo up; while :; do :; done"))
@@ -87,7 +87,7 @@ func TestStats(t *testing.T) {
 	if share := *list[0].CPUPercent; share > 5 {
 		t.Errorf("idle: %.1f%% of a processor", share)
 	}
-	// How much it gets of its quota depends on who else wants the processors; what it got in all this time is a bound.
+	// How much of its quota it gets depends on the load; what it got in all this time is a bound.
 	if share, most := *list[1].CPUPercent, float64(list[1].CPUTime-before.CPUTime)/1e7; share <= 0 || share > 60 || share > most+5 {
 		t.Errorf("burner: %.1f%% of a processor, with a quota of 50%% and %.1f%% since before", share, most)
 	}
@@ -101,7 +101,7 @@ func TestStats(t *testing.T) {
 		t.Errorf("tasks: %d, %d, want 2, 1", list[0].Pids, list[1].Pids)
 	}
 
-	// Named: these alone, in this order.
+	// Only the named ones, in this order.
 	list = rows(t, idle.OK("stats", "--no-stream", "--format", "json", "--interval", "10ms", holder.ID, idle.ID))
 	if len(list) != 2 || list[0].ID != holder.ID || list[1].ID != idle.ID {
 		t.Errorf("named: %+v", list)
@@ -118,8 +118,8 @@ func TestStats(t *testing.T) {
 	idle.Fails("format", "stats", "--format", "xml")
 }
 
-// TestStatsStream: containers that stop drop out, and the stream of named ones ends with the last one; that of all ones goes on
-// with those that come.
+// TestStatsStream: stopped containers disappear, and the stream of named ones ends with the last
+// one; that of all containers continues with new ones.
 func TestStatsStream(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
 	boxes := inOneRoot(t, 2)
@@ -175,7 +175,7 @@ func TestStatsStream(t *testing.T) {
 	}
 }
 
-// TestStatsOnTerminal: a table is written over the one before.
+// TestStatsOnTerminal: each table overwrites the previous one.
 func TestStatsOnTerminal(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
 	b := harness.New(t)
@@ -209,7 +209,8 @@ func TestStatsOnTerminal(t *testing.T) {
 	p.Wait()
 }
 
-// TestStatsOfMany: one process measures many containers, and opens no more for more of them.
+// TestStatsOfMany: one process measures many containers, and does not open more files for more of
+// them.
 func TestStatsOfMany(t *testing.T) {
 	harness.OrlopOnly(t, "others have no such command")
 	const many = 8

@@ -16,10 +16,10 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// ways are all in which a process gets the caller's standard streams.
+// ways are all ways in which a process gets the caller's standard streams.
 func ways() []string { return []string{"create", "run", "run --detach", "exec", "exec --detach"} }
 
-// launch has the container execute a script in one of these ways, with these standard streams, and
+// launch executes a script in the container in one of these ways, with these standard streams, and
 // waits for its end.
 func launch(b *harness.Box, way, script string, stdin, stdout, stderr *os.File) {
 	b.T.Helper()
@@ -57,8 +57,8 @@ func openNull(t *testing.T) *os.File {
 	return null
 }
 
-// reportStreams writes for each of its standard streams to a file: the number of the device, what
-// it lies on, and whether that is mounted in the container.
+// reportStreams writes to a file, for each of its standard streams: the number of the device, its
+// filesystem, and whether that is mounted in the container.
 const reportStreams = `exec 9>/tmp/report
 	for fd in 0 1 2; do
 		id=$(sed -n 's/^mnt_id:[[:space:]]*//p' /proc/$$/fdinfo/$fd)
@@ -66,7 +66,7 @@ const reportStreams = `exec 9>/tmp/report
 		echo $(stat -L -c '%t,%T %d' /proc/$$/fd/$fd) $where >&9
 	done`
 
-// hostDevices is the device that the host's /dev/null lies on, as stat prints it.
+// hostDevices returns the device that contains the host's /dev/null, in stat's format.
 func hostDevices(t *testing.T) string {
 	t.Helper()
 	var st syscall.Stat_t
@@ -74,8 +74,8 @@ func hostDevices(t *testing.T) string {
 	return strconv.FormatUint(st.Dev, 10)
 }
 
-// TestNullStreams: a standard stream that is the host's null device is the container's own, however
-// the process gets it.
+// TestNullStreams: a standard stream that is the host's null device is replaced by the container's
+// own, however the process gets it.
 func TestNullStreams(t *testing.T) {
 	harness.OrlopOnly(t, "runc leaves the host's to what is executed in a container")
 	null := openNull(t)
@@ -105,8 +105,8 @@ func TestNullStreams(t *testing.T) {
 	}
 }
 
-// TestNullOfImage: what the image has at /dev/null is not taken for a null device unless it is one,
-// and the host's is not what the container gets in its place.
+// TestNullOfImage: the image's /dev/null is only used as a null device if it is one, and the
+// container does not get the host's in its place.
 func TestNullOfImage(t *testing.T) {
 	harness.OrlopOnly(t, "runc refuses most of these")
 	null := openNull(t)
@@ -115,7 +115,7 @@ func TestNullOfImage(t *testing.T) {
 		"link that climbs":    func(dev string) error { return os.Symlink("../../../../../../../../dev/null", dev+"/null") },
 		"link to a stream":    func(dev string) error { return os.Symlink("/proc/self/fd/0", dev+"/null") },
 		"file":                func(dev string) error { return os.WriteFile(dev+"/null", nil, 0o666) },
-		"folder":              func(dev string) error { return os.Mkdir(dev+"/null", 0o777) },
+		"directory":           func(dev string) error { return os.Mkdir(dev+"/null", 0o777) },
 		"pipe":                func(dev string) error { return unix.Mkfifo(dev+"/null", 0o666) },
 		"another device":      func(dev string) error { return unix.Mknod(dev+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) },
 		"block device 1:3":    func(dev string) error { return unix.Mknod(dev+"/null", unix.S_IFBLK|0o666, int(unix.Mkdev(1, 3))) },
@@ -128,7 +128,7 @@ func TestNullOfImage(t *testing.T) {
 				dev := filepath.Join(b.Dir, "dev")
 				harness.MountTmpfs(t, dev)
 				must(t, put(dev))
-				// Over what the runtime makes.
+				// On top of what the runtime makes.
 				b.Spec.Mounts = append(b.Spec.Mounts[:1:1], specs.Mount{Destination: "/dev", Type: "bind", Source: dev, Options: []string{"bind"}})
 				launch(b, way, reportStreams, null, null, null)
 				for line := range strings.Lines(read(t, b.Rootfs+"/tmp/report")) {
@@ -141,8 +141,8 @@ func TestNullOfImage(t *testing.T) {
 	}
 }
 
-// streamOf makes a file of a kind, owned by the host's root and for nobody else; other is its other
-// end, or nil.
+// streamOf makes a file of a kind, owned by the host's root and accessible to nobody else; other is
+// its other end, or nil.
 func streamOf(t *testing.T, b *harness.Box, kind string) (file, other *os.File) {
 	t.Helper()
 	path := filepath.Join(b.Dir, "stream")
@@ -181,9 +181,9 @@ func streamOf(t *testing.T, b *harness.Box, kind string) (file, other *os.File) 
 	return file, other
 }
 
-// TestStreamOwner: pipes and sockets belong to the process's user, so that it can open them again;
-// a regular file only where it is the container's for good, in the foreground a pipe stands in for
-// it and for a terminal, which keep their owner.
+// TestStreamOwner: pipes and sockets belong to the process's user, who can reopen them; so does a
+// regular file that stays with the container. In the foreground a pipe replaces it and a terminal,
+// which keep their owner.
 func TestStreamOwner(t *testing.T) {
 	harness.OrlopOnly(t, "runc puts pipes of its own between in the foreground, and gives nothing outside a user namespace")
 	users := []struct {
@@ -220,7 +220,8 @@ func TestStreamOwner(t *testing.T) {
 					}
 					_, err := os.Stat(b.Rootfs + "/tmp/report")
 					foreground := way == "run" || way == "exec"
-					can := kind != "socket" && (kind != "terminal" || foreground) // nobody can open a socket
+					// sockets cannot be opened
+					can := kind != "socket" && (kind != "terminal" || foreground)
 					if opened := err == nil; opened != can {
 						t.Errorf("opened again: %v", opened)
 					}
@@ -235,9 +236,9 @@ func TestStreamOwner(t *testing.T) {
 	}
 }
 
-// TestForegroundOutput: what a process of another user than the files' owner writes in the
-// foreground arrives whole and in its order, the process sees that nobody takes it any more, and a
-// process that stays behind is not waited for.
+// TestForegroundOutput: output that a process writes in the foreground, as another user than the
+// files' owner, arrives complete and in order; the process notices when nobody reads it any more,
+// and run does not wait for a process that stays behind.
 func TestForegroundOutput(t *testing.T) {
 	harness.OrlopOnly(t, "runc waits for all that have its pipes")
 	another := func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1001} }
@@ -269,7 +270,7 @@ func TestForegroundOutput(t *testing.T) {
 		must(t, err)
 		defer full.Close()
 		c := b.Cmd("run", "--bundle", b.Bundle, b.ID)
-		c.Stdout = full // everybody may write to it, so it is the process's own
+		c.Stdout = full // everybody may write to it, so the process gets it directly
 		if r := c.Run(); r.Status != 5 {
 			t.Errorf("status %d", r.Status)
 		}

@@ -17,8 +17,9 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// stickyMount mounts on /mnt of a container a file system (fuse(4)) that nobody serves: who looks a file up there waits until it is killed. With
-// answering, the requests are taken and never answered, and then not even that helps. What is returned ends all waits.
+// stickyMount mounts a filesystem (fuse(4)) without a server on /mnt of a container: a process that
+// looks up a file there blocks until it is killed. With answering, the requests are read and never
+// answered, and then not even a kill helps. release ends all waits.
 func stickyMount(t *testing.T, b *harness.Box, pid int, answering bool) (taken <-chan struct{}, release func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -30,7 +31,7 @@ func stickyMount(t *testing.T, b *harness.Box, pid int, answering bool) (taken <
 	t.Cleanup(release)
 	mounted := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // for good: the thread exits with the goroutine
 		mounted <- func() error {
 			ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
 			if err != nil {
@@ -50,7 +51,8 @@ func stickyMount(t *testing.T, b *harness.Box, pid int, answering bool) (taken <
 	took := make(chan struct{})
 	if answering {
 		go func() {
-			// The first request is FUSE_INIT. Its answer is a header, and what fuse_init_out begins with: the version.
+			// The first request is FUSE_INIT. Its answer is a header, and the start of
+			// fuse_init_out: the version.
 			request := make([]byte, 1<<17)
 			if _, err := unix.Read(fd, request); err != nil {
 				return
@@ -72,10 +74,12 @@ func stickyMount(t *testing.T, b *harness.Box, pid int, answering bool) (taken <
 	return took, release
 }
 
-// waitsIn waits until a child of a process waits in a function of the kernel whose name has this part.
+// waitsIn waits until a child of a process waits in a function of the kernel whose name contains
+// part.
 func waitsIn(t *testing.T, parent int, part string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) { // nobody tells of that
+	// No event reports that.
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(parent) + "/task/*/children")
 		for _, task := range tasks {
 			data, _ := os.ReadFile(task)
@@ -89,7 +93,8 @@ func waitsIn(t *testing.T, parent int, part string) {
 	t.Fatalf("process %d has no child that waits in %s", parent, part)
 }
 
-// TestExecThatHangs: an exec whose process does not get to its program holds up no other command, and ends by its limit.
+// TestExecThatHangs: an exec whose process does not reach its program blocks no other command, and
+// ends at its timeout.
 func TestExecThatHangs(t *testing.T) {
 	harness.OrlopOnly(t, "others have no limit")
 	b := harness.New(t, harness.Writable)
@@ -108,13 +113,15 @@ func TestExecThatHangs(t *testing.T) {
 	alone.Wait().Fails(b, "the process did not go on within 30s: process ")
 	second := exec()
 	quick(b, "delete", "--force", b.ID).OK(b)
-	if r := second.Wait(); r.Status != 137 { // by the signal, or by the container's end, whichever is seen first
+	// By the signal, or by the container's end, whichever is noticed first.
+	if r := second.Wait(); r.Status != 137 {
 		r.Fails(b, "container not running")
 	}
 	b.CheckClean()
 }
 
-// TestUnkillable: what cannot end is waited for ten seconds, and named. The error is known as a timeout.
+// TestUnkillable: a command waits ten seconds for a process that cannot exit, and names it. The
+// error is recognizable as a timeout.
 func TestUnkillable(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	b := harness.New(t, harness.Writable)
@@ -136,7 +143,7 @@ func TestUnkillable(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestFrozenByOthers: a cgroup above the container's that is frozen is nobody's to thaw here.
+// TestFrozenByOthers: nothing here thaws a frozen cgroup above the container's.
 func TestFrozenByOthers(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	b := harness.New(t)
@@ -144,7 +151,7 @@ func TestFrozenByOthers(t *testing.T) {
 	b.Spec.Linux.CgroupsPath = b.Cgroup
 	b.Write()
 	pid := b.Up()
-	freezer, ok := cgroupFolders(t, pid)["freezer"]
+	freezer, ok := cgroupDirectories(t, pid)["freezer"]
 	if !ok {
 		t.Skip("v1 only: a frozen cgroup2 lets its processes die")
 	}
@@ -157,7 +164,8 @@ func TestFrozenByOthers(t *testing.T) {
 	quick(b, "delete", "--force", b.ID).OK(b)
 }
 
-// TestFrozenByItself: a process that has frozen itself, in a cgroup below the container's, can be killed and deleted.
+// TestFrozenByItself: a process that has frozen itself, in a cgroup below the container's, can be
+// killed and deleted.
 func TestFrozenByItself(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	for name, command := range map[string]func(id string) []string{
@@ -167,7 +175,7 @@ func TestFrozenByItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := harness.New(t)
 			pid := b.Up()
-			freezer, ok := cgroupFolders(t, pid)["freezer"]
+			freezer, ok := cgroupDirectories(t, pid)["freezer"]
 			if !ok {
 				t.Skip("v1 only: a frozen cgroup2 lets its processes die")
 			}
@@ -183,7 +191,8 @@ func TestFrozenByItself(t *testing.T) {
 	}
 }
 
-// TestHostilePasswd: what an image or a container has in place of /etc/passwd, which is read for HOME, holds nobody up.
+// TestHostilePasswd: a file that an image or a container has in place of /etc/passwd, which is read
+// for HOME, blocks nobody.
 func TestHostilePasswd(t *testing.T) {
 	harness.OrlopOnly(t, "others read it")
 	for name, replace := range map[string]func(b *harness.Box, path string) error{
@@ -195,7 +204,7 @@ func TestHostilePasswd(t *testing.T) {
 				return err
 			}
 			b.After(func() { f.Close() })
-			signal.Ignore(unix.SIGIO) // asks for the lease back
+			signal.Ignore(unix.SIGIO) // requests the release of the lease
 			_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
 			return err
 		},
@@ -229,8 +238,8 @@ func TestHostilePasswd(t *testing.T) {
 	}
 }
 
-// TestFifoOverAccounts: a named pipe that a mount of the configuration puts in the place of a file
-// of accounts holds nobody up.
+// TestFifoOverAccounts: a named pipe that a mount of the configuration puts in place of a file of
+// accounts blocks nobody.
 func TestFifoOverAccounts(t *testing.T) {
 	harness.OrlopOnly(t, "others read it")
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
@@ -254,12 +263,12 @@ func TestFifoOverAccounts(t *testing.T) {
 	}
 }
 
-// TestHookThatCannotEnd: a hook that was killed and does not end is waited for ten seconds, and
-// named.
+// TestHookThatCannotEnd: a command waits ten seconds for a killed hook that does not exit, and
+// names it.
 func TestHookThatCannotEnd(t *testing.T) {
 	harness.OrlopOnly(t, "others wait without end")
 	needBusybox(t)
-	own, ok := cgroupFolders(t, os.Getpid())["freezer"]
+	own, ok := cgroupDirectories(t, os.Getpid())["freezer"]
 	if !ok {
 		t.Skip("v1 only: a frozen cgroup2 lets its processes die")
 	}

@@ -16,15 +16,16 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// A below is a container whose cgroup is below its unit's, or whose processes are in one below that with the limits.
+// A below is a container whose cgroup is below its unit's, or whose processes are in a cgroup below
+// the one with the limits.
 type below struct {
 	*harness.Box
 	unit         string // "" without systemd
 	limits, home string // the directory with the limits, and that of the processes
-	owner        int    // whose home is
+	owner        int    // owner of home
 }
 
-// newBelow makes it, of a program that tells what it sees of its cgroup.
+// newBelow makes one, with a program that reports what it sees of its cgroup.
 func newBelow(t *testing.T, systemd bool, subgroup, delegated string, changes ...func(*specs.Spec)) *below {
 	t.Helper()
 	harness.OrlopOnly(t, "the annotations are crun's")
@@ -49,7 +50,8 @@ func newBelow(t *testing.T, systemd bool, subgroup, delegated string, changes ..
 	return c
 }
 
-// TestSubgroup: the limits are where they belong, and so are the processes, and the commands find them there.
+// TestSubgroup: the limits and the processes are in their own cgroups, and the commands find them
+// there.
 func TestSubgroup(t *testing.T) {
 	needCgroup2(t)
 	user := withUser(shifted())
@@ -69,7 +71,7 @@ func TestSubgroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBelow(t, c.systemd, c.subgroup, c.delegated, c.changes...)
 			lines := b.Create()
-			b.checkPlaces(t)
+			b.checkCgroups(t)
 			b.OK("start", b.ID)
 			root := "0::/"
 			if strings.HasSuffix(name, "no cgroup namespace") {
@@ -88,10 +90,10 @@ func TestSubgroup(t *testing.T) {
 	}
 }
 
-// checkPlaces looks at the cgroups of a container that was created.
-func (b *below) checkPlaces(t *testing.T) {
+// checkCgroups checks the cgroups of a created container.
+func (b *below) checkCgroups(t *testing.T) {
 	t.Helper()
-	if in := cgroupFolders(t, b.State().Pid)[""]; in != b.home {
+	if in := cgroupDirectories(t, b.State().Pid)[""]; in != b.home {
 		t.Errorf("the process is in %s, want %s", in, b.home)
 	}
 	for file, want := range map[string]string{"pids.max": "40", "memory.max": "104857600"} {
@@ -121,14 +123,15 @@ func (b *below) checkPlaces(t *testing.T) {
 	}
 }
 
-// checkCommands has a second process executed, and looks who finds both; then it deletes the container.
+// checkCommands executes a second process, and checks which commands find both; then it deletes the
+// container.
 func (b *below) checkCommands(t *testing.T) {
 	t.Helper()
 	first, pidFile := b.State().Pid, filepath.Join(b.Dir, "pid")
 	b.OK("exec", "--detach", "--pid-file", pidFile, b.ID, "sleep", "1000")
 	second, err := strconv.Atoi(read(t, pidFile))
 	must(t, err)
-	if in := cgroupFolders(t, second)[""]; in != b.home {
+	if in := cgroupDirectories(t, second)[""]; in != b.home {
 		t.Errorf("exec: in %s, want %s", in, b.home)
 	}
 	var pids []int
@@ -161,7 +164,7 @@ func (b *below) checkCommands(t *testing.T) {
 	}
 }
 
-// TestSubgroupUser: the same where a user's own systemd moves the processes.
+// TestSubgroupUser: the same if a user's own systemd moves the processes.
 func TestSubgroupUser(t *testing.T) {
 	for _, delegated := range []string{"", "mine"} {
 		b, unit, ctl := asUser(t, writableCgroups, func(s *specs.Spec) {
@@ -180,7 +183,7 @@ func TestSubgroupUser(t *testing.T) {
 		second, err := strconv.Atoi(read(t, pidFile))
 		must(t, err)
 		for _, pid := range []int{first, second} {
-			if in := cgroupFolders(t, pid)[""]; in != home {
+			if in := cgroupDirectories(t, pid)[""]; in != home {
 				t.Errorf("process %d is in %s, want %s", pid, in, home)
 			}
 		}
@@ -192,14 +195,15 @@ func TestSubgroupUser(t *testing.T) {
 	}
 }
 
-// TestSubgroupFound: a cgroup that was there is as before when a container is gone that had its processes below.
+// TestSubgroupFound: an existing cgroup is unchanged after the end of a container that had its
+// processes below.
 func TestSubgroupFound(t *testing.T) {
 	needCgroup2(t)
 	b := newBelow(t, false, "", "mine", writableCgroups)
 	must(t, os.MkdirAll(b.limits, 0o755))
 	defer unix.Rmdir(b.limits)
 	b.Create()
-	b.checkPlaces(t)
+	b.checkCgroups(t)
 	b.OK("delete", "--force", b.ID)
 	if _, err := os.Stat(b.home); err == nil {
 		t.Errorf("%s is left", b.home)
@@ -212,7 +216,7 @@ func TestSubgroupFound(t *testing.T) {
 	b.Fails("already exists", "create", "--bundle", b.Bundle, b.ID)
 }
 
-// TestSubgroupFailedCreate: a create that fails late leaves nothing.
+// TestSubgroupFailedCreate: a create that fails in a late step leaves nothing.
 func TestSubgroupFailedCreate(t *testing.T) {
 	needCgroup2(t)
 	for _, systemd := range []bool{false, true} {
@@ -227,7 +231,7 @@ func TestSubgroupFailedCreate(t *testing.T) {
 	}
 }
 
-// TestSubgroupRefused: where the cgroups cannot be had, nothing is created.
+// TestSubgroupRefused: if the cgroups cannot be made, no container is created.
 func TestSubgroupRefused(t *testing.T) {
 	for _, c := range []struct {
 		global           []string

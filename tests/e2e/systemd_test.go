@@ -22,7 +22,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// managed makes a box whose cgroup systemd keeps, as a unit in system.slice, which it returns the name of.
+// managed makes a box whose cgroup systemd manages, and returns its unit's name in system.slice.
 func managed(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit string) {
 	t.Helper()
 	harness.OrlopOnly(t, "the names are orlop's, and others have tests of theirs")
@@ -35,7 +35,7 @@ func managed(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit s
 	return b, "e2e-" + b.ID + ".scope"
 }
 
-// inUnit has the box's container be the unit PREFIX-ID.scope in a slice, whose folder is dir.
+// inUnit makes the box's container the unit PREFIX-ID.scope in a slice with the directory dir.
 func inUnit(b *harness.Box, slice, dir string) {
 	b.Spec.Linux.CgroupsPath = slice + ":e2e:" + b.ID
 	if slice == "" {
@@ -45,13 +45,13 @@ func inUnit(b *harness.Box, slice, dir string) {
 	b.Write()
 }
 
-// systemctl runs it and returns what it prints.
+// systemctl runs it and returns its output.
 func systemctl(b *harness.Box, args ...string) string {
 	b.T.Helper()
 	return output(b, exec.Command("systemctl", args...))
 }
 
-// output runs a command and returns what it prints.
+// output runs a command and returns its output.
 func output(b *harness.Box, cmd *exec.Cmd) string {
 	b.T.Helper()
 	var out strings.Builder
@@ -76,13 +76,14 @@ func checkUnit(b *harness.Box, unit string, want ...string) {
 	}
 }
 
-// checkNoUnit fails the test when systemd knows of the unit.
+// checkNoUnit fails the test if systemd knows the unit.
 func checkNoUnit(b *harness.Box, unit string) {
 	b.T.Helper()
 	checkUnit(b, unit, "LoadState=not-found", "ActiveState=inactive")
 }
 
-// controlFile reads a file of the cgroup that systemd tells the container's processes by, or of the controller's on v1.
+// controlFile reads a file of the cgroup by which systemd identifies the container's processes, or
+// of the controller's on v1.
 func controlFile(t *testing.T, b *harness.Box, file string) string {
 	t.Helper()
 	controller, _, _ := strings.Cut(file, ".")
@@ -96,12 +97,13 @@ func controlFile(t *testing.T, b *harness.Box, file string) string {
 	return strings.TrimSpace(read(t, filepath.Join(mount, b.Cgroup, file)))
 }
 
-// onCgroup2 tells whether a controller is on cgroup2.
+// onCgroup2 reports whether a controller is on cgroup2.
 func onCgroup2(controller string) bool { return harness.CgroupMount(controller) == "" }
 
 func limit[T any](v T) *T { return &v }
 
-// TestSystemdLifecycle: from create to delete, the unit is there, has the container's processes and its limits, and goes.
+// TestSystemdLifecycle: from create to delete, the unit exists and has the container's processes
+// and its limits, and then it is removed.
 func TestSystemdLifecycle(t *testing.T) {
 	b, unit := managed(t, func(s *specs.Spec) {
 		s.Annotations = map[string]string{"org.systemd.property.TimeoutStopSec": "7", "org.systemd.property.Documentation": "['man:orlop(1)', 'man:e2e(1)']"}
@@ -122,9 +124,9 @@ func TestSystemdLifecycle(t *testing.T) {
 	}
 	inside := func(pid int) {
 		t.Helper()
-		for controllers, folder := range cgroupFolders(t, pid) {
-			if !strings.HasSuffix(folder, b.Cgroup) {
-				t.Errorf("process %d: in %s of %q", pid, folder, controllers)
+		for controllers, directory := range cgroupDirectories(t, pid) {
+			if !strings.HasSuffix(directory, b.Cgroup) {
+				t.Errorf("process %d: in %s of %q", pid, directory, controllers)
 			}
 		}
 	}
@@ -148,9 +150,9 @@ func TestSystemdLifecycle(t *testing.T) {
 	if line := lines.Next(); line != "up" {
 		t.Fatal(line)
 	}
-	for controllers, folder := range foldersIn(t, b.OK("exec", b.ID, "cat", "/proc/self/cgroup")) {
-		if !strings.HasSuffix(folder, b.Cgroup) {
-			t.Errorf("exec: in %s of %q", folder, controllers)
+	for controllers, directory := range directoriesIn(t, b.OK("exec", b.ID, "cat", "/proc/self/cgroup")) {
+		if !strings.HasSuffix(directory, b.Cgroup) {
+			t.Errorf("exec: in %s of %q", directory, controllers)
 		}
 	}
 	b.OK("update", "--memory", "64m", "--pids-limit", "30", b.ID)
@@ -158,7 +160,8 @@ func TestSystemdLifecycle(t *testing.T) {
 	if onCgroup2("memory") {
 		checkUnit(b, unit, "MemoryMax=67108864")
 	}
-	limits("67108864", "30", "12345") // the quota is not rounded up to what the unit has
+	// The quota is not rounded up to the unit's.
+	limits("67108864", "30", "12345")
 	devices := ""
 	if !onCgroup2("devices") {
 		devices = controlFile(t, b, "devices.list")
@@ -180,7 +183,7 @@ func TestSystemdLifecycle(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdHooks: what runs for the container before its program finds the unit and the limits there.
+// TestSystemdHooks: hooks that run before the program find the unit and the limits in place.
 func TestSystemdHooks(t *testing.T) {
 	b, unit := managed(t, func(s *specs.Spec) { s.Linux.Resources.Pids = &specs.LinuxPids{Limit: limit(int64(40))} })
 	log := filepath.Join(b.Dir, "log")
@@ -204,7 +207,7 @@ func TestSystemdNamespace(t *testing.T) {
 	}
 }
 
-// TestSystemdSlice: slices are made as they are needed, one in the other.
+// TestSystemdSlice: nested slices are made as needed.
 func TestSystemdSlice(t *testing.T) {
 	b, unit := managed(t)
 	top := "orlope2e" + strconv.Itoa(os.Getpid())
@@ -212,9 +215,9 @@ func TestSystemdSlice(t *testing.T) {
 	b.After(func() { systemctl(b, "stop", top+".slice") })
 	b.Up()
 	checkUnit(b, unit, "Slice="+top+"-a.slice", "ControlGroup="+b.Cgroup, "ActiveState=active")
-	for controllers, folder := range cgroupFolders(t, b.State().Pid) {
-		if !strings.HasSuffix(folder, b.Cgroup) {
-			t.Errorf("in %s of %q", folder, controllers)
+	for controllers, directory := range cgroupDirectories(t, b.State().Pid) {
+		if !strings.HasSuffix(directory, b.Cgroup) {
+			t.Errorf("in %s of %q", directory, controllers)
 		}
 	}
 	b.OK("delete", "--force", b.ID)
@@ -237,10 +240,11 @@ func TestSystemdUnitIsSlice(t *testing.T) {
 	defer systemctl(b, "stop", name)
 	b.OK("run", "--bundle", b.Bundle, "--detach", b.ID)
 	b.OK("delete", "--force", b.ID)
-	checkUnit(b, name, "ActiveState=active") // it was there before, and is not the container's
+	// It existed before, and does not belong to the container.
+	checkUnit(b, name, "ActiveState=active")
 }
 
-// TestSystemdTaken: a unit that is there is nobody else's.
+// TestSystemdTaken: an existing unit belongs to nobody else.
 func TestSystemdTaken(t *testing.T) {
 	owner, unit := managed(t)
 	pid := owner.Up()
@@ -258,7 +262,7 @@ func TestSystemdTaken(t *testing.T) {
 	checkNoUnit(owner, unit)
 }
 
-// TestSystemdRounds: no unit stays, and each name can be had again at once.
+// TestSystemdRounds: no unit stays, and each name can be reused at once.
 func TestSystemdRounds(t *testing.T) {
 	b, _ := managed(t)
 	for range 25 {
@@ -273,7 +277,8 @@ func TestSystemdRounds(t *testing.T) {
 	}
 }
 
-// TestSystemdKilledCreate: what a create leaves that is killed at any moment, delete --force removes, the unit with it.
+// TestSystemdKilledCreate: delete --force removes everything that a create leaves when it is killed
+// at any moment, including the unit.
 func TestSystemdKilledCreate(t *testing.T) {
 	b, unit := managed(t, harness.Args("sleep", "1000"))
 	began := time.Now()
@@ -291,7 +296,8 @@ func TestSystemdKilledCreate(t *testing.T) {
 		}
 		b.OK("delete", "--force", b.ID)
 		b.CheckClean()
-		// systemd may turn to the call of a dead caller after that of the delete, and then finds no process.
+		// systemd may handle the call of a dead caller after that of the delete, and then finds no
+		// process.
 		known := func() bool { return systemctl(b, "show", "--property=LoadState", unit) != "LoadState=not-found" }
 		for deadline := time.Now().Add(hang.Limit); known(); {
 			if time.Now().After(deadline) {
@@ -334,7 +340,7 @@ func TestSystemdFailedCreate(t *testing.T) {
 	}
 }
 
-// TestSystemdBus: the same through the bus, by which systemd is met where it cannot be met directly.
+// TestSystemdBus: the same through the bus, which is used if systemd cannot be reached directly.
 func TestSystemdBus(t *testing.T) {
 	b, unit := managed(t)
 	const bus = "/run/dbus/system_bus_socket"
@@ -351,16 +357,18 @@ func TestSystemdBus(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdReexec: systemd ends connections when it executes itself anew.
+// TestSystemdReexec: systemd closes connections when it re-executes itself.
 func TestSystemdReexec(t *testing.T) {
 	b, unit := managed(t)
 	rounds := 6
 	if testing.Short() {
-		rounds = 2 // an emulated machine takes up to half a minute for one
+		// An emulated machine needs up to half a minute for one.
+		rounds = 2
 	}
 	for round := range rounds {
 		p := b.Cmd("run", "--bundle", b.Bundle, b.ID).Start()
-		time.Sleep(time.Duration(round) * 50 * time.Millisecond) // the moment is the test's parameter
+		// The moment is the test's parameter.
+		time.Sleep(time.Duration(round) * 50 * time.Millisecond)
 		systemctl(b, "daemon-reexec")
 		p.Wait().OK(b)
 		checkNoUnit(b, unit)
@@ -368,7 +376,7 @@ func TestSystemdReexec(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdLeftovers: sub-cgroups and processes of the container go with the unit.
+// TestSystemdLeftovers: sub-cgroups and processes of the container are removed with the unit.
 func TestSystemdLeftovers(t *testing.T) {
 	b, unit := managed(t, harness.WithoutNamespace("pid"), harness.Sh("sleep 1000 & echo $!; exec sleep 1000"))
 	lines := b.Create()
@@ -390,7 +398,7 @@ func TestSystemdLeftovers(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdAway: what is said when there is no systemd to be reached, and that nothing is left then.
+// TestSystemdAway: the error if systemd cannot be reached, after which nothing is left.
 func TestSystemdAway(t *testing.T) {
 	harness.OrlopOnly(t, "it is about what is said")
 	b := harness.New(t)
@@ -406,7 +414,8 @@ func TestSystemdAway(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdHangs: a systemd that does not answer, to the greeting or to the call. Then the container's process is there already.
+// TestSystemdHangs: a systemd that does not answer, to the authentication or to the call. Then the
+// container's process already exists.
 func TestSystemdHangs(t *testing.T) {
 	harness.OrlopOnly(t, "it is about what is said")
 	slice := "orlope2e" + strconv.Itoa(os.Getpid()) + "h.slice"
@@ -432,12 +441,13 @@ func TestSystemdHangs(t *testing.T) {
 	if took := time.Since(began); took < 24*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	for _, mount := range cgroupMounts(t) { // no systemd knows of the slice
+	for _, mount := range cgroupMounts(t) { // systemd does not know the slice
 		os.Remove(filepath.Join(mount, slice))
 	}
 }
 
-// deafBus listens as a bus that answers this many lines of the greeting, and then Hello and AddMatch if all, and nothing more.
+// deafBus listens as a bus that answers this many lines of the authentication, and then Hello and
+// AddMatch if these are all, and nothing more.
 func deafBus(t *testing.T, path string, lines int) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
@@ -457,7 +467,7 @@ func deafBus(t *testing.T, path string, lines int) {
 	}()
 }
 
-// greeting is what a bus answers to each line of the authentication.
+// greeting has a bus's answers to the lines of the authentication.
 var greeting = [...]string{"REJECTED EXTERNAL\r\n", "DATA\r\n", "", "OK 0123\r\n"}
 
 // greet answers this many lines, and two calls if they are all.
@@ -504,10 +514,11 @@ func cgroupMounts(t *testing.T) []string {
 	return found
 }
 
-// killAfter starts the command and kills it, the runtime alone, after this time.
+// killAfter starts the command and kills the runtime alone after this time.
 func killAfter(c *harness.Command, after time.Duration) harness.Result {
 	p := c.Start()
-	time.Sleep(after) // the moment is the test's parameter: there is no event to wait for
+	// The moment is the test's parameter: there is no event to wait for.
+	time.Sleep(after)
 	p.Signal(unix.SIGKILL)
 	return p.Wait()
 }

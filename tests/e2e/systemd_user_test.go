@@ -13,8 +13,8 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// asUser makes the box one of an ordinary user in a session of theirs, whose own systemd keeps the cgroup. It returns the unit, and what runs
-// systemctl on that systemd.
+// asUser makes the box one of an ordinary user in a session of that user, whose own systemd manages
+// the cgroup. It returns the unit, and a function that runs systemctl for that systemd.
 func asUser(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit string, ctl func(args ...string) string) {
 	t.Helper()
 	harness.OrlopOnly(t, "the names are orlop's, and others have tests of theirs")
@@ -30,7 +30,8 @@ func asUser(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit st
 	b.Global, b.Wrap, b.UID = []string{"--systemd-cgroup"}, []string{wrap}, uid
 	b.Spec.Root.Readonly = false
 	withUser([]specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(uid), Size: 1}})(b.Spec)
-	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"} // gid 5 is not mapped
+	// GID 5 is not mapped.
+	b.Spec.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666", "mode=0620"}
 	harness.WithNamespace("cgroup", "")(b.Spec)
 	for _, change := range changes {
 		change(b.Spec)
@@ -46,7 +47,8 @@ func asUser(t *testing.T, changes ...func(*specs.Spec)) (b *harness.Box, unit st
 	}
 }
 
-// TestSystemdUser: the containers of an ordinary user have limits by the user's own systemd, which moves their processes.
+// TestSystemdUser: the containers of an ordinary user have limits through the user's own systemd,
+// which moves their processes.
 func TestSystemdUser(t *testing.T) {
 	b, unit, ctl := asUser(t, func(s *specs.Spec) {
 		s.Linux.Resources = &specs.LinuxResources{
@@ -54,11 +56,11 @@ func TestSystemdUser(t *testing.T) {
 		}
 	})
 	b.OK("create", "--bundle", b.Bundle, b.ID)
-	folder := filepath.Join(harness.CgroupMount(""), b.Cgroup)
-	if got := strings.TrimSpace(read(t, filepath.Join(folder, "cgroup.procs"))); got != strconv.Itoa(b.State().Pid) {
+	directory := filepath.Join(harness.CgroupMount(""), b.Cgroup)
+	if got := strings.TrimSpace(read(t, filepath.Join(directory, "cgroup.procs"))); got != strconv.Itoa(b.State().Pid) {
 		t.Errorf("in the cgroup are %s", got)
 	}
-	if got := read(t, filepath.Join(folder, "memory.max")) + read(t, filepath.Join(folder, "pids.max")); got != "104857600\n40\n" {
+	if got := read(t, filepath.Join(directory, "memory.max")) + read(t, filepath.Join(directory, "pids.max")); got != "104857600\n40\n" {
 		t.Errorf("limits: %q", got)
 	}
 	if got := ctl("show", unit, "--property=ActiveState", "--property=TasksMax", "--property=ControlGroup"); got !=
@@ -72,13 +74,14 @@ func TestSystemdUser(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdUserExec: other processes are moved into the cgroup, too, where --cgroup says or the container has divided it.
+// TestSystemdUserExec: other processes are moved into the cgroup, too, if --cgroup is given or the
+// container has divided its cgroup.
 func TestSystemdUserExec(t *testing.T) {
 	b, unit, ctl := asUser(t, writableCgroups, harness.Sh("echo up; sleep 1000 & wait"))
 	b.OK("run", "--detach", "--bundle", b.Bundle, b.ID)
 	in := func(want string, args ...string) {
 		t.Helper()
-		if got := b.OK(append(append([]string{"exec"}, args...), b.ID, "cat", "/proc/self/cgroup")...); foldersIn(t, got)[""] != harness.CgroupMount("")+strings.TrimSuffix(want, "/") {
+		if got := b.OK(append(append([]string{"exec"}, args...), b.ID, "cat", "/proc/self/cgroup")...); directoriesIn(t, got)[""] != harness.CgroupMount("")+strings.TrimSuffix(want, "/") {
 			t.Errorf("exec %q: in %q", args, got)
 		}
 	}
@@ -100,8 +103,8 @@ func TestSystemdUserExec(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestSystemdUserNamespace: the user's own systemd keeps the cgroup also where the runtime is called by the root of a user namespace of theirs, as
-// Podman does.
+// TestSystemdUserNamespace: the user's own systemd also manages the cgroup if the runtime is called
+// by the root of the user's user namespace, as Podman does.
 func TestSystemdUserNamespace(t *testing.T) {
 	b, unit, ctl := asUser(t, func(s *specs.Spec) {
 		s.Linux.UIDMappings[0].HostID, s.Linux.GIDMappings[0].HostID = 0, 0

@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// limitOf reads the limit of memory or pids that the kernel has for the box.
+// limitOf reads the kernel's limit of memory or pids for the box.
 func limitOf(t *testing.T, b *harness.Box, controller string) string {
 	t.Helper()
 	h, none := hierarchyOf(t, controller)
@@ -23,7 +23,7 @@ func limitOf(t *testing.T, b *harness.Box, controller string) string {
 	if controller == "memory" && h.version == 1 {
 		file = "memory.limit_in_bytes"
 	}
-	return strings.TrimSpace(read(t, filepath.Join(h.folder(b), file)))
+	return strings.TrimSpace(read(t, filepath.Join(h.directory(b), file)))
 }
 
 func checkLimits(t *testing.T, b *harness.Box, memory, pids string) {
@@ -63,7 +63,7 @@ func TestUpdate(t *testing.T) {
 	b.Status("running")
 }
 
-// TestUpdateFlagsOverFile: what a flag says counts, and the rest of the file too.
+// TestUpdateFlagsOverFile: flags override the file, and the rest of the file applies, too.
 func TestUpdateFlagsOverFile(t *testing.T) {
 	harness.OrlopOnly(t, "runc ignores flags beside a file")
 	b := harness.New(t)
@@ -74,7 +74,8 @@ func TestUpdateFlagsOverFile(t *testing.T) {
 	checkLimits(t, b, "33554432", "70")
 }
 
-// TestUpdateStates: a created or a paused container can be changed, and is then what it was; a stopped one cannot.
+// TestUpdateStates: a created or a paused container can be updated, and keeps its status; a stopped
+// one cannot.
 func TestUpdateStates(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 calls a stopped container something else")
 	b := harness.New(t, harness.Sh("trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done"))
@@ -101,16 +102,17 @@ func TestUpdateStates(t *testing.T) {
 	b.Fails("container not running", "update", "--memory", "64m", b.ID)
 }
 
-// TestUpdateOfKilledCreate: what a killed create left has no limits to be changed.
+// TestUpdateOfKilledCreate: the remains of a killed create have no limits to update.
 func TestUpdateOfKilledCreate(t *testing.T) {
-	harness.OrlopOnly(t, "it is about orlop's state folder")
+	harness.OrlopOnly(t, "it is about orlop's state directory")
 	b := harness.New(t)
 	must(t, os.MkdirAll(filepath.Join(b.Root, b.ID), 0o700))
 	b.Fails("container not running", "update", "--memory", "64m", b.ID)
 	b.OK("delete", "--force", b.ID)
 }
 
-// TestUpdateRefused: a limit that the kernel, or the host, refuses is named, for programs too.
+// TestUpdateRefused: the error names a limit that the kernel, or the host, refuses, also for
+// programs.
 func TestUpdateRefused(t *testing.T) {
 	harness.OrlopOnly(t, "the messages are orlop's")
 	b := harness.New(t)
@@ -146,8 +148,9 @@ func TestUpdateRefused(t *testing.T) {
 	b.Status("running")
 }
 
-// TestExecAtPidsLimit: a process can be started in a container that is full, or nearly so, and the limit is then what it was. (Which of the
-// runtime's own steps meets the limit depends on the room that is left.)
+// TestExecAtPidsLimit: a process can be started in a container that is full, or nearly so, and the
+// limit is then unchanged. (Which of the runtime's own steps reaches the limit depends on the
+// remaining room.)
 func TestExecAtPidsLimit(t *testing.T) {
 	harness.OrlopOnly(t, "others cannot enter a full container")
 	b := harness.New(t)
@@ -161,7 +164,8 @@ func TestExecAtPidsLimit(t *testing.T) {
 	}
 }
 
-// TestUpdateBesideExec: an exec into a full container, which makes room for a moment, does not undo an update.
+// TestUpdateBesideExec: an exec into a full container, which makes room for a moment, does not undo
+// an update.
 func TestUpdateBesideExec(t *testing.T) {
 	harness.OrlopOnly(t, "others cannot enter a full container")
 	one := int64(1)

@@ -16,7 +16,7 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// shifted is a map in which no id is the host's.
+// shifted is a map without any of the host's IDs.
 func shifted() []specs.LinuxIDMapping {
 	return []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
 }
@@ -29,7 +29,7 @@ func withUser(list []specs.LinuxIDMapping) func(*specs.Spec) {
 	}
 }
 
-// own gives a root file system to the user that is root in a container.
+// own gives a root filesystem to the user that is root in a container.
 func own(t testing.TB, b *harness.Box, uid int) {
 	t.Helper()
 	must(t, filepath.Walk(b.Rootfs, func(path string, _ os.FileInfo, err error) error {
@@ -54,10 +54,12 @@ func fileOf(kind specs.LinuxNamespaceType) string {
 	return string(kind)
 }
 
-// A combination says where a container's namespaces come from.
+// A combination is the origins of a container's namespaces.
 type combination struct {
-	user string                              // "none", "new", "joined"
-	from map[specs.LinuxNamespaceType]string // "host", "new", "joined": of a container in a user namespace, "foreign": of one on the host
+	user string // "none", "new", "joined"
+	// from is "host", "new", "joined" (of a container in a user namespace) or "foreign" (of one on
+	// the host).
+	from map[specs.LinuxNamespaceType]string
 }
 
 func (c combination) String() string {
@@ -68,7 +70,8 @@ func (c combination) String() string {
 	return text
 }
 
-// combinations are all in which one namespace differs from new, and a sample of the others, by a seed.
+// combinations are all in which one namespace differs from new, and a sample of the others, by a
+// seed.
 func combinations() []combination {
 	sources := []string{"host", "new", "joined", "foreign"}
 	var list []combination
@@ -95,8 +98,9 @@ func combinations() []combination {
 	return list
 }
 
-// TestNamespaceMatrix: new and joined namespaces in all combinations, with and without a user namespace that is new or joined. The
-// container's process, and one that is executed in it, are in each of them, which their inodes tell.
+// TestNamespaceMatrix: new and joined namespaces in all combinations, with and without a user
+// namespace that is new or joined. The container's process, and an executed one, are in each of
+// them, according to their inodes.
 func TestNamespaceMatrix(t *testing.T) {
 	harness.OrlopOnly(t, "others refuse some of them")
 	every := func(s *specs.Spec) {
@@ -124,7 +128,7 @@ func TestNamespaceMatrix(t *testing.T) {
 	b.CheckClean()
 }
 
-// apply makes the combination the configuration's.
+// apply sets the combination in the configuration.
 func (c combination) apply(s *specs.Spec, pods map[string]int) {
 	s.Hostname = "box"
 	for _, kind := range allKinds() {
@@ -138,7 +142,7 @@ func (c combination) apply(s *specs.Spec, pods map[string]int) {
 		}
 	}
 	if c.from["uts"] != "new" {
-		s.Hostname = "" // it stays what it is
+		s.Hostname = "" // stays unchanged
 	}
 	switch c.user {
 	case "new":
@@ -148,7 +152,7 @@ func (c combination) apply(s *specs.Spec, pods map[string]int) {
 	}
 }
 
-// try makes the container and looks where it is.
+// try makes the container and checks its namespaces.
 func (c combination) try(t *testing.T, b *harness.Box, pods map[string]int) string {
 	b.Spec.Process.Args = []string{"sleep", "1000"}
 	b.Write()
@@ -190,11 +194,11 @@ func (c combination) try(t *testing.T, b *harness.Box, pods map[string]int) stri
 	return ""
 }
 
-// TestUserNamespace: ids are those of the map, files belong to whom they should, and the host is not in reach.
+// TestUserNamespace: IDs are mapped, files have the right owners, and the host is not reachable.
 func TestUserNamespace(t *testing.T) {
 	b := harness.New(t, withUser(shifted()))
 	own(t, b, 100000)
-	hidden := filepath.Join(b.Dir, "hidden") // which the container's root could not walk through
+	hidden := filepath.Join(b.Dir, "hidden") // which the container's root could not enter
 	must(t, os.MkdirAll(filepath.Join(hidden, "volume"), 0o700))
 	must(t, os.Chown(filepath.Join(hidden, "volume"), 100005, 100006))
 	must(t, os.Chmod(filepath.Join(hidden, "volume"), 0o777))
@@ -216,7 +220,8 @@ func TestUserNamespace(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestUserNamespaceParts: terminals, hooks, limits that only the host's root may raise, masks and read-only paths.
+// TestUserNamespaceParts: terminals, hooks, limits that only the host's root may raise, masks and
+// read-only paths.
 func TestUserNamespaceParts(t *testing.T) {
 	b := harness.New(t, withUser(shifted()))
 	own(t, b, 100000)
@@ -236,8 +241,8 @@ func TestUserNamespaceParts(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestRootOfNamespace: container ID 0 must be mapped, of users and of groups, in a new user
-// namespace and in one that is joined.
+// TestRootOfNamespace: ID 0 of the container must be mapped, for users and for groups, in a new
+// user namespace and in a joined one.
 func TestRootOfNamespace(t *testing.T) {
 	without := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 100001, Size: 10}}
 	cases := []struct {
@@ -280,7 +285,7 @@ func TestRootOfNamespace(t *testing.T) {
 	}
 }
 
-// sysMap is a map as package syscall has it.
+// sysMap converts a map to package syscall's type.
 func sysMap(list []specs.LinuxIDMapping) (out []syscall.SysProcIDMap) {
 	for _, m := range list {
 		out = append(out, syscall.SysProcIDMap{ContainerID: int(m.ContainerID), HostID: int(m.HostID), Size: int(m.Size)})
@@ -288,7 +293,8 @@ func sysMap(list []specs.LinuxIDMapping) (out []syscall.SysProcIDMap) {
 	return out
 }
 
-// TestUserNamespaceTold: a configuration may repeat the maps of a user namespace that it joins, if they are true.
+// TestUserNamespaceTold: a configuration may repeat the maps of a user namespace that it joins, if
+// they are correct.
 func TestUserNamespaceTold(t *testing.T) {
 	harness.OrlopOnly(t, "runc 1.1 refuses it")
 	pod := harness.New(t, withUser(shifted()))

@@ -16,7 +16,8 @@ func withDevice(path string, major, minor int64, mode os.FileMode, uid, gid uint
 	}
 }
 
-// TestUserNamespaceDevices: a device is that of the configuration, whatever the host has at its path, with its mode and owner.
+// TestUserNamespaceDevices: a device is that of the configuration, whatever the host has at its
+// path, with its mode and owner.
 func TestUserNamespaceDevices(t *testing.T) {
 	b := harness.New(t, withUser(shifted()), withDevice("/dev/nowhere", 1, 3, 0o646, 5, 6), withDevice("/dev/zero", 1, 3, 0o666, 0, 0),
 		withDevice("/dev/deep/down", 1, 5, 0o604, 7, 8), harness.Sh(`stat -c '%n %t:%T %a %u:%g' /dev/nowhere /dev/zero /dev/deep/down
@@ -30,7 +31,8 @@ func TestUserNamespaceDevices(t *testing.T) {
 	b.Run().Fails(b, "linux.devices[0].uid: 70000 is not mapped in the container's user namespace")
 }
 
-// TestRootlessDevices: an ordinary user's runtime can only bind a node of the host's, and does if that is the device.
+// TestRootlessDevices: an ordinary user's runtime can only bind a node of the host, and does so if
+// that is the device.
 func TestRootlessDevices(t *testing.T) {
 	for _, c := range []struct {
 		path    string

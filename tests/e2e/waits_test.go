@@ -14,11 +14,12 @@ import (
 	"github.com/orlop/orlop/tests/harness"
 )
 
-// atOnce bounds commands that must not wait for a hook or a process which never ends. It is far above what they take on any machine, and below the
-// limits of the waits that they would otherwise be in, one after the other.
+// atOnce is the timeout for commands that must not wait for a hook or a process that never ends. It
+// is far above what they need on any machine, and below the sum of the timeouts that they would
+// otherwise reach.
 const atOnce = time.Minute
 
-// quick runs a command that must not be held up.
+// quick runs a command that must not block.
 func quick(b *harness.Box, args ...string) harness.Result {
 	b.T.Helper()
 	c := b.Cmd(args...)
@@ -26,7 +27,7 @@ func quick(b *harness.Box, args ...string) harness.Result {
 	return c.Run()
 }
 
-// hangingHooks are the places where a hook can hang, and the command that runs it.
+// hangingHooks are the kinds of hooks that can hang, and the commands that run them.
 func hangingHooks() []struct{ kind, command string } {
 	return []struct{ kind, command string }{
 		{"prestart", "create"}, {"createRuntime", "create"}, {"createContainer", "create"},
@@ -35,7 +36,8 @@ func hangingHooks() []struct{ kind, command string } {
 	}
 }
 
-// startHanging starts the command whose hook hangs, and returns it and the hook's process when that is there. The hook has a child of its own.
+// startHanging starts the command whose hook hangs, and returns it and the hook's process as soon
+// as that exists. The hook has a child of its own.
 func startHanging(t *testing.T, b *harness.Box, kind, command string) (p *harness.Process, hook int) {
 	t.Helper()
 	addHook(b, kind, "sleep 3000 & exec tail -f /dev/null")
@@ -48,7 +50,8 @@ func startHanging(t *testing.T, b *harness.Box, kind, command string) (p *harnes
 	return p, childOf(t, p.Pid, "tail")
 }
 
-// TestDeleteInHook: delete --force does not wait for a hook, the command that runs the hook fails and ends it, and the id can be used at once.
+// TestDeleteInHook: delete --force does not wait for a hook, the command that runs the hook fails
+// and kills it, and the ID can be reused at once.
 func TestDeleteInHook(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "the hooks of others live on")
@@ -62,7 +65,8 @@ func TestDeleteInHook(t *testing.T) {
 			b.OK("create", "--bundle", b.Bundle, b.ID)
 			p.Wait().Fails(b, "deleted meanwhile")
 			b.WaitGone(hook)
-			b.Status("created") // what failed has taken nothing of the new one away
+			// The failed one has removed nothing of the new one.
+			b.Status("created")
 			b.OK("start", b.ID)
 			b.OK("exec", b.ID, "true")
 			b.OK("delete", "--force", b.ID)
@@ -71,14 +75,15 @@ func TestDeleteInHook(t *testing.T) {
 	}
 }
 
-// TestOthersInHook: while a hook runs, other commands say what the container is, or do what they are for.
+// TestOthersInHook: while a hook runs, other commands report the container's status, or do their
+// work.
 func TestOthersInHook(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others differ in what they say")
 	for _, tc := range []struct {
 		kind, command string
 		status        string
-		want          map[string]string // command: what it says when it fails
+		want          map[string]string // command: its error
 	}{
 		{"createRuntime", "create", "creating", map[string]string{
 			"start": "still being created", "pause": "not running", "resume": "not paused", "update --pids-limit 10": "still being created",
@@ -134,7 +139,7 @@ func TestKillInHook(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestShortProgramInPoststart: that the program has ended is no reason to end a poststart hook.
+// TestShortProgramInPoststart: the exit of the program does not end a poststart hook.
 func TestShortProgramInPoststart(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "runc 1.1 runs poststart hooks in create")
@@ -151,7 +156,7 @@ func TestShortProgramInPoststart(t *testing.T) {
 	b.OK("create", "--bundle", b.Bundle, b.ID)
 	pid := b.State().Pid
 	p := b.Cmd("start", b.ID).Start()
-	b.WaitStatus(pid) // the program has ended, and the hook waits for its line
+	b.WaitStatus(pid) // the program has exited, and the hook waits for its line
 	if err := os.WriteFile(status, []byte("go on\n"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +168,9 @@ func TestShortProgramInPoststart(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestDeleteWhileCreating: a delete --force at any moment of a creation leaves nothing, or a container that the next one removes; and what fails does not
-// harm a container of the same id that comes after it.
+// TestDeleteWhileCreating: a delete --force at any moment of a creation leaves nothing, or a
+// container that the next one removes; and the failed command does not harm a later container of
+// the same ID.
 func TestDeleteWhileCreating(t *testing.T) {
 	harness.OrlopOnly(t, "others leave cgroups and processes")
 	b := harness.New(t, harness.Args("sleep", "1000"))
@@ -173,7 +179,8 @@ func TestDeleteWhileCreating(t *testing.T) {
 	deleted := 0
 	for range killedRounds() / 2 {
 		p := b.Cmd(create...).Start()
-		time.Sleep(rand.N(latest)) // the moment is the test's parameter: there is no event to wait for
+		// The moment is the test's parameter: there is no event to wait for.
+		time.Sleep(rand.N(latest))
 		quick(b, "delete", "--force", b.ID).OK(b)
 		second := quick(b, create...)
 		r := p.Wait()
@@ -203,7 +210,8 @@ func TestDeleteWhileCreating(t *testing.T) {
 	}
 }
 
-// TestInterrupted: a signal that ends a program also ends the hook that it waits for, and leaves nothing; the program ends by that signal.
+// TestInterrupted: a signal that ends a program also ends the hook that it waits for, and leaves
+// nothing; the program ends by that signal.
 func TestInterrupted(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others leave the hook, or wait for it")
@@ -225,7 +233,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInterruptedTwice: a poststop hook that hangs after the first signal ends by the second.
+// TestInterruptedTwice: the second signal ends a poststop hook that hangs after the first one.
 func TestInterruptedTwice(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "others leave the hook, or wait for it")
@@ -241,7 +249,7 @@ func TestInterruptedTwice(t *testing.T) {
 	b.CheckClean()
 }
 
-// TestInterruptedExec: the same for an exec whose process does not get to its program.
+// TestInterruptedExec: the same for an exec whose process does not reach its program.
 func TestInterruptedExec(t *testing.T) {
 	harness.OrlopOnly(t, "others differ")
 	b := harness.New(t, harness.Writable)
@@ -253,7 +261,7 @@ func TestInterruptedExec(t *testing.T) {
 	b.Status("running")
 }
 
-// TestIgnoredSignal: what the caller has the program ignore interrupts nothing.
+// TestIgnoredSignal: a signal that the caller ignores interrupts nothing.
 func TestIgnoredSignal(t *testing.T) {
 	needBusybox(t)
 	harness.OrlopOnly(t, "one runtime is enough")
@@ -279,7 +287,8 @@ func TestKilledInHook(t *testing.T) {
 			p.Signal(unix.SIGKILL)
 			p.Wait()
 			b.WaitGone(hook)
-			if unix.Kill(other, unix.SIGKILL) == nil { // a child of its own does, unless it is in the container's PID namespace
+			// A child of its own does, unless it is in the container's PID namespace.
+			if unix.Kill(other, unix.SIGKILL) == nil {
 				b.WaitGone(other)
 			}
 			b.OK("delete", "--force", b.ID)
@@ -288,7 +297,8 @@ func TestKilledInHook(t *testing.T) {
 	}
 }
 
-// TestTerminalInputEnds: the end of an input that is no terminal is that of the container's terminal, too.
+// TestTerminalInputEnds: the end of an input that is not a terminal also ends the input of the
+// container's terminal.
 func TestTerminalInputEnds(t *testing.T) {
 	harness.OrlopOnly(t, "runc wants a terminal")
 	for _, command := range []string{"run", "exec"} {
