@@ -57,7 +57,7 @@ CASE  ?=
 # How often `make attacks` tries each attack.
 ROUNDS ?= 1000
 
-.PHONY: all build man install uninstall demo test test-vm differential differential-guest engines engines-table attacks conformance bench fuzz release lint vulns deps clean help
+.PHONY: all build man install uninstall demo test test-vm race differential differential-guest engines engines-table attacks conformance bench fuzz release lint vulns deps clean help
 
 all: build man
 
@@ -109,6 +109,12 @@ test-vm: $(COMPILER) ## those in the guest alone (GUEST=./tests/e2e RUN=TestPaus
 	@tests/deps.sh certificates busybox
 	@$(GO) build -trimpath -buildvcs=false -o build/runner ./tests/runner
 	@build/runner -tags $(TAGS) -timeout $(TIMEOUT) -run '$(RUN)' -guest '$(GUEST)'
+
+race: $(COMPILER) ## the race detector over what runs natively: the packages, and orlop in the end-to-end tests that RUN names
+	@tests/deps.sh $(TOOLS) gcc
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 0 -tags $(TAGS) ./cli ./libcontainer/... ./nsenter ./specconv/...
+	CGO_ENABLED=1 $(GO) build -race -buildmode=exe -tags $(TAGS) -o build/race/orlop .
+	ORLOP=$(CURDIR)/build/race/orlop $(GO) test -count=1 -timeout 0 -tags $(TAGS) -run '$(RUN)' ./tests/e2e
 
 differential: build ## compare COUNT (2000) generated containers with runc and crun, those of SEED; what differs is shrunk
 	@tests/deps.sh certificates busybox
