@@ -7,7 +7,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv/codec"
 )
@@ -64,42 +63,6 @@ func statusOf(rec *state.Record, s specs.ContainerState) *Status {
 		st.Pid = 0
 	}
 	return st
-}
-
-// status finds out how the container is now. That it runs, waits for its start or has ended is not recorded, since that changes
-// without the runtime; the kernel is asked.
-func (v *view) status() (specs.ContainerState, error) {
-	creating, err := v.dir.Creating()
-	if err != nil {
-		return "", err
-	}
-	if creating {
-		return specs.StateCreating, nil
-	}
-	if v.incomplete || v.rec.Status == specs.StateCreating {
-		return specs.StateStopped, nil // create was killed
-	}
-	alive, err := sys.Alive(v.rec.Pid, v.rec.StartTime)
-	if err != nil {
-		return "", err
-	}
-	if !alive {
-		return specs.StateStopped, nil
-	}
-	waiter, err := v.dir.Probe()
-	if err != nil {
-		return "", err
-	}
-	frozen, err := v.placement().Frozen()
-	switch {
-	case err != nil:
-		return "", err
-	case frozen:
-		return StatusPaused, nil
-	case waiter == state.WaiterHere:
-		return specs.StateCreated, nil
-	}
-	return specs.StateRunning, nil
 }
 
 func ownerName(uid int) string {
