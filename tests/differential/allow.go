@@ -104,6 +104,7 @@ func allowed() []row {
 		{place: "| a filesystem mounted where it is mounted already", key: `: status$`, features: `mount=sysfs:[^ :]*:/sys:`, orlop: `^[03]$`, runc: `^1$`},
 		{place: "| a mount on a path in `/proc` that does not exist", key: `: error$`, features: `:/proc/nosuch`, orlop: `^$`, runc: `no such file`},
 		{place: "| `pause` on a busy machine, on cgroup v1", key: `pause: status$`, features: `:pause,`, orlop: `^0$`, runc: `^1$`, crun: true},
+		{place: "| masked paths of a container without `/proc`", key: `: status$`, features: `without=/proc.*masked=|masked=.*without=/proc`, orlop: `^[03]$`, runc: `^1$`, crun: true},
 		{place: "| a mount on `/` |", key: `: (status|error)$`, features: `mount=\w*:[^: ]*:/:`, runc: `^1?$`},
 		{place: "| the option `rro` of a mount that is not a bind mount", key: `mountinfo `, features: `rro`, orlop: `^/ ro`, runc: `^/ rw`},
 		{place: "| poststart hooks |", key: `^left process$`, features: `hook=poststart:leave`, orlop: `^\(none\)$`},
