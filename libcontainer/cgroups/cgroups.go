@@ -27,7 +27,7 @@ var ErrFrozen = errors.New("container paused")
 var ErrFull = errors.New("the container has as many processes as linux.resources.pids.limit allows")
 
 // A ResourceError says which resource could not be set, in which file, and why. A
-// [specconv.FieldError] around it has the field.
+// [specconv.FieldError] around it names the field.
 type ResourceError struct {
 	Controller string // "memory"
 	File       string // absolute path of the control file; "" when there is none

@@ -9,7 +9,7 @@ import (
 const ioField = "linux.resources.blockIO."
 
 // ioV1: kernel documents cgroup-v1/blkio-controller.rst and block/bfq-iosched.rst. The kernel has
-// no leaf weights any more: they are an error that says so.
+// no leaf weights any more: setting them is an error.
 func (s *settingList) ioV1(r *specs.LinuxBlockIO) {
 	weight := func(file, value, field string) {
 		s.add(setting{controller: "blkio", file: "blkio.bfq." + file, value: value, field: ioField + field})

@@ -190,7 +190,7 @@ func TestFreeze(t *testing.T) {
 	if err := again.Create(nil); !errors.Is(err, ErrFrozen) {
 		t.Errorf("Create: error %v", err)
 	}
-	var late int
+	var second int
 	entry, join := m.Entry(true, false), ""
 	for _, h := range entry.Last {
 		tasks, err := m.Tasks(h)
@@ -200,14 +200,14 @@ func TestFreeze(t *testing.T) {
 		defer tasks.Close()
 		join += "echo 0 >" + tasks.Name() + "; "
 	}
-	if err := m.SpawnInto(entry, forkExec(m, entry.First, &late, "/bin/sh", "-c", join+"exec sleep 1000")); err != nil {
+	if err := m.SpawnInto(entry, forkExec(m, entry.First, &second, "/bin/sh", "-c", join+"exec sleep 1000")); err != nil {
 		t.Fatal(err)
 	}
 	waitTest(t, "the process to join the freezer", func() bool {
-		return strings.Count(cgroupsOf(t, strconv.Itoa(late)), testID(t)) == strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t))
+		return strings.Count(cgroupsOf(t, strconv.Itoa(second)), testID(t)) == strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t))
 	})
-	if strings.Count(cgroupsOf(t, strconv.Itoa(late)), testID(t)) != strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) {
-		t.Errorf("not in all hierarchies:\n%s", cgroupsOf(t, strconv.Itoa(late)))
+	if strings.Count(cgroupsOf(t, strconv.Itoa(second)), testID(t)) != strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) {
+		t.Errorf("not in all hierarchies:\n%s", cgroupsOf(t, strconv.Itoa(second)))
 	}
 	// SIGKILL reaches frozen processes.
 	if err := m.Kill(unix.SIGKILL); err != nil {
@@ -216,7 +216,7 @@ func TestFreeze(t *testing.T) {
 	if err := m.WaitEmpty(hang.Limit); err != nil {
 		t.Error(err)
 	}
-	for _, pid := range []int{pid, late} {
+	for _, pid := range []int{pid, second} {
 		if got := exitStatus(t, pid); got != 137 {
 			t.Errorf("status %d", got)
 		}

@@ -102,14 +102,14 @@ func TestSmallLimits(t *testing.T) {
 		// One more process from outside can enter, as by cgroup.procs, also through a manager from
 		// the state record.
 		spawn(t, m, "/bin/sleep", "1000")
-		late := Load(hostLayout(t), m.Paths())
+		loaded := Load(hostLayout(t), m.Paths())
 		for range 3 {
 			var pid int
-			entry := late.Entry(false, false)
-			err := late.SpawnInto(entry, forkExec(late, slices.Concat(entry.First, entry.Last, entry.Inside), &pid, "/bin/sleep", "1000"))
+			entry := loaded.Entry(false, false)
+			err := loaded.SpawnInto(entry, forkExec(loaded, slices.Concat(entry.First, entry.Last, entry.Inside), &pid, "/bin/sleep", "1000"))
 			if errors.Is(err, ErrFull) {
-				entry = late.Entry(false, true)
-				err = late.SpawnInto(entry, forkExec(late, slices.Concat(entry.First, entry.Last, entry.Inside), &pid, "/bin/sleep", "1000"))
+				entry = loaded.Entry(false, true)
+				err = loaded.SpawnInto(entry, forkExec(loaded, slices.Concat(entry.First, entry.Last, entry.Inside), &pid, "/bin/sleep", "1000"))
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 // container that owns it: an extended attribute, which only one of several concurrent creators can
 // set:
 //
-//	mkdir, or find it  -> mark it, unless it has one -> check that it is empty and not frozen ->
-//	                   limits, processes
+//	mkdir, or find it -> mark it, unless it has one -> check that it is empty and not frozen
+//	-> limits, processes
 //
 // The mark is on the leading directory, and covers its counterparts: it costs as much as a few
 // other system calls, and there may be ten hierarchies. Directories that existed before have one

@@ -1,12 +1,13 @@
 // Package intelrdt puts a container into a group of the resctrl filesystem (Intel RDT and its
 // equivalents of AMD and ARM): linux.intelRdt of config.json.
 //
-//	/sys/fs/resctrl/              the default control group schemata tasks what its processes may
-//	                              use of caches and memory bandwidth, and which they are info/
-//	                              what the machine supports mon_groups/ID/ a monitoring group:
-//	                              processes of the control group that are counted separately
-//	                              CLOSID/ another control group, with the same files and
-//	                              directories
+//	/sys/fs/resctrl/       the default control group
+//	    schemata           what its processes may use of caches and memory bandwidth
+//	    tasks              its processes
+//	    info/              what the machine supports
+//	    mon_groups/ID/     a monitoring group: processes of the control group that are counted
+//	                       separately
+//	    CLOSID/            another control group, with the same files and directories
 //
 // The kernel's documentation is Documentation/filesystems/resctrl.rst. Groups are made and removed
 // as directories; children of a group's processes are in that group.

@@ -6,12 +6,10 @@
 // namespace, its PID as the manager knows it. So it gets a socket of its own, and the runtime
 // passes the message on:
 //
-//	program               container runtime service manager
-//	  READY=1  -------->  /run/notify/notify.sock  -->  run, start: this packageMAINPID=77,
-//	                                                                            READY=1 ----->
-//	                                                                            $NOTIFY_SOCKET
-//	                                                                            BARRIER=1 ----->
-//	                                                                            (all was read)
+//	program              container                    runtime               service manager
+//	  READY=1  ------->  /run/notify/notify.sock  ->  run, start: this package
+//	                                                  MAINPID=77, READY=1 ->  $NOTIFY_SOCKET
+//	                                                  BARRIER=1 ----------->  (all was read)
 //
 // No process stays behind for this. The directory of the socket is in the container's state
 // directory, and is bound into the container read-only when that is made. The command that starts

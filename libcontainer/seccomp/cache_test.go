@@ -40,11 +40,11 @@ func TestCache(t *testing.T) {
 		"longer":                    func() error { return os.WriteFile(file, append(whole, make([]byte, maxProgram)...), 0o600) },
 		"writable by others":        func() error { return os.Chmod(file, 0o606) },
 		"a link":                    func() error { return errors2(os.Rename(file, file+"2"), os.Symlink(file+"2", file)) },
-		"folder writable by others": func() error { return os.Chmod(dir, 0o707) },
+		"directory writable by others": func() error { return os.Chmod(dir, 0o707) },
 	}
 	if os.Geteuid() == 0 {
 		spoil["another's"] = func() error { return os.Chown(file, 1, 1) }
-		spoil["another's folder"] = func() error { return os.Chown(dir, 1, 1) }
+		spoil["another's directory"] = func() error { return os.Chown(dir, 1, 1) }
 	}
 	for name, do := range spoil {
 		if err := os.RemoveAll(dir); err != nil {

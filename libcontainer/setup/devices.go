@@ -100,9 +100,9 @@ func (l *lowering) nodeOfLink(d *device, done nsenter.Label) {
 	l.openat2(l.root, rel(d.Path), unix.O_PATH|unix.O_NOFOLLOW, 0, inRoot).OnError(ordinary)
 	l.followLinks(d.Path, func(parent nsenter.Reg, name nsenter.Addr) {
 		number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
-		l.atTold(unix.SYS_MKNODAT, parent, name, nsenter.Int(d.Type|d.Mode), nsenter.Int(number)).OnError(done, unix.EEXIST)
+		l.atSent(unix.SYS_MKNODAT, parent, name, nsenter.Int(d.Type|d.Mode), nsenter.Int(number)).OnError(done, unix.EEXIST)
 		if d.UID != 0 || d.GID != 0 {
-			l.atTold(unix.SYS_FCHOWNAT, parent, name, nsenter.Int(d.UID), nsenter.Int(d.GID), nsenter.Int(unix.AT_SYMLINK_NOFOLLOW))
+			l.atSent(unix.SYS_FCHOWNAT, parent, name, nsenter.Int(d.UID), nsenter.Int(d.GID), nsenter.Int(unix.AT_SYMLINK_NOFOLLOW))
 		}
 	})
 	l.prog.Jump(done)

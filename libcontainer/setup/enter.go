@@ -103,8 +103,8 @@ func (p *Plan) ClonesLast() bool {
 	return false
 }
 
-// KeptFile returns the runtime's file that a process which others may trace keeps, "" without such
-// a process. The process closes those with higher descriptors, so this one must get the lowest.
+// KeptFile returns the runtime's file that a process keeps while others may trace it, "" without
+// such a process. The process closes all higher descriptors, so this one must get the lowest.
 func (p *Plan) KeptFile() nsenter.FD {
 	for _, s := range p.Steps {
 		if c, ok := s.Action.(closeOwn); ok && c.Kept != nsenter.FirstOwn {

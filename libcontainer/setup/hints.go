@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hint returns what the kernel's answer to a call of an action stands for, "" where that is plain.
-// The action is nil when only the state record tells of it.
+// hint returns what an error of an action's call means, "" where that is plain. The action is nil
+// when only the state record describes it.
 //
 // long: a table
 func hint(a Action, call string, errno syscall.Errno) string {
@@ -21,7 +21,7 @@ func hint(a Action, call string, errno syscall.Errno) string {
 		when  func(Action) bool // nil for any
 		text  string
 	}{
-		// "is a directory" is avoided: people's scripts look for it in errors about programs.
+		// Not "is a directory", which scripts look for in errors about programs.
 		{"", unix.ENOTDIR, when(func(m bindMount) bool { return m.InRoot != "" }),
 			"a directory can only be mounted on a directory, a file only on a file, and neither below a file"},
 		{"", unix.ENOTDIR, when(func(m bindMount) bool { return m.File }), "the source, a file, cannot be mounted on a directory or below a file"},
@@ -29,7 +29,7 @@ func hint(a Action, call string, errno syscall.Errno) string {
 		{"", unix.EEXIST, when[copyLink](nil), "the destination exists and is not the same symbolic link as the source"},
 		{"", unix.ENODEV, when[openConsole](nil), "/dev/pts of the container is not a devpts"},
 		{"", unix.EXDEV, when[openConsole](nil), "something is mounted over /dev/pts/ptmx of the container"},
-		// The process itself refuses to bind the host's node when that is another device.
+		// The process itself refuses to bind a node of the host for another device.
 		{"", unix.ENXIO, when[makeDevice](nil), "the node cannot be made here, and the host's of that path is another device"},
 		{"", unix.ENOENT, when[makeDevice](nil), "the node cannot be made here, and the host has none of that path"},
 
@@ -71,7 +71,7 @@ func hint(a Action, call string, errno syscall.Errno) string {
 	return ""
 }
 
-// when holds for actions of type A of which also holds; nil holds for all.
+// when matches actions of type A for which also returns true; nil matches all of them.
 func when[A Action](also func(A) bool) func(Action) bool {
 	return func(a Action) bool {
 		action, ok := a.(A)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestHint: the first row that fits counts, and what tries an action has the action's hints.
+// TestHint: the first matching row counts, and a rehearsal's part of an action has its hints.
 func TestHint(t *testing.T) {
 	scheduler := func(policy specs.LinuxSchedulerPolicy, priority int32) Action {
 		return setScheduler{Scheduler: specs.Scheduler{Policy: policy, Priority: priority}}

@@ -241,22 +241,22 @@ func (l *lowering) openSource(to nsenter.Reg, path string, noFollow bool) {
 	l.calls[len(l.calls)-1].source = true
 }
 
-// told represents, in a record, a path or a name that the runtime sends while the process runs: see
+// sent represents, in a record, a path or a name that the runtime sends while the process runs: see
 // Missing.
-const told = "(told by the runtime)"
+const sent = "(sent by the runtime)"
 
-// openTold emits the walk of a path that the runtime has sent, to a directory in the root.
-func (l *lowering) openTold(to nsenter.Reg, path nsenter.Addr) {
+// openSent emits the walk of a path that the runtime has sent, to a directory in the root.
+func (l *lowering) openSent(to nsenter.Reg, path nsenter.Addr) {
 	again := l.prog.NewLabel()
 	l.prog.Place(again)
-	l.record(unix.SYS_OPENAT2, wayOpenat2, told, inRoot)
+	l.record(unix.SYS_OPENAT2, wayOpenat2, sent, inRoot)
 	how := l.how(unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot})
 	l.prog.Call(unix.SYS_OPENAT2, l.root, path, how, nsenter.Int(unix.SizeofOpenHow)).Result(to).OnError(again, unix.EAGAIN)
 }
 
-// atTold emits at for a name that the runtime has sent.
-func (l *lowering) atTold(nr uintptr, dir nsenter.Reg, name nsenter.Addr, after ...nsenter.Arg) *nsenter.Op {
-	l.record(nr, wayAt, told, 0)
+// atSent emits at for a name that the runtime has sent.
+func (l *lowering) atSent(nr uintptr, dir nsenter.Reg, name nsenter.Addr, after ...nsenter.Arg) *nsenter.Op {
+	l.record(nr, wayAt, sent, 0)
 	return l.prog.Call(nr, append([]nsenter.Arg{dir, name}, after...)...)
 }
 

@@ -87,9 +87,9 @@ func (p *Plan) WantedPathError(n uint32, errno syscall.Errno) error {
 func (l *lowering) makeMissing(p string, kind destinationKind) {
 	l.followLinks(p, func(parent nsenter.Reg, name nsenter.Addr) {
 		if kind == aFile {
-			l.atTold(unix.SYS_MKNODAT, parent, name, nsenter.Int(unix.S_IFREG|0o755), nsenter.Int(0)).Ignore(unix.EEXIST)
+			l.atSent(unix.SYS_MKNODAT, parent, name, nsenter.Int(unix.S_IFREG|0o755), nsenter.Int(0)).Ignore(unix.EEXIST)
 		} else {
-			l.atTold(unix.SYS_MKDIRAT, parent, name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
+			l.atSent(unix.SYS_MKDIRAT, parent, name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
 		}
 	})
 }
@@ -105,9 +105,9 @@ func (l *lowering) followLinks(p string, makeLast func(parent nsenter.Reg, name 
 	l.prog.Place(again)
 	l.sendFile(MessageMissing, l.root, nsenter.Int(len(l.wanted)))
 	l.awaitData(l.answer, missingSize)
-	l.openTold(parent, l.answer+missingParent)
+	l.openSent(parent, l.answer+missingParent)
 	l.prog.Load(l.answer, 1, 0).OnZero(last)
-	l.atTold(unix.SYS_MKDIRAT, parent, name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
+	l.atSent(unix.SYS_MKDIRAT, parent, name, nsenter.Int(0o755)).Ignore(unix.EEXIST)
 	l.call(unix.SYS_CLOSE, parent)
 	l.prog.Jump(again)
 	l.prog.Place(last)

@@ -167,7 +167,7 @@ func TestPersonality(t *testing.T) {
 	contains(t, tr.out(), "00000008\n")
 }
 
-// TestKeyring looks for the session keyring among the keys that a process has.
+// TestKeyring looks for the session keyring among the keys of a process.
 func TestKeyring(t *testing.T) {
 	if _, err := os.Stat("/proc/keys"); err != nil {
 		t.Skip("no /proc/keys")

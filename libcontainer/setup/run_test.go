@@ -305,7 +305,7 @@ func lockNamespace(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	runtime.LockOSThread() // and never unlocked
+	runtime.LockOSThread() // never unlocked
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		t.Fatal(err)
 	}

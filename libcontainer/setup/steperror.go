@@ -12,8 +12,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A StepError is the failure of a step. A [specconv.FieldError] around it has the field of
-// config.json that the step comes from.
+// A StepError is the failure of a step. A [specconv.FieldError] around it names the step's field of
+// config.json.
 type StepError struct {
 	Step  int    // index in the plan
 	Verb  string // kind of the action, "" when only the state record describes the step
@@ -47,7 +47,7 @@ func (e *StepError) Error() string {
 	return text
 }
 
-// stepError returns the error of a step of which a call failed with errno.
+// stepError returns the error of a step whose call failed with errno.
 func (p *Plan) stepError(step int, title, call string, errno syscall.Errno) error {
 	s := p.Steps[step]
 	return &specconv.FieldError{Path: s.Field,

@@ -460,7 +460,7 @@ func TestCallersBus(t *testing.T) {
 		want    Bus
 	}{{0, false, System}, {1000, false, User}, {0, true, User}, {1000, true, User}} {
 		if got := callersBus(c.euid, c.foreign); got != c.want {
-			t.Errorf("user %d, a folder of another's %v: %s, want %s", c.euid, c.foreign, got, c.want)
+			t.Errorf("user %d, a directory of another user %v: %s, want %s", c.euid, c.foreign, got, c.want)
 		}
 	}
 	const podmans = "         0       1000          1\n         1     100000      65536\n"
@@ -471,7 +471,7 @@ func TestCallersBus(t *testing.T) {
 	}
 }
 
-func TestPlaces(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	for _, c := range []struct {
 		bus  Bus
 		env  map[string]string

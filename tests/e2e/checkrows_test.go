@@ -104,7 +104,7 @@ func mountAgreements() []agreement {
 	}
 	return []agreement{
 		{"a source that is not there", mount("/mnt", "bind", "/no/such/source", "bind"), nil, "mounts[7].source"},
-		{"a file system that is not there", mount("/mnt", "nonesuchfs", "none"), nil, "mounts[7].type"},
+		{"a filesystem that is not there", mount("/mnt", "nonesuchfs", "none"), nil, "mounts[7].type"},
 		{"an option that is not there", mount("/mnt", "tmpfs", "tmpfs", "nosuid", "nonesuch=1"), nil, "mounts[7].options[1]"},
 		{"a value that is none", mount("/mnt", "tmpfs", "tmpfs", "size=many"), nil, "mounts[7].options[0]"},
 		{"a disk that is not there", mount("/mnt", "ext4", "/dev/nonesuch"), nil, "mounts[7].source"},
@@ -196,7 +196,7 @@ func rootlessAgreements() []agreement {
 		{"rootless: ids of others", rootless(more(subordinate + 1)), nil, "linux.uidMappings linux.gidMappings"},
 		{"rootless: no user namespace", rootless(harness.WithoutNamespace("user"), func(s *specs.Spec) { s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil }),
 			nil, "linux.namespaces process"},
-		{"rootless: a file system of root's", rootless(harness.WithMount("/mnt", "ext4", "/dev/null")), nil, "mounts[7].type"},
+		{"rootless: a filesystem of root's", rootless(harness.WithMount("/mnt", "ext4", "/dev/null")), nil, "mounts[7].type"},
 		{"rootless: an unreadable source", func(b *harness.Box) {
 			rootless()(b)
 			dir := filepath.Join(b.Dir, "closed")

@@ -110,7 +110,7 @@ func TestDisabledKill(t *testing.T) {
 			var st unix.Statfs_t
 			must(t, unix.Statfs(b.Rootfs, &st))
 			if len(b.Spec.Mounts) == 0 && st.Flags&unix.MS_NODEV != 0 {
-				t.Skip("the file system of the tests' directory has no devices (nodev), and a shell's background process opens /dev/null")
+				t.Skip("the filesystem of the tests' directory has no devices (nodev), and a shell's background process opens /dev/null")
 			}
 			lines := b.Create()
 			first := b.State().Pid

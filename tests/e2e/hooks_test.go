@@ -274,7 +274,7 @@ func libcSignals(t *testing.T) (set uint64) {
 // start like the process.
 func TestHookBegins(t *testing.T) {
 	needBusybox(t)
-	harness.OrlopOnly(t, "runc's createContainer hooks begin in the root file system")
+	harness.OrlopOnly(t, "runc's createContainer hooks begin in the root filesystem")
 	const script = "cat > /dev/null; (pwd; umask; grep -E '^Sig(Ign|Blk)' /proc/self/status | cut -f2; ls /proc/self/fd | wc -l) > "
 	for _, kind := range hookKinds() {
 		t.Run(kind, func(t *testing.T) {

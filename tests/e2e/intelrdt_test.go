@@ -214,7 +214,7 @@ func TestIntelRDTKilled(t *testing.T) {
 // TestIntelRDTMissing: a host without resctrl, and a container without a group.
 func TestIntelRDTMissing(t *testing.T) {
 	if data, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(data), " - resctrl ") {
-		t.Skipf("this host has a resctrl file system (%v)", err)
+		t.Skipf("this host has a resctrl filesystem (%v)", err)
 	}
 	harness.OrlopOnly(t, "the text is orlop's")
 	b := harness.New(t)

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleTime is how long effects of a command may last after it. A leak makes its test take as
+// leakTimeout is how long effects of a command may last after it. A leak makes its test take as
 // long.
-const settleTime = 30 * time.Second
+const leakTimeout = 30 * time.Second
 
 // close kills the test's remaining processes, deletes its containers and looks for leaks.
 func (b *Box) close() {
@@ -72,7 +72,7 @@ func (b *Box) CheckClean() {
 
 // leaks describes what is left of the test's containers.
 func (b *Box) leaks() []string {
-	found := left(settleTime, b.accounted)
+	found := left(leakTimeout, b.accounted)
 	mounts, err := MountsBelow(b.Dir)
 	if err != nil {
 		found = append(found, err.Error())
@@ -94,7 +94,7 @@ func (b *Box) leaks() []string {
 			}
 		}
 	}
-	return append(found, settledHolders(b.Dir, settleTime)...)
+	return append(found, waitHolders(b.Dir, leakTimeout)...)
 }
 
 // accounted reports whether a process is a command that still runs, or belongs to another box that
@@ -132,10 +132,10 @@ func describe(pid int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
 }
 
-// settledHolders waits until no process has a file below dir open, and describes those that do
+// waitHolders waits until no process has a file below dir open, and describes those that do
 // after the time limit. A process that is not below this one may exit a moment after the command
 // that caused it, such as one that closes a systemd unit's PAM session, and no event reports that.
-func settledHolders(dir string, limit time.Duration) []string {
+func waitHolders(dir string, limit time.Duration) []string {
 	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		if found := holders(dir); len(found) == 0 || time.Now().After(deadline) {
 			return found
@@ -261,7 +261,7 @@ func Left(limit time.Duration) []string { return left(limit, func(int) bool { re
 
 func left(limit time.Duration, ignore func(pid int) bool) []string {
 	var found []string
-	for _, pid := range shared.reaper.settle(limit, ignore) {
+	for _, pid := range shared.reaper.waitNone(limit, ignore) {
 		found = append(found, "process "+describe(pid))
 		unix.Kill(pid, unix.SIGKILL)
 	}

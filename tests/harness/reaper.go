@@ -99,9 +99,9 @@ func (r *reaper) waitOrphan(pid int, limit time.Duration) (unix.WaitStatus, bool
 	}
 }
 
-// settle waits until no process is left below this one except ignored ones, and returns those that
+// waitNone waits until no process is left below this one except ignored ones, and returns those that
 // are left after the time limit.
-func (r *reaper) settle(limit time.Duration, ignore func(pid int) bool) []int {
+func (r *reaper) waitNone(limit time.Duration, ignore func(pid int) bool) []int {
 	timer := time.After(limit)
 	for {
 		r.mu.Lock()
