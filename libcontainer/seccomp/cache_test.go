@@ -34,12 +34,12 @@ func TestCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	spoil := map[string]func() error{
-		"cut":                       func() error { return os.Truncate(file, int64(len(whole)-8)) },
-		"empty":                     func() error { return os.Truncate(file, 0) },
-		"changed":                   func() error { return os.WriteFile(file, append(whole[:len(whole)-1:len(whole)-1], 9), 0o600) },
-		"longer":                    func() error { return os.WriteFile(file, append(whole, make([]byte, maxProgram)...), 0o600) },
-		"writable by others":        func() error { return os.Chmod(file, 0o606) },
-		"a link":                    func() error { return errors2(os.Rename(file, file+"2"), os.Symlink(file+"2", file)) },
+		"cut":                          func() error { return os.Truncate(file, int64(len(whole)-8)) },
+		"empty":                        func() error { return os.Truncate(file, 0) },
+		"changed":                      func() error { return os.WriteFile(file, append(whole[:len(whole)-1:len(whole)-1], 9), 0o600) },
+		"longer":                       func() error { return os.WriteFile(file, append(whole, make([]byte, maxProgram)...), 0o600) },
+		"writable by others":           func() error { return os.Chmod(file, 0o606) },
+		"a link":                       func() error { return errors2(os.Rename(file, file+"2"), os.Symlink(file+"2", file)) },
 		"directory writable by others": func() error { return os.Chmod(dir, 0o707) },
 	}
 	if os.Geteuid() == 0 {

@@ -61,7 +61,7 @@ func TestErrorDetails(t *testing.T) {
 	}{
 		"no bundle":           {nil, nil, []string{"create", "--bundle", "/no/such", "ID"}, details{Code: "system", Errno: "ENOENT", Path: "/no/such/config.json"}},
 		"missing bind source": {mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: "/no/such", Options: []string{"bind"}}), nil, create, details{Code: "host", Errno: "ENOENT", Path: "/no/such", Field: added + ".source"}},
-		"unknown filesystem": {mount(specs.Mount{Destination: "/mnt", Type: "nosuchfs", Source: "x"}), nil, create, details{Code: "step", Errno: "ENODEV", Field: added, Step: "mount nosuchfs on /mnt"}},
+		"unknown filesystem":  {mount(specs.Mount{Destination: "/mnt", Type: "nosuchfs", Source: "x"}), nil, create, details{Code: "step", Errno: "ENODEV", Field: added, Step: "mount nosuchfs on /mnt"}},
 		"id-mapped": {mount(specs.Mount{Destination: "/mnt", Type: "proc", Source: "proc", Options: []string{"idmap"}, UIDMappings: ids, GIDMappings: ids}), nil, create,
 			details{Code: "step", Errno: "EINVAL", Field: added, Step: "map its ids"}},
 		"limit": {func(s *specs.Spec) {
