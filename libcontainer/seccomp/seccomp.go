@@ -64,7 +64,9 @@ func Get(profile *specs.LinuxSeccomp, dir string) (*Filter, error) {
 	if f.Program, err = compile(profile); err != nil {
 		return nil, err
 	}
-	f.Program = shorten(f.Program)
+	if short := shorten(f.Program); sameResults(f.Program, short) {
+		f.Program = short
+	}
 	cache.put(key, f.Program)
 	return f, nil
 }
