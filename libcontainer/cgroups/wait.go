@@ -20,7 +20,7 @@ import (
 // deadline passed. For a directory that is gone every event has happened.
 func waitEvent(dir, line string, deadline time.Time) (bool, error) {
 	fd, err := sys.OpenFd(dir+"/cgroup.events", unix.O_RDONLY)
-	if err == unix.ENOENT {
+	if err == unix.ENOENT || err == unix.ENODEV { // ENODEV: it is being removed
 		return true, nil
 	}
 	if err != nil {
