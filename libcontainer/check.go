@@ -72,6 +72,7 @@ func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o
 		}
 		e.report.Notes = append(e.report.Notes, e.place.Notes()...)
 		if len(faults) == 0 {
+			e.planResources()
 			e.plan()
 		}
 	}
@@ -160,12 +161,12 @@ func (e *examination) answer(r *needs.Requirement, err error) {
 
 // plan plans the container, and rehearses that.
 func (e *examination) plan() {
-	e.compileSeccomp()
-	if _, err := e.seccompFacts(); err != nil {
+	e.filter = compileSeccomp(e.bundle, e.runtime.SeccompCache)
+	if _, err := e.filter.facts(); err != nil {
 		e.error(MissPlan, err)
 		e.filter = nil // the rest is planned without
 	}
-	if err := e.creation.plan(); err != nil {
+	if _, _, err := e.creation.plan(); err != nil {
 		e.error(MissPlan, err)
 		return
 	}

@@ -125,6 +125,7 @@ func TestRehearse(t *testing.T) {
 	if err := e.choosePlace(true); err != nil {
 		t.Fatal(err)
 	}
+	e.planResources()
 	e.plan()
 	var got []string
 	for _, m := range e.report.Misses {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
+	"github.com/orlop/orlop/libcontainer/internal/resource"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/state"
 )
@@ -19,7 +20,7 @@ type Container struct {
 	runtime *Runtime
 	id      string
 	process *Process
-	ready   *readiness // nil when it has no way to say that it is ready, or when somebody else started it
+	ready   *resource.Readiness // nil when it has no way to say that it is ready, or when somebody else started it
 }
 
 // ID returns the container's id.

@@ -11,11 +11,11 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/hooks"
-	"github.com/orlop/orlop/libcontainer/intelrdt"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/placement"
+	"github.com/orlop/orlop/libcontainer/internal/resource"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -40,24 +40,24 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 }
 
 // Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
-func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (*setup.Plan, error) {
+func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (_ *setup.Plan, err error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o, keyring: "_ses." + id}
-	var err error
 	if c.rights, err = host.ReadRights(); err != nil {
 		return nil, err
 	}
-	c.compileSeccomp()
+	c.filter = compileSeccomp(b, r.SeccompCache)
+	c.planResources()
+	defer c.close()
 	if err := c.choosePlace(true); err != nil {
 		return nil, err
 	}
-	defer c.place.Close()
-	if err := c.plan(); err != nil {
+	if _, _, err := c.plan(); err != nil {
 		return nil, err
 	}
 	return c.steps, c.steps.Verify()
 }
 
-// A creation is a container that is being made. What it has made so far is in its fields, so that it can be undone.
+// A creation is a container that is being created.
 type creation struct {
 	runtime *Runtime
 	id      string
@@ -67,145 +67,73 @@ type creation struct {
 
 	rights  host.Rights
 	forker  *forker.Forker
-	place   placement.Creation // nil until it is chosen
-	tasks   []launch.Deferred
-	keyring string // name of the container's session keyring
-	steps   *setup.Plan
-	relayed [3]bool // outputs that are copied from a pipe
-	dir     *state.Dir
-	rec     *state.Record
-	process *launch.Process
-	socket  *os.File        // the start socket, until the process has it
-	rdt     *intelrdt.Group // nil without linux.intelRdt
-	lending *lending        // network devices that are on their way into the container
 	filter  *seccompFilter
-	shares  bool // it gets a socket by which it can say that it is ready
-	ready   *readiness
-	lived   bool // the environment was complete enough for hooks to have run in it
+	keyring string // the name of the container's session keyring
+	steps   *setup.Plan
+	process *launch.Process
+
+	entry   resource.Entry
+	place   placement.Creation
+	resctrl *resource.Resctrl
+	notify  *resource.NotifySocket
+	devices *resource.NetDevices
+	// resources are what is made for the container, in the order of Prepare.
+	resources resource.List
+	before    []func() error // see beforeProgram
+	hooksRan  bool           // hooks have run, or could have: a failure runs the poststop hooks
 }
 
-// run does the work, and undoes it when it fails.
+// run creates the container, and undoes that when it fails.
 func (c *creation) run() (*Container, error) {
+	defer c.close()
 	container, err := c.create()
-	if c.socket != nil {
-		c.socket.Close()
-	}
-	if c.place != nil {
-		defer c.place.Close()
-	}
-	defer c.lending.close()
 	if err == nil {
 		return container, nil
 	}
+	c.endForker()
 	c.runtime.takeInterrupt(err)
-	if c.ready != nil {
-		c.ready.close()
-	}
-	if c.dir != nil && c.dir.Doomed() {
+	if c.entry.Dir != nil && c.entry.Dir.Doomed() {
 		err = fmt.Errorf("%w: %w", ErrDeleted, err)
 	}
 	return nil, errors.Join(fmt.Errorf("container %q: %w", c.id, err), c.undo())
 }
 
+// create takes the steps of "The life of a container" in docs/architecture.md.
 func (c *creation) create() (*Container, error) {
-	if err := specconv.ValidateID(c.id); err != nil {
-		return nil, err
-	}
-	var err error
-	if c.rights, err = host.ReadRights(); err != nil {
-		return nil, err
-	}
-	if err := c.rights.CheckNamespaces(c.bundle); err != nil {
-		return nil, err
-	}
-	c.options.Streams.pidfdReceiver = c.bundle.Spec.Annotations[specconv.PidfdReceiver]
-	c.forker = forker.Start(forker.CurrentCPU()) // first of all, since its work takes longest
-	c.forker.Unshare(inheritedNamespaces(c.bundle))
-	c.compileSeccomp()
-	err = c.makeProcess()
-	c.forker.End()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.options.beforeStart(); err != nil {
-		return nil, err
-	}
-	if err := c.register(); err != nil {
-		return nil, err
-	}
-	if err := c.release(); err != nil {
-		return nil, err
+	for _, step := range []func() error{
+		c.begin,    // the caller's rights; the forker enters namespaces
+		c.reserve,  // the id is taken, and the record names what will be made
+		c.prepare,  // facts, plan, resources, image
+		c.start,    // the process starts, and the record is completed
+		c.converse, // the process sets itself up, and the runtime does what it asks for
+		c.release,  // the process goes on: to wait for start, or to its program
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
 	c.process.Release()
 	c.warnings()
-	container := &Container{runtime: c.runtime, id: c.id, process: &Process{c.process.Finish()}, ready: c.ready}
-	return container, c.dir.Close()
+	container := &Container{runtime: c.runtime, id: c.id, process: &Process{c.process.Finish()}, ready: c.notify.Ready}
+	return container, c.entry.Dir.Close()
 }
 
-// release waits until the process is set up, and lets it go on: to wait for start, or in a run to its program. If nothing is left to do
-// before that, the process of a run is released before it asks, and does not wait for the runtime. That takes 0.15 ms where a processor
-// has to wake up for it.
-func (c *creation) release() error {
-	before := c.beforeProgram()
-	early := c.direct && len(before) == 0
-	if early {
-		if err := c.process.Unblock(); err != nil {
-			return err
-		}
-	}
-	if err := c.process.Converse(setup.MessageReady); err != nil {
+// begin checks what takes no time, and begins what takes longest.
+func (c *creation) begin() (err error) {
+	if err := specconv.ValidateID(c.id); err != nil {
 		return err
 	}
-	for _, do := range before {
-		if err := do(); err != nil {
-			return err
-		}
-	}
-	c.lived = true
-	if err := c.process.ReapFirst(); err != nil {
+	if c.rights, err = host.ReadRights(); err != nil {
 		return err
 	}
-	if !c.direct {
-		return c.process.Resume()
-	}
-	if !early {
-		if err := c.process.Unblock(); err != nil {
-			return err
-		}
-	}
-	if err := c.process.Converse(0); err != nil {
+	if err := c.rights.CheckNamespaces(c.bundle); err != nil {
 		return err
 	}
-	c.lending.done()
-	// The container runs, and can be used and deleted by others.
-	if err := c.dir.Created(); err != nil {
-		return err
-	}
-	return c.runtime.runPoststartHooks(c.dir, c.rec, c.runtime.stops())
-}
-
-// beforeProgram lists what must be done when the process is set up, and before its program may run.
-func (c *creation) beforeProgram() (list []func() error) {
-	if c.steps.ClonesLast() { // the process that will execute the program is there only now
-		list = append(list, c.process.ReapFirst)
-	}
-	list = append(list, c.place.BeforeProgram(c.rec, func() error { return c.dir.Write(c.rec) })...)
-	if c.options.handsOver() {
-		list = append(list, func() error { return c.options.handOver(c.process, console.PidfdCreate) })
-	}
-	if c.ready != nil {
-		list = append(list, func() error { return c.ready.of(c.process.Pid(), c.process.Pidfd()) })
-	}
-	if len(c.bundle.NetDevices) > 0 {
-		list = append(list, c.lent)
-	}
-	if c.direct && len(specconv.HooksOf(c.bundle.Spec.Hooks, hooks.StartContainer)) > 0 {
-		list = append(list, func() error {
-			c.lived = true
-			return c.runtime.runStartHooks(c.rec, c.dir, c.runtime.stopsAtEnd(c.process.Pidfd()))
-		})
-	}
-	return list
+	c.options.Streams.pidfdReceiver = c.bundle.Spec.Annotations[specconv.PidfdReceiver]
+	c.forker = forker.Start(forker.CurrentCPU())
+	c.forker.Unshare(inheritedNamespaces(c.bundle))
+	c.filter = compileSeccomp(c.bundle, c.runtime.SeccompCache)
+	return nil
 }
 
 // inheritedNamespaces returns the namespaces that the forker enters for the process: new ones of the types that take long to make, if the
@@ -223,6 +151,31 @@ func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
 	return flags
 }
 
+// reserve takes the id. From here on the record tells delete what to look for, should this program be killed. The forker makes the cgroup
+// beside the planner, if the process needs it first: a third thread was tried, and is no gain.
+func (c *creation) reserve() (err error) {
+	if err := c.choosePlace(false); err != nil {
+		return err
+	}
+	if !c.options.NoNewKeyring {
+		if c.keyring, err = resource.NewKeyringName(c.id); err != nil {
+			return err
+		}
+	}
+	if err := c.entry.Take(c.runtime.Root, c.record()); err != nil {
+		return err
+	}
+	c.planResources()
+	if err := c.resources.Record(c.entry.Rec); err != nil {
+		return err
+	}
+	if err := c.entry.Write(); err != nil {
+		return err
+	}
+	c.place.Begin(c.forker)
+	return nil
+}
+
 // choosePlace chooses where the container's processes are to live. With dry nobody is asked.
 func (c *creation) choosePlace(dry bool) (err error) {
 	c.place, err = placement.New(placement.Config{
@@ -232,65 +185,10 @@ func (c *creation) choosePlace(dry bool) (err error) {
 	return err
 }
 
-// plan works out what the process is to do.
-func (c *creation) plan() error {
-	facts, err := host.Facts(c.rights, c.bundle)
-	if err != nil {
-		return err
-	}
-	facts.Cgroup = c.place.Facts()
-	facts.Streams, c.relayed = host.StreamFacts(c.bundle.Spec.Process, c.options.Streams.standard(), setup.UserNamespace(c.bundle, &facts))
-	facts.TimerSlack = c.runtime.TimerSlack
-	if facts.Seccomp, err = c.seccompFacts(); err != nil {
-		return err
-	}
-	share := c.share()
-	c.shares = share != nil
-	o := setup.Options{
-		Keyring:      c.keyring,
-		StartSocket:  !c.direct,
-		NoPivot:      c.options.NoPivot,
-		NoNewKeyring: c.options.NoNewKeyring,
-		Inherit:      len(c.options.Files),
-		PlainLines:   c.options.PlainLines,
-		Share:        share,
-		PidVariable:  c.options.PidVariable,
-	}
-	c.tasks = c.place.Join(&o)
-	c.steps, err = setup.Container(c.bundle, o, facts)
-	return err
-}
-
-// makeProcess makes all that the process needs, and the process. The forker makes namespaces meanwhile, and the cgroup if the process needs
-// it first, which takes about as long as the plan and the image: a third thread was tried, and is no gain.
-func (c *creation) makeProcess() error {
-	if err := c.choosePlace(false); err != nil {
-		return err
-	}
-	if err := c.reserve(); err != nil {
-		return err
-	}
-	c.place.Begin(c.forker)
-	for _, do := range []func() error{c.plan, c.makeRDT, c.bindHostRoot, c.prepare} {
-		if err := do(); err != nil {
-			return err
-		}
-	}
-	return c.place.Start(c.forker, c.process)
-}
-
-// reserve takes the id. From here on the record tells delete what to look for, should this program be killed.
-func (c *creation) reserve() (err error) {
-	if c.dir, err = state.Open(c.runtime.Root).Create(c.id); err != nil {
-		return err
-	}
-	if !c.options.NoNewKeyring {
-		if c.keyring, err = newKeyringName(c.id); err != nil {
-			return err
-		}
-	}
+// record returns the record of a container of which nothing was made yet.
+func (c *creation) record() *state.Record {
 	spec := c.bundle.Spec
-	c.rec = &state.Record{
+	rec := &state.Record{
 		ID:          c.id,
 		OCIVersion:  specs.Version,
 		Status:      specs.StateCreating,
@@ -302,102 +200,226 @@ func (c *creation) reserve() (err error) {
 		Annotations: spec.Annotations,
 		Keyring:     c.keyring,
 	}
-	c.place.Record(c.rec, c.dir)
 	for _, n := range c.bundle.Namespaces {
-		c.rec.Namespaces = append(c.rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
+		rec.Namespaces = append(rec.Namespaces, state.Namespace{Type: n.Type, Path: n.Path})
 	}
-	if err := c.planRDT(); err != nil {
-		return err
-	}
-	return c.dir.Write(c.rec)
+	return rec
 }
 
-// prepare makes the process ready to be started.
-func (c *creation) prepare() (err error) {
-	if err := c.makeNotify(); err != nil {
+// planResources lists what is to be made. It is undone in the reverse order, the processes first.
+func (c *creation) planResources() {
+	var rdt *specs.LinuxIntelRdt
+	if c.bundle.Spec.Linux != nil {
+		rdt = c.bundle.Spec.Linux.IntelRdt
+	}
+	c.resctrl = resource.NewResctrl(&c.entry, rdt)
+	c.devices = resource.NewNetDevices(&c.entry, c.bundle)
+	c.notify = resource.NewNotifySocket(&c.entry, c.bundle, c.options.NotifySocket, c.direct, c.runtime.warn)
+	c.resources = resource.List{&c.entry, c.notify, resource.NewHostMounts(&c.entry, c.bundle), c.resctrl, &placeResource{c}}
+}
+
+// placeResource is the place of the container's processes as a resource.
+type placeResource struct{ c *creation }
+
+func (p *placeResource) Record(rec *state.Record) error {
+	p.c.place.Record(rec, p.c.entry.Dir)
+	return nil
+}
+
+func (*placeResource) Prepare() error { return nil } // its Begin and Start make it, beside other work
+
+func (p *placeResource) Undo() error { return p.c.place.Undo() }
+
+// prepare plans what the process is to do, and makes what it needs.
+func (c *creation) prepare() error {
+	tasks, relayed, err := c.plan()
+	if err != nil {
+		return err
+	}
+	if err := c.resources.Prepare(); err != nil {
 		return err
 	}
 	c.process, err = launch.New(c.steps, launch.Config{
-		Streams:  c.options.Streams.launch(c.relayed),
+		Streams:  c.options.Streams.launch(relayed),
 		Entered:  c.forker.Namespaces(),
-		Deferred: c.tasks,
+		Deferred: tasks,
 		Stops:    c.runtime.stops(),
 		Handlers: launch.Handlers{
 			Hooks:          c.createHooks,
 			EnterCgroup:    c.place.EnterCgroup,
-			MoveNetDevices: c.lend,
+			MoveNetDevices: func() error { return c.devices.Move(c.process.Pid()) },
 			Listener: func(listener *os.File) error {
-				return handListener(c.rec, specs.StateCreating, c.process.Pid(), listener)
+				return handListener(c.entry.Rec, specs.StateCreating, c.process.Pid(), listener)
 			},
 			CopyUp:        c.copyUp,
-			ChildTookOver: c.registerSecond,
+			ChildTookOver: c.recordChild,
 		},
 	})
 	if err != nil {
 		return err
 	}
-	var extra []nsenter.NamedFile
-	if !c.direct {
-		// The container's process is to be the only one that holds it, once that is there.
-		if c.socket, err = c.dir.Listen(); err != nil {
-			return err
-		}
-		extra = append(extra, nsenter.NamedFile{Name: string(setup.StartSocket), File: c.socket})
+	if c.direct {
+		return c.process.Prepare()
 	}
-	return c.process.Prepare(extra...)
+	if err := c.entry.Listen(); err != nil {
+		return err
+	}
+	return c.process.Prepare(nsenter.NamedFile{Name: string(setup.StartSocket), File: c.entry.Socket})
 }
 
-// register completes the record, while the process does its part. Who wants to delete the container knows from then on what to kill. Should this program be killed, the process ends at its next
-// rendezvous, and the container has stopped.
-func (c *creation) register() error {
+// plan plans what the process is to do. tasks are the files by which it joins cgroups, relayed the outputs that are copied from a pipe.
+func (c *creation) plan() (tasks []launch.Deferred, relayed [3]bool, err error) {
+	facts, err := host.Facts(c.rights, c.bundle)
+	if err != nil {
+		return nil, relayed, err
+	}
+	facts.Cgroup = c.place.Facts()
+	facts.Streams, relayed = host.StreamFacts(c.bundle.Spec.Process, c.options.Streams.standard(), setup.UserNamespace(c.bundle, &facts))
+	facts.TimerSlack = c.runtime.TimerSlack
+	if facts.Seccomp, err = c.filter.facts(); err != nil {
+		return nil, relayed, err
+	}
+	o := setup.Options{
+		Keyring:      c.keyring,
+		StartSocket:  !c.direct,
+		NoPivot:      c.options.NoPivot,
+		NoNewKeyring: c.options.NoNewKeyring,
+		Inherit:      len(c.options.Files),
+		PlainLines:   c.options.PlainLines,
+		Share:        c.notify.Share(c.runtime.Root, c.id),
+		PidVariable:  c.options.PidVariable,
+	}
+	tasks = c.place.Join(&o)
+	c.steps, err = setup.Container(c.bundle, o, facts)
+	return tasks, relayed, err
+}
+
+// start starts the process and completes the record while the process sets itself up: a delete knows from then on what to kill. Should
+// this program be killed, the process ends when it next waits for an answer, and the container has stopped.
+func (c *creation) start() error {
+	err := c.place.Start(c.forker, c.process)
+	c.endForker()
+	if err == nil {
+		err = c.options.beforeStart()
+	}
+	if err == nil {
+		err = c.resctrl.Join(c.process.Pid()) // before it starts any other process
+	}
+	if err != nil {
+		return err
+	}
+	rec := c.entry.Rec
+	if err := c.place.RecordFound(rec); err != nil {
+		return err
+	}
+	rec.Hooks, rec.Process, rec.Seccomp = c.bundle.Spec.Hooks, c.bundle.Spec.Process, c.filter.record()
+	if l := c.bundle.Spec.Linux; l != nil {
+		rec.Personality, rec.MemoryPolicy = l.Personality, l.MemoryPolicy
+	}
+	if !c.direct {
+		for _, r := range c.process.Remaining() {
+			rec.Remaining = append(rec.Remaining, state.Operation(r))
+		}
+	}
+	rec.Status = specs.StateCreated
+	if err := c.recordProcess(); err != nil {
+		return err
+	}
+	return c.entry.Dir.Unlock()
+}
+
+func (c *creation) recordProcess() error {
 	proc, err := sys.Stat(c.process.Pid())
 	if err != nil {
 		return err
 	}
-	if err := c.joinRDT(); err != nil {
-		return err
-	}
-	c.rec.Hooks, c.rec.Process, c.rec.Seccomp = c.bundle.Spec.Hooks, c.bundle.Spec.Process, c.seccompRecord()
-	if l := c.bundle.Spec.Linux; l != nil {
-		c.rec.Personality, c.rec.MemoryPolicy = l.Personality, l.MemoryPolicy
-	}
-	if err := c.place.RecordFound(c.rec); err != nil {
-		return err
-	}
-	c.rec.Pid, c.rec.StartTime = c.process.Pid(), proc.StartTime
-	c.rec.Status = specs.StateCreated
-	if !c.direct {
-		for _, r := range c.process.Remaining() {
-			c.rec.Remaining = append(c.rec.Remaining, state.Operation(r))
-		}
-	}
-	if err := c.dir.Write(c.rec); err != nil {
-		return err
-	}
-	return c.dir.Unlock()
+	c.entry.Rec.Pid, c.entry.Rec.StartTime = c.process.Pid(), proc.StartTime
+	return c.entry.Write()
 }
 
-// registerSecond records the process that has taken the place of the first one, before anything is asked of it: others may have stopped it. Who
-// deletes the container meanwhile has killed the one that was recorded before.
-func (c *creation) registerSecond() error {
+// recordChild records the process that has taken the place of the first one, before anything is asked of it: others may have stopped it. A
+// delete meanwhile has killed the one that was recorded before.
+func (c *creation) recordChild() error {
 	if err := c.place.Tighten(); err != nil {
 		return err
 	}
-	proc, err := sys.Stat(c.process.Pid())
-	if err != nil {
+	if err := c.entry.Dir.LockSame(lockLimit); err != nil {
 		return err
 	}
-	if err := c.dir.LockSame(lockLimit); err != nil {
+	if err := c.recordProcess(); err != nil {
 		return err
 	}
-	c.rec.Pid, c.rec.StartTime = c.process.Pid(), proc.StartTime
-	if err := c.dir.Write(c.rec); err != nil {
+	if c.entry.Dir.Doomed() {
+		return launch.ErrEnded
+	}
+	return c.entry.Dir.Unlock()
+}
+
+// converse serves the process until it is set up. If nothing is left to do before its program, the process of a run is released before it
+// asks, and does not wait for the runtime. That takes 0.15 ms where a processor has to wake up for it.
+func (c *creation) converse() error {
+	if c.before = c.beforeProgram(); c.releasedEarly() {
+		if err := c.process.Unblock(); err != nil {
+			return err
+		}
+	}
+	return c.process.Converse(setup.MessageReady)
+}
+
+func (c *creation) releasedEarly() bool { return c.direct && len(c.before) == 0 }
+
+// beforeProgram lists what must be done when the process is set up, and before its program may run.
+func (c *creation) beforeProgram() (list []func() error) {
+	if c.steps.ClonesLast() { // the process that will execute the program is there only now
+		list = append(list, c.process.ReapFirst)
+	}
+	list = append(list, c.place.BeforeProgram(c.entry.Rec, c.entry.Write)...)
+	if c.options.handsOver() {
+		list = append(list, func() error { return c.options.handOver(c.process, console.PidfdCreate) })
+	}
+	if ready := c.notify.Ready; ready != nil {
+		list = append(list, func() error { return ready.SetProcess(c.process.Pid(), c.process.Pidfd()) })
+	}
+	if len(c.bundle.NetDevices) > 0 {
+		list = append(list, c.devices.Keep)
+	}
+	if c.direct && len(specconv.HooksOf(c.bundle.Spec.Hooks, hooks.StartContainer)) > 0 {
+		list = append(list, func() error {
+			c.hooksRan = true
+			return c.runtime.runStartHooks(c.entry.Rec, c.entry.Dir, c.runtime.stopsAtEnd(c.process.Pidfd()))
+		})
+	}
+	return list
+}
+
+// release does what is left, and lets the process go on: to wait for start, or in a run to its program.
+func (c *creation) release() error {
+	for _, do := range c.before {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	c.hooksRan = true
+	if err := c.process.ReapFirst(); err != nil {
 		return err
 	}
-	if c.dir.Doomed() {
-		return errEnded
+	if !c.direct {
+		return c.process.Resume()
 	}
-	return c.dir.Unlock()
+	if !c.releasedEarly() {
+		if err := c.process.Unblock(); err != nil {
+			return err
+		}
+	}
+	if err := c.process.Converse(0); err != nil {
+		return err
+	}
+	c.devices.Done()
+	// The container runs, and can be used and deleted by others.
+	if err := c.entry.Dir.Created(); err != nil {
+		return err
+	}
+	return c.runtime.runPoststartHooks(c.entry.Dir, c.entry.Rec, c.runtime.stops())
 }
 
 // createHooks runs the hooks that belong between the mounts and the change of the root.
@@ -405,17 +427,30 @@ func (c *creation) createHooks() error {
 	if err := c.place.Complete(c.process.Pid()); err != nil {
 		return err
 	}
-	c.lived = true
+	c.hooksRan = true
 	// The specification's text fits both states: the environment has been made (created is "after step 2 in the lifecycle"), and the create
 	// operation has not finished. Prestart hooks were written for a time when they came with start, and so for a created container.
-	stops := c.runtime.stopsAtEnd(c.process.Pidfd())
-	if err := c.runtime.runHostHooks(hooks.Prestart, c.rec, specs.StateCreated, stops); err != nil {
+	rec, stops := c.entry.Rec, c.runtime.stopsAtEnd(c.process.Pidfd())
+	if err := c.runtime.runHostHooks(hooks.Prestart, rec, specs.StateCreated, stops); err != nil {
 		return err
 	}
-	if err := c.runtime.runHostHooks(hooks.CreateRuntime, c.rec, specs.StateCreating, stops); err != nil {
+	if err := c.runtime.runHostHooks(hooks.CreateRuntime, rec, specs.StateCreating, stops); err != nil {
 		return err
 	}
-	return c.runtime.runCreateHooks(c.rec, c.process.Pidfd(), stops)
+	return c.runtime.runCreateHooks(rec, c.process.Pidfd(), stops)
+}
+
+// copyUp fills a tmpfs with the content of the directory that it covers (tmpcopyup). step is the mount's.
+func (c *creation) copyUp(from, to *os.File, step uint32) error {
+	field, mount := c.steps.CopiedUp(step)
+	if from == nil || to == nil {
+		return &specconv.FieldError{Path: field, Err: errors.New("tmpcopyup: the process sent no descriptor")}
+	}
+	err := placement.CopyUp(c.place, c.process.Pid(), from, to, mount.Data, c.runtime.stopsAtEnd(c.process.Pidfd()))
+	if err != nil {
+		return &specconv.FieldError{Path: field, Err: fmt.Errorf("tmpcopyup of %s: %w", mount.Destination, err)}
+	}
+	return nil
 }
 
 func (c *creation) warnings() {
@@ -427,28 +462,46 @@ func (c *creation) warnings() {
 	}
 }
 
-// undo removes what a failed creation has made, in the reverse order.
+// undo removes what a failed creation has made.
 func (c *creation) undo() error {
-	var errs []error
-	errs = append(errs, c.lending.undo()) // before the process ends, and its network namespace with it
+	if c.entry.Dir == nil { // the id is taken by another, or was never asked for: then nothing was made
+		return nil
+	}
+	defer c.entry.Dir.Close()
+	errs := []error{c.devices.Undo()} // before the process ends, and its network namespace with it
 	if c.process != nil {
 		errs = append(errs, c.process.Abort())
 	}
-	if c.dir == nil { // the id is taken by another, or was never asked for: then nothing else was made
-		return errors.Join(errs...)
-	}
-	defer c.dir.Close()
-	// A container whose program runs can have been deleted by others, and all that is left is another one of its id.
-	err := c.dir.LockSame(lockLimit)
+	// A container whose program runs can have been deleted by others, and all that is left is another one with its id.
+	err := c.entry.Dir.LockSame(lockLimit)
 	if errors.Is(err, ErrNotExist) {
-		return errors.Join(append(errs, ErrDeleted)...)
+		err = ErrDeleted
 	}
 	if err != nil {
-		return errors.Join(append(errs, err)...)
+		return errors.Join(append(errs, err, c.notify.Undo())...)
 	}
-	errs = append(errs, c.place.Undo(), c.removeRDT(), unbindHostRoot(c.bundle.Rootfs, c.rec.RootMount), c.dir.Remove())
-	if c.lived {
-		c.runtime.poststop(c.rec)
+	errs = append(errs, c.resources.Undo())
+	if c.hooksRan {
+		c.runtime.poststop(c.entry.Rec)
 	}
 	return errors.Join(errs...)
+}
+
+// endForker ends the forker, whose thread is in the container's namespaces.
+func (c *creation) endForker() {
+	if c.forker != nil {
+		c.forker.End()
+		c.forker = nil
+	}
+}
+
+// close releases what only the creation needs.
+func (c *creation) close() {
+	c.entry.Release()
+	if c.devices != nil {
+		c.devices.Release()
+	}
+	if c.place != nil {
+		c.place.Close()
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/libcontainer/internal/resource"
 	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 )
@@ -93,15 +94,18 @@ func (v *view) destroy(r *Runtime) error {
 		if err := v.end(); err != nil {
 			return err
 		}
-		v.returnDevices(r)
+		// What cannot be returned is only a warning: a container that cannot be deleted would be of no help.
+		if err := resource.ReturnNetDevices(v.rec); err != nil {
+			r.warn(err.Error())
+		}
 		if err := place.Remove(r.warn); err != nil {
 			return err
 		}
 	}
-	if err := v.removeRDT(); err != nil {
+	if err := resource.RemoveResctrl(v.rec); err != nil {
 		return err
 	}
-	if err := unbindHostRoot(v.rec.Rootfs, v.rec.RootMount); err != nil {
+	if err := resource.RemoveHostMounts(v.rec); err != nil {
 		return err
 	}
 	if err := v.dir.Remove(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/placement"
+	"github.com/orlop/orlop/libcontainer/internal/resource"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/libcontainer/state"
@@ -121,7 +122,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	var relayed [3]bool
 	facts.Streams, relayed = host.StreamFacts(p, o.Streams.standard(), users)
 	facts.Seccomp = recordedFilter(v.rec)
-	groups, releaseGroups, err := v.tasksOfRDT()
+	groups, releaseGroups, err := resource.OpenResctrl(v.rec)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 		Streams:        o.Streams.launch(relayed),
 		Deferred:       entrance.Deferred,
 		DeferredInside: entrance.Inside,
-		Stops:          append(slices.Clone(stops), hooks.Stop{File: container, Err: errEnded}),
+		Stops:          append(slices.Clone(stops), hooks.Stop{File: container, Err: launch.ErrEnded}),
 		Patient:        entrance.Frozen,
 	}
 	c.Listener = func(listener *os.File) error { return handListener(v.rec, status, e.process.Pid(), listener) }
@@ -169,7 +170,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 
 // whyNot says why a process could not join, if it is for something that has happened to the container meanwhile.
 func (v *view) whyNot(err error) error {
-	if errors.Is(err, errEnded) {
+	if errors.Is(err, launch.ErrEnded) {
 		return fmt.Errorf("%w: its process has ended meanwhile", ErrNotRunning)
 	}
 	return err

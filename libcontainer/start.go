@@ -93,7 +93,7 @@ func (v *view) start(r *Runtime) error {
 	}
 	m, err := next()
 	switch {
-	case err == io.EOF, errors.Is(err, errEnded):
+	case err == io.EOF, errors.Is(err, launch.ErrEnded):
 		return v.gone()
 	case err != nil:
 		return v.stepError(container, err)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/launch"
 )
 
 // How long others are waited for. docs/waits.md has all waits of all commands.
@@ -15,9 +16,6 @@ const (
 	lockLimit    = 10 * time.Second // who has a container's lock
 	creatorLimit = 10 * time.Second // a creator whose container is to be deleted
 )
-
-// errEnded stops what is done for a container whose first process has ended meanwhile.
-var errEnded = errors.New("stopped, for the container's process has ended meanwhile")
 
 // stops are what stops hooks and conversations from outside.
 func (r *Runtime) stops() []hooks.Stop {
@@ -29,7 +27,7 @@ func (r *Runtime) stops() []hooks.Stop {
 
 // stopsAtEnd are what stops hooks and conversations for a container: also the end of its first process.
 func (r *Runtime) stopsAtEnd(container *os.File) []hooks.Stop {
-	return append(r.stops(), hooks.Stop{File: container, Err: errEnded})
+	return append(r.stops(), hooks.Stop{File: container, Err: launch.ErrEnded})
 }
 
 // takeInterrupt takes the interruption that err tells of, so that what follows can be interrupted by the next one.

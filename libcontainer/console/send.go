@@ -4,6 +4,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -84,7 +85,7 @@ func connect(path string) (int, error) {
 	}
 	if err := sys.ConnectPath(sock, path); err != nil {
 		_ = unix.Close(sock)
-		return fail(asTimeout(err))
+		return fail(asTimeout(errors.Unwrap(err)))
 	}
 	return sock, nil
 }

@@ -184,11 +184,10 @@ func connect(fd int, address string) error {
 	if address == "" || address[0] != '/' && address[0] != '@' {
 		return fmt.Errorf("%q: must be a path or begin with @: other sockets than unix(7)'s are not supported", address)
 	}
-	connect := sys.ConnectPath
-	if address[0] == '@' {
-		connect = sys.Connect
+	if address[0] == '/' {
+		return sys.ConnectPath(fd, address)
 	}
-	if err := connect(fd, address); err != nil {
+	if err := sys.Connect(fd, address); err != nil { // "@" stands for the abstract namespace
 		return &os.PathError{Op: "connect", Path: address, Err: err}
 	}
 	return nil

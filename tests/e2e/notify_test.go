@@ -239,7 +239,7 @@ func TestNotifyNot(t *testing.T) {
 		p, said, say := talk(t, b, []string{"NOTIFY_SOCKET=" + address}, "run", "--detach", "--bundle", b.Bundle, b.ID)
 		said.Next()
 		say("READY=1")
-		if r := p.Wait(); r.Status != 0 || !strings.Contains(r.Stderr, "NOTIFY_SOCKET: connect "+address+": no such file or directory") {
+		if r := p.Wait(); r.Status != 0 || !strings.Contains(r.Stderr, "NOTIFY_SOCKET: open "+address+": no such file or directory") {
 			t.Errorf("%+v", r)
 		}
 		b.Status("running")

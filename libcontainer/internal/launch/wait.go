@@ -22,6 +22,9 @@ const (
 	EndLimit = 10 * time.Second
 )
 
+// ErrEnded stops what is done for a container whose first process has ended meanwhile.
+var ErrEnded = errors.New("stopped, for the container's process has ended meanwhile")
+
 // Receive waits for a message of a process, or the end of its channel. A negative limit is none.
 func Receive(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks.Stop) (nsenter.Message, error) {
 	files := make([]*os.File, len(stops))

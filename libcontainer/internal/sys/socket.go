@@ -1,6 +1,10 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // UnixSocket makes a unix(7) socket of a type, as unix.SOCK_STREAM.
 func UnixSocket(kind int) (int, error) {
@@ -12,12 +16,16 @@ func Connect(socket int, address string) error {
 	return RetryErr(func() error { return unix.Connect(socket, &unix.SockaddrUnix{Name: address}) })
 }
 
-// ConnectPath connects a unix(7) socket to the socket file at a path, which may be longer than the 107 bytes of an address.
+// ConnectPath connects a unix(7) socket to the socket file at a path, which may be longer than the 107 bytes of an address. An error is an
+// [*os.PathError].
 func ConnectPath(socket int, path string) error {
-	file, err := OpenFd(path, unix.O_PATH)
+	file, err := Open(path, unix.O_PATH)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(file)
-	return Connect(socket, FdPath(file))
+	defer file.Close()
+	if err := Connect(socket, FdPath(int(file.Fd()))); err != nil {
+		return &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	return nil
 }

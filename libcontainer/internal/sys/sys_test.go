@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,7 +65,7 @@ func TestConnectPath(t *testing.T) {
 	}
 	defer unix.Close(client)
 	for path, want := range map[string]error{dir + "/none": unix.ENOENT, dir: unix.ECONNREFUSED, dir + "/socket": nil} {
-		if err := ConnectPath(client, path); err != want {
+		if err := ConnectPath(client, path); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 	}

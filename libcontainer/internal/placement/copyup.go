@@ -1,4 +1,4 @@
-package libcontainer
+package placement
 
 import (
 	"errors"
@@ -14,48 +14,39 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/proxy"
 	"github.com/orlop/orlop/libcontainer/timeout"
-	"github.com/orlop/orlop/specconv"
 )
 
-// copyUp fills a tmpfs with what the directory has that it covers. step is the mount's. The copy is charged to the container, so that
-// linux.resources.memory holds for it.
-func (c *creation) copyUp(from, to *os.File, step uint32) error {
-	field, mount := c.steps.CopiedUp(step)
-	if from == nil || to == nil {
-		return &specconv.FieldError{Path: field, Err: errors.New("tmpcopyup: the process sent no descriptor")}
-	}
-	stops := c.runtime.stopsAtEnd(c.process.Pidfd())
+// CopyUp copies the directory from of the image into the tmpfs to, with the mount options of that. The copy is charged to the container, of
+// which first is the first process: linux.resources.memory limits it. A stop ends it.
+func CopyUp(c Creation, first int, from, to *os.File, options []string, stops []hooks.Stop) error {
 	kills := uint64(0)
 	copier := launch.Copier{Start: func() (_ *proxy.Process, err error) {
-		if err := c.place.Complete(c.process.Pid()); err != nil { // systemd may not have written the limits yet
+		if err := c.Complete(first); err != nil { // systemd may not have written the limits yet
 			return nil, err
 		}
-		if kills, err = c.place.OOMKills(); err != nil {
+		if kills, err = c.OOMKills(); err != nil {
 			return nil, err
 		}
-		return c.startProxy(stops)
+		return startProxy(c, first, stops)
 	}}
-	err := copier.Copy(from, to, mount.Data)
+	err := copier.Copy(from, to, options)
 	if err != nil {
-		err = c.whyNotCopied(err, kills, copier.Proc, stops)
+		err = explainCopy(c, err, kills, copier.Proc, stops)
 	}
 	if copier.Proc != nil {
 		err = errors.Join(err, endProxy(copier.Proc))
 	}
-	if err != nil {
-		return &specconv.FieldError{Path: field, Err: fmt.Errorf("tmpcopyup of %s: %w", mount.Destination, err)}
-	}
-	return nil
+	return err
 }
 
-// startProxy starts a process that is charged to the container's cgroup for what it has made for it.
-func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
+// startProxy starts a process that makes system calls for the runtime, whose memory is charged to the container.
+func startProxy(c Creation, first int, stops []hooks.Stop) (*proxy.Process, error) {
 	files := make([]*os.File, len(stops))
 	for i, s := range stops {
 		files[i] = s.File
 	}
 	var p *proxy.Process
-	join, err := c.place.Charge(c.process.Pid(), func(cgroup int) (pid int, err error) {
+	join, err := c.Charge(first, func(cgroup int) (pid int, err error) {
 		if p, err = proxy.Start(cgroup, launch.AnswerLimit, files); err != nil {
 			return 0, err
 		}
@@ -79,8 +70,8 @@ func (c *creation) startProxy(stops []hooks.Stop) (*proxy.Process, error) {
 	return p, nil
 }
 
-// whyNotCopied says what has ended a copy. kills is how many processes of the cgroup the kernel had killed before.
-func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops []hooks.Stop) error {
+// explainCopy says what has ended a copy. kills is how many processes of the cgroup the kernel had killed before.
+func explainCopy(c Creation, err error, kills uint64, p *proxy.Process, stops []hooks.Stop) error {
 	var stopped *proxy.StoppedError
 	switch {
 	case errors.As(err, &stopped):
@@ -88,10 +79,10 @@ func (c *creation) whyNotCopied(err error, kills uint64, p *proxy.Process, stops
 	case p != nil && errors.Is(err, os.ErrDeadlineExceeded):
 		return timeout.Errorf("no progress within %v: %s", launch.AnswerLimit, cgroups.BlockedBy(p.Pid()))
 	}
-	if !errors.Is(err, proxy.ErrKilled) && !errors.Is(err, errEnded) && !errors.Is(err, unix.ENOMEM) {
+	if !errors.Is(err, proxy.ErrKilled) && !errors.Is(err, launch.ErrEnded) && !errors.Is(err, unix.ENOMEM) {
 		return err
 	}
-	now, countErr := c.place.OOMKills()
+	now, countErr := c.OOMKills()
 	if countErr == nil && (now > kills || errors.Is(err, unix.ENOMEM)) {
 		return fmt.Errorf("the container's memory limit is too small for the copy (linux.resources.memory): %w", err)
 	}

@@ -16,49 +16,42 @@ import (
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-// compileSeccomp begins to make the filter of the bundle's profile, beside other work; nil without one.
-func (c *creation) compileSeccomp() {
-	profile := c.profile()
-	if profile == nil {
-		return
-	}
-	c.filter = new(seccompFilter)
-	c.filter.wait = async.Go(func() (err error) {
-		c.filter.Filter, err = seccomp.Get(profile, c.runtime.SeccompCache)
-		return err
-	})
-}
-
-// A seccompFilter is a filter that is being made.
+// A seccompFilter is the filter of a profile that is being compiled. It is nil without a profile.
 type seccompFilter struct {
 	*seccomp.Filter
-	wait func() error
+	profile *specs.LinuxSeccomp
+	wait    func() error
 }
 
-func (c *creation) profile() *specs.LinuxSeccomp {
-	if c.bundle.Spec.Linux == nil {
+// compileSeccomp begins to compile the filter of a bundle's profile, beside other work.
+func compileSeccomp(b *specconv.Bundle, cache string) *seccompFilter {
+	if b.Spec.Linux == nil || b.Spec.Linux.Seccomp == nil {
 		return nil
 	}
-	return c.bundle.Spec.Linux.Seccomp
+	f := &seccompFilter{profile: b.Spec.Linux.Seccomp}
+	f.wait = async.Go(func() (err error) {
+		f.Filter, err = seccomp.Get(f.profile, cache)
+		return err
+	})
+	return f
 }
 
-// seccompFacts waits for the filter.
-func (c *creation) seccompFacts() (*setup.SeccompFilter, error) {
-	if c.filter == nil {
+// facts waits for the filter, and returns it as the planner knows it.
+func (f *seccompFilter) facts() (*setup.SeccompFilter, error) {
+	if f == nil {
 		return nil, nil
 	}
-	err := c.filter.wait()
+	err := f.wait()
 	if e := (*seccomp.Error)(nil); errors.As(err, &e) {
 		return nil, specconv.Invalid(e.Path, e.Err.Error())
 	}
 	if err != nil {
 		return nil, &specconv.FieldError{Path: "linux.seccomp", Err: err}
 	}
-	f := filterFacts(c.filter.Program, c.filter.Flags, c.filter.Notify)
-	if f.Notify && c.profile().ListenerPath == "" {
+	if f.Notify && f.profile.ListenerPath == "" {
 		return nil, specconv.Invalid("linux.seccomp.listenerPath", "is required for SCMP_ACT_NOTIFY")
 	}
-	return f, nil
+	return filterFacts(f.Program, f.Flags, f.Notify), nil
 }
 
 // filterFacts is a filter as the planner knows it.
@@ -72,14 +65,13 @@ func filterFacts(program []byte, flags uint, notify bool) *setup.SeccompFilter {
 	return f
 }
 
-// seccompRecord is what start and exec need of the filter.
-func (c *creation) seccompRecord() *state.Seccomp {
-	if c.filter == nil {
+// record returns what start and exec need of the filter.
+func (f *seccompFilter) record() *state.Seccomp {
+	if f == nil {
 		return nil
 	}
-	p := c.profile()
-	return &state.Seccomp{Program: c.filter.Program, Flags: c.filter.Flags, Notify: c.filter.Notify,
-		ListenerPath: p.ListenerPath, ListenerMetadata: p.ListenerMetadata}
+	return &state.Seccomp{Program: f.Program, Flags: f.Flags, Notify: f.Notify,
+		ListenerPath: f.profile.ListenerPath, ListenerMetadata: f.profile.ListenerMetadata}
 }
 
 // recordedFilter returns the filter of a container that was created, nil when it has none.

@@ -1,0 +1,152 @@
+package resource
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/libcontainer/netdev"
+	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/specconv"
+	"github.com/orlop/orlop/specconv/jsonpath"
+)
+
+// NetDevices are the network devices of a container that is being created (linux.netDevices). They are moved when the process is in its
+// network namespace. Until the container is complete a failure returns them with their names, addresses and state; then they belong to
+// the namespace, and the runtime never touches them again, as the specification demands: when the namespace ends, the kernel returns
+// hardware and removes the others.
+type NetDevices struct {
+	entry     *Entry
+	bundle    *specconv.Bundle
+	namespace *os.File // a failed process must not take it along
+	transfer  *netdev.Transfer
+	moved     []*netdev.Device
+}
+
+// NewNetDevices returns the devices of a bundle.
+func NewNetDevices(e *Entry, b *specconv.Bundle) *NetDevices { return &NetDevices{entry: e, bundle: b} }
+
+// Record implements Resource. The devices are recorded when it is known what to return.
+func (n *NetDevices) Record(*state.Record) error { return nil }
+
+// Prepare implements Resource. Nothing can be done before there is a process.
+func (n *NetDevices) Prepare() error { return nil }
+
+// Move moves the devices into the network namespace of the container's process. It moves none before it has looked at all, and none before
+// the record has it.
+func (n *NetDevices) Move(pid int) (err error) {
+	if n.namespace, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
+		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
+	}
+	if n.transfer, err = netdev.Open(n.namespace); err != nil {
+		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
+	}
+	var devices []*netdev.Device
+	for _, d := range n.bundle.NetDevices {
+		device, err := n.transfer.Inspect(d.Host, d.Name)
+		if err != nil {
+			return deviceError(d.Host, err)
+		}
+		devices = append(devices, device)
+	}
+	n.moved = devices
+	for _, do := range []func(*netdev.Device) error{n.transfer.Move, n.transfer.Configure} {
+		// Once more after the move, which gives each an index in the container.
+		if err := n.record(); err != nil {
+			return err
+		}
+		for _, device := range devices {
+			if err := do(device); err != nil {
+				return deviceError(device.Host, err)
+			}
+		}
+	}
+	return nil
+}
+
+func deviceError(host string, err error) error {
+	return &specconv.FieldError{Path: jsonpath.Member("linux.netDevices", host), Err: err}
+}
+
+// record writes down what delete must return if this program is killed.
+func (n *NetDevices) record() error {
+	devices, err := json.Marshal(n.moved)
+	if err != nil {
+		return err
+	}
+	inode, err := inodeOf(n.namespace)
+	if err != nil {
+		return err
+	}
+	n.entry.Rec.Loans = &state.Loans{Namespace: inode, Devices: devices}
+	return n.entry.Write()
+}
+
+// Keep records that the devices are the container's. Until its program runs Undo can still return them.
+func (n *NetDevices) Keep() error {
+	n.entry.Rec.Loans = nil
+	return n.entry.Write()
+}
+
+// Done leaves the devices to the container for good.
+func (n *NetDevices) Done() { n.moved = nil }
+
+// Undo implements Resource. It comes before the end of the process.
+func (n *NetDevices) Undo() error {
+	var errs []error
+	for _, device := range slices.Backward(n.moved) {
+		if err := n.transfer.Return(device); err != nil {
+			errs = append(errs, deviceError(device.Host, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Release closes what only the creation needs.
+func (n *NetDevices) Release() {
+	if n.transfer != nil {
+		n.transfer.Close()
+	}
+	if n.namespace != nil {
+		n.namespace.Close()
+	}
+}
+
+// ReturnNetDevices returns the devices of a container whose creator was killed, from a network namespace that was joined. One that was made
+// for the container has ended with its process, or is about to.
+func ReturnNetDevices(rec *state.Record) error {
+	ns, ok := rec.Namespace(specs.NetworkNamespace)
+	if rec.Loans == nil || !ok || ns.Path == "" {
+		return nil
+	}
+	n := &NetDevices{}
+	defer n.Release()
+	var err error
+	if n.namespace, err = os.Open(ns.Path); err != nil {
+		return fmt.Errorf("return network devices: %w", err)
+	}
+	if inode, err := inodeOf(n.namespace); err != nil || inode != rec.Loans.Namespace {
+		return err // the path leads to another one by now
+	}
+	if err := json.Unmarshal(rec.Loans.Devices, &n.moved); err != nil {
+		return fmt.Errorf("return network devices: %w: %w", state.ErrDamaged, err)
+	}
+	if n.transfer, err = netdev.Open(n.namespace); err != nil {
+		return fmt.Errorf("return network devices: %w", err)
+	}
+	return n.Undo()
+}
+
+func inodeOf(f *os.File) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return st.Ino, nil
+}
