@@ -77,3 +77,13 @@ func idRange(text string, own []specs.LinuxIDMapping) (r specs.LinuxIDMapping, p
 	}
 	return r, strconv.Quote(text) + " is not in one range of the container's user namespace, as linux.uidMappings and linux.gidMappings have them"
 }
+
+// HostID returns the parent's ID for an ID of a user namespace, and whether there is one.
+func HostID(list []specs.LinuxIDMapping, n uint32) (uint32, bool) {
+	for _, m := range list {
+		if n >= m.ContainerID && n-m.ContainerID < m.Size {
+			return m.HostID + n - m.ContainerID, true
+		}
+	}
+	return 0, false
+}

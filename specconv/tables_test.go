@@ -107,3 +107,15 @@ func TestExampleGolden(t *testing.T) {
 		t.Error("inheritable or ambient capabilities in the example")
 	}
 }
+
+func TestHostID(t *testing.T) {
+	list := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 5, Size: 1}, {ContainerID: 10, HostID: 4294967290, Size: 4}}
+	for _, c := range []struct {
+		id, want uint32
+		ok       bool
+	}{{0, 5, true}, {1, 0, false}, {9, 0, false}, {10, 4294967290, true}, {13, 4294967293, true}, {14, 0, false}} {
+		if got, ok := HostID(list, c.id); got != c.want || ok != c.ok {
+			t.Errorf("id %d: %d, %v, want %d, %v", c.id, got, ok, c.want, c.ok)
+		}
+	}
+}

@@ -63,16 +63,6 @@ func SetgroupsDenied(pid int) (bool, error) {
 	return strings.TrimSpace(string(data)) == "deny", err
 }
 
-// Host returns the parent's ID for an ID of the namespace, and whether there is one.
-func Host(list []specs.LinuxIDMapping, n uint32) (uint32, bool) {
-	for _, m := range list {
-		if n >= m.ContainerID && n-m.ContainerID < m.Size {
-			return m.HostID + n - m.ContainerID, true
-		}
-	}
-	return 0, false
-}
-
 // Owned reports whether the namespace ns belongs to the user namespace user. The kernel only tells
 // the caller about its own user namespace and those below it: for others, the answer is no.
 func Owned(ns, user *os.File) (bool, error) {

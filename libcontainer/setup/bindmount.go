@@ -21,7 +21,7 @@ type bindMount struct {
 	Passed        bool // the runtime passes the copy: see builder.passed
 }
 
-func (m bindMount) Verb() string { return "bind" }
+func (bindMount) kind() kind { return kind{phaseMounts, "bind", ""} }
 
 func (m bindMount) tree() nsenter.FD {
 	return nsenter.FD("source of " + jsonpath.Index("mounts", m.Index))
@@ -33,7 +33,6 @@ func (m bindMount) Needs() []Descriptor {
 	}
 	return []Descriptor{{Name: m.tree(), Path: m.Source, Tree: true, Recursive: m.Recursive, NoFollow: m.SourceNoFollow, Part: "source"}}
 }
-func (bindMount) phase() phase { return phaseMounts }
 
 func (m bindMount) String() string {
 	return "bind " + m.Source + " on " + m.Destination + optionList(m.Options)
@@ -132,14 +131,14 @@ func (m bindMount) copy(l *lowering, mount nsenter.Reg) {
 		// not show up.
 		l.setattr(mount, unix.MountAttr{Propagation: unix.MS_SLAVE}, true)
 	default:
-		flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+		flags := 0
 		if m.Recursive {
 			flags |= unix.AT_RECURSIVE
 		}
 		if m.SourceNoFollow {
 			flags |= unix.AT_SYMLINK_NOFOLLOW
 		}
-		l.host(unix.SYS_OPEN_TREE, m.Source, nsenter.Int(unix.AT_FDCWD), l.str(m.Source), nsenter.Int(flags)).Result(mount)
+		l.hostTree(m.Source, flags).Result(mount)
 	}
 }
 
@@ -203,10 +202,8 @@ type remount struct {
 	Passed  bool // the runtime passed the copy that is bound there
 }
 
-func (m remount) Verb() string      { return "remount" }
-func (m remount) String() string    { return "remount " + m.Destination + optionList(m.Options) }
-func (remount) Needs() []Descriptor { return nil }
-func (remount) phase() phase        { return phaseMounts }
+func (remount) kind() kind       { return kind{phaseMounts, "remount", ""} }
+func (m remount) String() string { return "remount " + m.Destination + optionList(m.Options) }
 
 func (m remount) lower(l *lowering) {
 	mount := l.mountPoint(m.Destination, anything)
@@ -228,10 +225,8 @@ type readOnlyLater struct {
 	Destination string
 }
 
-func (m readOnlyLater) Verb() string      { return "make" }
-func (m readOnlyLater) String() string    { return "make " + m.Destination + " read-only" }
-func (readOnlyLater) Needs() []Descriptor { return nil }
-func (readOnlyLater) phase() phase        { return phaseInside }
+func (readOnlyLater) kind() kind       { return kind{phaseInside, "make", ""} }
+func (m readOnlyLater) String() string { return "make " + m.Destination + " read-only" }
 
 func (m readOnlyLater) lower(l *lowering) {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}

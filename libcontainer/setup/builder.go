@@ -385,7 +385,7 @@ func (b *builder) programSteps(p *specs.Process, o Options) {
 		b.add("linux.intelRdt", joinRDT{tasks})
 	}
 	for _, tasks := range o.JoinLast {
-		b.add("", joinLast{tasks, false})
+		b.add("", joinCgroup{tasks, phaseCharge})
 	}
 	for _, s := range b.files {
 		b.add(s.Field, lowerFileLimit{s.Action.(lowerFileLimit).Limit, true})

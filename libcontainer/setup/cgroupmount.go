@@ -23,9 +23,7 @@ type mountCgroups struct {
 	Namespace bool
 }
 
-func (m mountCgroups) Verb() string      { return "mount" }
-func (mountCgroups) Needs() []Descriptor { return nil }
-func (mountCgroups) phase() phase        { return phaseMounts }
+func (mountCgroups) kind() kind { return kind{phaseMounts, "mount", ""} }
 
 func (m mountCgroups) String() string {
 	dirs := make([]string, len(m.Hierarchies))
@@ -65,8 +63,7 @@ func (m mountCgroups) hierarchy(l *lowering, top nsenter.Reg, h *CgroupHierarchy
 	if m.Namespace {
 		l.newMount(mount, "cgroup", "cgroup", hierarchyParameters(h), 0)
 	} else {
-		l.host(unix.SYS_OPEN_TREE, h.Path, nsenter.Int(unix.AT_FDCWD), l.str(h.Path),
-			nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+		l.hostTree(h.Path, 0).Result(mount)
 	}
 	l.move(mount, on)
 	if len(h.Controllers) < 2 {

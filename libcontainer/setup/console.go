@@ -25,9 +25,7 @@ type openConsole struct {
 	Later bool
 }
 
-func (openConsole) Verb() string        { return "open console" }
-func (openConsole) Needs() []Descriptor { return nil }
-func (openConsole) phase() phase        { return phaseConsole }
+func (openConsole) kind() kind { return kind{phaseConsole, "open console", ""} }
 
 func (c openConsole) String() string {
 	text := "open a console"

@@ -13,10 +13,8 @@ import (
 // the same target.
 type copyLink struct{ Destination, Target string }
 
-func (copyLink) Verb() string        { return "link" }
-func (c copyLink) String() string    { return "link " + c.Destination + " to " + c.Target }
-func (copyLink) Needs() []Descriptor { return nil }
-func (copyLink) phase() phase        { return phaseMounts }
+func (copyLink) kind() kind       { return kind{phaseMounts, "link", ""} }
+func (c copyLink) String() string { return "link " + c.Destination + " to " + c.Target }
 
 func (c copyLink) lower(l *lowering) {
 	dir, name := l.destination(path.Dir(c.Destination), aDirectory), path.Base(c.Destination)

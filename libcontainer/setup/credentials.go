@@ -34,17 +34,15 @@ type dropBounding struct {
 	Last uint
 }
 
-func (d dropBounding) Verb() string { return "drop" }
+func (dropBounding) kind() kind { return kind{phaseBounding, "drop", ""} }
 func (d dropBounding) String() string {
 	return "drop capabilities from the bounding set, all but " + capNames(d.Keep)
 }
-func (dropBounding) Needs() []Descriptor { return nil }
-func (dropBounding) phase() phase        { return phaseBounding }
 
 func (d dropBounding) lower(l *lowering) {
 	for n := range d.Last + 1 {
 		if d.Keep&(1<<n) == 0 {
-			l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_CAPBSET_DROP), nsenter.Int(n), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+			l.prctl(unix.PR_CAPBSET_DROP, nsenter.Int(n))
 		}
 	}
 }
@@ -57,9 +55,7 @@ type setUser struct {
 	Dumpable   bool // see isolate
 }
 
-func (s setUser) Verb() string      { return "set user" }
-func (setUser) Needs() []Descriptor { return nil }
-func (setUser) phase() phase        { return phaseUser }
+func (setUser) kind() kind { return kind{phaseUser, "set user", ""} }
 
 func (s setUser) String() string {
 	text := "set user " + strconv.FormatUint(uint64(s.UID), 10) + ", group " + strconv.FormatUint(uint64(s.GID), 10)
@@ -76,8 +72,7 @@ func (s setUser) String() string {
 }
 
 func (s setUser) lower(l *lowering) {
-	zero := nsenter.Int(0)
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_KEEPCAPS), nsenter.Int(1), zero, zero, zero)
+	l.prctl(unix.PR_SET_KEEPCAPS, nsenter.Int(1))
 	if !s.KeepGroups {
 		groups := nsenter.Addr(0)
 		if len(s.Groups) > 0 {
@@ -88,16 +83,14 @@ func (s setUser) lower(l *lowering) {
 	gid, uid := nsenter.Int(s.GID), nsenter.Int(s.UID)
 	l.call(unix.SYS_SETRESGID, gid, gid, gid)
 	l.call(unix.SYS_SETRESUID, uid, uid, uid)
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_KEEPCAPS), zero, zero, zero, zero)
+	l.prctl(unix.PR_SET_KEEPCAPS)
 	l.dumpable(s.Dumpable)
 }
 
 // setCapabilities sets the effective, permitted and inheritable sets.
 type setCapabilities struct{ Effective, Permitted, Inheritable uint64 }
 
-func (s setCapabilities) Verb() string      { return "set capabilities" }
-func (setCapabilities) Needs() []Descriptor { return nil }
-func (setCapabilities) phase() phase        { return phaseCapabilities }
+func (setCapabilities) kind() kind { return kind{phaseCapabilities, "set capabilities", ""} }
 
 func (s setCapabilities) String() string {
 	return "set capabilities: effective " + capNames(s.Effective) + "; permitted " + capNames(s.Permitted) +
@@ -117,29 +110,23 @@ func (s setCapabilities) lower(l *lowering) {
 // setAmbient sets the ambient set.
 type setAmbient struct{ Ambient uint64 }
 
-func (s setAmbient) Verb() string      { return "set capabilities" }
-func (s setAmbient) String() string    { return "set ambient capabilities: " + capNames(s.Ambient) }
-func (setAmbient) Needs() []Descriptor { return nil }
-func (setAmbient) phase() phase        { return phaseAmbient }
+func (setAmbient) kind() kind       { return kind{phaseAmbient, "set capabilities", ""} }
+func (s setAmbient) String() string { return "set ambient capabilities: " + capNames(s.Ambient) }
 
 func (s setAmbient) lower(l *lowering) {
-	ambient, zero := nsenter.Int(unix.PR_CAP_AMBIENT), nsenter.Int(0)
-	l.call(unix.SYS_PRCTL, ambient, nsenter.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL), zero, zero, zero)
+	l.prctl(unix.PR_CAP_AMBIENT, nsenter.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL))
 	for m := s.Ambient; m != 0; m &= m - 1 {
-		l.call(unix.SYS_PRCTL, ambient, nsenter.Int(unix.PR_CAP_AMBIENT_RAISE), nsenter.Int(bits.TrailingZeros64(m)), zero, zero)
+		l.prctl(unix.PR_CAP_AMBIENT, nsenter.Int(unix.PR_CAP_AMBIENT_RAISE), nsenter.Int(bits.TrailingZeros64(m)))
 	}
 }
 
 // noNewPrivileges keeps the process and its children from gaining privileges.
 type noNewPrivileges struct{}
 
-func (noNewPrivileges) Verb() string        { return "set" }
-func (noNewPrivileges) String() string      { return "set no_new_privs" }
-func (noNewPrivileges) Needs() []Descriptor { return nil }
-func (noNewPrivileges) phase() phase        { return phaseNoNewPrivs }
+func (noNewPrivileges) kind() kind { return kind{phaseNoNewPrivs, "set", "set no_new_privs"} }
 
 func (noNewPrivileges) lower(l *lowering) {
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_NO_NEW_PRIVS), nsenter.Int(1), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+	l.prctl(unix.PR_SET_NO_NEW_PRIVS, nsenter.Int(1))
 }
 
 // credentialSteps drops privileges to those of p.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/nsenter"
@@ -27,11 +26,11 @@ const NodesTree nsenter.FD = "device nodes"
 
 // outside returns a device's node as the runtime sees it.
 func (d *device) outside(field string, users *IDMap) (DeviceNode, error) {
-	uid, ok := outsideID(users.UIDs, d.UID)
+	uid, ok := specconv.HostID(users.UIDs, d.UID)
 	if !ok {
 		return DeviceNode{}, unmapped(field+".uid", d.UID)
 	}
-	gid, ok := outsideID(users.GIDs, d.GID)
+	gid, ok := specconv.HostID(users.GIDs, d.GID)
 	if !ok {
 		return DeviceNode{}, unmapped(field+".gid", d.GID)
 	}
@@ -42,23 +41,12 @@ func unmapped(field string, id uint32) error {
 	return specconv.Invalid(field, fmt.Sprintf("%d is not mapped in the container's user namespace", id))
 }
 
-// outsideID returns the runtime's ID for an ID of the container.
-func outsideID(list []specs.LinuxIDMapping, id uint32) (uint32, bool) {
-	for _, m := range list {
-		if id >= m.ContainerID && id-m.ContainerID < m.Size {
-			return m.HostID + (id - m.ContainerID), true
-		}
-	}
-	return 0, false
-}
-
 // attachNodes attaches the filesystem with the nodes on top of the root, since the kernel only
 // copies attached mounts. No path of the plan leads there, and the mount namespace is the
 // container's own.
 type attachNodes struct{ Nodes *DeviceNodes }
 
-func (attachNodes) Verb() string { return "attach" }
-func (attachNodes) phase() phase { return phaseDevices }
+func (attachNodes) kind() kind { return kind{phaseDevices, "attach", ""} }
 
 func (p attachNodes) String() string {
 	return "attach the device nodes that the runtime has made: " + strconv.Itoa(len(p.Nodes.Nodes))
@@ -75,10 +63,9 @@ func (attachNodes) lower(l *lowering) {
 // removeNodes detaches that filesystem. Nodes that were bound from it stay.
 type removeNodes struct{}
 
-func (removeNodes) Verb() string        { return "remove" }
-func (removeNodes) String() string      { return "remove the filesystem of the device nodes" }
-func (removeNodes) Needs() []Descriptor { return nil }
-func (removeNodes) phase() phase        { return phaseDevices }
+func (removeNodes) kind() kind {
+	return kind{phaseDevices, "remove", "remove the filesystem of the device nodes"}
+}
 
 func (removeNodes) lower(l *lowering) { l.detach(l.nodes) }
 
@@ -93,7 +80,6 @@ func (l *lowering) detach(mount nsenter.Reg) {
 // openCwd emits the opening of the working directory, to return to it.
 func (l *lowering) openCwd() nsenter.Reg {
 	cwd := l.fd()
-	l.host(unix.SYS_OPENAT, ".", nsenter.Int(unix.AT_FDCWD), l.str("."), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
-		nsenter.Int(0)).Result(cwd)
+	l.hostOpen(".", openDir).Result(cwd)
 	return cwd
 }

@@ -68,10 +68,8 @@ type makeDevice struct {
 	Node string
 }
 
-func (m makeDevice) Verb() string      { return "make device" }
-func (m makeDevice) String() string    { return "make device " + m.Device.String() }
-func (makeDevice) Needs() []Descriptor { return nil }
-func (makeDevice) phase() phase        { return phaseDevices }
+func (makeDevice) kind() kind       { return kind{phaseDevices, "make device", ""} }
+func (m makeDevice) String() string { return "make device " + m.Device.String() }
 
 func (m makeDevice) lower(l *lowering) {
 	dir, fresh := l.directory(path.Dir(m.Device.Path))
@@ -144,13 +142,11 @@ func (l *lowering) bindNode(dir nsenter.Reg, d *device, made string, there nsent
 	l.open(on, dir, name, unix.O_PATH, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
 	absent, other, fine := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
 	if made != "" {
-		l.at(unix.SYS_OPEN_TREE, in(l.nodes), made, nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount).
-			OnError(absent, unix.ENOENT)
+		l.at(unix.SYS_OPEN_TREE, in(l.nodes), made, nsenter.Int(openTree)).Result(mount).OnError(absent, unix.ENOENT)
 		l.prog.Jump(fine)
 		l.prog.Place(absent)
 	}
-	l.host(unix.SYS_OPEN_TREE, d.Path, nsenter.Int(unix.AT_FDCWD), l.str(d.Path),
-		nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	l.hostTree(d.Path, 0).Result(mount)
 	l.deviceOr(mount, d, other)
 	l.prog.Jump(fine)
 	l.prog.Place(other)
@@ -185,9 +181,7 @@ type fillDev struct {
 	Bind bool
 }
 
-func (fillDev) Verb() string        { return "fill" }
-func (fillDev) Needs() []Descriptor { return nil }
-func (fillDev) phase() phase        { return phaseDevices }
+func (fillDev) kind() kind { return kind{phaseDevices, "fill", ""} }
 
 func (f fillDev) String() string {
 	text := "fill /dev:"

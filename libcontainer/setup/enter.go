@@ -33,10 +33,7 @@ import (
 // closeOwn closes the runtime's descriptors above Kept, for a process that others may trace.
 type closeOwn struct{ Kept nsenter.FD }
 
-func (closeOwn) Verb() string        { return "close" }
-func (closeOwn) String() string      { return "close the runtime's descriptors" }
-func (closeOwn) Needs() []Descriptor { return nil }
-func (closeOwn) phase() phase        { return phaseClose }
+func (closeOwn) kind() kind { return kind{phaseClose, "close", "close the runtime's descriptors"} }
 
 func (c closeOwn) lower(l *lowering) {
 	l.closeOnExec()
@@ -55,15 +52,8 @@ type cloneChild struct {
 	Exposed bool
 }
 
-func (cloneChild) Verb() string        { return verbClone }
-func (cloneChild) String() string      { return "clone a process that is in these namespaces" }
-func (cloneChild) Needs() []Descriptor { return nil }
-
-func (c cloneChild) phase() phase {
-	if c.Last {
-		return phaseEnter
-	}
-	return phaseJoin
+func (c cloneChild) kind() kind {
+	return kind{phaseIf(c.Last, phaseEnter, phaseJoin), verbClone, "clone a process that is in these namespaces"}
 }
 
 func (cloneChild) lower(l *lowering) {
@@ -147,10 +137,9 @@ func (p *Plan) SaidLast(id int) bool {
 // session.
 type setControllingTerminal struct{}
 
-func (setControllingTerminal) Verb() string        { return "make" }
-func (setControllingTerminal) String() string      { return "make the console the controlling terminal" }
-func (setControllingTerminal) Needs() []Descriptor { return nil }
-func (setControllingTerminal) phase() phase        { return phaseOwn }
+func (setControllingTerminal) kind() kind {
+	return kind{phaseOwn, "make", "make the console the controlling terminal"}
+}
 
 func (setControllingTerminal) lower(l *lowering) {
 	l.call(unix.SYS_IOCTL, nsenter.Int(0), nsenter.Int(unix.TIOCSCTTY), nsenter.Int(0))
@@ -159,11 +148,10 @@ func (setControllingTerminal) lower(l *lowering) {
 // awaitSeccompAgent waits until the seccomp agent has the filter's listener.
 type awaitSeccompAgent struct{}
 
-func (awaitSeccompAgent) Verb() string        { return "wait" }
-func (awaitSeccompAgent) String() string      { return "wait until the seccomp agent has the listener" }
-func (awaitSeccompAgent) Needs() []Descriptor { return nil }
-func (awaitSeccompAgent) phase() phase        { return phaseOwn }
-func (awaitSeccompAgent) lower(l *lowering)   { l.await() }
+func (awaitSeccompAgent) kind() kind {
+	return kind{phaseOwn, "wait", "wait until the seccomp agent has the listener"}
+}
+func (awaitSeccompAgent) lower(l *lowering) { l.await() }
 
 // enterSteps appends the change to the process that executes the program.
 func (b *builder) enterSteps(p *specs.Process, kept nsenter.FD, inside []nsenter.FD) {
@@ -179,7 +167,7 @@ func (b *builder) enterSteps(p *specs.Process, kept nsenter.FD, inside []nsenter
 		}
 	}
 	for _, tasks := range inside {
-		b.add("", joinLast{tasks, true})
+		b.add("", joinCgroup{tasks, phaseOwn})
 	}
 	b.add("", newSession{true})
 	if p.Terminal {

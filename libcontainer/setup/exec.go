@@ -38,10 +38,8 @@ func (l *lowering) environment(list []string, and learned) nsenter.Addr {
 	return l.prog.Words(append(words, 0)...)
 }
 
-func (execProgram) Verb() string        { return "exec" }
-func (execProgram) Needs() []Descriptor { return nil }
-func (execProgram) phase() phase        { return phaseExec }
-func (e execProgram) String() string    { return "exec " + displayArgs(e.Args) }
+func (execProgram) kind() kind       { return kind{phaseExec, "exec", ""} }
+func (e execProgram) String() string { return "exec " + displayArgs(e.Args) }
 
 func (e execProgram) lower(l *lowering) {
 	argv, env := l.prog.Strings(e.Args), l.environment(e.Env, e.learned)
@@ -54,10 +52,9 @@ func (e execProgram) lower(l *lowering) {
 // nothingToExec fails the start of a container whose configuration has no program.
 type nothingToExec struct{}
 
-func (nothingToExec) Verb() string        { return "exec" }
-func (nothingToExec) String() string      { return "fail: there is no program to start" }
-func (nothingToExec) Needs() []Descriptor { return nil }
-func (nothingToExec) phase() phase        { return phaseExec }
+func (nothingToExec) kind() kind {
+	return kind{phaseExec, "exec", "fail: there is no program to start"}
+}
 
 func (nothingToExec) lower(l *lowering) {
 	l.closeOnExec()

@@ -13,10 +13,8 @@ import (
 // needs no step.
 type readOnlyPath struct{ Path string }
 
-func (r readOnlyPath) Verb() string      { return "make" }
-func (r readOnlyPath) String() string    { return "make " + r.Path + " read-only" }
-func (readOnlyPath) Needs() []Descriptor { return nil }
-func (readOnlyPath) phase() phase        { return phaseHide }
+func (readOnlyPath) kind() kind       { return kind{phaseHide, "make", ""} }
+func (r readOnlyPath) String() string { return "make " + r.Path + " read-only" }
 
 func (r readOnlyPath) lower(l *lowering) {
 	if r.Path == "/" && l.hasRoot {
@@ -47,10 +45,9 @@ func (l *lowering) openIfThere(to nsenter.Reg, path string, missing nsenter.Labe
 // the file that all masked files show.
 type prepareMasks struct{}
 
-func (prepareMasks) Verb() string        { return "prepare" }
-func (prepareMasks) String() string      { return "prepare an empty directory for masks" }
-func (prepareMasks) Needs() []Descriptor { return nil }
-func (prepareMasks) phase() phase        { return phaseHide }
+func (prepareMasks) kind() kind {
+	return kind{phaseHide, "prepare", "prepare an empty directory for masks"}
+}
 
 func (prepareMasks) lower(l *lowering) {
 	l.empty, l.first = l.keep(), l.keep()
@@ -58,8 +55,7 @@ func (prepareMasks) lower(l *lowering) {
 		// The host's, because the container's might be anything (CVE-2025-31133). It is shown
 		// read-only so that its mode and owner cannot be changed from inside.
 		l.null = l.keep()
-		l.host(unix.SYS_OPENAT, "/dev/null", nsenter.Int(unix.AT_FDCWD), l.str("/dev/null"),
-			nsenter.Int(unix.O_PATH|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.null)
+		l.hostOpen("/dev/null", unix.O_PATH).Result(l.null)
 	}
 	const attributes = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 	l.newMount(l.empty, "tmpfs", "tmpfs", []string{"mode=755", "nr_blocks=1", "nr_inodes=1"}, attributes)
@@ -71,10 +67,8 @@ func (prepareMasks) lower(l *lowering) {
 // no mask.
 type maskPath struct{ Path string }
 
-func (m maskPath) Verb() string      { return "mask" }
-func (m maskPath) String() string    { return "mask " + m.Path }
-func (maskPath) Needs() []Descriptor { return nil }
-func (maskPath) phase() phase        { return phaseHide }
+func (maskPath) kind() kind       { return kind{phaseHide, "mask", ""} }
+func (m maskPath) String() string { return "mask " + m.Path }
 
 func (m maskPath) lower(l *lowering) {
 	done, file, first := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()

@@ -16,8 +16,7 @@ type hold struct {
 	Init bool
 }
 
-func (hold) Verb() string { return "hold" }
-func (hold) phase() phase { return phaseReady }
+func (hold) kind() kind { return kind{phaseReady, "hold", ""} }
 
 func (h hold) String() string {
 	if h.Socket {

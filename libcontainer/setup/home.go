@@ -16,10 +16,9 @@ import (
 // image's, or what a mount has put in its place.
 type learnHome struct{ UID uint32 }
 
-func (learnHome) Verb() string        { return "learn" }
-func (learnHome) String() string      { return "learn the user's home directory for $HOME" }
-func (learnHome) Needs() []Descriptor { return nil }
-func (learnHome) phase() phase        { return phaseInside }
+func (learnHome) kind() kind {
+	return kind{phaseInside, "learn", "learn the user's home directory for $HOME"}
+}
 
 // MaxHome is the longest answer to MessageHome: longer paths cannot be used.
 const MaxHome = unix.PathMax - 1
@@ -28,8 +27,7 @@ const homeName = "HOME="
 
 func (h learnHome) lower(l *lowering) {
 	root := l.fd()
-	l.own(unix.SYS_OPENAT, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
-		nsenter.Int(0)).Result(root)
+	l.ownOpen("/", openDir).Result(root)
 	l.home = l.prog.Bytes(append([]byte(homeName), make([]byte, MaxHome+1)...))
 	l.askWithFile(MessageHome, root, nsenter.Int(h.UID), l.home+nsenter.Addr(len(homeName)), MaxHome)
 }

@@ -10,11 +10,9 @@ import (
 // runHooks waits while the runtime runs hooks, with all mounts made and the host still reachable.
 type runHooks struct{ Kinds string }
 
-func (runHooks) Verb() string        { return "wait" }
-func (h runHooks) String() string    { return "wait while the runtime runs " + h.Kinds + " hooks" }
-func (runHooks) Needs() []Descriptor { return nil }
-func (runHooks) phase() phase        { return phaseHooks }
-func (runHooks) lower(l *lowering)   { l.rendezvous(MessageHooks) }
+func (runHooks) kind() kind        { return kind{phaseHooks, "wait", ""} }
+func (h runHooks) String() string  { return "wait while the runtime runs " + h.Kinds + " hooks" }
+func (runHooks) lower(l *lowering) { l.rendezvous(MessageHooks) }
 
 // execHook executes a hook.
 type execHook struct {
@@ -24,10 +22,8 @@ type execHook struct {
 	learned
 }
 
-func (execHook) Verb() string        { return "exec" }
-func (execHook) Needs() []Descriptor { return nil }
-func (execHook) phase() phase        { return phaseExec }
-func (e execHook) String() string    { return "exec the hook " + e.Path }
+func (execHook) kind() kind       { return kind{phaseExec, "exec", ""} }
+func (e execHook) String() string { return "exec the hook " + e.Path }
 
 func (e execHook) lower(l *lowering) {
 	argv, env := l.prog.Strings(e.Args), l.environment(e.Env, e.learned)
@@ -56,15 +52,12 @@ func HookProcess(h *specs.Hook, container *specs.Process) *specs.Process {
 // namespace may lack the permission.
 type enterBundle struct{ Path string }
 
-func (enterBundle) Verb() string        { return "enter" }
-func (enterBundle) Needs() []Descriptor { return nil }
-func (enterBundle) phase() phase        { return phaseIdentity }
-func (e enterBundle) String() string    { return "enter the bundle " + e.Path }
+func (enterBundle) kind() kind       { return kind{phaseIdentity, "enter", ""} }
+func (e enterBundle) String() string { return "enter the bundle " + e.Path }
 
 func (e enterBundle) lower(l *lowering) {
 	dir, stay := l.fd(), l.prog.NewLabel()
-	l.host(unix.SYS_OPENAT, e.Path, nsenter.Int(unix.AT_FDCWD), l.str(e.Path), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
-		nsenter.Int(0)).Result(dir).OnError(stay, unix.ENOENT, unix.EACCES)
+	l.hostOpen(e.Path, openDir).Result(dir).OnError(stay, unix.ENOENT, unix.EACCES)
 	l.call(unix.SYS_FCHDIR, dir).OnError(stay, unix.EACCES)
 	l.prog.Place(stay)
 }
@@ -73,11 +66,10 @@ func (e enterBundle) lower(l *lowering) {
 // runtime ends for any reason. A change of credentials undoes this, and a filter may forbid it.
 type endWithRuntime struct{}
 
-func (endWithRuntime) Verb() string        { return "kill" }
-func (endWithRuntime) String() string      { return "kill the hook when the runtime ends" }
-func (endWithRuntime) Needs() []Descriptor { return nil }
-func (endWithRuntime) phase() phase        { return phaseStart }
+func (endWithRuntime) kind() kind {
+	return kind{phaseStart, "kill", "kill the hook when the runtime ends"}
+}
 
 func (endWithRuntime) lower(l *lowering) {
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_PDEATHSIG), nsenter.Int(int(unix.SIGKILL)), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+	l.prctl(unix.PR_SET_PDEATHSIG, nsenter.Int(int(unix.SIGKILL)))
 }

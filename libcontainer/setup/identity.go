@@ -10,10 +10,8 @@ import (
 
 type setHostname struct{ Name string }
 
-func (s setHostname) Verb() string      { return "set hostname" }
-func (s setHostname) String() string    { return "set hostname " + strconv.Quote(s.Name) }
-func (setHostname) Needs() []Descriptor { return nil }
-func (setHostname) phase() phase        { return phaseIdentity }
+func (setHostname) kind() kind       { return kind{phaseIdentity, "set hostname", ""} }
+func (s setHostname) String() string { return "set hostname " + strconv.Quote(s.Name) }
 
 func (s setHostname) lower(l *lowering) {
 	l.call(unix.SYS_SETHOSTNAME, l.str(s.Name), nsenter.Int(len(s.Name)))
@@ -21,10 +19,8 @@ func (s setHostname) lower(l *lowering) {
 
 type setDomainname struct{ Name string }
 
-func (s setDomainname) Verb() string      { return "set domainname" }
-func (s setDomainname) String() string    { return "set domainname " + strconv.Quote(s.Name) }
-func (setDomainname) Needs() []Descriptor { return nil }
-func (setDomainname) phase() phase        { return phaseIdentity }
+func (setDomainname) kind() kind       { return kind{phaseIdentity, "set domainname", ""} }
+func (s setDomainname) String() string { return "set domainname " + strconv.Quote(s.Name) }
 
 func (s setDomainname) lower(l *lowering) {
 	l.call(unix.SYS_SETDOMAINNAME, l.str(s.Name), nsenter.Int(len(s.Name)))
@@ -33,10 +29,9 @@ func (s setDomainname) lower(l *lowering) {
 // loopbackUp brings up the one interface that a new network namespace has.
 type loopbackUp struct{}
 
-func (loopbackUp) Verb() string        { return "bring up" }
-func (loopbackUp) String() string      { return "bring up the loopback interface" }
-func (loopbackUp) Needs() []Descriptor { return nil }
-func (loopbackUp) phase() phase        { return phaseIdentity }
+func (loopbackUp) kind() kind {
+	return kind{phaseIdentity, "bring up", "bring up the loopback interface"}
+}
 
 func (loopbackUp) lower(l *lowering) {
 	// Any socket serves for the request, and every kernel has Unix ones. It must be a new one,
@@ -55,17 +50,10 @@ func (loopbackUp) lower(l *lowering) {
 // process that joins a container.
 type newSession struct{ Last bool }
 
-func (newSession) Verb() string        { return "start" }
-func (newSession) String() string      { return "start a new session" }
-func (newSession) Needs() []Descriptor { return nil }
-func (newSession) lower(l *lowering)   { l.call(unix.SYS_SETSID) }
-
-func (s newSession) phase() phase {
-	if s.Last {
-		return phaseOwn
-	}
-	return phaseIdentity
+func (s newSession) kind() kind {
+	return kind{phaseIf(s.Last, phaseOwn, phaseIdentity), "start", "start a new session"}
 }
+func (newSession) lower(l *lowering) { l.call(unix.SYS_SETSID) }
 
 // joinKeyring gives the container a session keyring of its own, in place of the runtime's. A
 // process that joins the container later joins the keyring by its name. Any process of the same
@@ -73,9 +61,7 @@ func (s newSession) phase() phase {
 // hide it.
 type joinKeyring struct{ Name string }
 
-func (joinKeyring) Verb() string        { return "join" }
-func (joinKeyring) Needs() []Descriptor { return nil }
-func (joinKeyring) phase() phase        { return phaseIdentity }
+func (joinKeyring) kind() kind { return kind{phaseIdentity, "join", ""} }
 
 func (k joinKeyring) String() string {
 	if k.Name == "" {

@@ -28,9 +28,7 @@ type isolate struct {
 	Ignored  uint64
 }
 
-func (isolate) Verb() string        { return "isolate" }
-func (isolate) Needs() []Descriptor { return nil }
-func (isolate) phase() phase        { return phaseIsolate }
+func (isolate) kind() kind { return kind{phaseIsolate, "isolate", ""} }
 
 func (i isolate) String() string {
 	if i.Dumpable {
@@ -46,7 +44,7 @@ func (i isolate) lower(l *lowering) {
 	l.closeOnExec()
 	l.call(unix.SYS_UMASK, nsenter.Int(0))
 	if i.Slack > 0 {
-		l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_TIMERSLACK), nsenter.Int(i.Slack), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+		l.prctl(unix.PR_SET_TIMERSLACK, nsenter.Int(i.Slack))
 	}
 	for left := i.Ignored; left != 0; left &= left - 1 {
 		signal := bits.TrailingZeros64(left) + 1
@@ -62,7 +60,7 @@ func (l *lowering) dumpable(yes bool) {
 	if yes {
 		n = 1
 	}
-	l.call(unix.SYS_PRCTL, nsenter.Int(unix.PR_SET_DUMPABLE), n, nsenter.Int(0), nsenter.Int(0), nsenter.Int(0))
+	l.prctl(unix.PR_SET_DUMPABLE, n)
 }
 
 // closeOnExec emits the marking of all of the runtime's descriptors.
@@ -76,18 +74,11 @@ func (l *lowering) closeOnExec() {
 // host's root owns the file.
 type setOOMScore struct{ Value int }
 
-func (s setOOMScore) Verb() string      { return "set" }
-func (s setOOMScore) String() string    { return "set oom_score_adj to " + strconv.Itoa(s.Value) }
-func (setOOMScore) Needs() []Descriptor { return nil }
-func (setOOMScore) phase() phase        { return phaseIsolate }
+func (setOOMScore) kind() kind       { return kind{phaseIsolate, "set", ""} }
+func (s setOOMScore) String() string { return "set oom_score_adj to " + strconv.Itoa(s.Value) }
 
 func (s setOOMScore) lower(l *lowering) {
-	const file = "/proc/self/oom_score_adj"
-	value, fd := strconv.Itoa(s.Value), l.fd()
-	l.host(unix.SYS_OPENAT, file, nsenter.Int(unix.AT_FDCWD), l.str(file), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0)).Result(fd)
-	l.call(unix.SYS_WRITE, fd, l.str(value), nsenter.Int(len(value)))
-	// A process of a container that is joined must not find it.
-	l.call(unix.SYS_CLOSE, fd)
+	l.writeSelf("oom_score_adj", strconv.Itoa(s.Value))
 }
 
 func (b *builder) oomScoreStep(value *int) {

@@ -13,16 +13,23 @@ func TasksOf(hierarchy string) nsenter.FD { return nsenter.FD("tasks of " + hier
 // joinCgroup moves the process into the container's cgroup in a v1 hierarchy. A process that moves
 // only itself does not wait for an RCU grace period, unlike one whose PID is written to
 // cgroup.procs.
-type joinCgroup struct{ Tasks nsenter.FD }
+//
+//	phaseIsolate  a container's first process
+//	phaseCharge   a process that joins a container, after everything else: in a frozen cgroup it
+//	              stops until the container is resumed
+//	phaseOwn      the same for a cgroup that limits the number of processes and is full. It would
+//	              refuse the clone by which the process enters the PID namespace, but it does not
+//	              refuse a process that moves in
+type joinCgroup struct {
+	Tasks nsenter.FD
+	When  phase
+}
 
-func (joinCgroup) Verb() string          { return "join" }
+func (j joinCgroup) kind() kind          { return kind{j.When, "join", ""} }
 func (j joinCgroup) String() string      { return "join the cgroup by the " + string(j.Tasks) }
 func (j joinCgroup) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
-func (joinCgroup) phase() phase          { return phaseIsolate }
 
-func (j joinCgroup) lower(l *lowering) {
-	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
-}
+func (j joinCgroup) lower(l *lowering) { l.write(j.Tasks, "0") }
 
 // A DeferredCgroup is a v1 cgroup of the container that is made while the process sets itself up.
 type DeferredCgroup struct {
@@ -37,9 +44,8 @@ type joinDeferred struct {
 	Memory  string // the path of its tasks file; "" for none
 }
 
-func (joinDeferred) Verb() string        { return "join" }
+func (joinDeferred) kind() kind          { return kind{phaseMounts, "join", ""} }
 func (joinDeferred) Needs() []Descriptor { return []Descriptor{{Name: ReleasePipe}} }
-func (joinDeferred) phase() phase        { return phaseMounts }
 
 func (j joinDeferred) String() string {
 	text := "wait for the cgroup, and join it:"
@@ -56,17 +62,13 @@ func (j joinDeferred) lower(l *lowering) {
 	fd := l.prog.Reg() // closed here, because their number depends on the host
 	l.awaitRelease()
 	for _, c := range j.Cgroups {
-		l.openTasks(c.Tasks).Result(fd)
-		l.call(unix.SYS_WRITE, fd, l.str("0"), nsenter.Int(1))
+		l.hostOpen(c.Tasks, unix.O_WRONLY).Result(fd)
+		l.write(fd, "0")
 		l.call(unix.SYS_CLOSE, fd)
 	}
 	if j.Memory != "" {
-		l.openTasks(j.Memory).Result(l.memory)
+		l.hostOpen(j.Memory, unix.O_WRONLY).Result(l.memory)
 	}
-}
-
-func (l *lowering) openTasks(path string) *nsenter.Op {
-	return l.host(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0))
 }
 
 // MemoryTasks is the file by which a process joins the container's v1 memory cgroup, opened for
@@ -77,9 +79,7 @@ const MemoryTasks nsenter.FD = "tasks of the memory cgroup"
 // charged to it.
 type joinMemory struct{ Late bool }
 
-func (joinMemory) Verb() string   { return "join" }
-func (joinMemory) String() string { return "join the memory cgroup" }
-func (joinMemory) phase() phase   { return phaseCharge }
+func (joinMemory) kind() kind { return kind{phaseCharge, "join", "join the memory cgroup"} }
 
 func (j joinMemory) Needs() []Descriptor {
 	if j.Late { // joinDeferred opens it
@@ -93,41 +93,14 @@ func (j joinMemory) lower(l *lowering) {
 	if j.Late {
 		tasks = l.memory
 	}
-	l.call(unix.SYS_WRITE, tasks, l.str("0"), nsenter.Int(1))
-}
-
-// joinLast moves the process into one of the container's cgroups after everything else. In a frozen
-// cgroup the process stops until the container is resumed. Inside is set for a cgroup that limits
-// the number of processes and is full. It would refuse the clone by which the process enters the
-// PID namespace, but it does not refuse a process that moves in.
-type joinLast struct {
-	Tasks  nsenter.FD
-	Inside bool
-}
-
-func (joinLast) Verb() string          { return "join" }
-func (j joinLast) String() string      { return "join the cgroup by the " + string(j.Tasks) }
-func (j joinLast) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
-
-func (j joinLast) phase() phase {
-	if j.Inside {
-		return phaseOwn
-	}
-	return phaseCharge
-}
-
-func (j joinLast) lower(l *lowering) {
-	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
+	l.write(tasks, "0")
 }
 
 // awaitCgroup waits until a manager that may do so puts the process into its cgroup, because the
 // runtime may not.
 type awaitCgroup struct{}
 
-func (awaitCgroup) Verb() string        { return "wait" }
-func (awaitCgroup) String() string      { return "wait for the cgroup" }
-func (awaitCgroup) Needs() []Descriptor { return nil }
-func (awaitCgroup) phase() phase        { return phaseIsolate }
+func (awaitCgroup) kind() kind { return kind{phaseIsolate, "wait", "wait for the cgroup"} }
 
 func (awaitCgroup) lower(l *lowering) { l.rendezvous(MessageCgroup) }
 
@@ -138,6 +111,6 @@ func (b *builder) cgroupSteps(o Options) {
 		b.add("", awaitCgroup{})
 	}
 	for _, tasks := range o.JoinCgroups {
-		b.add("", joinCgroup{tasks})
+		b.add("", joinCgroup{tasks, phaseIsolate})
 	}
 }

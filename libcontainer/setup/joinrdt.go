@@ -1,10 +1,6 @@
 package setup
 
-import (
-	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/nsenter"
-)
+import "github.com/orlop/orlop/nsenter"
 
 // Files by which a process joins the container's groups in the resctrl filesystem, opened for
 // writing.
@@ -17,11 +13,8 @@ const (
 // its program cannot start others outside the group first.
 type joinRDT struct{ Tasks nsenter.FD }
 
-func (joinRDT) Verb() string          { return "join" }
+func (joinRDT) kind() kind            { return kind{phaseCharge, "join", ""} }
 func (j joinRDT) String() string      { return "join by the " + string(j.Tasks) }
 func (j joinRDT) Needs() []Descriptor { return []Descriptor{{Name: j.Tasks}} }
-func (joinRDT) phase() phase          { return phaseCharge }
 
-func (j joinRDT) lower(l *lowering) {
-	l.call(unix.SYS_WRITE, j.Tasks, l.str("0"), nsenter.Int(1))
-}
+func (j joinRDT) lower(l *lowering) { l.write(j.Tasks, "0") }

@@ -4,9 +4,7 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -20,21 +18,13 @@ type setLabel struct {
 	Value  string
 }
 
-func (setLabel) Verb() string        { return "set label" }
-func (setLabel) Needs() []Descriptor { return nil }
-func (setLabel) phase() phase        { return phaseIsolate }
+func (setLabel) kind() kind { return kind{phaseIsolate, "set label", ""} }
 
 func (s setLabel) String() string {
 	return "set " + s.Module + " label " + strconv.Quote(s.Value) + " (" + s.File + ")"
 }
 
-func (s setLabel) lower(l *lowering) {
-	file, fd := "/proc/self/attr/"+s.File, l.fd()
-	l.host(unix.SYS_OPENAT, file, nsenter.Int(unix.AT_FDCWD), l.str(file), nsenter.Int(unix.O_WRONLY|unix.O_CLOEXEC), nsenter.Int(0)).Result(fd)
-	l.call(unix.SYS_WRITE, fd, l.str(s.Value), nsenter.Int(len(s.Value)))
-	// A process of a container that is joined must not find it.
-	l.call(unix.SYS_CLOSE, fd)
-}
+func (s setLabel) lower(l *lowering) { l.writeSelf("attr/"+s.File, s.Value) }
 
 // labelSteps appends the labels of the process.
 func (b *builder) labelSteps(p *specs.Process) error {

@@ -19,9 +19,7 @@ type setRlimit struct {
 	Soft, Hard uint64
 }
 
-func (s setRlimit) Verb() string      { return "set limit" }
-func (setRlimit) Needs() []Descriptor { return nil }
-func (setRlimit) phase() phase        { return phaseLimits }
+func (setRlimit) kind() kind { return kind{phaseLimits, "set limit", ""} }
 
 func (s setRlimit) String() string {
 	return "set limit " + s.Type + " to " + limit(s.Soft) + ", at most " + limit(s.Hard)
@@ -58,16 +56,10 @@ type lowerFileLimit struct {
 	Early bool // before the process enters a PID namespace
 }
 
-func (s lowerFileLimit) Verb() string      { return "set limit" }
-func (s lowerFileLimit) String() string    { return s.Limit.String() }
-func (lowerFileLimit) Needs() []Descriptor { return nil }
-
-func (s lowerFileLimit) phase() phase {
-	if s.Early {
-		return phaseCharge
-	}
-	return phaseStart
+func (s lowerFileLimit) kind() kind {
+	return kind{phaseIf(s.Early, phaseCharge, phaseStart), "set limit", ""}
 }
+func (s lowerFileLimit) String() string { return s.Limit.String() }
 
 func (s lowerFileLimit) lower(l *lowering) { l.limit(s.Limit.Resource, s.Limit.Soft, s.Limit.Hard) }
 
@@ -79,10 +71,8 @@ type raiseLimit struct {
 	Hard     uint64
 }
 
-func (r raiseLimit) Verb() string      { return "raise limit" }
-func (r raiseLimit) String() string    { return "raise limit " + r.Type + " to " + limit(r.Hard) }
-func (raiseLimit) Needs() []Descriptor { return nil }
-func (raiseLimit) phase() phase        { return phaseIsolate }
+func (raiseLimit) kind() kind       { return kind{phaseIsolate, "raise limit", ""} }
+func (r raiseLimit) String() string { return "raise limit " + r.Type + " to " + limit(r.Hard) }
 
 func (r raiseLimit) lower(l *lowering) { l.limit(r.Resource, r.Hard, r.Hard) }
 
@@ -110,9 +100,7 @@ type limitProcesses struct {
 	When  phase
 }
 
-func (limitProcesses) Verb() string        { return "set limit" }
-func (limitProcesses) Needs() []Descriptor { return nil }
-func (s limitProcesses) phase() phase      { return s.When }
+func (s limitProcesses) kind() kind { return kind{s.When, "set limit", ""} }
 
 func (s limitProcesses) String() string {
 	if s.When == phaseCharge {

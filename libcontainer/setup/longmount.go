@@ -168,7 +168,7 @@ func (l *lowering) longMount(mount, to nsenter.Reg, fstype, source string, param
 	l.call(unix.SYS_FCHDIR, dir)
 	flags, data := mountFlags(parameters)
 	l.at(unix.SYS_MOUNT, in(l.str(source)), name, l.str(fstype), nsenter.Int(flags), l.str(mountData(fstype, data)))
-	l.at(unix.SYS_OPEN_TREE, in(dir), name, nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(mount)
+	l.at(unix.SYS_OPEN_TREE, in(dir), name, nsenter.Int(openTree)).Result(mount)
 	l.host(unix.SYS_UMOUNT2, ".", l.str("."), nsenter.Int(unix.MNT_DETACH))
 	l.call(unix.SYS_FCHDIR, cwd)
 	// Whether the copy is shared depends on what it was mounted on. A mount made by fsmount(2)

@@ -285,6 +285,56 @@ func (l *lowering) own(nr uintptr, path string, args ...nsenter.Arg) *nsenter.Op
 	return l.prog.Call(nr, args...)
 }
 
+// openDir are the flags of an open that is only used to refer to a directory.
+const openDir = unix.O_PATH | unix.O_DIRECTORY
+
+// hostOpen emits the opening of a path of the host.
+func (l *lowering) hostOpen(path string, flags int) *nsenter.Op {
+	return l.openat(wayHost, path, flags)
+}
+
+// ownOpen emits the opening of a path as the container's own process would.
+func (l *lowering) ownOpen(path string, flags int) *nsenter.Op { return l.openat(wayOwn, path, flags) }
+
+func (l *lowering) openat(w way, path string, flags int) *nsenter.Op {
+	l.record(unix.SYS_OPENAT, w, path, 0)
+	return l.prog.Call(unix.SYS_OPENAT, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(flags|unix.O_CLOEXEC), nsenter.Int(0))
+}
+
+// hostTree emits the copying of a mount of the host to a detached mount.
+func (l *lowering) hostTree(path string, flags int) *nsenter.Op {
+	return l.host(unix.SYS_OPEN_TREE, path, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(openTree|flags))
+}
+
+// hostPropagation emits the setting of the propagation of a mount of the host.
+func (l *lowering) hostPropagation(path string, propagation uint64, flags int) *nsenter.Op {
+	return l.host(unix.SYS_MOUNT_SETATTR, path, nsenter.Int(unix.AT_FDCWD), l.str(path), nsenter.Int(flags),
+		l.attr(unix.MountAttr{Propagation: propagation}), nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+}
+
+// write emits the writing of a text.
+func (l *lowering) write(fd nsenter.Arg, text string) {
+	l.call(unix.SYS_WRITE, fd, l.str(text), nsenter.Int(len(text)))
+}
+
+// writeSelf emits the writing of a text to a file of the host's /proc/self. The file is closed,
+// because a process of a container that is joined must not find it.
+func (l *lowering) writeSelf(file, text string) {
+	fd := l.fd()
+	l.hostOpen("/proc/self/"+file, unix.O_WRONLY).Result(fd)
+	l.write(fd, text)
+	l.call(unix.SYS_CLOSE, fd)
+}
+
+// prctl emits prctl(2), whose remaining arguments must be 0.
+func (l *lowering) prctl(option int, args ...nsenter.Int) {
+	all := [5]nsenter.Arg{nsenter.Int(option), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0), nsenter.Int(0)}
+	for i, a := range args {
+		all[1+i] = a
+	}
+	l.call(unix.SYS_PRCTL, all[:]...)
+}
+
 // how returns the address of a struct open_how. The kernel does not write to it, so equal ones
 // share an address.
 func (l *lowering) how(how unix.OpenHow) nsenter.Addr {
@@ -304,17 +354,19 @@ func (l *lowering) setattr(fd nsenter.Arg, attr unix.MountAttr, recursive bool) 
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	addr := nsenter.Addr(0)
+	return l.at(unix.SYS_MOUNT_SETATTR, in(fd), "", nsenter.Int(flags), l.attr(attr), nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+}
+
+// attr returns the address of a struct mount_attr, like how.
+func (l *lowering) attr(attr unix.MountAttr) nsenter.Addr {
 	for i := range l.attrs {
 		if l.attrs[i].attr == attr {
-			addr = l.attrs[i].addr
+			return l.attrs[i].addr
 		}
 	}
-	if addr == 0 {
-		addr = l.prog.Words(attr.Attr_set, attr.Attr_clr, attr.Propagation, attr.Userns_fd)
-		l.attrs = append(l.attrs, knownAttr{attr, addr})
-	}
-	return l.at(unix.SYS_MOUNT_SETATTR, in(fd), "", nsenter.Int(flags), addr, nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+	a := l.prog.Words(attr.Attr_set, attr.Attr_clr, attr.Propagation, attr.Userns_fd)
+	l.attrs = append(l.attrs, knownAttr{attr, a})
+	return a
 }
 
 // move emits the attachment of a detached mount.
@@ -325,9 +377,11 @@ func (l *lowering) move(mount, to nsenter.Reg) *nsenter.Op {
 	return l.prog.Call(unix.SYS_MOVE_MOUNT, mount, none, to, none, nsenter.Int(flags))
 }
 
+const openTree = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+
 // clone emits the copying of the mount of fd to a detached mount.
 func (l *lowering) clone(fd nsenter.Arg, recursive bool) *nsenter.Op {
-	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
+	flags := openTree | unix.AT_EMPTY_PATH
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}

@@ -23,9 +23,7 @@ type mountNew struct {
 	Keep bool
 }
 
-func (m mountNew) Verb() string      { return "mount" }
-func (mountNew) Needs() []Descriptor { return nil }
-func (mountNew) phase() phase        { return phaseMounts }
+func (mountNew) kind() kind { return kind{phaseMounts, "mount", ""} }
 
 func (m mountNew) String() string {
 	return "mount " + m.Type + " on " + m.Destination + optionList(m.Options)
@@ -344,9 +342,7 @@ func (b *builder) earlySteps(bundle *specconv.Bundle) {
 // mountEarly makes a filesystem's mount, which is attached later.
 type mountEarly struct{ Mount mountNew }
 
-func (mountEarly) Verb() string        { return "make" }
-func (mountEarly) Needs() []Descriptor { return nil }
-func (mountEarly) phase() phase        { return phaseJoin }
+func (mountEarly) kind() kind { return kind{phaseJoin, "make", ""} }
 func (m mountEarly) String() string {
 	return "make the " + m.Mount.Type + " for " + m.Mount.Destination
 }

@@ -28,8 +28,7 @@ type joinNamespace struct {
 	Outside bool
 }
 
-func (j joinNamespace) Verb() string { return "join" }
-func (j joinNamespace) phase() phase { return phaseJoin }
+func (joinNamespace) kind() kind { return kind{phaseJoin, "join", ""} }
 func (j joinNamespace) name() nsenter.FD {
 	return nsenter.FD("namespace " + string(j.Type))
 }
@@ -50,8 +49,7 @@ func (j joinNamespace) lower(l *lowering) {
 // joinContainer joins the namespaces of the container's process at once.
 type joinContainer struct{ Flags uintptr }
 
-func (j joinContainer) Verb() string { return "join" }
-func (j joinContainer) phase() phase { return phaseJoin }
+func (joinContainer) kind() kind { return kind{phaseJoin, "join", ""} }
 
 func (j joinContainer) String() string {
 	return "join the container's namespaces: " + strings.Join(namespaceNames(j.Flags), ", ")
@@ -67,10 +65,9 @@ func (j joinContainer) lower(l *lowering) {
 // flag, because the root would then be the parent's cgroup, even with CLONE_INTO_CGROUP.
 type newCgroupNamespace struct{}
 
-func (newCgroupNamespace) Verb() string        { return "unshare" }
-func (newCgroupNamespace) String() string      { return "unshare the cgroup namespace" }
-func (newCgroupNamespace) Needs() []Descriptor { return nil }
-func (newCgroupNamespace) phase() phase        { return phaseJoin }
+func (newCgroupNamespace) kind() kind {
+	return kind{phaseJoin, "unshare", "unshare the cgroup namespace"}
+}
 
 func (newCgroupNamespace) lower(l *lowering) {
 	l.call(unix.SYS_UNSHARE, nsenter.Int(unix.CLONE_NEWCGROUP))
@@ -80,9 +77,7 @@ func (newCgroupNamespace) lower(l *lowering) {
 // that clone makes would belong to the runtime's.
 type newNamespaces struct{ Flags uintptr }
 
-func (newNamespaces) Verb() string        { return "unshare" }
-func (newNamespaces) Needs() []Descriptor { return nil }
-func (newNamespaces) phase() phase        { return phaseJoin }
+func (newNamespaces) kind() kind { return kind{phaseJoin, "unshare", ""} }
 
 func (n newNamespaces) String() string {
 	return "unshare namespaces: " + strings.Join(namespaceNames(n.Flags), ", ")

@@ -11,10 +11,8 @@ import (
 // and the hooks find the devices in place.
 type awaitNetDevices struct{ Devices []specconv.NetDevice }
 
-func (awaitNetDevices) Verb() string        { return "wait" }
-func (awaitNetDevices) Needs() []Descriptor { return nil }
-func (awaitNetDevices) phase() phase        { return phaseHooks }
-func (awaitNetDevices) lower(l *lowering)   { l.rendezvous(MessageNetDevices) }
+func (awaitNetDevices) kind() kind        { return kind{phaseHooks, "wait", ""} }
+func (awaitNetDevices) lower(l *lowering) { l.rendezvous(MessageNetDevices) }
 
 func (n awaitNetDevices) String() string {
 	list := make([]string, len(n.Devices))

@@ -14,16 +14,8 @@ type learnPid struct {
 	Last     bool // in the process that enters a PID namespace last
 }
 
-func (learnPid) Verb() string        { return "learn" }
-func (l learnPid) String() string    { return "learn the process's PID for $" + l.Variable }
-func (learnPid) Needs() []Descriptor { return nil }
-
-func (l learnPid) phase() phase {
-	if l.Last {
-		return phaseOwn
-	}
-	return phaseIdentity
-}
+func (l learnPid) kind() kind     { return kind{phaseIf(l.Last, phaseOwn, phaseIdentity), "learn", ""} }
+func (l learnPid) String() string { return "learn the process's PID for $" + l.Variable }
 
 func (a learnPid) lower(l *lowering) {
 	const digits = 10

@@ -9,15 +9,11 @@ import (
 // pivot makes the root filesystem the root of the mount namespace, and detaches the host's.
 type pivot struct{}
 
-func (pivot) Verb() string        { return "pivot root" }
-func (pivot) String() string      { return "pivot root" }
-func (pivot) Needs() []Descriptor { return nil }
-func (pivot) phase() phase        { return phasePivot }
+func (pivot) kind() kind { return kind{phasePivot, "pivot root", "pivot root"} }
 
 func (pivot) lower(l *lowering) {
 	old := l.fd()
-	l.host(unix.SYS_OPENAT, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC),
-		nsenter.Int(0)).Result(old)
+	l.hostOpen("/", openDir).Result(old)
 	l.call(unix.SYS_FCHDIR, l.root)
 	dot := l.str(".")
 	// The old root is then stacked on the new one, and "." refers to the one on top: see
@@ -38,17 +34,14 @@ type moveRoot struct {
 	Unmount []string
 }
 
-func (moveRoot) Verb() string        { return "move root" }
-func (moveRoot) String() string      { return "move the root filesystem to / (no pivot)" }
-func (moveRoot) Needs() []Descriptor { return nil }
-func (moveRoot) phase() phase        { return phasePivot }
+func (moveRoot) kind() kind {
+	return kind{phasePivot, "move root", "move the root filesystem to / (no pivot)"}
+}
 
 func (m moveRoot) lower(l *lowering) {
-	slave := l.prog.Words(0, 0, unix.MS_SLAVE, 0)
 	for _, p := range m.Unmount {
 		// The unmount must not propagate to the host. EINVAL means that nothing is mounted there.
-		l.host(unix.SYS_MOUNT_SETATTR, p, nsenter.Int(unix.AT_FDCWD), l.str(p), nsenter.Int(unix.AT_RECURSIVE), slave,
-			nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0)).Ignore(unix.EINVAL, unix.ENOENT)
+		l.hostPropagation(p, unix.MS_SLAVE, unix.AT_RECURSIVE).Ignore(unix.EINVAL, unix.ENOENT)
 		l.host(unix.SYS_UMOUNT2, p, l.str(p), nsenter.Int(unix.MNT_DETACH)).Ignore(unix.EINVAL, unix.ENOENT)
 	}
 	l.call(unix.SYS_FCHDIR, l.root)
@@ -60,10 +53,7 @@ func (m moveRoot) lower(l *lowering) {
 // changeRoot is for a container without a mount namespace.
 type changeRoot struct{}
 
-func (changeRoot) Verb() string        { return "change root" }
-func (changeRoot) String() string      { return "change root" }
-func (changeRoot) Needs() []Descriptor { return nil }
-func (changeRoot) phase() phase        { return phasePivot }
+func (changeRoot) kind() kind { return kind{phasePivot, "change root", "change root"} }
 
 func (changeRoot) lower(l *lowering) {
 	l.call(unix.SYS_FCHDIR, l.root)

@@ -4,6 +4,8 @@
 package setup
 
 import (
+	"fmt"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/nsenter"
@@ -36,16 +38,39 @@ type Step struct {
 	Action
 }
 
-// An Action is what a step does.
+// An Action is what a step does. One whose title depends on it is a [fmt.Stringer], and one that
+// refers to descriptors of the runtime has a method Needs.
 type Action interface {
-	// Verb is the kind of the action in a word or two: "mount", "pivot root".
-	Verb() string
-	// String is the whole action for messages: "mount tmpfs on /dev, nosuid,mode=755".
-	String() string
-	// Needs names the descriptors that the action refers to, and that the runtime must pass.
-	Needs() []Descriptor
-	phase() phase
+	kind() kind
 	lower(*lowering)
+}
+
+// A kind describes an action.
+type kind struct {
+	phase phase
+	verb  string // "mount", "pivot root"
+	title string // for messages; "" for a fmt.Stringer: "mount tmpfs on /dev, nosuid,mode=755"
+}
+
+func (s Step) phase() phase { return s.kind().phase }
+
+// Verb is the kind of the action in a word or two: "mount", "pivot root".
+func (s Step) Verb() string { return s.kind().verb }
+
+// String is the whole action for messages: "mount tmpfs on /dev, nosuid,mode=755".
+func (s Step) String() string {
+	if a, ok := s.Action.(fmt.Stringer); ok {
+		return a.String()
+	}
+	return s.kind().title
+}
+
+// Needs names the descriptors that the action refers to, and that the runtime must pass.
+func (s Step) Needs() []Descriptor {
+	if a, ok := s.Action.(interface{ Needs() []Descriptor }); ok {
+		return a.Needs()
+	}
+	return nil
 }
 
 // A phase is a section of a plan. The phases of a plan never go backwards. Each says why it comes
@@ -86,6 +111,14 @@ const (
 	phaseSeccomp // from here on, calls may be forbidden
 	phaseExec
 )
+
+// phaseIf returns yes if the condition holds, and no otherwise.
+func phaseIf(condition bool, yes, no phase) phase {
+	if condition {
+		return yes
+	}
+	return no
+}
 
 func (p phase) String() string {
 	return [...]string{"isolate", "join", "identity", "root", "mounts", "devices", "console", "hooks", "hide", "pivot", "inside", "limits",

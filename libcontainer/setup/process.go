@@ -12,10 +12,8 @@ import (
 // setUmask gives the process its own umask; until then it is 0.
 type setUmask struct{ Mask uint32 }
 
-func (s setUmask) Verb() string      { return "set" }
+func (setUmask) kind() kind          { return kind{phaseInside, "set", ""} }
 func (s setUmask) String() string    { return "set umask " + octal(s.Mask) }
-func (setUmask) Needs() []Descriptor { return nil }
-func (setUmask) phase() phase        { return phaseInside }
 func (s setUmask) lower(l *lowering) { l.call(unix.SYS_UMASK, nsenter.Int(s.Mask)) }
 
 func octal(n uint32) string {
@@ -28,10 +26,8 @@ const defaultUmask = 0o022
 // setPersonality sets the process's execution domain.
 type setPersonality struct{ Domain specs.LinuxPersonalityDomain }
 
-func (s setPersonality) Verb() string      { return "set" }
-func (s setPersonality) String() string    { return "set personality " + string(s.Domain) }
-func (setPersonality) Needs() []Descriptor { return nil }
-func (setPersonality) phase() phase        { return phaseInside }
+func (setPersonality) kind() kind       { return kind{phaseInside, "set", ""} }
+func (s setPersonality) String() string { return "set personality " + string(s.Domain) }
 
 func (s setPersonality) lower(l *lowering) {
 	const perLinux, perLinux32 = 0x0, 0x8 // include/uapi/linux/personality.h
@@ -50,8 +46,7 @@ type enterCwd struct {
 	AsUser bool
 }
 
-func (e enterCwd) Verb() string      { return "enter" }
-func (enterCwd) Needs() []Descriptor { return nil }
+func (e enterCwd) kind() kind { return kind{phaseIf(e.AsUser, phaseUser, phaseBounding), "enter", ""} }
 
 func (e enterCwd) String() string {
 	if e.AsUser {
@@ -60,20 +55,13 @@ func (e enterCwd) String() string {
 	return "enter the directory " + e.Path
 }
 
-func (e enterCwd) phase() phase {
-	if e.AsUser {
-		return phaseUser
-	}
-	return phaseBounding
-}
-
 func (e enterCwd) lower(l *lowering) {
 	skip := l.prog.NewLabel()
 	if !e.AsUser {
 		l.cwd = l.keep()
 		fd := l.fd()
 		l.prog.Set(l.cwd, noFD)
-		last, opened := l.tryOpen(fd, e.Path, unix.O_PATH|unix.O_DIRECTORY)
+		last, opened := l.tryOpen(fd, e.Path, openDir)
 		last.OnError(skip, unix.EACCES, unix.EPERM)
 		l.prog.Place(opened)
 		l.call(unix.SYS_FCHDIR, fd).OnError(skip, unix.EACCES, unix.EPERM)
@@ -105,15 +93,13 @@ type findProgram struct {
 	Candidates []string
 }
 
-func (f findProgram) String() string    { return "find the program " + quote(f.Name) }
-func (findProgram) Needs() []Descriptor { return nil }
-func (findProgram) phase() phase        { return phaseFind }
+func (f findProgram) String() string { return "find the program " + quote(f.Name) }
 
-func (f findProgram) Verb() string {
+func (f findProgram) kind() kind {
 	if strings.Contains(f.Name, "/") {
-		return "find"
+		return kind{phaseFind, "find", ""}
 	}
-	return verbSearch
+	return kind{phaseFind, verbSearch, ""}
 }
 
 func (f findProgram) lower(l *lowering) {
@@ -153,8 +139,7 @@ func (l *lowering) executable(path string) *nsenter.Op {
 
 // isDirectory jumps to the label if a path does not name a directory.
 func (l *lowering) isDirectory(path string, no nsenter.Label) {
-	l.own(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).OnError(no)
+	l.ownOpen(path, openDir).OnError(no)
 }
 
 // maxCandidates bounds the lookup. PATH has no limit of its own.

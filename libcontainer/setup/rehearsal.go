@@ -101,8 +101,7 @@ func (t tryRoot) lower(l *lowering) {
 		at = "."
 	}
 	under := l.fd()
-	l.host(unix.SYS_OPENAT, at, nsenter.Int(unix.AT_FDCWD), l.str(at),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
+	l.hostOpen(at, openDir).Result(under)
 	if t.Passed {
 		l.prog.Set(root, RootTree)
 	} else {
@@ -231,10 +230,8 @@ type tryNodes struct {
 	Bind    bool // the host's node may replace one that may not be made
 }
 
-func (tryNodes) tried() Action       { return makeDevice{} }
-func (tryNodes) Verb() string        { return "make device" }
-func (tryNodes) Needs() []Descriptor { return nil }
-func (tryNodes) phase() phase        { return phaseDevices }
+func (tryNodes) tried() Action { return makeDevice{} }
+func (tryNodes) kind() kind    { return kind{phaseDevices, "make device", ""} }
 func (t tryNodes) String() string {
 	names := make([]string, len(t.Devices))
 	for i := range t.Devices {
@@ -256,8 +253,7 @@ func (t tryNodes) lower(l *lowering) {
 		}
 		l.prog.Jump(done)
 		l.prog.Place(refused)
-		l.host(unix.SYS_OPEN_TREE, d.Path, nsenter.Int(unix.AT_FDCWD), l.str(d.Path),
-			nsenter.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result(tree)
+		l.hostTree(d.Path, 0).Result(tree)
 		l.deviceOr(tree, d, other)
 		l.prog.Jump(done)
 		l.prog.Place(other)
@@ -282,11 +278,8 @@ func (t trySysctl) lower(l *lowering) {
 // endRehearsal reports that everything was tried.
 type endRehearsal struct{}
 
-func (endRehearsal) Verb() string        { return "end" }
-func (endRehearsal) String() string      { return "end of the rehearsal" }
-func (endRehearsal) Needs() []Descriptor { return nil }
-func (endRehearsal) phase() phase        { return phaseExec }
-func (endRehearsal) lower(l *lowering)   { l.rendezvous(MessageReady) }
+func (endRehearsal) kind() kind        { return kind{phaseExec, "end", "end of the rehearsal"} }
+func (endRehearsal) lower(l *lowering) { l.rendezvous(MessageReady) }
 
 // nothingStays is the rule of rehearsals: the plan attaches no mount, creates no name except in a
 // filesystem of its own, and executes no program.

@@ -57,7 +57,7 @@ func TestEveryActionIsRehearsed(t *testing.T) {
 	_, switched, _ := strings.Cut(string(source), "switch a := s.Action.(type) {")
 	switched, _, _ = strings.Cut(switched, "// the process joins a container")
 	named := strings.FieldsFunc(switched, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') })
-	joins := []string{"awaitSeccompAgent", "closeOwn", "endWithRuntime", "enterBundle", "enterRoot", "execHook", "joinContainer", "joinLast", "limitProcesses", "openOwnRoot", "setAffinity", "setControllingTerminal"}
+	joins := []string{"awaitSeccompAgent", "closeOwn", "endWithRuntime", "enterBundle", "enterRoot", "execHook", "joinContainer", "limitProcesses", "openOwnRoot", "setAffinity", "setControllingTerminal"}
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)

@@ -13,34 +13,26 @@ type setPropagation struct {
 	Mode  string
 }
 
-func (s setPropagation) Verb() string      { return "make" }
-func (s setPropagation) String() string    { return "make / " + s.Mode }
-func (setPropagation) Needs() []Descriptor { return nil }
-func (setPropagation) phase() phase        { return phaseRoot }
+func (setPropagation) kind() kind       { return kind{phaseRoot, "make", ""} }
+func (s setPropagation) String() string { return "make / " + s.Mode }
 
 func (s setPropagation) lower(l *lowering) {
 	flags := 0
 	if s.Flags&unix.MS_REC != 0 {
 		flags = unix.AT_RECURSIVE
 	}
-	attr := l.prog.Words(0, 0, s.Flags&^unix.MS_REC, 0)
-	l.host(unix.SYS_MOUNT_SETATTR, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"), nsenter.Int(flags), attr,
-		nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+	l.hostPropagation("/", s.Flags&^unix.MS_REC, flags)
 }
 
 // makePrivate makes one mount private: the one that contains the root when mounts are shared with
 // the host. pivot_root requires it, and the container's mounts would otherwise show on the host.
 type makePrivate struct{ Path string }
 
-func (m makePrivate) Verb() string      { return "make" }
-func (m makePrivate) String() string    { return "make " + m.Path + " private" }
-func (makePrivate) Needs() []Descriptor { return nil }
-func (makePrivate) phase() phase        { return phaseRoot }
+func (makePrivate) kind() kind       { return kind{phaseRoot, "make", ""} }
+func (m makePrivate) String() string { return "make " + m.Path + " private" }
 
 func (m makePrivate) lower(l *lowering) {
-	attr := l.prog.Words(0, 0, unix.MS_PRIVATE, 0)
-	l.host(unix.SYS_MOUNT_SETATTR, m.Path, nsenter.Int(unix.AT_FDCWD), l.str(m.Path), nsenter.Int(0), attr,
-		nsenter.Int(unix.MOUNT_ATTR_SIZE_VER0))
+	l.hostPropagation(m.Path, unix.MS_PRIVATE, 0)
 }
 
 // bindRoot puts a copy of the root filesystem's mounts on top of them, so that it is a mount point,
@@ -67,9 +59,8 @@ const (
 // RootTree is the detached copy of the root filesystem's mounts.
 const RootTree nsenter.FD = "root filesystem"
 
-func (b bindRoot) Verb() string   { return "bind" }
+func (bindRoot) kind() kind       { return kind{phaseRoot, "bind", ""} }
 func (b bindRoot) String() string { return "bind the root filesystem " + b.Path }
-func (bindRoot) phase() phase     { return phaseRoot }
 
 func (b bindRoot) Needs() []Descriptor {
 	if !b.Passed {
@@ -84,8 +75,7 @@ func (b bindRoot) lower(l *lowering) {
 	if b.Passed {
 		path = "."
 	}
-	l.host(unix.SYS_OPENAT, path, nsenter.Int(unix.AT_FDCWD), l.str(path),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(under)
+	l.hostOpen(path, openDir).Result(under)
 	if b.Passed {
 		l.prog.Set(l.root, RootTree)
 	} else {
@@ -105,54 +95,42 @@ func (b bindRoot) lower(l *lowering) {
 // privileges. A new mount namespace does not change a process's working directory.
 type enterRootfs struct{ Path string }
 
-func (enterRootfs) Verb() string        { return "enter" }
-func (e enterRootfs) String() string    { return "enter the root filesystem " + e.Path }
-func (enterRootfs) Needs() []Descriptor { return nil }
-func (enterRootfs) phase() phase        { return phaseJoin }
+func (enterRootfs) kind() kind       { return kind{phaseJoin, "enter", ""} }
+func (e enterRootfs) String() string { return "enter the root filesystem " + e.Path }
 
 func (e enterRootfs) lower(l *lowering) {
 	dir := l.fd()
-	l.host(unix.SYS_OPENAT, e.Path, nsenter.Int(unix.AT_FDCWD), l.str(e.Path),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(dir)
+	l.hostOpen(e.Path, openDir).Result(dir)
 	l.call(unix.SYS_FCHDIR, dir)
 }
 
 // openRoot opens the root filesystem of a container without a mount namespace of its own.
 type openRoot struct{ Path string }
 
-func (o openRoot) Verb() string      { return "open" }
-func (o openRoot) String() string    { return "open the root filesystem " + o.Path }
-func (openRoot) Needs() []Descriptor { return nil }
-func (openRoot) phase() phase        { return phaseRoot }
+func (openRoot) kind() kind       { return kind{phaseRoot, "open", ""} }
+func (o openRoot) String() string { return "open the root filesystem " + o.Path }
 
 func (o openRoot) lower(l *lowering) {
 	l.root, l.hasRoot = l.keep(), true
-	l.host(unix.SYS_OPENAT, o.Path, nsenter.Int(unix.AT_FDCWD), l.str(o.Path),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.root)
+	l.hostOpen(o.Path, openDir).Result(l.root)
 }
 
 // openOwnRoot opens the root of a process that has joined a container.
 type openOwnRoot struct{}
 
-func (openOwnRoot) Verb() string        { return "open" }
-func (openOwnRoot) String() string      { return "open the container's root" }
-func (openOwnRoot) Needs() []Descriptor { return nil }
-func (openOwnRoot) phase() phase        { return phaseRoot }
+func (openOwnRoot) kind() kind { return kind{phaseRoot, "open", "open the container's root"} }
 
 func (openOwnRoot) lower(l *lowering) {
 	l.root, l.hasRoot = l.keep(), true
-	l.own(unix.SYS_OPENAT, "/", nsenter.Int(unix.AT_FDCWD), l.str("/"),
-		nsenter.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), nsenter.Int(0)).Result(l.root)
+	l.ownOpen("/", openDir).Result(l.root)
 }
 
 // enterRoot changes a process's root to that of the container without a mount namespace that it
 // joins.
 type enterRoot struct{}
 
-func (enterRoot) Verb() string        { return "enter" }
-func (enterRoot) String() string      { return "enter the container's root" }
+func (enterRoot) kind() kind          { return kind{phaseJoin, "enter", "enter the container's root"} }
 func (enterRoot) Needs() []Descriptor { return []Descriptor{{Name: RootOfContainer, OPath: true}} }
-func (enterRoot) phase() phase        { return phaseJoin }
 
 func (enterRoot) lower(l *lowering) {
 	l.call(unix.SYS_FCHDIR, RootOfContainer)
@@ -162,10 +140,8 @@ func (enterRoot) lower(l *lowering) {
 // makeCwd makes the working directory if it is missing.
 type makeCwd struct{ Path string }
 
-func (m makeCwd) Verb() string      { return "make" }
+func (makeCwd) kind() kind          { return kind{phaseMounts, "make", ""} }
 func (m makeCwd) String() string    { return "make the directory " + m.Path + " if it is missing" }
-func (makeCwd) Needs() []Descriptor { return nil }
-func (makeCwd) phase() phase        { return phaseMounts }
 func (m makeCwd) lower(l *lowering) { l.destination(m.Path, aDirectory) }
 
 // rootPropagation returns the propagation of the new namespace's mounts, which mounts of the root
@@ -197,10 +173,8 @@ type finalPropagation struct {
 	Mode  string
 }
 
-func (f finalPropagation) Verb() string      { return "make" }
-func (f finalPropagation) String() string    { return "make the container's / " + f.Mode }
-func (finalPropagation) Needs() []Descriptor { return nil }
-func (finalPropagation) phase() phase        { return phaseInside }
+func (finalPropagation) kind() kind       { return kind{phaseInside, "make", ""} }
+func (f finalPropagation) String() string { return "make the container's / " + f.Mode }
 
 func (f finalPropagation) lower(l *lowering) {
 	l.setattr(l.root, unix.MountAttr{Propagation: f.Flags &^ unix.MS_REC}, f.Flags&unix.MS_REC != 0)
@@ -210,10 +184,7 @@ func (f finalPropagation) lower(l *lowering) {
 // namespace that mount is the copy that the runtime has put on the host's.
 type rootReadOnly struct{}
 
-func (rootReadOnly) Verb() string        { return "make" }
-func (rootReadOnly) String() string      { return "make the container's / read-only" }
-func (rootReadOnly) Needs() []Descriptor { return nil }
-func (rootReadOnly) phase() phase        { return phaseInside }
+func (rootReadOnly) kind() kind { return kind{phaseInside, "make", "make the container's / read-only"} }
 
 func (rootReadOnly) lower(l *lowering) {
 	l.setattr(l.root, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, false)

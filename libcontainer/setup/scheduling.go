@@ -30,10 +30,8 @@ import (
 // uses those of them that are in its cpuset.
 type setAffinity struct{ CPUs string }
 
-func (s setAffinity) Verb() string      { return "set affinity" }
-func (s setAffinity) String() string    { return "set affinity to processors " + s.CPUs }
-func (setAffinity) Needs() []Descriptor { return nil }
-func (setAffinity) phase() phase        { return phaseLimits }
+func (setAffinity) kind() kind       { return kind{phaseLimits, "set affinity", ""} }
+func (s setAffinity) String() string { return "set affinity to processors " + s.CPUs }
 
 func (s setAffinity) lower(l *lowering) {
 	mask := specconv.RangeMask(s.CPUs)
@@ -45,10 +43,9 @@ func (s setAffinity) lower(l *lowering) {
 // even for a process that moves to another cpuset.
 type resetAffinity struct{}
 
-func (resetAffinity) Verb() string        { return "set affinity" }
-func (resetAffinity) String() string      { return "set affinity to all processors of the cpuset" }
-func (resetAffinity) Needs() []Descriptor { return nil }
-func (resetAffinity) phase() phase        { return phaseLimits }
+func (resetAffinity) kind() kind {
+	return kind{phaseLimits, "set affinity", "set affinity to all processors of the cpuset"}
+}
 
 // lower requests all processors that a kernel can have (NR_CPUS is at most 8192); the kernel uses
 // those that exist. A filter on the runtime itself may forbid the call.
@@ -76,14 +73,8 @@ type setScheduler struct {
 	Last      bool // for the process that enters a PID namespace last
 }
 
-func (s setScheduler) Verb() string      { return "set scheduler" }
-func (setScheduler) Needs() []Descriptor { return nil }
-
-func (s setScheduler) phase() phase {
-	if s.Last {
-		return phaseOwn
-	}
-	return phaseLimits
+func (s setScheduler) kind() kind {
+	return kind{phaseIf(s.Last, phaseOwn, phaseLimits), "set scheduler", ""}
 }
 
 func (s setScheduler) String() string {
@@ -174,17 +165,11 @@ type setIOPriority struct {
 	Early    bool // before a user namespace is joined
 }
 
-func (s setIOPriority) Verb() string { return "set I/O priority" }
+func (s setIOPriority) kind() kind {
+	return kind{phaseIf(s.Early, phaseIsolate, phaseLimits), "set I/O priority", ""}
+}
 func (s setIOPriority) String() string {
 	return "set I/O priority " + string(s.Class) + " " + strconv.Itoa(s.Priority)
-}
-func (setIOPriority) Needs() []Descriptor { return nil }
-
-func (s setIOPriority) phase() phase {
-	if s.Early {
-		return phaseIsolate
-	}
-	return phaseLimits
 }
 
 func (s setIOPriority) lower(l *lowering) {
@@ -197,9 +182,7 @@ func (s setIOPriority) lower(l *lowering) {
 // setMemoryPolicy sets the memory nodes from which the process gets its memory.
 type setMemoryPolicy struct{ Policy specs.LinuxMemoryPolicy }
 
-func (s setMemoryPolicy) Verb() string      { return "set memory policy" }
-func (setMemoryPolicy) Needs() []Descriptor { return nil }
-func (setMemoryPolicy) phase() phase        { return phaseLimits }
+func (setMemoryPolicy) kind() kind { return kind{phaseLimits, "set memory policy", ""} }
 
 func (s setMemoryPolicy) String() string {
 	text := "set memory policy " + string(s.Policy.Mode)

@@ -125,16 +125,8 @@ type loadSeccomp struct {
 	First  bool
 }
 
-func (loadSeccomp) Verb() string        { return "load seccomp" }
-func (loadSeccomp) Needs() []Descriptor { return nil }
-
-func (s loadSeccomp) phase() phase { return filterPhase(s.First) }
-
-func filterPhase(first bool) phase {
-	if first {
-		return phaseFilter
-	}
-	return phaseSeccomp
+func (s loadSeccomp) kind() kind {
+	return kind{phaseIf(s.First, phaseFilter, phaseSeccomp), "load seccomp", ""}
 }
 
 func (s loadSeccomp) String() string {
@@ -174,7 +166,9 @@ type dropAdmin struct {
 	First bool // see loadSeccomp
 }
 
-func (t dropAdmin) phase() phase { return filterPhase(t.First) }
+func (t dropAdmin) kind() kind {
+	return kind{phaseIf(t.First, phaseFilter, phaseSeccomp), t.setCapabilities.kind().verb, ""}
+}
 
 // filterSteps loads the filter, and appends the steps that must follow.
 func (b *builder) filterSteps(first bool) {

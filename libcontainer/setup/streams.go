@@ -42,15 +42,7 @@ type giveStreams struct {
 	Outside bool
 }
 
-func (giveStreams) Verb() string        { return "give" }
-func (giveStreams) Needs() []Descriptor { return nil }
-
-func (g giveStreams) phase() phase {
-	if g.Outside {
-		return phaseJoin
-	}
-	return phaseInside
-}
+func (g giveStreams) kind() kind { return kind{phaseIf(g.Outside, phaseJoin, phaseInside), "give", ""} }
 
 func (g giveStreams) String() string {
 	text := "give " + streamNames(g.Streams) + " to user " + strconv.FormatUint(uint64(g.UID), 10)
@@ -102,9 +94,7 @@ type replaceNull struct {
 	Make    bool
 }
 
-func (replaceNull) Verb() string        { return "replace" }
-func (replaceNull) Needs() []Descriptor { return nil }
-func (replaceNull) phase() phase        { return phaseInside }
+func (replaceNull) kind() kind { return kind{phaseInside, "replace", ""} }
 
 func (r replaceNull) String() string {
 	return "replace the host's null device by the container's: " + streamNames(r.Streams)

@@ -1,12 +1,12 @@
 package setup
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
@@ -15,10 +15,7 @@ import (
 // suitable one: another file may be in place of one that is written to (CVE-2025-52881).
 type openProc struct{}
 
-func (openProc) Verb() string        { return "open" }
-func (openProc) String() string      { return "open a private procfs" }
-func (openProc) Needs() []Descriptor { return nil }
-func (openProc) phase() phase        { return phaseHide }
+func (openProc) kind() kind { return kind{phaseHide, "open", "open a private procfs"} }
 
 func (openProc) lower(l *lowering) {
 	l.procfs, l.hasProc = l.keep(), true
@@ -28,17 +25,15 @@ func (openProc) lower(l *lowering) {
 // setSysctl sets a sysctl of the container's namespaces.
 type setSysctl struct{ Name, File, Value string }
 
-func (s setSysctl) Verb() string      { return "set sysctl" }
-func (s setSysctl) String() string    { return "set sysctl " + s.Name + " = " + strconv.Quote(s.Value) }
-func (setSysctl) Needs() []Descriptor { return nil }
-func (setSysctl) phase() phase        { return phaseHide }
+func (setSysctl) kind() kind       { return kind{phaseHide, "set sysctl", ""} }
+func (s setSysctl) String() string { return "set sysctl " + s.Name + " = " + strconv.Quote(s.Value) }
 
 // lower does not follow anything that is mounted over a file of the procfs.
 func (s setSysctl) lower(l *lowering) {
 	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS
 	fd := l.fd()
 	l.openat2(l.procfs, "sys/"+s.File, unix.O_WRONLY, 0, resolve).Result(fd)
-	l.call(unix.SYS_WRITE, fd, l.str(s.Value), nsenter.Int(len(s.Value)))
+	l.write(fd, s.Value)
 }
 
 // sysctlSteps appends the sysctls.
@@ -49,12 +44,7 @@ func (b *builder) sysctlSteps(sysctl map[string]string, own bool) error {
 	if !own {
 		b.add("", openProc{})
 	}
-	names := make([]string, 0, len(sysctl))
-	for n := range sysctl {
-		names = append(names, n)
-	}
-	slices.Sort(names) // equal configurations give equal plans
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(sysctl)) { // equal configurations give equal plans
 		file, ok := specconv.SysctlPath(n)
 		if !ok {
 			return specconv.Invalid(jsonpath.Member("linux.sysctl", n), "is not a name of a kernel parameter")

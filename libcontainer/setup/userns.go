@@ -18,13 +18,9 @@ const UserNamespaceFile nsenter.FD = "user namespace"
 // An IDMap maps IDs of a user namespace to IDs of the runtime's.
 type IDMap struct{ UIDs, GIDs []specs.LinuxIDMapping }
 
-func maps(list []specs.LinuxIDMapping, id uint32) bool {
-	for _, m := range list {
-		if id >= m.ContainerID && id-m.ContainerID < m.Size {
-			return true
-		}
-	}
-	return false
+func isMapped(list []specs.LinuxIDMapping, id uint32) bool {
+	_, ok := specconv.HostID(list, id)
+	return ok
 }
 
 // UserNamespace returns the map of a container's user namespace: from the configuration for a new
@@ -43,8 +39,7 @@ type joinUser struct {
 	Map  *IDMap // of a new one
 }
 
-func (joinUser) Verb() string  { return "join" }
-func (joinUser) phase() phase  { return phaseJoin }
+func (joinUser) kind() kind    { return kind{phaseJoin, "join", ""} }
 func (j joinUser) isNew() bool { return j.Path == "" }
 
 func (j joinUser) String() string {
@@ -91,10 +86,9 @@ type becomeRoot struct {
 	Dumpable bool // see isolate
 }
 
-func (becomeRoot) Verb() string        { return "become" }
-func (becomeRoot) Needs() []Descriptor { return nil }
-func (becomeRoot) phase() phase        { return phaseJoin }
-func (becomeRoot) String() string      { return "become user 0, group 0 of the user namespace" }
+func (becomeRoot) kind() kind {
+	return kind{phaseJoin, "become", "become user 0, group 0 of the user namespace"}
+}
 
 func (s becomeRoot) lower(l *lowering) {
 	root := nsenter.Int(0)
@@ -107,7 +101,7 @@ func (s becomeRoot) lower(l *lowering) {
 // ones.
 func checkRoot(bundle *specconv.Bundle, m *IDMap) error {
 	n, ok := bundle.Namespace(specs.UserNamespace)
-	if !ok || n.Path == "" || m == nil || maps(m.UIDs, 0) && maps(m.GIDs, 0) {
+	if !ok || n.Path == "" || m == nil || isMapped(m.UIDs, 0) && isMapped(m.GIDs, 0) {
 		return nil
 	}
 	return specconv.Invalid(jsonpath.Index("linux.namespaces", n.Index)+".path", "the user namespace must map user 0 and group 0")
@@ -118,14 +112,14 @@ func checkUser(m *IDMap, u *specs.User) error {
 	if m == nil {
 		return nil
 	}
-	if !maps(m.UIDs, u.UID) {
+	if !isMapped(m.UIDs, u.UID) {
 		return notMapped("process.user.uid", u.UID)
 	}
-	if !maps(m.GIDs, u.GID) {
+	if !isMapped(m.GIDs, u.GID) {
 		return notMapped("process.user.gid", u.GID)
 	}
 	for i, g := range u.AdditionalGids {
-		if !maps(m.GIDs, g) {
+		if !isMapped(m.GIDs, g) {
 			return notMapped(jsonpath.Index("process.user.additionalGids", i), g)
 		}
 	}

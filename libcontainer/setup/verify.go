@@ -360,8 +360,8 @@ func ownStep(a Action) bool {
 		return true
 	case setScheduler:
 		return a.Outside
-	case joinLast:
-		return a.Inside
+	case joinCgroup:
+		return a.When == phaseOwn
 	}
 	return false
 }

@@ -21,10 +21,7 @@ type does struct {
 	do func(*lowering)
 }
 
-func (does) Verb() string        { return "do" }
-func (does) String() string      { return "do something" }
-func (does) Needs() []Descriptor { return nil }
-func (d does) phase() phase      { return d.at }
+func (d does) kind() kind        { return kind{d.at, "do", "do something"} }
 func (d does) lower(l *lowering) { d.do(l) }
 
 func examplePlan(t *testing.T) *Plan {
@@ -115,7 +112,7 @@ func TestRules(t *testing.T) {
 			insert(p, index[hold](t, p), joinMemory{})
 		}},
 		{"one cgroup after the namespace", "phases in order", func(_ *testing.T, p *Plan) {
-			insert(p, 1, joinCgroup{TasksOf("pids")})
+			insert(p, 1, joinCgroup{TasksOf("pids"), phaseIsolate})
 			insert(p, 1, newCgroupNamespace{})
 		}},
 		{"calls after the filter", "filtered last", func(t *testing.T, p *Plan) {
@@ -199,7 +196,7 @@ func TestRules(t *testing.T) {
 			insert(p, index[readOnlyPath](t, p), does{phaseHooks, func(l *lowering) { l.send(MessageHooks, nil); l.awaitRelease() }})
 		}},
 		{"late cgroup from inside", "no host after pivot", func(t *testing.T, p *Plan) {
-			insert(p, index[hold](t, p), does{phaseReady, func(l *lowering) { l.openTasks("/tasks") }})
+			insert(p, index[hold](t, p), does{phaseReady, func(l *lowering) { l.hostOpen("/tasks", unix.O_WRONLY) }})
 		}},
 		{"half a copy", "rendezvous paired", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.sendFile(MessageCopyFrom, l.root, nil) })

@@ -14,7 +14,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/specconv"
 )
@@ -119,7 +118,7 @@ func (a *asking) user() (_ specs.User, known bool) {
 }
 
 func hostID(list []specs.LinuxIDMapping, id uint32) uint32 {
-	if host, ok := idmap.Host(list, id); ok {
+	if host, ok := specconv.HostID(list, id); ok {
 		return host
 	}
 	return 65534 // nobody

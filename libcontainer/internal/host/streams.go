@@ -6,8 +6,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/libcontainer/setup"
+	"github.com/orlop/orlop/specconv"
 )
 
 // Streams are the standard streams of a process; a nil file is /dev/null.
@@ -25,7 +25,7 @@ func StreamFacts(p *specs.Process, s Streams, users *setup.IDMap) (facts setup.S
 	}
 	facts.Owner = p.User.UID
 	if users != nil {
-		facts.Owner, _ = idmap.Host(users.UIDs, p.User.UID) // the planner refuses a user that is not mapped
+		facts.Owner, _ = specconv.HostID(users.UIDs, p.User.UID) // the planner refuses a user that is not mapped
 	}
 	for i, f := range s.Files {
 		if f == nil {

@@ -8,7 +8,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -62,7 +61,7 @@ func (c *cgroupCreation) hostUser(uid int) (int, bool) {
 	if n.Path != "" && len(mappings) == 0 {
 		return 0, false
 	}
-	host, ok := idmap.Host(mappings, uint32(uid))
+	host, ok := specconv.HostID(mappings, uint32(uid))
 	return int(host), ok
 }
 
