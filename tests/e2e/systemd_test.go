@@ -326,7 +326,7 @@ func TestSystemdFailedCreate(t *testing.T) {
 		"org.systemd.property.NoSuchThing":  "NoSuchThing",
 		"org.systemd.property.MemoryMax":    "set unit properties", // of the wrong type
 		"org.systemd.property.Description":  "neither a value nor a type",
-		"org.systemd.property.Not.A.Name":   "no name of a property",
+		"org.systemd.property.Not.A.Name":   "not a property name",
 		"org.systemd.property.TimeoutStopS": "TimeoutStopS",
 	} {
 		b.Spec.Hooks, b.Spec.Annotations = nil, map[string]string{annotation: "true"}
