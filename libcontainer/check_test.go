@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/internal/host"
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 )

@@ -10,8 +10,8 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/resource"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/state"
 )
 
 // A Container is one container of a Runtime. It holds no descriptors and no lock, so there is nothing to close; every

@@ -12,15 +12,15 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/console"
-	"github.com/orlop/orlop/libcontainer/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
+	"github.com/orlop/orlop/libcontainer/internal/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/resource"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
 	"github.com/orlop/orlop/specconv"
 )

@@ -5,7 +5,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/intelrdt"
 	"github.com/orlop/orlop/specconv"
 )
 

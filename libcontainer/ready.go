@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/orlop/orlop/libcontainer/internal/notify"
 	"github.com/orlop/orlop/libcontainer/internal/resource"
-	"github.com/orlop/orlop/libcontainer/notify"
 )
 
 // StartNotify is Start for a container that was created with NotifySocket: AwaitReady waits after that until it is ready.

@@ -27,12 +27,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
-	"github.com/orlop/orlop/libcontainer/hooks"
-	"github.com/orlop/orlop/libcontainer/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/host"
+	"github.com/orlop/orlop/libcontainer/internal/intelrdt"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
-	"github.com/orlop/orlop/libcontainer/state"
-	"github.com/orlop/orlop/libcontainer/systemd"
+	"github.com/orlop/orlop/libcontainer/internal/state"
+	"github.com/orlop/orlop/libcontainer/internal/systemd"
 )
 
 // A Runtime is the folder where containers are known. Its methods may be called by several goroutines, and by several

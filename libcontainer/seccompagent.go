@@ -9,9 +9,9 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/internal/async"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/codec"
 )

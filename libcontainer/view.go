@@ -8,8 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/libcontainer/internal/placement"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/state"
 )
 
 // lockMode says what a view of a container is for.

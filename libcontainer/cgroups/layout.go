@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/libcontainer/internal/mountinfo"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/mountinfo"
 )
 
 // Mode is the way a host mounts its cgroup hierarchies.

@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/mountinfo"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/mountinfo"
-	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/specconv"
 )
 

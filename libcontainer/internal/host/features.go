@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/needs"
 )
 
 // errUnknown: the caller has not the right to find out.

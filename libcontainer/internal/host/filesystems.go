@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
 // fileSystems returns the types that the kernel has, and whether each is made without a disk (filesystems(5)).

@@ -7,9 +7,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
-	"github.com/orlop/orlop/libcontainer/mountinfo"
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/idmap"
+	"github.com/orlop/orlop/libcontainer/internal/mountinfo"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
 func featureNeed(name string) needs.Need { return needs.Need{Kind: needs.Feature, Name: name} }

@@ -5,8 +5,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/needs"
 	"github.com/orlop/orlop/specconv"
 )
 

@@ -4,8 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/orlop/orlop/libcontainer/internal/mountinfo"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/mountinfo"
 )
 
 // MountOf returns the mount point that holds path, and the type of its file system.

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
 // reason is what an error says of its path, without the path: the need has that.

@@ -8,7 +8,7 @@ package host
 import (
 	"fmt"
 
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 	"github.com/orlop/orlop/specconv"
 )
 

@@ -10,8 +10,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/idmap"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
 // fakeHost makes an asking that finds these files in the place of the host's.

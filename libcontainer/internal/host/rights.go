@@ -8,8 +8,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/idmap"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 	"github.com/orlop/orlop/specconv"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
 // A filterFlag is a flag of seccomp(2).

@@ -14,8 +14,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/idmap"
-	"github.com/orlop/orlop/libcontainer/needs"
+	"github.com/orlop/orlop/libcontainer/internal/idmap"
+	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
 // ids is who the caller is, and which ids it knows.

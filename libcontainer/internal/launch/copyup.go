@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/proxy"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/proxy"
 )
 
 // A Copier copies a directory of the image into a tmpfs (tmpcopyup). It reads the image itself. A process in the container's cgroup makes

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
-	"github.com/orlop/orlop/libcontainer/hooks"
+	"github.com/orlop/orlop/libcontainer/internal/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
-	"github.com/orlop/orlop/libcontainer/proxy"
+	"github.com/orlop/orlop/libcontainer/internal/proxy"
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 

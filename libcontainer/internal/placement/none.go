@@ -15,8 +15,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
-	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/libcontainer/timeout"
 	"github.com/orlop/orlop/specconv"
 )

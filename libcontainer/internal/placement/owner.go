@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
 // An owner is a container as its cgroup names it: see cgroups.Owner. Its mark is when it was created, to the nanosecond, and the path of

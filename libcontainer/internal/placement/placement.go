@@ -17,8 +17,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
 )
 
 // ErrNoCgroup says that a container has no cgroup, which is needed.

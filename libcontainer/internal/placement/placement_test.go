@@ -12,10 +12,10 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
+	"github.com/orlop/orlop/libcontainer/internal/systemd"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
-	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/specconv"
 )
 

@@ -12,9 +12,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/async"
 	"github.com/orlop/orlop/libcontainer/internal/forker"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/state"
+	"github.com/orlop/orlop/libcontainer/internal/systemd"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
-	"github.com/orlop/orlop/libcontainer/systemd"
 	"github.com/orlop/orlop/specconv"
 )
 

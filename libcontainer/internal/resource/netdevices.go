@@ -11,8 +11,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/netdev"
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/netdev"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/jsonpath"
 )

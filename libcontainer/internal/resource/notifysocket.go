@@ -10,9 +10,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/notify"
+	"github.com/orlop/orlop/libcontainer/internal/notify"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/specconv"
 )
 

@@ -7,9 +7,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/intelrdt"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/setup"
-	"github.com/orlop/orlop/libcontainer/state"
 	"github.com/orlop/orlop/nsenter"
 )
 

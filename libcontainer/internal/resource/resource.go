@@ -8,7 +8,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
 // A Resource is made for a container that is being created.

@@ -9,8 +9,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/libcontainer/notify"
-	"github.com/orlop/orlop/libcontainer/state"
+	"github.com/orlop/orlop/libcontainer/internal/notify"
+	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/specconv"
 )
 

@@ -23,7 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/mountinfo"
+	"github.com/orlop/orlop/libcontainer/internal/mountinfo"
 )
 
 // ErrNoResctrl means that there is no resctrl filesystem: the processor or the kernel does not
