@@ -269,7 +269,7 @@ func listWrites(dir, now, text string) []ControlFile {
 		return nil
 	}
 	settings := to.fill()
-	// the kernel does not change a default while there are cgroups below
+	// The kernel does not change a default while there are cgroups below.
 	if !from.allow && !to.allow {
 		settings = to.change(from)
 	}

@@ -30,9 +30,9 @@ func (m Mode) String() string {
 // A Hierarchy is one mounted cgroup v1 hierarchy.
 type Hierarchy struct {
 	Mountpoint string
-	// the directory of the hierarchy that is mounted there: "/" except in containers
+	// Root is the directory of the hierarchy that is mounted there: "/" except in containers.
 	Root string
-	// in the order of /proc/self/cgroup; empty for a named hierarchy without controllers
+	// Controllers are in the order of /proc/self/cgroup. A named hierarchy may have none.
 	Controllers []string
 	Name        string // "name=systemd"; "" for one that has controllers and no name
 	Own         string // absolute directory of the caller's own cgroup

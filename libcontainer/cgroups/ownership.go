@@ -238,7 +238,7 @@ func (m *Manager) takeFound() error {
 	if err != nil {
 		return err
 	}
-	// another create may have put its process there, and been deleted, in between
+	// Another create may have put its process there, and been deleted, in between.
 	return m.checkEmpty()
 }
 

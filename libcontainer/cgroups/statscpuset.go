@@ -72,7 +72,7 @@ func parseList(text string) ([]uint16, error) {
 			return nil, fmt.Errorf("%q is not a number or a range", part)
 		}
 		if len(list) > 0 && first <= uint64(list[len(list)-1]) {
-			// so the list is never longer than there are numbers
+			// This bounds the list's length by the largest number.
 			return nil, fmt.Errorf("%q does not rise", text)
 		}
 		for n := first; n <= last; n++ {

@@ -13,7 +13,7 @@ import (
 type BlockIOStats struct {
 	IoServiceBytesRecursive []BlockIOEntry `json:"ioServiceBytesRecursive,omitempty"` // bytes
 	IoServicedRecursive     []BlockIOEntry `json:"ioServicedRecursive,omitempty"`     // operations
-	// operations that are waiting now
+	// IoQueuedRecursive are operations that are waiting now.
 	IoQueuedRecursive      []BlockIOEntry `json:"ioQueueRecursive,omitempty"`
 	IoServiceTimeRecursive []BlockIOEntry `json:"ioServiceTimeRecursive,omitempty"` // nanoseconds
 	IoWaitTimeRecursive    []BlockIOEntry `json:"ioWaitTimeRecursive,omitempty"`    // nanoseconds

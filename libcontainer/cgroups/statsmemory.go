@@ -31,7 +31,7 @@ type MemoryEntry struct {
 // writing. Engines show it as a container's memory, since unused memory fills with such pages
 // anyway.
 func (m *MemoryStats) WorkingSet() uint64 {
-	// v1, whose plain "inactive_file" omits the cgroups below
+	// This is v1's, whose plain "inactive_file" omits the cgroups below.
 	inactive, ok := m.Raw["total_inactive_file"]
 	if !ok {
 		inactive = m.Raw["inactive_file"]

@@ -163,7 +163,7 @@ const noLabel = nsenter.Label(0)
 func (l *lowering) makePath(p string, kind destinationKind, resolve uint64, dangling nsenter.Label) {
 	whole := rel(p)
 	parent := l.root
-	// used in turn, because a path may have more components than there are registers
+	// Two are used in turn, because a path may have more components than there are registers.
 	var parents [2]nsenter.Reg
 	for start, i := 0, 0; ; i++ {
 		end := strings.IndexByte(whole[start:], '/')

@@ -111,7 +111,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 	} else {
 		later := uintptr(unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
 		if made&unix.CLONE_NEWTIME != 0 {
-			// the first process of a PID namespace cannot be replaced by another one
+			// The first process of a PID namespace cannot be replaced by another one.
 			later |= unix.CLONE_NEWPID
 		}
 		b.plan.Cloneflags = made &^ later

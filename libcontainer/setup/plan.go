@@ -78,37 +78,32 @@ func (s Step) Needs() []Descriptor {
 type phase uint8
 
 const (
-	phaseIsolate  phase = iota // before anything can inspect the process
-	phaseJoin                  // namespaces; the process may be replaced by another one here
-	phaseIdentity              // hostname, interfaces, session: no files
-	// the root filesystem's descriptor, from which all paths are looked up
-	phaseRoot
-	phaseMounts  // mounts, while the host is reachable
-	phaseDevices // nodes and links in /dev, which may be one of the mounts
-	phaseConsole // a terminal from the container's devpts
-	phaseHooks   // hooks see all mounts, and the host
-	// sysctls, and then masks, which hide them; after the hooks, which may need them
-	phaseHide
-	phasePivot // from here on there is no host
-	// properties of the root and the process that would have impeded the steps before
-	phaseInside
-	// limits and priorities would have applied to the setup, too, and need a privilege
-	phaseLimits
-	phaseBounding     // dropping privileges: see credentials.go
-	phaseUser         //
-	phaseCapabilities //
-	phaseAmbient      //
-	phaseNoNewPrivs   //
-	phaseFind         // the program, as the user who executes it
-	phaseCharge       // cgroups and limits that would have applied to the setup, too
-	// from here on others may trace the process that joins a PID namespace: see enter.go
-	phaseClose
-	phaseFilter  // from here on, calls that it no longer needs may be forbidden
-	phaseEnter   // the process is replaced by another one, in the PID namespace
-	phaseOwn     // what no other process can do for it
-	phaseReady   // everything that can fail early has succeeded
-	phaseStart   // what would impede the wait itself
-	phaseSeccomp // from here on, calls may be forbidden
+	phaseIsolate      phase = iota // before anything can inspect the process
+	phaseJoin                      // namespaces; the process may be replaced by another one here
+	phaseIdentity                  // hostname, interfaces, session: no files
+	phaseRoot                      // the root filesystem's descriptor: all paths start from it
+	phaseMounts                    // mounts, while the host is reachable
+	phaseDevices                   // nodes and links in /dev, which may be one of the mounts
+	phaseConsole                   // a terminal from the container's devpts
+	phaseHooks                     // hooks see all mounts, and the host
+	phaseHide                      // sysctls, then masks that hide them; the hooks may need them
+	phasePivot                     // from here on there is no host
+	phaseInside                    // properties of root and process that impede the steps before
+	phaseLimits                    // limits, priorities: need a privilege, and would affect setup
+	phaseBounding                  // dropping privileges: see credentials.go
+	phaseUser                      //
+	phaseCapabilities              //
+	phaseAmbient                   //
+	phaseNoNewPrivs                //
+	phaseFind                      // the program, as the user who executes it
+	phaseCharge                    // cgroups and limits that would have applied to the setup, too
+	phaseClose                     // others may trace what joins a PID namespace: see enter.go
+	phaseFilter                    // from here on, calls that it no longer needs may be forbidden
+	phaseEnter                     // the process is replaced by another one, in the PID namespace
+	phaseOwn                       // what no other process can do for it
+	phaseReady                     // everything that can fail early has succeeded
+	phaseStart                     // what would impede the wait itself
+	phaseSeccomp                   // from here on, calls may be forbidden
 	phaseExec
 )
 
@@ -218,7 +213,8 @@ const (
 
 // Options are the caller's choices that are not in config.json.
 type Options struct {
-	// wait for a connection on the start socket (create) instead of at a rendezvous (run)
+	// StartSocket is set to wait for a connection on the start socket (create) instead of at a
+	// rendezvous (run).
 	StartSocket  bool
 	NoPivot      bool // MS_MOVE and chroot in place of pivot_root
 	NoNewKeyring bool
@@ -236,7 +232,8 @@ type Options struct {
 	// everything else: see TasksOf. JoinInside are those by which it does so after it has entered
 	// the PID namespace; they are passed before all others.
 	JoinLast, JoinInside []nsenter.FD
-	// wait to be put into the cgroup; otherwise the process starts in that of cgroup2
+	// AwaitCgroup is set to wait to be put into the cgroup; otherwise the process starts in that
+	// of cgroup2.
 	AwaitCgroup bool
 	// JoinRDT are the files by which a process that joins a container joins its groups in the
 	// resctrl filesystem: RDTTasks and RDTMonitorTasks, in this order, or fewer.

@@ -70,7 +70,7 @@ func (p *Plan) rehearsed(s Step, absent []string) []Step {
 		return []Step{{s.Field, tryHierarchies{a}}}
 	case bindMount:
 		below := func(dir string) bool { return dir == a.Source || strings.HasPrefix(a.Source, dir+"/") }
-		// the runtime creates the sources of its own bind mounts first
+		// The runtime creates the sources of its own bind mounts first.
 		if s.Field != "" && !slices.ContainsFunc(absent, below) {
 			return []Step{{s.Field, tryBind{a}}}
 		}

@@ -203,7 +203,7 @@ func rendezvousPaired(steps []Step, calls []callRecord) (int, string) {
 			answer = 0
 		default:
 			waits := c.nr == unix.SYS_PPOLL && c.way == wayNone
-			// the child waits
+			// Of a clone's two processes, the child waits.
 			clones := answer == MessageSeccomp && phaseOf(steps, c) >= phaseFilter && phaseOf(steps, c) <= phaseEnter
 			if !waits && !clones && (answer != 0 || from != 0) {
 				return i, "goes on between a message and the wait for its answer"

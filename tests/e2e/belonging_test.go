@@ -72,7 +72,7 @@ func TestKillAfterFirst(t *testing.T) {
 			args := slices.Clone(command)
 			args[slices.Index(args, "ID")] = b.ID
 			if args[0] == "kill" && !slices.Contains(args, "--all") {
-				// which is for the first process
+				// A TERM without --all is for the first process, which has exited.
 				b.Fails("container not running", "kill", b.ID, "TERM")
 			}
 			b.OK(args...)
@@ -101,7 +101,7 @@ func TestKillBelow(t *testing.T) {
 				for i, sub := range []string{"a", "a/b"} {
 					dir := filepath.Join(top, sub)
 					must(t, os.Mkdir(dir, 0o755))
-					// v1's accept no process before
+					// A cgroup of v1 accepts no process before these are set.
 					for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 						if data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file)); err == nil {
 							os.WriteFile(filepath.Join(dir, file), data, 0)

@@ -74,7 +74,7 @@ func TestCompletion(t *testing.T) {
 				"orlop create --bundle a":            {"orlop", "create", "--bundle", "a directory"},
 				root + "start ":                      {"start", b.ID},
 				root + "exec ":                       {"exec", "up"},
-				// the program's own flag
+				// --fo may be a flag of the program in the container.
 				root + "exec up --fo":                   {"exec", "up", "--fo"},
 				root + "--debug delete --force u":       {"--debug", "delete", "--force", "up"},
 				root + "delete u":                       {"delete", "u"}, // it runs

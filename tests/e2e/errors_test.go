@@ -117,7 +117,7 @@ func TestLogIsOneObject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := harness.New(t, change, func(s *specs.Spec) {
 				s.Version = "1.99.0" // newer than known: a note
-				// which needs SELinux: a warning
+				// A label needs SELinux: a warning.
 				s.Linux.MountLabel = "system_u:object_r:container_file_t:s0"
 				s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_NO_SUCH")
 			})

@@ -70,7 +70,7 @@ func TestExecCap(t *testing.T) {
 			b.Spec.Process.NoNewPrivileges = false
 			caps := b.Spec.Process.Capabilities
 			caps.Inheritable = tc.inheritable
-			// the kernel requires it there
+			// The kernel requires it there.
 			caps.Bounding = append(caps.Bounding[:1:1], tc.inheritable...)
 			b.Up()
 			want := ""

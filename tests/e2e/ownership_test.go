@@ -80,7 +80,7 @@ func limits() *specs.LinuxResources {
 func (g *ground) makeCgroup() {
 	g.t.Helper()
 	if root := harness.CgroupMount(""); root != "" && harness.CgroupMount("memory") == "" {
-		// all available controllers
+		// Enable all available controllers.
 		for _, dir := range []string{root, filepath.Join(root, harness.CgroupParent())} {
 			os.Mkdir(dir, 0o755)
 			for controller := range strings.FieldsSeq(read(g.t, dir+"/cgroup.controllers")) {
@@ -90,7 +90,7 @@ func (g *ground) makeCgroup() {
 	}
 	for _, directory := range g.directories {
 		must(g.t, os.MkdirAll(directory, 0o755))
-		// the parents' may be empty, too
+		// The parents' may be empty, too.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 			for _, dir := range []string{filepath.Dir(directory), directory} {
 				if data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file)); err == nil {

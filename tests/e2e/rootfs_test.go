@@ -211,7 +211,7 @@ func TestSysctlOfHost(t *testing.T) {
 	pod := harness.New(t, withUser(shifted()))
 	own(t, pod, 100000)
 	podPid := pod.Up()
-	// the kernel only lets the host's root write those of UTS namespaces
+	// The kernel only lets the host's root write those of UTS namespaces.
 	plainPid := harness.New(t).Up()
 	for _, p := range []struct {
 		kind        specs.LinuxNamespaceType

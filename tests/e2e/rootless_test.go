@@ -142,7 +142,7 @@ func TestRootlessNamespaces(t *testing.T) {
 				harness.WithoutNamespace(kind)(b.Spec)
 				if kind == "ipc" {
 					if _, err := os.Stat("/dev/mqueue"); err != nil {
-						// only the host may have it
+						// In the host's IPC namespace, its mount is the host's, if any.
 						b.Spec.Mounts = append(b.Spec.Mounts[:4], b.Spec.Mounts[5:]...)
 					}
 				}

@@ -220,7 +220,7 @@ func TestStreamOwner(t *testing.T) {
 					}
 					_, err := os.Stat(b.Rootfs + "/tmp/report")
 					foreground := way == "run" || way == "exec"
-					// sockets cannot be opened
+					// Sockets cannot be opened.
 					can := kind != "socket" && (kind != "terminal" || foreground)
 					if opened := err == nil; opened != can {
 						t.Errorf("opened again: %v", opened)

@@ -20,11 +20,10 @@ import (
 // reaper, which knows them by their PIDs and waits for all others, each by its own PID; a wait for
 // any child would reap the wrong ones.
 type reaper struct {
-	mu   sync.Mutex
-	mine map[int]bool // commands that were started here and not yet waited for
-	// statuses of the reaped orphans, and a channel that is closed when the next one is reaped
-	dead   map[int]unix.WaitStatus
-	change chan struct{}
+	mu     sync.Mutex
+	mine   map[int]bool            // commands that were started here and not yet waited for
+	dead   map[int]unix.WaitStatus // statuses of the reaped orphans
+	change chan struct{}           // closed when the next orphan is reaped
 }
 
 func newReaper() *reaper {

@@ -54,7 +54,7 @@ func cgroupsToMoveTo() (tasks []int, err error) {
 		}
 		for i := range 8 {
 			below := fmt.Sprintf("%s/below%d", top, i)
-			// cpu and cpuacct may be one
+			// cpu and cpuacct may be one hierarchy.
 			if err := os.Mkdir(below, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 				return nil, err
 			}

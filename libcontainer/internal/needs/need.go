@@ -15,21 +15,19 @@ import (
 type Kind string
 
 const (
-	Feature    Kind = "kernel feature" // Name is one of Features
-	FileSystem Kind = "file system"    // Name is its type
-	// Name is the source of a mount, Of its filesystem's type
-	Disk      Kind = "disk"
-	Source    Kind = "bind source" // Name is a path of the host
-	Path      Kind = "path"        // Name is a path of the host
-	Namespace Kind = "namespace"   // Name is the type of a new namespace
-	// Name is a path, Of the required type of the namespace
-	NamespaceFile Kind = "namespace file"
-	UserIDs       Kind = "user ids"   // IDs must be mapped
-	GroupIDs      Kind = "group ids"  // IDs must be mapped
-	Capability    Kind = "capability" // Name is one that the caller must have
+	Feature       Kind = "kernel feature" // Name is one of Features
+	FileSystem    Kind = "file system"    // Name is its type
+	Disk          Kind = "disk"           // Name is the source of a mount, Of its filesystem's type
+	Source        Kind = "bind source"    // Name is a path of the host
+	Path          Kind = "path"           // Name is a path of the host
+	Namespace     Kind = "namespace"      // Name is the type of a new namespace
+	NamespaceFile Kind = "namespace file" // Name is a path, Of the namespace's required type
+	UserIDs       Kind = "user ids"       // IDs must be mapped
+	GroupIDs      Kind = "group ids"      // IDs must be mapped
+	Capability    Kind = "capability"     // Name is one that the caller must have
 	// Name must exist in the root filesystem, where the bundle's process looks for it.
 	Program Kind = "program"
-	// Name is a path in the root filesystem, a directory or missing
+	// Name is a path in the root filesystem. It must be a directory, or be missing.
 	Directory     Kind = "folder"
 	HostProgram   Kind = "program of the host" // Name is its path
 	Device        Kind = "device"              // Name is a path of the host
@@ -38,9 +36,8 @@ const (
 	SeccompAction Kind = "seccomp action"      // Name is config.json's
 	SeccompFlag   Kind = "seccomp flag"        // Name is config.json's
 	Interface     Kind = "network interface"   // Name is the host's
-	// Name is one of its resources, "" for the filesystem itself
-	Resctrl    Kind = "resource control"
-	Processors Kind = "processors" // Name is a list such as 0-3,7
+	Resctrl       Kind = "resource control"    // Name is a resource, "" for the filesystem itself
+	Processors    Kind = "processors"          // Name is a list such as 0-3,7
 	// Name is "monotonic" or "boottime", Of the offset in seconds that it must support.
 	Clock       Kind = "clock"
 	Limit       Kind = "limit of the kernel" // Name is an RLIMIT_*, Of the hard limit

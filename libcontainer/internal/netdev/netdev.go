@@ -113,7 +113,7 @@ func socketIn(namespace, own *os.File) (s *socket, err error) {
 // A Device is a device for a container, and what must be known to return it.
 type Device struct {
 	Host string `json:"host"` // its name in the runtime's network namespace
-	// its name in the container's; with %d in it the kernel chooses a free one
+	// Name is its name in the container's. The kernel replaces a %d in it by a free number.
 	Name string `json:"name"`
 	// Transit is its unique name between Move and Configure.
 	Transit string `json:"transit"`

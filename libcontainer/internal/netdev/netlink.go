@@ -155,7 +155,7 @@ func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
 		if err != nil {
 			return nil, os.NewSyscallError("netlink receive", err)
 		}
-		// other processes may send, too
+		// Other processes may send, too.
 		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
 			continue
 		}
