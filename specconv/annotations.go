@@ -123,13 +123,9 @@ func (c *checker) annotation(name, path, value string) {
 			c.fault(path, "must be the path of a file")
 		}
 	case MountContextType:
-		if problem := oneOf(value, "context", "fscontext", "defcontext", "rootcontext"); problem != "" {
-			c.fault(path, problem)
-		}
+		c.problem(path, oneOf(value, "context", "fscontext", "defcontext", "rootcontext"))
 	case PidfdReceiver:
-		if problem := pathProblem(value); problem != "" {
-			c.fault(path, problem)
-		}
+		c.problem(path, pathProblem(value))
 	case SystemdSubgroup, DelegateCgroup:
 		if problem := cgroupNameProblem(value); value != "" && problem != "" {
 			c.fault(path, problem)
@@ -155,12 +151,10 @@ func AnnotationPath(name string) string { return jsonpath.Member("annotations", 
 
 // seccompReceiver puts the receiver where the specification has it.
 func (c *checker) seccompReceiver(path, value string) {
-	if problem := pathProblem(value); problem != "" {
-		c.fault(path, problem)
-		return
-	}
-	l := c.spec.Linux
+	l, problem := c.spec.Linux, pathProblem(value)
 	switch {
+	case problem != "":
+		c.fault(path, problem)
 	case l == nil || l.Seccomp == nil:
 		c.warn(path, "has no effect without linux.seccomp")
 	case l.Seccomp.ListenerPath == "":

@@ -26,18 +26,12 @@ var capabilityTable = [...]string{
 // CapabilityNumber returns the kernel's number of a capability, by its name "CAP_CHOWN", and whether there is one of
 // that name. A running kernel may know fewer: see /proc/sys/kernel/cap_last_cap.
 func CapabilityNumber(name string) (uint, bool) {
-	for i, n := range capabilityTable {
-		if n == name {
-			return uint(i), true
-		}
-	}
-	return 0, false
+	i := slices.Index(capabilityTable[:], name)
+	return uint(max(i, 0)), i >= 0
 }
 
 // CapabilityNames returns the names of all capabilities, by number.
-func CapabilityNames() []string {
-	return slices.Clone(capabilityTable[:])
-}
+func CapabilityNames() []string { return slices.Clone(capabilityTable[:]) }
 
 // CapabilitySets are the five sets of process.capabilities, a bit for each capability's number.
 type CapabilitySets struct {

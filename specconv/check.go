@@ -28,6 +28,13 @@ func (c *checker) fault(path, problem string) {
 	c.faults = append(c.faults, Invalid(path, problem))
 }
 
+// problem reports what one of the functions below has found, if anything.
+func (c *checker) problem(path, problem string) {
+	if problem != "" {
+		c.fault(path, problem)
+	}
+}
+
 // note is for what nobody needs to act on; see Bundle.Notes.
 func (c *checker) note(path, text string) {
 	c.notes = append(c.notes, path+": "+text)
@@ -39,15 +46,8 @@ func (c *checker) warn(path, text string) {
 
 // has reports whether the container has a namespace of type t that is not simply the runtime's: a new or a joined one.
 func (c *checker) has(t specs.LinuxNamespaceType) bool {
-	if c.spec.Linux == nil {
-		return false
-	}
-	for i := range c.spec.Linux.Namespaces {
-		if c.spec.Linux.Namespaces[i].Type == t {
-			return true
-		}
-	}
-	return false
+	l := c.spec.Linux
+	return l != nil && slices.ContainsFunc(l.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == t })
 }
 
 // needs reports a field that has no meaning without a namespace of type t, or would change the host's.
@@ -98,30 +98,19 @@ func pathProblem(p string) string {
 
 // dotdot reports whether a path has a component "..".
 func dotdot(p string) bool {
-	for part := range strings.SplitSeq(p, "/") {
-		if part == ".." {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(p, "/"), "..")
 }
 
 // oneOf returns the problem of a value that is none of those allowed, "" when it is one of them. The values are few:
 // every vocabulary with more has a table.
 func oneOf[T ~string](v T, allowed ...T) string {
-	for _, a := range allowed {
-		if v == a {
-			return ""
-		}
+	switch {
+	case slices.Contains(allowed, v):
+		return ""
+	case v == "":
+		return "is required: one of " + strings.Join(texts(allowed), ", ")
 	}
-	names := make([]string, len(allowed))
-	for i, a := range allowed {
-		names[i] = string(a)
-	}
-	if v == "" {
-		return "is required: one of " + strings.Join(names, ", ")
-	}
-	return "unknown value " + strconv.Quote(string(v)) + ", must be one of " + strings.Join(names, ", ")
+	return "unknown value " + strconv.Quote(string(v)) + ", must be one of " + strings.Join(texts(allowed), ", ")
 }
 
 // eachRange calls do for each number or range in a list as the kernel's cpulist_parse takes it, "0-3,7", and reports whether s is one.

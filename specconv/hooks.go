@@ -9,10 +9,7 @@ import (
 )
 
 // hookKinds is the table of the kinds of hooks, in the order in which they run.
-var hookKinds = [...]struct {
-	name string
-	list func(*specs.Hooks) []specs.Hook
-}{
+var hookKinds = vocabulary[string, func(*specs.Hooks) []specs.Hook]{
 	{"prestart", func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, yet runtimes must run it
 	{"createRuntime", func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
 	{"createContainer", func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
@@ -22,35 +19,23 @@ var hookKinds = [...]struct {
 }
 
 // HookKinds returns the names of all kinds of hooks, in the order in which they run.
-func HookKinds() []string {
-	names := make([]string, len(hookKinds))
-	for i, k := range hookKinds {
-		names[i] = k.name
-	}
-	return names
-}
+func HookKinds() []string { return hookKinds.names() }
 
 // HooksOf returns the hooks of one kind. h may be nil.
 func HooksOf(h *specs.Hooks, kind string) []specs.Hook {
-	if h == nil {
+	list, ok := hookKinds.value(kind)
+	if h == nil || !ok {
 		return nil
 	}
-	for _, k := range hookKinds {
-		if k.name == kind {
-			return k.list(h)
-		}
-	}
-	return nil
+	return list(h)
 }
 
 // hooks checks hooks.
 func (c *checker) hooks() {
-	h := c.spec.Hooks
-	if h == nil {
-		return
-	}
 	for _, k := range hookKinds {
-		c.hookList("hooks."+k.name, k.list(h))
+		if h := c.spec.Hooks; h != nil {
+			c.hookList("hooks."+k.name, k.value(h))
+		}
 	}
 }
 
@@ -58,9 +43,7 @@ func (c *checker) hookList(path string, list []specs.Hook) {
 	for i := range list {
 		h := &list[i]
 		here := jsonpath.Index(path, i)
-		if problem := pathProblem(h.Path); problem != "" {
-			c.fault(here+".path", problem)
-		}
+		c.problem(here+".path", pathProblem(h.Path))
 		c.texts(here+".args", h.Args)
 		c.environment(here+".env", h.Env)
 		if h.Timeout != nil && *h.Timeout <= 0 {

@@ -38,8 +38,4 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 }
 
 // ValidateIntelRdt checks a linux.intelRdt as that of config.json is checked; the error is Faults.
-func ValidateIntelRdt(r *specs.LinuxIntelRdt) error {
-	c := checker{spec: new(specs.Spec)}
-	c.intelRdt(r)
-	return c.faults.err()
-}
+func ValidateIntelRdt(r *specs.LinuxIntelRdt) error { return validate(r, (*checker).intelRdt) }

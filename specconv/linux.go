@@ -71,12 +71,8 @@ func (c *checker) devices(list []specs.LinuxDevice) {
 	for i := range list {
 		d := &list[i]
 		here := jsonpath.Index("linux.devices", i)
-		if problem := pathProblem(d.Path); problem != "" {
-			c.fault(here+".path", problem)
-		}
-		if problem := oneOf(d.Type, "c", "b", "u", "p"); problem != "" {
-			c.fault(here+".type", problem)
-		}
+		c.problem(here+".path", pathProblem(d.Path))
+		c.problem(here+".type", oneOf(d.Type, "c", "b", "u", "p"))
 		if d.Type != "p" {
 			c.deviceNumber(here+".major", d.Major, 0, maxMajor)
 			c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
@@ -112,9 +108,7 @@ func (c *checker) personality(p *specs.LinuxPersonality) {
 	if p == nil {
 		return
 	}
-	if problem := oneOf(p.Domain, specs.PerLinux, specs.PerLinux32); problem != "" {
-		c.fault("linux.personality.domain", problem)
-	}
+	c.problem("linux.personality.domain", oneOf(p.Domain, specs.PerLinux, specs.PerLinux32))
 	if len(p.Flags) > 0 {
 		c.fault("linux.personality.flags", "no flags are supported")
 	}

@@ -217,21 +217,29 @@ func decode[T any](text []byte, root string, v *T, value func(*codec.Decoder, *T
 // ParseProcess parses and validates a process as exec --process takes it. Its faults' paths start with "process", and
 // the error is as Parse's. warnings name what has no effect.
 func ParseProcess(data []byte) (p *specs.Process, warnings []string, err error) {
-	p = new(specs.Process)
-	c, err := decode(data, "process", p, codec.DecodeProcess)
+	return parsePart(data, "process", codec.DecodeProcess, (*checker).process)
+}
+
+// parsePart parses and validates a part of a configuration on its own.
+func parsePart[T any](data []byte, root string, value func(*codec.Decoder, *T), check func(*checker, *T)) (*T, []string, error) {
+	v := new(T)
+	c, err := decode(data, root, v, value)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.process(p)
+	check(c, v)
 	if err := c.faults.err(); err != nil {
 		return nil, nil, err
 	}
-	return p, c.warnings, nil
+	return v, c.warnings, nil
+}
+
+// validate checks a part of a configuration on its own.
+func validate[T any](v *T, check func(*checker, *T)) error {
+	c := checker{spec: new(specs.Spec)}
+	check(&c, v)
+	return c.faults.err()
 }
 
 // ValidateProcess checks a process as that of config.json is checked; the error is Faults.
-func ValidateProcess(p *specs.Process) error {
-	c := checker{spec: new(specs.Spec)}
-	c.process(p)
-	return c.faults.err()
-}
+func ValidateProcess(p *specs.Process) error { return validate(p, (*checker).process) }

@@ -8,18 +8,19 @@ import (
 )
 
 // memoryModes is the table of set_mempolicy(2)'s modes, with what each says of nodes.
-var memoryModes = [...]struct {
-	name  specs.MemoryPolicyModeType
+var memoryModes = vocabulary[specs.MemoryPolicyModeType, memoryMode]{
+	{specs.MpolDefault, memoryMode{unix.MPOL_DEFAULT, noNodes}},
+	{specs.MpolBind, memoryMode{unix.MPOL_BIND, needsNodes}},
+	{specs.MpolInterleave, memoryMode{unix.MPOL_INTERLEAVE, needsNodes}},
+	{specs.MpolWeightedInterleave, memoryMode{unix.MPOL_WEIGHTED_INTERLEAVE, needsNodes}}, // since Linux 6.9
+	{specs.MpolPreferred, memoryMode{unix.MPOL_PREFERRED, takesNodes}},
+	{specs.MpolPreferredMany, memoryMode{unix.MPOL_PREFERRED_MANY, needsNodes}}, // since Linux 5.15
+	{specs.MpolLocal, memoryMode{unix.MPOL_LOCAL, noNodes}},
+}
+
+type memoryMode struct {
 	mode  int
 	nodes nodeRule
-}{
-	{specs.MpolDefault, unix.MPOL_DEFAULT, noNodes},
-	{specs.MpolBind, unix.MPOL_BIND, needsNodes},
-	{specs.MpolInterleave, unix.MPOL_INTERLEAVE, needsNodes},
-	{specs.MpolWeightedInterleave, unix.MPOL_WEIGHTED_INTERLEAVE, needsNodes}, // since Linux 6.9
-	{specs.MpolPreferred, unix.MPOL_PREFERRED, takesNodes},
-	{specs.MpolPreferredMany, unix.MPOL_PREFERRED_MANY, needsNodes}, // since Linux 5.15
-	{specs.MpolLocal, unix.MPOL_LOCAL, noNodes},
 }
 
 type nodeRule uint8
@@ -31,10 +32,7 @@ const (
 )
 
 // memoryFlags is the table of set_mempolicy(2)'s flags.
-var memoryFlags = [...]struct {
-	name specs.MemoryPolicyFlagType
-	flag int
-}{
+var memoryFlags = vocabulary[specs.MemoryPolicyFlagType, int]{
 	{specs.MpolFNumaBalancing, unix.MPOL_F_NUMA_BALANCING}, // since Linux 5.12
 	{specs.MpolFRelativeNodes, unix.MPOL_F_RELATIVE_NODES},
 	{specs.MpolFStaticNodes, unix.MPOL_F_STATIC_NODES},
@@ -42,41 +40,18 @@ var memoryFlags = [...]struct {
 
 // MemoryPolicyMode returns the number of a memory policy by its name, and whether there is one of that name.
 func MemoryPolicyMode(name specs.MemoryPolicyModeType) (int, bool) {
-	for _, m := range memoryModes {
-		if m.name == name {
-			return m.mode, true
-		}
-	}
-	return 0, false
+	m, ok := memoryModes.value(name)
+	return m.mode, ok
 }
 
 // MemoryPolicyFlag returns a flag of memory policies by its name, and whether there is one of that name.
-func MemoryPolicyFlag(name specs.MemoryPolicyFlagType) (int, bool) {
-	for _, f := range memoryFlags {
-		if f.name == name {
-			return f.flag, true
-		}
-	}
-	return 0, false
-}
+func MemoryPolicyFlag(name specs.MemoryPolicyFlagType) (int, bool) { return memoryFlags.value(name) }
 
 // MemoryPolicyModes returns the names of all memory policies.
-func MemoryPolicyModes() []string {
-	names := make([]string, len(memoryModes))
-	for i, m := range memoryModes {
-		names[i] = string(m.name)
-	}
-	return names
-}
+func MemoryPolicyModes() []string { return memoryModes.names() }
 
 // MemoryPolicyFlags returns the names of all flags of memory policies.
-func MemoryPolicyFlags() []string {
-	names := make([]string, len(memoryFlags))
-	for i, f := range memoryFlags {
-		names[i] = string(f.name)
-	}
-	return names
-}
+func MemoryPolicyFlags() []string { return memoryFlags.names() }
 
 // memoryPolicy checks linux.memoryPolicy.
 func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
@@ -85,21 +60,14 @@ func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
 	}
 	const path = "linux.memoryPolicy"
 	c.ranges(path+".nodes", m.Nodes)
-	known := false
-	for _, row := range memoryModes {
-		if row.name != m.Mode {
-			continue
-		}
-		known = true
-		switch {
-		case row.nodes == noNodes && m.Nodes != "":
-			c.fault(path+".nodes", "must be empty for "+string(m.Mode))
-		case row.nodes == needsNodes && m.Nodes == "":
-			c.fault(path+".nodes", "is required for "+string(m.Mode))
-		}
-	}
-	if !known {
+	mode, known := memoryModes.value(m.Mode)
+	switch {
+	case !known:
 		c.fault(path+".mode", oneOf(string(m.Mode), MemoryPolicyModes()...))
+	case mode.nodes == noNodes && m.Nodes != "":
+		c.fault(path+".nodes", "must be empty for "+string(m.Mode))
+	case mode.nodes == needsNodes && m.Nodes == "":
+		c.fault(path+".nodes", "is required for "+string(m.Mode))
 	}
 	c.memoryFlags(path+".flags", m, known)
 }

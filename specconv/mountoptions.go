@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -110,12 +111,9 @@ var mountOptions = [...]mountOption{
 
 // MountOptionNames returns all mount options that are recognised, sorted.
 func MountOptionNames() []string {
-	names := make([]string, 0, len(mountOptions)+len(propagations))
+	names := propagations.names()
 	for i := range mountOptions {
 		names = append(names, mountOptions[i].name)
-	}
-	for i := range propagations {
-		names = append(names, propagations[i].name)
 	}
 	slices.Sort(names)
 	return names
@@ -123,18 +121,11 @@ func MountOptionNames() []string {
 
 // findMountOption looks a name up in the table.
 func findMountOption(name string) *mountOption {
-	low, high := 0, len(mountOptions)
-	for low < high {
-		switch mid := (low + high) / 2; {
-		case mountOptions[mid].name == name:
-			return &mountOptions[mid]
-		case mountOptions[mid].name < name:
-			low = mid + 1
-		default:
-			high = mid
-		}
+	i, ok := slices.BinarySearchFunc(mountOptions[:], name, func(o mountOption, name string) int { return strings.Compare(o.name, name) })
+	if !ok {
+		return nil
 	}
-	return nil
+	return &mountOptions[i]
 }
 
 // addOption applies one option to m; a later one overrides an earlier one. It reports whether the option is recognised:

@@ -145,9 +145,7 @@ func (c *checker) timeNamespace(b *Bundle) {
 		c.fault("linux.timeOffsets", "needs a new time namespace")
 	}
 	for _, clock := range sortedKeys(offsets) {
-		if problem := oneOf(clock, "boottime", "monotonic"); problem != "" {
-			c.fault(jsonpath.Member("linux.timeOffsets", clock), problem)
-		}
+		c.problem(jsonpath.Member("linux.timeOffsets", clock), oneOf(clock, "boottime", "monotonic"))
 		if offsets[clock].Nanosecs >= 1e9 {
 			c.fault(jsonpath.Member("linux.timeOffsets", clock)+".nanosecs", "must be less than 1000000000")
 		}

@@ -23,9 +23,7 @@ func (c *checker) process(p *specs.Process) {
 	}
 	c.texts("process.args", p.Args)
 	c.environment("process.env", p.Env)
-	if problem := pathProblem(p.Cwd); problem != "" {
-		c.fault("process.cwd", problem)
-	}
+	c.problem("process.cwd", pathProblem(p.Cwd))
 	// "Runtimes MUST ignore consoleSize if terminal is false or unset."
 	if s := p.ConsoleSize; s != nil && p.Terminal {
 		c.consoleSize("process.consoleSize.height", s.Height)

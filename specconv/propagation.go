@@ -3,10 +3,7 @@ package specconv
 import "golang.org/x/sys/unix"
 
 // propagations is the table of mount propagation modes, as mount options and as rootfsPropagation name them.
-var propagations = [...]struct {
-	name string
-	flag uint64
-}{
+var propagations = vocabulary[string, uint64]{
 	{"private", unix.MS_PRIVATE},
 	{"rprivate", unix.MS_PRIVATE | unix.MS_REC},
 	{"rshared", unix.MS_SHARED | unix.MS_REC},
@@ -19,11 +16,4 @@ var propagations = [...]struct {
 
 // PropagationFlag returns the MS_* flags of a propagation mode ("slave", "rslave", ...), and whether there is such a mode.
 // linux.rootfsPropagation and the mount options share the names.
-func PropagationFlag(name string) (uint64, bool) {
-	for i := range propagations {
-		if propagations[i].name == name {
-			return propagations[i].flag, true
-		}
-	}
-	return 0, false
-}
+func PropagationFlag(name string) (uint64, bool) { return propagations.value(name) }

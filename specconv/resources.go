@@ -15,25 +15,12 @@ import (
 // ParseResources parses and validates resources as update --resources takes them: an object as linux.resources of config.json is one. Its
 // faults' paths start with "linux.resources", and the error is as Parse's. warnings name what is unknown in it.
 func ParseResources(data []byte) (r *specs.LinuxResources, warnings []string, err error) {
-	r = new(specs.LinuxResources)
-	c, err := decode(data, "linux.resources", r, codec.DecodeLinuxResources)
-	if err != nil {
-		return nil, nil, err
-	}
-	c.resources(r)
-	if err := c.faults.err(); err != nil {
-		return nil, nil, err
-	}
-	return r, c.warnings, nil
+	return parsePart(data, "linux.resources", codec.DecodeLinuxResources, (*checker).resources)
 }
 
 // ValidateResources checks resources as linux.resources of config.json is checked, for the update of a container. The
 // error is Faults.
-func ValidateResources(r *specs.LinuxResources) error {
-	c := checker{spec: new(specs.Spec)}
-	c.resources(r)
-	return c.faults.err()
-}
+func ValidateResources(r *specs.LinuxResources) error { return validate(r, (*checker).resources) }
 
 // resources checks linux.resources as far as that goes without the host.
 func (c *checker) resources(r *specs.LinuxResources) {

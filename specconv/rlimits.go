@@ -3,10 +3,7 @@ package specconv
 import "golang.org/x/sys/unix"
 
 // rlimits is the table of resource limits: getrlimit(2)'s names and numbers.
-var rlimits = [...]struct {
-	name     string
-	resource int
-}{
+var rlimits = vocabulary[string, int]{
 	{"RLIMIT_AS", unix.RLIMIT_AS},
 	{"RLIMIT_CORE", unix.RLIMIT_CORE},
 	{"RLIMIT_CPU", unix.RLIMIT_CPU},
@@ -27,20 +24,7 @@ var rlimits = [...]struct {
 
 // RlimitResource returns the number of a resource limit for setrlimit(2), by its name "RLIMIT_NOFILE", and whether
 // there is one of that name.
-func RlimitResource(name string) (int, bool) {
-	for _, r := range rlimits {
-		if r.name == name {
-			return r.resource, true
-		}
-	}
-	return 0, false
-}
+func RlimitResource(name string) (int, bool) { return rlimits.value(name) }
 
 // RlimitNames returns the names of all resource limits, sorted.
-func RlimitNames() []string {
-	names := make([]string, len(rlimits))
-	for i, r := range rlimits {
-		names[i] = r.name
-	}
-	return names
-}
+func RlimitNames() []string { return rlimits.names() }

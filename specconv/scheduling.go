@@ -10,10 +10,7 @@ import (
 )
 
 // schedulerPolicies is the table of sched_setattr(2)'s policies. SCHED_ISO has a number and no kernel that knows it.
-var schedulerPolicies = [...]struct {
-	name   specs.LinuxSchedulerPolicy
-	policy uint32
-}{
+var schedulerPolicies = vocabulary[specs.LinuxSchedulerPolicy, uint32]{
 	{specs.SchedOther, unix.SCHED_NORMAL},
 	{specs.SchedFIFO, unix.SCHED_FIFO},
 	{specs.SchedRR, unix.SCHED_RR},
@@ -24,10 +21,7 @@ var schedulerPolicies = [...]struct {
 }
 
 // schedulerFlags is the table of sched_setattr(2)'s flags.
-var schedulerFlags = [...]struct {
-	name specs.LinuxSchedulerFlag
-	flag uint64
-}{
+var schedulerFlags = vocabulary[specs.LinuxSchedulerFlag, uint64]{
 	{specs.SchedFlagResetOnFork, unix.SCHED_FLAG_RESET_ON_FORK},
 	{specs.SchedFlagReclaim, unix.SCHED_FLAG_RECLAIM},
 	{specs.SchedFlagDLOverrun, unix.SCHED_FLAG_DL_OVERRUN},
@@ -38,10 +32,7 @@ var schedulerFlags = [...]struct {
 }
 
 // ioPriorityClasses is the table of ioprio_set(2)'s classes.
-var ioPriorityClasses = [...]struct {
-	name  specs.IOPriorityClass
-	class int
-}{
+var ioPriorityClasses = vocabulary[specs.IOPriorityClass, int]{
 	{specs.IOPRIO_CLASS_RT, 1},
 	{specs.IOPRIO_CLASS_BE, 2},
 	{specs.IOPRIO_CLASS_IDLE, 3},
@@ -49,33 +40,14 @@ var ioPriorityClasses = [...]struct {
 
 // SchedulerPolicy returns the number of a scheduling policy by its name, and whether there is one of that name.
 func SchedulerPolicy(name specs.LinuxSchedulerPolicy) (uint32, bool) {
-	for _, p := range schedulerPolicies {
-		if p.name == name {
-			return p.policy, true
-		}
-	}
-	return 0, false
+	return schedulerPolicies.value(name)
 }
 
 // SchedulerFlag returns a scheduling flag by its name, and whether there is one of that name.
-func SchedulerFlag(name specs.LinuxSchedulerFlag) (uint64, bool) {
-	for _, f := range schedulerFlags {
-		if f.name == name {
-			return f.flag, true
-		}
-	}
-	return 0, false
-}
+func SchedulerFlag(name specs.LinuxSchedulerFlag) (uint64, bool) { return schedulerFlags.value(name) }
 
 // IOPriorityClass returns the number of a class of I/O priorities by its name, and whether there is one of that name.
-func IOPriorityClass(name specs.IOPriorityClass) (int, bool) {
-	for _, c := range ioPriorityClasses {
-		if c.name == name {
-			return c.class, true
-		}
-	}
-	return 0, false
-}
+func IOPriorityClass(name specs.IOPriorityClass) (int, bool) { return ioPriorityClasses.value(name) }
 
 // ioPriority checks process.ioPriority.
 func (c *checker) ioPriority(io *specs.LinuxIOPriority) {
@@ -83,11 +55,7 @@ func (c *checker) ioPriority(io *specs.LinuxIOPriority) {
 		return
 	}
 	if _, ok := IOPriorityClass(io.Class); !ok {
-		names := make([]specs.IOPriorityClass, len(ioPriorityClasses))
-		for i, class := range ioPriorityClasses {
-			names[i] = class.name
-		}
-		c.fault("process.ioPriority.class", oneOf(io.Class, names...))
+		c.fault("process.ioPriority.class", oneOf(string(io.Class), ioPriorityClasses.names()...))
 	}
 	if io.Priority < 0 || io.Priority > 7 {
 		c.fault("process.ioPriority.priority", "must be from 0 to 7, not "+strconv.Itoa(io.Priority))
@@ -108,11 +76,7 @@ func (c *checker) scheduler(s *specs.Scheduler) {
 		return
 	}
 	if _, ok := SchedulerPolicy(s.Policy); !ok {
-		names := make([]specs.LinuxSchedulerPolicy, len(schedulerPolicies))
-		for i, p := range schedulerPolicies {
-			names[i] = p.name
-		}
-		c.fault("process.scheduler.policy", oneOf(s.Policy, names...))
+		c.fault("process.scheduler.policy", oneOf(string(s.Policy), schedulerPolicies.names()...))
 	}
 	if s.Nice < -20 || s.Nice > 19 {
 		c.fault("process.scheduler.nice", "must be from -20 to 19, not "+strconv.Itoa(int(s.Nice)))
@@ -134,11 +98,7 @@ func (c *checker) schedulerFlags(s *specs.Scheduler) {
 		flag, ok := SchedulerFlag(name)
 		switch {
 		case !ok:
-			names := make([]specs.LinuxSchedulerFlag, len(schedulerFlags))
-			for i, f := range schedulerFlags {
-				names[i] = f.name
-			}
-			c.fault(here, oneOf(name, names...))
+			c.fault(here, oneOf(string(name), schedulerFlags.names()...))
 		case flag&(unix.SCHED_FLAG_RECLAIM|unix.SCHED_FLAG_DL_OVERRUN) != 0 && s.Policy != specs.SchedDeadline:
 			c.note(here, string(name)+" has no effect without SCHED_DEADLINE")
 		case flag&unix.SCHED_FLAG_UTIL_CLAMP != 0:

@@ -10,10 +10,7 @@ import (
 )
 
 // seccompActions is the table of actions, sorted, with whether an errno goes with each.
-var seccompActions = [...]struct {
-	name  specs.LinuxSeccompAction
-	errno bool
-}{
+var seccompActions = vocabulary[specs.LinuxSeccompAction, bool]{
 	{specs.ActAllow, false},
 	{specs.ActErrno, true},
 	{specs.ActKill, false},
@@ -46,13 +43,7 @@ var seccompFlags = [...]specs.LinuxSeccompFlag{
 }
 
 // SeccompActions, SeccompOperators, SeccompArchs and SeccompFlags return what a profile may name, sorted.
-func SeccompActions() []string {
-	names := make([]string, len(seccompActions))
-	for i, a := range seccompActions {
-		names[i] = string(a.name)
-	}
-	return names
-}
+func SeccompActions() []string { return seccompActions.names() }
 
 // SeccompOperators: see SeccompActions.
 func SeccompOperators() []string { return texts(seccompOperators[:]) }
@@ -85,9 +76,7 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 		}
 	}
 	for i, f := range s.Flags {
-		if problem := oneOf(f, seccompFlags[:]...); problem != "" {
-			c.fault(jsonpath.Index(path+".flags", i), problem)
-		}
+		c.problem(jsonpath.Index(path+".flags", i), oneOf(f, seccompFlags[:]...))
 	}
 	c.text(path+".listenerPath", s.ListenerPath)
 	if s.ListenerMetadata != "" && s.ListenerPath == "" {
@@ -117,17 +106,12 @@ func (c *checker) seccompRule(i int, r *specs.LinuxSyscall) {
 
 // seccompAction checks an action and its errno.
 func (c *checker) seccompAction(path, errnoPath string, name specs.LinuxSeccompAction, errno *uint) {
-	if name == "" {
+	switch takesErrno, ok := seccompActions.value(name); {
+	case name == "":
 		c.fault(path, "is required")
-		return
+	case !ok:
+		c.fault(path, "unknown action "+strconv.Quote(string(name)))
+	case errno != nil && !takesErrno:
+		c.fault(errnoPath, "is not for "+string(name))
 	}
-	for _, a := range seccompActions {
-		if a.name == name {
-			if errno != nil && !a.errno {
-				c.fault(errnoPath, "is not for "+string(name))
-			}
-			return
-		}
-	}
-	c.fault(path, "unknown action "+strconv.Quote(string(name)))
 }

@@ -16,10 +16,7 @@ const (
 
 // signals is the table of signals (signal(7)); amd64 and arm64 number them alike. Of several names for one number,
 // the usual one comes first.
-var signals = [...]struct {
-	name   string
-	signal unix.Signal
-}{
+var signals = vocabulary[string, unix.Signal]{
 	{"ABRT", unix.SIGABRT}, {"ALRM", unix.SIGALRM}, {"BUS", unix.SIGBUS}, {"CHLD", unix.SIGCHLD},
 	{"CONT", unix.SIGCONT}, {"FPE", unix.SIGFPE}, {"HUP", unix.SIGHUP}, {"ILL", unix.SIGILL},
 	{"INT", unix.SIGINT}, {"IO", unix.SIGIO}, {"KILL", unix.SIGKILL}, {"PIPE", unix.SIGPIPE},
@@ -36,7 +33,7 @@ func SignalNames() []string {
 	names := make([]string, 0, len(signals))
 	var seen uint64
 	for i := range signals {
-		if bit := uint64(1) << signals[i].signal; seen&bit == 0 {
+		if bit := uint64(1) << signals[i].value; seen&bit == 0 {
 			seen |= bit
 			names = append(names, signals[i].name)
 		}
@@ -54,10 +51,8 @@ func ParseSignal(s string) (unix.Signal, error) {
 		return unix.Signal(n), nil
 	}
 	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	for i := range signals {
-		if signals[i].name == name {
-			return signals[i].signal, nil
-		}
+	if n, ok := signals.value(name); ok {
+		return n, nil
 	}
 	if n, ok := realTimeSignal(name); ok {
 		return n, nil

@@ -29,8 +29,8 @@ func TestParseSignal(t *testing.T) {
 		}
 	}
 	for _, row := range signals { // x/sys knows the same numbers
-		if n := unix.SignalNum("SIG" + row.name); n != 0 && n != row.signal {
-			t.Errorf("%s: %d, not %d", row.name, row.signal, n)
+		if n := unix.SignalNum("SIG" + row.name); n != 0 && n != row.value {
+			t.Errorf("%s: %d, not %d", row.name, row.value, n)
 		}
 	}
 }
