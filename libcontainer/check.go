@@ -9,12 +9,14 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/needs"
+	"github.com/orlop/orlop/libcontainer/internal/seccompfilter"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// A Miss is something that a configuration asks for and that this host does not have, or what is wrong with the configuration itself.
+// A Miss is something that a configuration asks for and that this host does not have, or what is
+// wrong with the configuration itself.
 type Miss struct {
 	// Path is the JSON path in config.json, "" for what every container needs.
 	Path string `json:"path"`
@@ -49,9 +51,10 @@ type Report struct {
 	Notes    []string `json:"notes"`
 }
 
-// Check tells whether the caller can run the container that a bundle describes on this host, without making it. It asks the kernel what it
-// can, and rehearses the plan of the container's first process in namespaces that go with it. faults are those with which
-// specconv.Examine has returned the bundle.
+// Check tells whether the caller can run the container that a bundle describes on this host,
+// without making it. It asks the kernel what it can, and rehearses the plan of the container's
+// first process in namespaces that go with it. faults are those with which specconv.Examine has
+// returned the bundle.
 func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o CreateOptions) (*Report, error) {
 	e := &examination{
 		creation: creation{id: id, bundle: b, options: o},
@@ -92,7 +95,8 @@ type examination struct {
 	baseless bool
 }
 
-// miss reports a miss, unless one is known of the same field or a part of it: what follows from that is no news.
+// miss reports a miss, unless one is known of the same field or a part of it: what follows from
+// that is no news.
 func (e *examination) miss(m Miss) {
 	if !slices.ContainsFunc(e.report.Misses, func(known Miss) bool { return related(known.Path, m.Path) }) {
 		e.report.Misses = append(e.report.Misses, m)
@@ -161,8 +165,8 @@ func (e *examination) answer(r *needs.Requirement, err error) {
 
 // plan plans the container, and rehearses that.
 func (e *examination) plan() {
-	e.filter = compileSeccomp(e.bundle, e.runtime.SeccompCache)
-	if _, err := e.filter.facts(); err != nil {
+	e.filter = seccompfilter.Compile(e.bundle, e.runtime.SeccompCache)
+	if _, err := e.filter.Facts(); err != nil {
 		e.error(MissPlan, err)
 		e.filter = nil // the rest is planned without
 	}

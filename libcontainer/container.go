@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A Container is one container of a Runtime. It holds no descriptors and no lock, so there is nothing to close; every
-// method looks at the container as it is then.
+// A Container is one container of a Runtime. It holds no descriptors and no lock, so there is
+// nothing to close; every method looks at the container as it is then.
 type Container struct {
 	runtime *Runtime
 	id      string
@@ -26,12 +26,13 @@ type Container struct {
 // ID returns the container's id.
 func (c *Container) ID() string { return c.id }
 
-// Process returns the container's first process if this Container came from Create or Run, which made it a child of the calling program,
-// and nil otherwise.
+// Process returns the container's first process if this Container came from Create or Run, which
+// made it a child of the calling program, and nil otherwise.
 func (c *Container) Process() *Process { return c.process }
 
-// Load returns the container with this id. The error is ErrNotExist when there is none. A container whose create was
-// killed is there too: its status is stopped, and Delete removes what is left of it.
+// Load returns the container with this id. The error is ErrNotExist when there is none. A container
+// whose create was killed is there too: its status is stopped, and Delete removes what is left of
+// it.
 func (r *Runtime) Load(id string) (*Container, error) {
 	d, err := state.Open(r.Root).Open(id)
 	if err != nil {
@@ -54,8 +55,8 @@ func (r *Runtime) List() ([]*Container, error) {
 	return list, nil
 }
 
-// Config returns the process section of the configuration that the container was created with; later edits of its config.json do not
-// show. It is nil when the container was created without one.
+// Config returns the process section of the configuration that the container was created with;
+// later edits of its config.json do not show. It is nil when the container was created without one.
 func (c *Container) Config() (*specs.Process, error) {
 	v, err := c.view(unlocked)
 	if err != nil {
@@ -74,8 +75,9 @@ func (c *Container) Config() (*specs.Process, error) {
 	return v.rec.Process, nil
 }
 
-// Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's PID namespace, sorted. Of a stopped
-// one they are those that have outlived the first. It takes no lock: who looks doesn't wait for who starts or deletes it.
+// Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's
+// PID namespace, sorted. Of a stopped one they are those that have outlived the first. It takes no
+// lock: who looks doesn't wait for who starts or deletes it.
 func (c *Container) Pids() ([]int, error) {
 	v, err := c.view(unlocked)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/resource"
+	"github.com/orlop/orlop/libcontainer/internal/seccompfilter"
 	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
@@ -23,11 +24,12 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Create makes the container that the bundle describes, up to but not including the exec of its program, for which
-// its first process waits until Start. That process is a child of the calling program.
+// Create makes the container that the bundle describes, up to but not including the exec of its
+// program, for which its first process waits until Start. That process is a child of the calling
+// program.
 //
-// The caller must be root in the initial user namespace. A create that fails leaves nothing behind. The error is ErrExist when the id is
-// taken, and ErrInvalidID when it cannot be one.
+// The caller must be root in the initial user namespace. A create that fails leaves nothing behind.
+// The error is ErrExist when the id is taken, and ErrInvalidID when it cannot be one.
 func (r *Runtime) Create(id string, b *specconv.Bundle, o CreateOptions) (*Container, error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o}
 	return c.run()
@@ -39,13 +41,14 @@ func (r *Runtime) Run(id string, b *specconv.Bundle, o CreateOptions) (*Containe
 	return c.run()
 }
 
-// Plan returns the steps that the first process of the container would take, without making anything. It needs no privilege.
+// Plan returns the steps that the first process of the container would take, without making
+// anything. It needs no privilege.
 func (r *Runtime) Plan(id string, b *specconv.Bundle, o CreateOptions) (_ *setup.Plan, err error) {
 	c := &creation{runtime: r, id: id, bundle: b, options: o, keyring: "_ses." + id}
 	if c.rights, err = host.ReadRights(); err != nil {
 		return nil, err
 	}
-	c.filter = compileSeccomp(b, r.SeccompCache)
+	c.filter = seccompfilter.Compile(b, r.SeccompCache)
 	c.planResources()
 	defer c.close()
 	if err := c.choosePlace(true); err != nil {
@@ -67,7 +70,7 @@ type creation struct {
 
 	rights  host.Rights
 	forker  *forker.Forker
-	filter  *seccompFilter
+	filter  *seccompfilter.Filter
 	keyring string // the name of the container's session keyring
 	steps   *setup.Plan
 	process *launch.Process
@@ -132,12 +135,12 @@ func (c *creation) begin() (err error) {
 	c.options.Streams.pidfdReceiver = c.bundle.Spec.Annotations[specconv.PidfdReceiver]
 	c.forker = forker.Start(forker.CurrentCPU())
 	c.forker.Unshare(inheritedNamespaces(c.bundle))
-	c.filter = compileSeccomp(c.bundle, c.runtime.SeccompCache)
+	c.filter = seccompfilter.Compile(c.bundle, c.runtime.SeccompCache)
 	return nil
 }
 
-// inheritedNamespaces returns the namespaces that the forker enters for the process: new ones of the types that take long to make, if the
-// runtime's own user namespace owns them.
+// inheritedNamespaces returns the namespaces that the forker enters for the process: new ones of
+// the types that take long to make, if the runtime's own user namespace owns them.
 func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
 	if _, ok := b.Namespace(specs.UserNamespace); ok {
 		return 0
@@ -151,8 +154,9 @@ func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
 	return flags
 }
 
-// reserve takes the id. From here on the record tells delete what to look for, should this program be killed. The forker makes the cgroup
-// beside the planner, if the process needs it first: a third thread was tried, and is no gain.
+// reserve takes the id. From here on the record tells delete what to look for, should this program
+// be killed. The forker makes the cgroup beside the planner, if the process needs it first: a third
+// thread was tried, and is no gain.
 func (c *creation) reserve() (err error) {
 	if err := c.choosePlace(false); err != nil {
 		return err
@@ -249,7 +253,7 @@ func (c *creation) prepare() error {
 			EnterCgroup:    c.place.EnterCgroup,
 			MoveNetDevices: func() error { return c.devices.Move(c.process.Pid()) },
 			Listener: func(listener *os.File) error {
-				return handListener(c.entry.Rec, specs.StateCreating, c.process.Pid(), listener)
+				return seccompfilter.HandListener(c.entry.Rec, specs.StateCreating, c.process.Pid(), listener)
 			},
 			CopyUp:        c.copyUp,
 			ChildTookOver: c.recordChild,
@@ -267,7 +271,8 @@ func (c *creation) prepare() error {
 	return c.process.Prepare(nsenter.NamedFile{Name: string(setup.StartSocket), File: c.entry.Socket})
 }
 
-// plan plans what the process is to do. tasks are the files by which it joins cgroups, relayed the outputs that are copied from a pipe.
+// plan plans what the process is to do. tasks are the files by which it joins cgroups, relayed the
+// outputs that are copied from a pipe.
 func (c *creation) plan() (tasks []launch.Deferred, relayed [3]bool, err error) {
 	facts, err := host.Facts(c.rights, c.bundle)
 	if err != nil {
@@ -276,7 +281,7 @@ func (c *creation) plan() (tasks []launch.Deferred, relayed [3]bool, err error) 
 	facts.Cgroup = c.place.Facts()
 	facts.Streams, relayed = host.StreamFacts(c.bundle.Spec.Process, c.options.Streams.standard(), setup.UserNamespace(c.bundle, &facts))
 	facts.TimerSlack = c.runtime.TimerSlack
-	if facts.Seccomp, err = c.filter.facts(); err != nil {
+	if facts.Seccomp, err = c.filter.Facts(); err != nil {
 		return nil, relayed, err
 	}
 	o := setup.Options{
@@ -294,8 +299,9 @@ func (c *creation) plan() (tasks []launch.Deferred, relayed [3]bool, err error) 
 	return tasks, relayed, err
 }
 
-// start starts the process and completes the record while the process sets itself up: a delete knows from then on what to kill. Should
-// this program be killed, the process ends when it next waits for an answer, and the container has stopped.
+// start starts the process and completes the record while the process sets itself up: a delete
+// knows from then on what to kill. Should this program be killed, the process ends when it next
+// waits for an answer, and the container has stopped.
 func (c *creation) start() error {
 	err := c.place.Start(c.forker, c.process)
 	c.endForker()
@@ -312,7 +318,7 @@ func (c *creation) start() error {
 	if err := c.place.RecordFound(rec); err != nil {
 		return err
 	}
-	rec.Hooks, rec.Process, rec.Seccomp = c.bundle.Spec.Hooks, c.bundle.Spec.Process, c.filter.record()
+	rec.Hooks, rec.Process, rec.Seccomp = c.bundle.Spec.Hooks, c.bundle.Spec.Process, c.filter.Record()
 	if l := c.bundle.Spec.Linux; l != nil {
 		rec.Personality, rec.MemoryPolicy = l.Personality, l.MemoryPolicy
 	}
@@ -337,8 +343,9 @@ func (c *creation) recordProcess() error {
 	return c.entry.Write()
 }
 
-// recordChild records the process that has taken the place of the first one, before anything is asked of it: others may have stopped it. A
-// delete meanwhile has killed the one that was recorded before.
+// recordChild records the process that has taken the place of the first one, before anything is
+// asked of it: others may have stopped it. A delete meanwhile has killed the one that was recorded
+// before.
 func (c *creation) recordChild() error {
 	if err := c.place.Tighten(); err != nil {
 		return err
@@ -355,8 +362,9 @@ func (c *creation) recordChild() error {
 	return c.entry.Dir.Unlock()
 }
 
-// converse serves the process until it is set up. If nothing is left to do before its program, the process of a run is released before it
-// asks, and does not wait for the runtime. That takes 0.15 ms where a processor has to wake up for it.
+// converse serves the process until it is set up. If nothing is left to do before its program, the
+// process of a run is released before it asks, and does not wait for the runtime. That takes 0.15
+// ms where a processor has to wake up for it.
 func (c *creation) converse() error {
 	if c.before = c.beforeProgram(); c.releasedEarly() {
 		if err := c.process.Unblock(); err != nil {
@@ -392,7 +400,8 @@ func (c *creation) beforeProgram() (list []func() error) {
 	return list
 }
 
-// release does what is left, and lets the process go on: to wait for start, or in a run to its program.
+// release does what is left, and lets the process go on: to wait for start, or in a run to its
+// program.
 func (c *creation) release() error {
 	for _, do := range c.before {
 		if err := do(); err != nil {
@@ -428,8 +437,9 @@ func (c *creation) createHooks() error {
 		return err
 	}
 	c.hooksRan = true
-	// The specification's text fits both states: the environment has been made (created is "after step 2 in the lifecycle"), and the create
-	// operation has not finished. Prestart hooks were written for a time when they came with start, and so for a created container.
+	// The specification's text fits both states: the environment has been made (created is "after
+	// step 2 in the lifecycle"), and the create operation has not finished. Prestart hooks were
+	// written for a time when they came with start, and so for a created container.
 	rec, stops := c.entry.Rec, c.runtime.stopsAtEnd(c.process.Pidfd())
 	if err := c.runtime.runHostHooks(hooks.Prestart, rec, specs.StateCreated, stops); err != nil {
 		return err
@@ -440,7 +450,8 @@ func (c *creation) createHooks() error {
 	return c.runtime.runCreateHooks(rec, c.process.Pidfd(), stops)
 }
 
-// copyUp fills a tmpfs with the content of the directory that it covers (tmpcopyup). step is the mount's.
+// copyUp fills a tmpfs with the content of the directory that it covers (tmpcopyup). step is the
+// mount's.
 func (c *creation) copyUp(from, to *os.File, step uint32) error {
 	field, mount := c.steps.CopiedUp(step)
 	if from == nil || to == nil {
@@ -472,7 +483,8 @@ func (c *creation) undo() error {
 	if c.process != nil {
 		errs = append(errs, c.process.Abort())
 	}
-	// A container whose program runs can have been deleted by others, and all that is left is another one with its id.
+	// A container whose program runs can have been deleted by others, and all that is left is
+	// another one with its id.
 	err := c.entry.Dir.LockSame(lockLimit)
 	if errors.Is(err, ErrNotExist) {
 		err = ErrDeleted

@@ -11,8 +11,9 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Delete removes a stopped container, or what a killed create left of one: its remaining processes, its cgroup, its state. Then
-// it runs the poststop hooks. The error is ErrRunning when the container has not stopped.
+// Delete removes a stopped container, or what a killed create left of one: its remaining processes,
+// its cgroup, its state. Then it runs the poststop hooks. The error is ErrRunning when the
+// container has not stopped.
 func (c *Container) Delete() error {
 	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
 		if status != specs.StateStopped {
@@ -22,7 +23,8 @@ func (c *Container) Delete() error {
 	})
 }
 
-// Remove kills and deletes the container with this id, whatever its state. That there is none is no error.
+// Remove kills and deletes the container with this id, whatever its state. That there is none is no
+// error.
 func (r *Runtime) Remove(id string) error {
 	c := &Container{runtime: r, id: id}
 	if err := specconv.ValidateID(id); err != nil {
@@ -57,8 +59,9 @@ func (c *Container) remove() error {
 	return c.wrap(err)
 }
 
-// endCreator has the creator of a container remove it, and returns with the lock if something is left: the creator was killed meanwhile, or had
-// finished before it knew. It ends the container's process, and the creator waits for nothing else without a limit.
+// endCreator has the creator of a container remove it, and returns with the lock if something is
+// left: the creator was killed meanwhile, or had finished before it knew. It ends the container's
+// process, and the creator waits for nothing else without a limit.
 func (v *view) endCreator() error {
 	if err := v.dir.LockSame(lockLimit); err != nil { // the creator has it until the process is recorded
 		return err
@@ -94,7 +97,8 @@ func (v *view) destroy(r *Runtime) error {
 		if err := v.end(); err != nil {
 			return err
 		}
-		// What cannot be returned is only a warning: a container that cannot be deleted would be of no help.
+		// What cannot be returned is only a warning: a container that cannot be deleted would be of
+		// no help.
 		if err := resource.ReturnNetDevices(v.rec); err != nil {
 			r.warn(err.Error())
 		}

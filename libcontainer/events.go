@@ -19,28 +19,31 @@ import (
 type EventType string
 
 const (
-	// EventOOM: the kernel had no more memory for the container, and killed a process for it. What exactly the kernel tells differs between
-	// cgroup v1 and cgroup2: see cgroups.OOMWatch.
+	// EventOOM: the kernel had no more memory for the container, and killed a process for it. What
+	// exactly the kernel tells differs between cgroup v1 and cgroup2: see cgroups.OOMWatch.
 	EventOOM EventType = "oom"
 	// EventStats: the time has come to look at the container's counters again.
 	EventStats EventType = "stats"
 )
 
-// An Event is something that happened in a container. Encoded as JSON it is what `orlop events` prints, in runc's shape.
+// An Event is something that happened in a container. Encoded as JSON it is what `orlop events`
+// prints, in runc's shape.
 type Event struct {
 	Type  EventType `json:"type"`
 	ID    string    `json:"id"`
 	Stats *Stats    `json:"data,omitempty"` // of EventStats
 }
 
-// Events tells what happens in the container while it is ranged over: each time that the kernel runs out of memory for it, and every
-// interval, unless that is 0, its counters.
+// Events tells what happens in the container while it is ranged over: each time that the kernel
+// runs out of memory for it, and every interval, unless that is 0, its counters.
 //
 //	for event, err := range container.Events(ctx, 5*time.Second) {
 //
-// The loop ends when the container stops; an EventOOM comes before the end that it leads to. An error ends it, too: ctx's when that is done,
-// ErrNotRunning when the container did not run in the first place, ErrNoCgroup when it has none, or why it cannot be watched. The runtime's Warn is told when
-// counters cannot be read, and when there is no memory controller, and so no EventOOM to come.
+// The loop ends when the container stops; an EventOOM comes before the end that it leads to. An
+// error ends it, too: ctx's when that is done, ErrNotRunning when the container did not run in the
+// first place, ErrNoCgroup when it has none, or why it cannot be watched. The runtime's Warn is
+// told when counters cannot be read, and when there is no memory controller, and so no EventOOM to
+// come.
 //
 // Waiting takes no thread and does not poll; it holds four descriptors.
 func (c *Container) Events(ctx context.Context, interval time.Duration) iter.Seq2[Event, error] {

@@ -17,7 +17,8 @@ import (
 	"github.com/orlop/orlop/tests/hang"
 )
 
-// runLimited runs a shell's script in a container with little memory, with a pipe for its standard input.
+// runLimited runs a shell's script in a container with little memory, with a pipe for its standard
+// input.
 func runLimited(t *testing.T, script string) (_ *libcontainer.Container, stdin *os.File) {
 	t.Helper()
 	needsRoot(t)

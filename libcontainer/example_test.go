@@ -19,7 +19,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// makeBundle makes a bundle whose root filesystem holds busybox and nothing else. The examples need root and busybox.
+// makeBundle makes a bundle whose root filesystem holds busybox and nothing else. The examples need
+// root and busybox.
 func makeBundle(change func(*specs.Spec), more ...func(dir string, s *specs.Spec)) string {
 	dir, err := os.MkdirTemp("", "orlop-example-")
 	if err != nil {
@@ -56,7 +57,8 @@ func makeBundle(change func(*specs.Spec), more ...func(dir string, s *specs.Spec
 	return dir
 }
 
-// TestPackageComment: the program that the package comment shows is that of the example, which compiles.
+// TestPackageComment: the program that the package comment shows is that of the example, which
+// compiles.
 func TestPackageComment(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "runtime.go", nil, parser.PackageClauseOnly|parser.ParseComments)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/resource"
+	"github.com/orlop/orlop/libcontainer/internal/seccompfilter"
 	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
@@ -25,15 +26,18 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Exec starts another process in the container, which must have been created and not have stopped. p is all of its configuration: nothing is
-// taken from the container's own (see Config). The process is a child of the calling program and has executed p's program when Exec returns.
+// Exec starts another process in the container, which must have been created and not have stopped.
+// p is all of its configuration: nothing is taken from the container's own (see Config). The
+// process is a child of the calling program and has executed p's program when Exec returns.
 //
-// The error is ErrNotRunning when the container has stopped, and ErrPaused when it is paused and o does not say to go on all the same.
+// The error is ErrNotRunning when the container has stopped, and ErrPaused when it is paused and o
+// does not say to go on all the same.
 func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err := specconv.ValidateProcess(p); err != nil {
 		return nil, err
 	}
-	// Without the lock: an exec that comes too late finds the container's process or its cgroup gone, and fails.
+	// Without the lock: an exec that comes too late finds the container's process or its cgroup
+	// gone, and fails.
 	v, err := c.view(unlocked)
 	if err != nil {
 		return nil, err
@@ -54,7 +58,8 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	return process, nil
 }
 
-// exec starts the process. Where the limit of processes refuses it, a second one gets into the cgroup in another way.
+// exec starts the process. Where the limit of processes refuses it, a second one gets into the
+// cgroup in another way.
 func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
 	process, err := v.execOnce(r, p, o, stops, false)
 	if errors.Is(err, cgroups.ErrFull) {
@@ -67,8 +72,9 @@ func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.S
 	return process, err
 }
 
-// traced reports whether a process of the container may trace one that enters its PID namespace. Such a process must not be there outside of
-// the container's cgroup, not even for a moment: it would take no notice of the limit of processes, and on cgroup2 of no other one.
+// traced reports whether a process of the container may trace one that enters its PID namespace.
+// Such a process must not be there outside of the container's cgroup, not even for a moment: it
+// would take no notice of the limit of processes, and on cgroup2 of no other one.
 func (v *view) traced() bool {
 	if v.rec.Joined(specs.PIDNamespace) {
 		return true // others may be in there
@@ -80,7 +86,8 @@ func (v *view) traced() bool {
 	return sets.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0
 }
 
-// execOnce starts the process. full says that the limit of processes has refused one: see cgroups.Manager.Entry.
+// execOnce starts the process. full says that the limit of processes has refused one: see
+// cgroups.Manager.Entry.
 func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop, full bool) (*Process, error) {
 	if v.incomplete || v.rec.Status == specs.StateCreating {
 		return nil, ErrNotRunning
@@ -111,7 +118,8 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	if facts.UserFacts, err = host.JoinUserFacts(rights, join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
-	// What was read by the PID is the container's if that has not become another process's meanwhile.
+	// What was read by the PID is the container's if that has not become another process's
+	// meanwhile.
 	if (join.Chroot || join.Namespaces&unix.CLONE_NEWUSER != 0) && sys.Readable(container) {
 		return nil, ErrNotRunning
 	}
@@ -121,7 +129,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	}
 	var relayed [3]bool
 	facts.Streams, relayed = host.StreamFacts(p, o.Streams.standard(), users)
-	facts.Seccomp = recordedFilter(v.rec)
+	facts.Seccomp = seccompfilter.Recorded(v.rec)
 	groups, releaseGroups, err := resource.OpenResctrl(v.rec)
 	if err != nil {
 		return nil, err
@@ -155,7 +163,9 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 		Stops:          append(slices.Clone(stops), hooks.Stop{File: container, Err: launch.ErrEnded}),
 		Patient:        entrance.Frozen,
 	}
-	c.Listener = func(listener *os.File) error { return handListener(v.rec, status, e.process.Pid(), listener) }
+	c.Listener = func(listener *os.File) error {
+		return seccompfilter.HandListener(v.rec, status, e.process.Pid(), listener)
+	}
 	c.EnterCgroup = entrance.EnterCgroup
 	if e.process, err = launch.New(plan, c); err != nil {
 		return nil, err
@@ -168,7 +178,8 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	return process, nil
 }
 
-// whyNot says why a process could not join, if it is for something that has happened to the container meanwhile.
+// whyNot says why a process could not join, if it is for something that has happened to the
+// container meanwhile.
 func (v *view) whyNot(err error) error {
 	if errors.Is(err, launch.ErrEnded) {
 		return fmt.Errorf("%w: its process has ended meanwhile", ErrNotRunning)
@@ -184,7 +195,8 @@ type execution struct {
 	cpus     string // the processors that it is forked on, "" for the runtime's
 }
 
-// join starts the process in the container's place, and serves it until it has executed its program.
+// join starts the process in the container's place, and serves it until it has executed its
+// program.
 func (e *execution) join(named []nsenter.NamedFile) (*Process, error) {
 	if err := e.process.Prepare(named...); err != nil {
 		return nil, err
@@ -216,7 +228,8 @@ func (e *execution) start() error {
 	if e.cpus == "" {
 		return start()
 	}
-	// The process gets these processors before it joins the container's cgroup, which may have others.
+	// The process gets these processors before it joins the container's cgroup, which may have
+	// others.
 	f := forker.Start(-1)
 	defer f.End()
 	err := <-f.SetAffinity(specconv.RangeMask(e.cpus))
@@ -230,7 +243,8 @@ func (e *execution) start() error {
 	return <-f.Do(start)
 }
 
-// joinOf returns how to get into the container: which namespaces are its own, and what all of its processes have.
+// joinOf returns how to get into the container: which namespaces are its own, and what all of its
+// processes have.
 func joinOf(rec *state.Record) (setup.Join, error) {
 	var j setup.Join
 	for _, n := range rec.Namespaces {
@@ -245,7 +259,8 @@ func joinOf(rec *state.Record) (setup.Join, error) {
 	return j, nil
 }
 
-// joinFiles opens the descriptors that a joining process gets. The caller calls release when it has them.
+// joinFiles opens the descriptors that a joining process gets. The caller calls release when it has
+// them.
 func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.NamedFile, release func(), err error) {
 	named = []nsenter.NamedFile{{Name: string(setup.PidfdOfContainer), File: container}}
 	if !j.Chroot {

@@ -13,14 +13,16 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 )
 
-// Kill sends a signal to the container's first process, or, with SIGKILL and when the container shares its PID namespace with others, so that
-// the end of the first process does not end the rest, to all of its processes: also after the first one has ended. The error is ErrNotRunning
-// when there is none to send it to.
+// Kill sends a signal to the container's first process, or, with SIGKILL and when the container
+// shares its PID namespace with others, so that the end of the first process does not end the rest,
+// to all of its processes: also after the first one has ended. The error is ErrNotRunning when
+// there is none to send it to.
 func (c *Container) Kill(sig unix.Signal) error {
 	return c.with(unlocked, func(v *view, status specs.ContainerState) error {
 		switch status {
 		case specs.StateCreating:
-			// Nothing runs yet that could take another signal, but the process can be ended, and the creation with it.
+			// Nothing runs yet that could take another signal, but the process can be ended, and
+			// the creation with it.
 			if sig != unix.SIGKILL || v.rec.Pid == 0 {
 				return errCreating
 			}

@@ -9,7 +9,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/resource"
 )
 
-// StartNotify is Start for a container that was created with NotifySocket: AwaitReady waits after that until it is ready.
+// StartNotify is Start for a container that was created with NotifySocket: AwaitReady waits after
+// that until it is ready.
 func (c *Container) StartNotify(notifySocket string) error {
 	var r *resource.Readiness
 	err := c.start(func(v *view) error {
@@ -39,8 +40,9 @@ func (c *Container) StartNotify(notifySocket string) error {
 	return err
 }
 
-// AwaitReady waits until the program of a container that was started with NotifySocket says that it is ready, tells the service manager, and
-// returns; or when the container has ended. It is called once, at most, after StartNotify or Run.
+// AwaitReady waits until the program of a container that was started with NotifySocket says that it
+// is ready, tells the service manager, and returns; or when the container has ended. It is called
+// once, at most, after StartNotify or Run.
 func (c *Container) AwaitReady() error {
 	if c.ready == nil {
 		return nil
@@ -50,8 +52,9 @@ func (c *Container) AwaitReady() error {
 	return c.wrap(err)
 }
 
-// ForwardReady is AwaitReady for a caller that stays until the container ends, and that the service manager takes for the service: the main
-// process is the caller. It returns when the container has ended, or after an error.
+// ForwardReady is AwaitReady for a caller that stays until the container ends, and that the service
+// manager takes for the service: the main process is the caller. It returns when the container has
+// ended, or after an error.
 func (c *Container) ForwardReady() error {
 	if c.ready == nil {
 		return nil

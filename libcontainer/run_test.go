@@ -26,7 +26,8 @@ func needsRoot(t *testing.T) {
 	}
 }
 
-// runScript runs a container whose process is a shell with a script, and returns what the streams that change does not set have got.
+// runScript runs a container whose process is a shell with a script, and returns what the streams
+// that change does not set have got.
 func runScript(t *testing.T, script string, change func(dir string, s *specs.Spec, o *libcontainer.CreateOptions)) string {
 	t.Helper()
 	needsRoot(t)
@@ -181,7 +182,8 @@ func reap(p *libcontainer.Process) error {
 	return err
 }
 
-// TestCgroupNamespace: the container's own cgroups are the roots of its cgroup namespace, in all hierarchies.
+// TestCgroupNamespace: the container's own cgroups are the roots of its cgroup namespace, in all
+// hierarchies.
 func TestCgroupNamespace(t *testing.T) {
 	out := runScript(t, "busybox cat /proc/self/cgroup", func(_ string, s *specs.Spec, _ *libcontainer.CreateOptions) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})

@@ -1,7 +1,7 @@
 // Package libcontainer creates, starts, enters, signals and deletes containers as the OCI runtime
 // specification describes them. The orlop command is built on it, and other programs can import it.
-// It needs no init hook and never executes the importing program again. With a bundle in dir and the
-// state directory root, such as /run/orlop:
+// It needs no init hook and never executes the importing program again. With a bundle in dir and
+// the state directory root, such as /run/orlop:
 //
 //	bundle, err := specconv.Load(dir)
 //	rt := &libcontainer.Runtime{Root: root}
@@ -16,49 +16,74 @@
 // created it: the runtime keeps its record in the state directory.
 //
 // The package needs no cgo but for seccomp profiles. Built without the tag seccomp, it refuses a
-// configuration with a profile. An importing program that runs such configurations is built with the
-// tag seccomp, with cgo, and with libseccomp and its headers installed.
+// configuration with a profile. An importing program that runs such configurations is built with
+// the tag seccomp, with cgo, and with libseccomp and its headers installed.
 package libcontainer
 
 import (
 	"errors"
 	"os"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/cgroups"
 	"github.com/orlop/orlop/libcontainer/internal/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/host"
 	"github.com/orlop/orlop/libcontainer/internal/intelrdt"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/placement"
 	"github.com/orlop/orlop/libcontainer/internal/state"
 	"github.com/orlop/orlop/libcontainer/internal/systemd"
 )
 
-// A Runtime is the folder where containers are known. Its methods may be called by several goroutines, and by several
-// programs, at the same time.
+// A Runtime is the folder where containers are known. Its methods may be called by several
+// goroutines, and by several programs, at the same time.
 type Runtime struct {
-	// Root is the state folder, for instance /run/orlop. It is made, with mode 0700, by the first Create.
+	// Root is the state folder, for instance /run/orlop. It is made, with mode 0700, by the first
+	// Create.
 	Root string
-	// Warn gets what is not an error and yet should be known, one line each: a limit or a label that is not applied, others in the
-	// container's cgroup, a poststop hook that failed. nil drops it.
+	// Warn gets what is not an error and yet should be known, one line each: a limit or a label
+	// that is not applied, others in the container's cgroup, a poststop hook that failed. nil drops
+	// it.
 	Warn func(message string)
-	// Note gets what belongs in a log and needs no reader, one line each: a capability that cannot be granted, device rules that take the
-	// host's root, a field that no kernel has a use for any more. The container has no more rights than asked for. nil drops it.
+	// Note gets what belongs in a log and needs no reader, one line each: a capability that cannot
+	// be granted, device rules that take the host's root, a field that no kernel has a use for any
+	// more. The container has no more rights than asked for. nil drops it.
 	Note func(message string)
 	// CgroupManager says who keeps the cgroups of containers that are created.
 	CgroupManager CgroupManager
-	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be able to write there, or it is not used.
+	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be
+	// able to write there, or it is not used.
 	SeccompCache string
-	// Interrupt, if it is not nil, is an eventfd(2), and each number that is written to it ends what its methods are waiting for: a hook, which is killed with
-	// its process group, or a process that sets itself up. What was begun is undone, and the error is ErrInterrupted.
+	// Interrupt, if it is not nil, is an eventfd(2), and each number that is written to it ends
+	// what its methods are waiting for: a hook, which is killed with its process group, or a
+	// process that sets itself up. What was begun is undone, and the error is ErrInterrupted.
 	Interrupt *os.File
-	// TimerSlack is that of each process that is started, a container's or a hook, in nanoseconds (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the
-	// thread which happens to start it.
+	// TimerSlack is that of each process that is started, a container's or a hook, in nanoseconds
+	// (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the thread which happens to start it.
 	TimerSlack int
-	// Rootless says whether containers that are created may do without what the caller has no right to: a cgroup, and rules for devices.
+	// Rootless says whether containers that are created may do without what the caller has no right
+	// to: a cgroup, and rules for devices.
 	Rootless Rootless
 }
+
+// CgroupManager says who makes the cgroups of new containers. What is done with a container later
+// goes by what it was created with.
+type CgroupManager string
+
+const (
+	// CgroupfsManager: the runtime makes the cgroup at linux.cgroupsPath. The empty CgroupManager
+	// means the same.
+	CgroupfsManager CgroupManager = "cgroupfs"
+	// SystemdManager: the cgroup is a unit of systemd, the scope that linux.cgroupsPath names by
+	// "SLICE:PREFIX:NAME". Annotations "org.systemd.property.NAME" set properties of it.
+	SystemdManager CgroupManager = "systemd"
+	// DisabledManager: there is no cgroup. The container stays in the caller's, and nothing of
+	// linux.resources is applied.
+	DisabledManager CgroupManager = "disabled"
+)
 
 // Rootless says whether the caller lacks root's rights.
 type Rootless int
@@ -90,8 +115,9 @@ func (r *Runtime) warn(message string) {
 	}
 }
 
-// HookError is the failure of a hook, LockError that of a wait for another call on the same container, SystemdError what systemd answers
-// when it does not do something, and SetupError the end of a process that was set up and has not said why.
+// HookError is the failure of a hook, LockError that of a wait for another call on the same
+// container, SystemdError what systemd answers when it does not do something, and SetupError the
+// end of a process that was set up and has not said why.
 type (
 	SetupError   = launch.SetupError
 	HookError    = hooks.Error
@@ -122,9 +148,18 @@ var (
 	ErrInterrupted = errors.New("interrupted")
 )
 
+// ErrNoCgroup says that a container has no cgroup, which is needed: it was created by
+// DisabledManager.
+var ErrNoCgroup = placement.ErrNoCgroup
+
+// ErrCgroupInUse says that the cgroup that a container is to have has processes, or belongs to
+// another container.
+var ErrCgroupInUse = cgroups.ErrOccupied
+
 // Streams are a process's descriptors.
 type Streams struct {
-	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a terminal has that instead.
+	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a
+	// terminal has that instead.
 	Stdin, Stdout, Stderr *os.File
 	// Shared is set when the caller keeps using the files, as a caller does that waits for the
 	// process. Regular files and terminals then keep their owner. Output to one that the process's
@@ -135,8 +170,8 @@ type Streams struct {
 	keepOwner bool
 	// Files become its descriptors 3, 4, ...; a nil one stays closed.
 	Files []*os.File
-	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal, with its name as the data. If it is
-	// empty, the master is Process.Console.
+	// ConsoleSocket is the path of a unix socket that gets the master of the process's terminal,
+	// with its name as the data. If it is empty, the master is Process.Console.
 	ConsoleSocket string
 	// PlainLines keeps the process's terminal from writing a carriage return before each newline.
 	// It is for output that goes to no terminal.
@@ -145,11 +180,12 @@ type Streams struct {
 	PidfdSocket string
 	// pidfdReceiver is the same by the configuration's annotation.
 	pidfdReceiver string
-	// PidFile is the path of a file that gets the process's number: digits without a newline, renamed to its place when
-	// the process is there.
+	// PidFile is the path of a file that gets the process's number: digits without a newline,
+	// renamed to its place when the process is there.
 	PidFile string
-	// BeforeStart, if it is not nil, is called before the process executes its program, which an error prevents. It is for what must be so by
-	// then, and not before: that signals are caught, say.
+	// BeforeStart, if it is not nil, is called before the process executes its program, which an
+	// error prevents. It is for what must be so by then, and not before: that signals are caught,
+	// say.
 	BeforeStart func() error
 }
 
@@ -168,7 +204,8 @@ func (s *Streams) handsOver() bool {
 	return s.PidfdSocket != "" || s.pidfdReceiver != "" || s.PidFile != ""
 }
 
-// handOver gives the process to the engine that waits for it: its pidfd and its PID. name goes with the pidfd.
+// handOver gives the process to the engine that waits for it: its pidfd and its PID. name goes with
+// the pidfd.
 func (s *Streams) handOver(p *launch.Process, name string) error {
 	for _, socket := range [...]string{s.PidfdSocket, s.pidfdReceiver} {
 		if socket == "" {
@@ -194,16 +231,17 @@ func (s *Streams) beforeStart() error {
 // CreateOptions say how a container is made, as far as its configuration doesn't.
 type CreateOptions struct {
 	Streams
-	// NoPivot moves the root mount and changes the root with chroot(2) in place of pivot_root(2), for hosts whose root is a ramfs.
-	// It is less safe.
+	// NoPivot moves the root mount and changes the root with chroot(2) in place of pivot_root(2),
+	// for hosts whose root is a ramfs. It is less safe.
 	NoPivot bool
 	// NoNewKeyring leaves the process in the caller's session keyring.
 	NoNewKeyring bool
-	// PidVariable is the name of a variable of the program's environment that gets the number which the process has in its PID namespace, ""
-	// for none: LISTEN_PID of sd_listen_fds(3).
+	// PidVariable is the name of a variable of the program's environment that gets the number which
+	// the process has in its PID namespace, "" for none: LISTEN_PID of sd_listen_fds(3).
 	PidVariable string
-	// NotifySocket is the address of a service manager's socket ($NOTIFY_SOCKET of sd_notify(3)), "" for none. The container gets one of its own
-	// by which it can say that it is ready, for which Container.AwaitReady waits; with Create, StartNotify has to come before that.
+	// NotifySocket is the address of a service manager's socket ($NOTIFY_SOCKET of sd_notify(3)),
+	// "" for none. The container gets one of its own by which it can say that it is ready, for
+	// which Container.AwaitReady waits; with Create, StartNotify has to come before that.
 	NotifySocket string
 }
 
@@ -212,8 +250,38 @@ type ExecOptions struct {
 	Streams
 	// IgnorePaused lets a process join a paused container. It runs when the container is resumed.
 	IgnorePaused bool
-	// Cgroups are the cgroups below the container's that the process is born in: see cgroups.Manager.Sub. None: the container's own.
+	// Cgroups are the cgroups below the container's that the process is born in: see
+	// cgroups.Manager.Sub. None: the container's own.
 	Cgroups []string
 
 	hook *specs.Hook // that is executed in place of the program
+}
+
+// How long others are waited for. docs/waits.md has all waits of all commands.
+const (
+	lockLimit    = 10 * time.Second // who has a container's lock
+	creatorLimit = 10 * time.Second // a creator whose container is to be deleted
+)
+
+// stops are what stops hooks and conversations from outside.
+func (r *Runtime) stops() []hooks.Stop {
+	if r.Interrupt == nil {
+		return nil
+	}
+	return []hooks.Stop{{File: r.Interrupt, Err: ErrInterrupted}}
+}
+
+// stopsAtEnd are what stops hooks and conversations for a container: also the end of its first
+// process.
+func (r *Runtime) stopsAtEnd(container *os.File) []hooks.Stop {
+	return append(r.stops(), hooks.Stop{File: container, Err: launch.ErrEnded})
+}
+
+// takeInterrupt takes the interruption that err tells of, so that what follows can be interrupted
+// by the next one.
+func (r *Runtime) takeInterrupt(err error) {
+	if errors.Is(err, ErrInterrupted) {
+		var count [8]byte
+		_, _ = unix.Read(int(r.Interrupt.Fd()), count[:])
+	}
 }

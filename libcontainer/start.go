@@ -12,14 +12,15 @@ import (
 
 	"github.com/orlop/orlop/libcontainer/internal/hooks"
 	"github.com/orlop/orlop/libcontainer/internal/launch"
+	"github.com/orlop/orlop/libcontainer/internal/seccompfilter"
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/nsenter"
 )
 
-// Start lets a created container execute its program, and returns when it has done so. The error is ErrStarted or
-// ErrStopped when it is not created any more. When the program cannot be executed the container has stopped. When a startContainer or
-// poststart hook fails the container is deleted.
+// Start lets a created container execute its program, and returns when it has done so. The error is
+// ErrStarted or ErrStopped when it is not created any more. When the program cannot be executed the
+// container has stopped. When a startContainer or poststart hook fails the container is deleted.
 func (c *Container) Start() error { return c.start(func(*view) error { return nil }) }
 
 // start is Start, with something to be done before the container is let go.
@@ -59,7 +60,8 @@ func (c *Container) start(before func(*view) error) error {
 	})
 }
 
-// destroySame is destroy for a container that was in use without the lock, and so may have been deleted meanwhile.
+// destroySame is destroy for a container that was in use without the lock, and so may have been
+// deleted meanwhile.
 func (v *view) destroySame(r *Runtime) error {
 	err := v.dir.LockSame(lockLimit)
 	if errors.Is(err, ErrNotExist) {
@@ -110,7 +112,7 @@ func (v *view) start(r *Runtime) error {
 		return err
 	}
 	if m, err = next(); err == nil && m.ID == setup.MessageSeccomp {
-		if err := handListener(v.rec, specs.StateCreated, v.rec.Pid, m.File); err != nil {
+		if err := seccompfilter.HandListener(v.rec, specs.StateCreated, v.rec.Pid, m.File); err != nil {
 			return err
 		}
 		if err := conn.Resume(); err != nil {
@@ -130,7 +132,8 @@ func (v *view) start(r *Runtime) error {
 	return r.runPoststartHooks(v.dir, v.rec, r.stops())
 }
 
-// executed reports an error if the container's process has ended before the exec of its program, without a message.
+// executed reports an error if the container's process has ended before the exec of its program,
+// without a message.
 func (v *view) executed(container *os.File) error {
 	if v.rec.Seccomp == nil {
 		return nil
@@ -139,13 +142,14 @@ func (v *view) executed(container *os.File) error {
 	if ended == nil {
 		return nil
 	}
-	if !recordedFilter(v.rec).Mute() {
+	if !seccompfilter.Recorded(v.rec).Mute() {
 		return nil
 	}
 	return ended
 }
 
-// gone says why a process does not wait any more that did a moment ago: it has ended, or a `start` that was killed had let it go on.
+// gone says why a process does not wait any more that did a moment ago: it has ended, or a `start`
+// that was killed had let it go on.
 func (v *view) gone() error {
 	alive, err := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	switch {
@@ -157,7 +161,8 @@ func (v *view) gone() error {
 	return ErrStopped
 }
 
-// stepError says which step of the waiting process failed, and waits for its end: then the container has stopped.
+// stepError says which step of the waiting process failed, and waits for its end: then the
+// container has stopped.
 func (v *view) stepError(container *os.File, err error) error {
 	var f *nsenter.Failure
 	if !errors.As(err, &f) {

@@ -15,18 +15,20 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Stats is what the kernel has counted for a container since it was created. Encoded as JSON it is the data of a "stats" event, in
-// runc's shape.
+// Stats is what the kernel has counted for a container since it was created. Encoded as JSON it is
+// the data of a "stats" event, in runc's shape.
 type Stats struct {
 	cgroups.Stats
 	// IntelRDT is empty for a container that is in no group of the resctrl file system.
 	IntelRDT intelrdt.Stats `json:"intel_rdt"`
-	// NetworkInterfaces are those of the network namespace that the first process is in, which other containers may share, as those of a
-	// pod do. It is nil when that is the caller's own: then the numbers are the host's and not the container's.
+	// NetworkInterfaces are those of the network namespace that the first process is in, which
+	// other containers may share, as those of a pod do. It is nil when that is the caller's own:
+	// then the numbers are the host's and not the container's.
 	NetworkInterfaces []NetworkInterface `json:"network_interfaces"`
 }
 
-// A NetworkInterface's numbers are the kernel's since the interface was made, seen from within the container: what it received is Rx.
+// A NetworkInterface's numbers are the kernel's since the interface was made, seen from within the
+// container: what it received is Rx.
 type NetworkInterface struct {
 	Name string // "lo", "eth0"
 
@@ -40,8 +42,9 @@ type NetworkInterface struct {
 	TxDropped uint64
 }
 
-// Stats reads the container's counters. It takes no lock and stops nothing; the numbers are of slightly different moments. The error is
-// ErrNotRunning when the container has stopped, or is not created yet.
+// Stats reads the container's counters. It takes no lock and stops nothing; the numbers are of
+// slightly different moments. The error is ErrNotRunning when the container has stopped, or is not
+// created yet.
 func (c *Container) Stats() (*Stats, error) {
 	s := &Stats{}
 	err := c.with(unlocked, func(v *view, status specs.ContainerState) error {
@@ -73,7 +76,8 @@ func (v *view) stats(s *Stats) error {
 		}
 	}
 	s.NetworkInterfaces, err = networkInterfaces(v.rec.Pid)
-	// Looked up afterwards: if the process runs now, then the cgroup was there and its number was its own all the time.
+	// Looked up afterwards: if the process runs now, then the cgroup was there and its number was
+	// its own all the time.
 	alive, aliveErr := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	if aliveErr != nil {
 		return aliveErr
@@ -84,7 +88,8 @@ func (v *view) stats(s *Stats) error {
 	return err
 }
 
-// networkInterfaces reads what a process sees of its network. One that ends leaves its namespaces first, and counts as ended then.
+// networkInterfaces reads what a process sees of its network. One that ends leaves its namespaces
+// first, and counts as ended then.
 func networkInterfaces(pid int) ([]NetworkInterface, error) {
 	folder := "/proc/" + strconv.Itoa(pid)
 	same, err := sameFile(folder+"/ns/net", "/proc/thread-self/ns/net")
@@ -114,7 +119,8 @@ func sameFile(a, b string) (bool, error) {
 	return err == nil && os.SameFile(first, second), err
 }
 
-// parseNetDev reads the text of /proc/PID/net/dev (proc_pid_net(5)): two lines of headings, and a line for each interface.
+// parseNetDev reads the text of /proc/PID/net/dev (proc_pid_net(5)): two lines of headings, and a
+// line for each interface.
 //
 //	Inter-|   Receive                                                |  Transmit
 //	 face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed

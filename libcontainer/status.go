@@ -14,7 +14,8 @@ import (
 // StatusPaused is the status of a container whose cgroup is frozen. The others are runtime-spec's.
 const StatusPaused specs.ContainerState = "paused"
 
-// Status is the state of a container as `orlop state` prints it: the OCI state (runtime.md), and what runc adds to it.
+// Status is the state of a container as `orlop state` prints it: the OCI state (runtime.md), and
+// what runc adds to it.
 type Status struct {
 	OCIVersion  string               `json:"ociVersion"`
 	ID          string               `json:"id"`

@@ -105,8 +105,8 @@ func (v *view) pidfd() (*os.File, error) {
 	return f, err
 }
 
-// status asks the kernel how the container is now. Whether it runs, waits for its start or has ended
-// is not recorded, since that changes without the runtime.
+// status asks the kernel how the container is now. Whether it runs, waits for its start or has
+// ended is not recorded, since that changes without the runtime.
 func (v *view) status() (specs.ContainerState, error) {
 	creating, err := v.dir.Creating()
 	if err != nil {

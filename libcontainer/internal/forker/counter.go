@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A counter only grows, and a thread can wait for it with futex(2). Go's scheduler takes 0.1 ms to wake a goroutine that is locked to
-// its thread while the waking goroutine goes on.
+// A counter only grows, and a thread can wait for it with futex(2). Go's scheduler takes 0.1 ms to
+// wake a goroutine that is locked to its thread while the waking goroutine goes on.
 type counter struct{ n atomic.Uint32 }
 
 // Operations of futex(2) on memory of this process alone: <linux/futex.h>.

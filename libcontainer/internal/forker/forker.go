@@ -1,8 +1,9 @@
 // Package forker provides the OS thread that a container's process is forked from.
 //
-// Before the fork the thread works beside the planner. A network namespace takes the kernel 0.4 ms to make, IPC and mount namespaces
-// 0.1 ms: most of the time that the clone of a container's process would take. The thread enters new namespaces itself, and the
-// process inherits them. The thread ends with its work, so no other goroutine ever runs on it.
+// Before the fork the thread works beside the planner. A network namespace takes the kernel 0.4 ms
+// to make, IPC and mount namespaces 0.1 ms: most of the time that the clone of a container's
+// process would take. The thread enters new namespaces itself, and the process inherits them. The
+// thread ends with its work, so no other goroutine ever runs on it.
 package forker
 
 import (
@@ -26,17 +27,20 @@ type job struct {
 	done chan<- error
 }
 
-// maxJobs is how many jobs a forker takes: namespaces or processors, the cgroup, the process, and the end.
+// maxJobs is how many jobs a forker takes: namespaces or processors, the cgroup, the process, and
+// the end.
 const maxJobs = 4
 
-// Start starts a thread, which keeps off a processor until [Forker.ResetAffinity]; -1 is none. The caller must call End.
+// Start starts a thread, which keeps off a processor until [Forker.ResetAffinity]; -1 is none. The
+// caller must call End.
 func Start(avoidCPU int) *Forker {
 	f := new(Forker)
 	go f.loop(avoidCPU)
 	return f
 }
 
-// loop runs the jobs on a thread of its own. The main thread cannot end: a goroutine that finds itself there starts another one.
+// loop runs the jobs on a thread of its own. The main thread cannot end: a goroutine that finds
+// itself there starts another one.
 func (f *Forker) loop(avoidCPU int) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
@@ -64,8 +68,8 @@ func (f *Forker) loop(avoidCPU int) {
 	}
 }
 
-// Do queues a job and returns a channel that receives its error. After a job has failed, those behind it are not run and fail with
-// the same error.
+// Do queues a job and returns a channel that receives its error. After a job has failed, those
+// behind it are not run and fail with the same error.
 func (f *Forker) Do(job func() error) <-chan error {
 	done := make(chan error, 1)
 	f.queue(job, done)
@@ -94,7 +98,8 @@ func (f *Forker) Unshare(namespaces uintptr) {
 	})
 }
 
-// Namespaces are those that Unshare was called with: a process that is forked from the thread inherits them.
+// Namespaces are those that Unshare was called with: a process that is forked from the thread
+// inherits them.
 func (f *Forker) Namespaces() uintptr { return f.namespaces }
 
 // SetAffinity queues the move of the thread to processors, given as words of 64 bits.
@@ -110,5 +115,6 @@ func (f *Forker) SetAffinity(cpus []uint64) <-chan error {
 	})
 }
 
-// ResetAffinity gives the thread back the processor that it has kept off. A job calls it before it forks.
+// ResetAffinity gives the thread back the processor that it has kept off. A job calls it before it
+// forks.
 func (f *Forker) ResetAffinity() error { return f.affinity.reset() }

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAvoid: a thread that has kept off a processor gets back those that it had, also when it had asked for some.
+// TestAvoid: a thread that has kept off a processor gets back those that it had, also when it had
+// asked for some.
 func TestAvoid(t *testing.T) {
 	affine := func() (set unix.CPUSet) {
 		if err := unix.SchedGetaffinity(0, &set); err != nil {

@@ -18,10 +18,12 @@ type elfLayout struct {
 	word                     int // bytes of an address
 }
 
-// elfInterpreter returns the path of a dynamic program's loader, "" when it has none or is broken. It reads little-endian files, as those
-// of this machine are. (debug/elf would bring the unpacking of debug sections with it, which every start of the program would pay for.)
+// elfInterpreter returns the path of a dynamic program's loader, "" when it has none or is broken.
+// It reads little-endian files, as those of this machine are. (debug/elf would bring the unpacking
+// of debug sections with it, which every start of the program would pay for.)
 func elfInterpreter(f *os.File) string {
-	// PT_INTERP; PATH_MAX; and what the kernel takes of program headers (load_elf_phdrs): a file could ask for 4 GiB of them.
+	// PT_INTERP; PATH_MAX; and what the kernel takes of program headers (load_elf_phdrs): a file
+	// could ask for 4 GiB of them.
 	const interp, maxPath, maxTable = 3, 4096, 65536
 	head := make([]byte, 64)
 	if _, err := f.ReadAt(head, 0); err != nil {

@@ -77,7 +77,8 @@ func TestElfTable(t *testing.T) {
 	}
 }
 
-// FuzzElfInterpreter: what is found is in the file, is what debug/elf finds, and costs no memory beyond the limits of the kernel.
+// FuzzElfInterpreter: what is found is in the file, is what debug/elf finds, and costs no memory
+// beyond the limits of the kernel.
 func FuzzElfInterpreter(f *testing.F) {
 	if program, err := os.ReadFile("/bin/sh"); err == nil {
 		f.Add(program[:min(len(program), 4096)])
@@ -114,7 +115,8 @@ func FuzzElfInterpreter(f *testing.F) {
 	})
 }
 
-// starts reports whether the kernel reads the program headers that a file says that it has (load_elf_phdrs).
+// starts reports whether the kernel reads the program headers that a file says that it has
+// (load_elf_phdrs).
 func starts(content []byte) bool {
 	if len(content) < 64 || elf.Data(content[elf.EI_DATA]) != elf.ELFDATA2LSB {
 		return false

@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Facts gathers what the planner must know of the host for this bundle, except the place of the container's processes.
+// Facts gathers what the planner must know of the host for this bundle, except the place of the
+// container's processes.
 func Facts(own Rights, b *specconv.Bundle) (setup.Facts, error) {
 	f, err := ProcessFacts(own, b.Spec.Process)
 	if err != nil {
@@ -45,8 +46,9 @@ func Facts(own Rights, b *specconv.Bundle) (setup.Facts, error) {
 	return f, err
 }
 
-// procOfOthers finds out whether the kernel can make a procfs of a PID namespace that is joined by a path, for a caller outside of it.
-// A caller that may not mount before there is a user namespace goes by the kernel's version.
+// procOfOthers finds out whether the kernel can make a procfs of a PID namespace that is joined by
+// a path, for a caller outside of it. A caller that may not mount before there is a user namespace
+// goes by the kernel's version.
 func procOfOthers(b *specconv.Bundle) (bool, error) {
 	n, ok := b.Namespace(specs.PIDNamespace)
 	if !ok || n.Path == "" {

@@ -33,7 +33,8 @@ func (a *asking) feature(n needs.Need) error {
 	return err
 }
 
-// featureProbe returns what tries a kernel feature, in a way that changes nothing: ENOSYS and EINVAL are the answers of a kernel that lacks it.
+// featureProbe returns what tries a kernel feature, in a way that changes nothing: ENOSYS and
+// EINVAL are the answers of a kernel that lacks it.
 func featureProbe(name string) func() error {
 	switch name {
 	case "clone3 into cgroup":
@@ -89,7 +90,8 @@ func notAbsent(err error) error {
 	return nil
 }
 
-// tryAttributes asks for an attribute of no mount. The kernel looks at the attribute first; at whether the caller may mount, before.
+// tryAttributes asks for an attribute of no mount. The kernel looks at the attribute first; at
+// whether the caller may mount, before.
 func tryAttributes(attribute uint64) error {
 	attr := unix.MountAttr{Attr_set: attribute}
 	if attribute == unix.MOUNT_ATTR_IDMAP {
@@ -142,8 +144,9 @@ func tryPidfd() error {
 	return err
 }
 
-// trySetnsPidfd joins nothing: a kernel that takes pidfds refuses a flag that is no namespace's, with EINVAL, and an older one the descriptor,
-// with the same. So it is asked for a namespace that takes a right (EPERM) or is the caller's own already, its UTS namespace.
+// trySetnsPidfd joins nothing: a kernel that takes pidfds refuses a flag that is no namespace's,
+// with EINVAL, and an older one the descriptor, with the same. So it is asked for a namespace that
+// takes a right (EPERM) or is the caller's own already, its UTS namespace.
 func trySetnsPidfd() error {
 	f, err := sys.OpenPidfd(os.Getpid())
 	if err != nil {
@@ -157,7 +160,8 @@ func trySetnsPidfd() error {
 	return err
 }
 
-// tryCloneIntoCgroup clones nothing: there is no cgroup with this descriptor, which the kernel finds out before it makes a process.
+// tryCloneIntoCgroup clones nothing: there is no cgroup with this descriptor, which the kernel
+// finds out before it makes a process.
 func tryCloneIntoCgroup() error {
 	args := sys.CloneArgs{Flags: unix.CLONE_INTO_CGROUP, ExitSignal: uint64(unix.SIGCHLD), Cgroup: nowhere}
 	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)

@@ -11,7 +11,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
-// fileSystems returns the types that the kernel has, and whether each is made without a disk (filesystems(5)).
+// fileSystems returns the types that the kernel has, and whether each is made without a disk
+// (filesystems(5)).
 func (a *asking) fileSystems() (map[string]bool, error) {
 	data, err := os.ReadFile(a.root + "/proc/filesystems")
 	if err != nil {

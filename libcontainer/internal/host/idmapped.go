@@ -14,8 +14,8 @@ import (
 
 func featureNeed(name string) needs.Need { return needs.Need{Kind: needs.Feature, Name: name} }
 
-// idMapped tries for each type of file system that is mounted, and for some that are made of nothing, to give a mount which is attached
-// nowhere ids of its own.
+// idMapped tries for each type of file system that is mounted, and for some that are made of
+// nothing, to give a mount which is attached nowhere ids of its own.
 func (a *asking) idMapped() map[string]Answer {
 	answers := make(map[string]Answer)
 	points := a.mountPoints()

@@ -25,9 +25,11 @@ type Cgroups struct {
 	// Unified is where cgroup2 is mounted, "" where it is not, and Controllers what it has.
 	Unified     string   `json:"unified"`
 	Controllers []string `json:"controllers"`
-	// Delegated are the controllers that the caller can give to cgroups below its own place in cgroup2; null when it can make none there.
+	// Delegated are the controllers that the caller can give to cgroups below its own place in
+	// cgroup2; null when it can make none there.
 	Delegated []string `json:"delegated"`
-	// Systemd is set when systemd keeps them, UserSystemd when the caller has one of its own that can be asked for units.
+	// Systemd is set when systemd keeps them, UserSystemd when the caller has one of its own that
+	// can be asked for units.
 	Systemd     bool `json:"systemd"`
 	UserSystemd bool `json:"userSystemd"`
 }
@@ -47,7 +49,8 @@ func (a *asking) cgroups() (Cgroups, error) {
 		return c, nil
 	}
 	c.Controllers = append(c.Controllers, strings.Fields(a.text(layout.Unified+"/cgroup.controllers"))...)
-	// A cgroup that has processes gives no controllers to those below, but for the root: its parent does (see cgroups.New).
+	// A cgroup that has processes gives no controllers to those below, but for the root: its parent
+	// does (see cgroups.New).
 	dir := layout.UnifiedOwn
 	if dir != layout.Unified {
 		dir = path.Dir(dir)
@@ -58,7 +61,8 @@ func (a *asking) cgroups() (Cgroups, error) {
 	return c, nil
 }
 
-// userSystemd reports whether the caller has a systemd of its own, by the socket that it listens on.
+// userSystemd reports whether the caller has a systemd of its own, by the socket that it listens
+// on.
 func userSystemd() bool {
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	return dir != "" && unix.Access(dir+"/systemd/private", unix.R_OK|unix.W_OK) == nil
@@ -68,8 +72,8 @@ func userSystemd() bool {
 type Mounts struct {
 	API               Answer `json:"api"`               // fsopen(2) and its kin
 	RecursiveReadOnly Answer `json:"recursiveReadOnly"` // the option rro
-	// IDMapped tells by type of file system whether its mounts can have ids of their own: those that are mounted here, and some that are
-	// made of nothing.
+	// IDMapped tells by type of file system whether its mounts can have ids of their own: those
+	// that are mounted here, and some that are made of nothing.
 	IDMapped map[string]Answer `json:"idMapped"`
 	// FileSystems are the types that the kernel has now; it may load more.
 	FileSystems []string `json:"fileSystems"`
@@ -92,13 +96,15 @@ func (a *asking) mounts() Mounts {
 
 // UserNamespaces is what the caller can do with user namespaces.
 type UserNamespaces struct {
-	// Own tells whether the caller can make one in which its own id is root's. Why says what keeps it from that.
+	// Own tells whether the caller can make one in which its own id is root's. Why says what keeps
+	// it from that.
 	Own Answer `json:"own"`
 	Why string `json:"why,omitempty"`
 	// UIDs and GIDs are the caller's subordinate ids (subuid(5), subgid(5)), as "FIRST-LAST".
 	UIDs []string `json:"subordinateUids"`
 	GIDs []string `json:"subordinateGids"`
-	// NewUIDMap and NewGIDMap are the paths of the programs by which ordinary users map those, "" where they are not installed.
+	// NewUIDMap and NewGIDMap are the paths of the programs by which ordinary users map those, ""
+	// where they are not installed.
 	NewUIDMap string `json:"newuidmap"`
 	NewGIDMap string `json:"newgidmap"`
 }
@@ -128,7 +134,8 @@ func (a *asking) ranges(file string) []string {
 	return text
 }
 
-// Rootless tells whether the caller can run containers without root's rights, and what it will do without.
+// Rootless tells whether the caller can run containers without root's rights, and what it will do
+// without.
 type Rootless struct {
 	Ready Answer `json:"ready"`
 	// Lacks keeps it from running any, Without is what they run without.

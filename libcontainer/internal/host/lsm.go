@@ -17,8 +17,8 @@ import (
 
 // In this file root is the directory that /proc and /sys are looked for in: "", or a test's.
 
-// labelFacts finds out which security modules are there to confine a process, as far as its configuration asks for one. A profile that
-// is not loaded is an error.
+// labelFacts finds out which security modules are there to confine a process, as far as its
+// configuration asks for one. A profile that is not loaded is an error.
 func labelFacts(f *setup.Facts, p *specs.Process) (err error) {
 	if p == nil {
 		return nil
@@ -41,8 +41,8 @@ func labelFacts(f *setup.Facts, p *specs.Process) (err error) {
 	return err
 }
 
-// isConfined reports from the text of a process's attr/apparmor/current whether a profile confines it: "NAME (enforce)", or several
-// with "//&" between them.
+// isConfined reports from the text of a process's attr/apparmor/current whether a profile confines
+// it: "NAME (enforce)", or several with "//&" between them.
 func isConfined(current string) bool { return strings.TrimRight(current, "\n\x00") != "unconfined" }
 
 func appArmorEnabled(root string) (bool, error) {
@@ -53,7 +53,8 @@ func appArmorEnabled(root string) (bool, error) {
 	return strings.HasPrefix(string(data), "Y"), err
 }
 
-// profileLoaded reports whether the kernel has an AppArmor profile. A profile of the name "unconfined" is always there.
+// profileLoaded reports whether the kernel has an AppArmor profile. A profile of the name
+// "unconfined" is always there.
 func profileLoaded(root, name string) (bool, error) {
 	if name == "unconfined" {
 		return true, nil

@@ -13,7 +13,8 @@ const someMounts = `22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 broken
 `
 
-// TestMountAbove: of several mounts on one point the last, and a name that another begins with is another's.
+// TestMountAbove: of several mounts on one point the last, and a name that another begins with is
+// another's.
 func TestMountAbove(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "/ ext4", "/x": "/ ext4", "/a": "/ ext4", "/a b": "/a b tmpfs", "/a b/x": "/a b tmpfs", "/a b/c": "/a b/c sysfs",

@@ -23,7 +23,8 @@ func namespaceKind(t string) (specconv.NamespaceKind, error) {
 	return specconv.NamespaceKind{}, fmt.Errorf("unknown type of namespace %q", t)
 }
 
-// since tells the version of Linux that first has a type of namespaces, of those that are not in all kernels.
+// since tells the version of Linux that first has a type of namespaces, of those that are not in
+// all kernels.
 func since(t specs.LinuxNamespaceType) string {
 	switch t {
 	case specs.TimeNamespace:
@@ -36,7 +37,8 @@ func since(t specs.LinuxNamespaceType) string {
 	return ""
 }
 
-// namespace looks whether there are namespaces of a type, and whether one more can be made (namespaces(7), "The /proc/sys/user directory").
+// namespace looks whether there are namespaces of a type, and whether one more can be made
+// (namespaces(7), "The /proc/sys/user directory").
 func (a *asking) namespace(n needs.Need) error {
 	k, err := namespaceKind(n.Name)
 	if err != nil {
@@ -80,7 +82,8 @@ func (a *asking) namespaceFile(n needs.Need) error {
 	return nil
 }
 
-// clock looks whether a clock bears an offset: it must not come before its beginning (time_namespaces(7)), nor go on for less than 146 years.
+// clock looks whether a clock bears an offset: it must not come before its beginning
+// (time_namespaces(7)), nor go on for less than 146 years.
 func (a *asking) clock(n needs.Need) error {
 	id := int32(unix.CLOCK_MONOTONIC)
 	if n.Name == "boottime" {

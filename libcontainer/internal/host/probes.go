@@ -1,8 +1,9 @@
-// Package host finds out what this host has and what its caller may do. It asks the kernel: it tries system calls in ways that change
-// nothing, and reads /proc, /sys and the cgroup filesystems with the caller's rights.
+// Package host finds out what this host has and what its caller may do. It asks the kernel: it
+// tries system calls in ways that change nothing, and reads /proc, /sys and the cgroup filesystems
+// with the caller's rights.
 //
-// [Facts] and [ProcessFacts] gather what the planner must know, [Answers] answers for what a container needs, and [Gather] describes the
-// host as a whole.
+// [Facts] and [ProcessFacts] gather what the planner must know, [Answers] answers for what a
+// container needs, and [Gather] describes the host as a whole.
 package host
 
 import (
@@ -28,7 +29,8 @@ func (l *Lack) Error() string {
 
 func lacks(format string, args ...any) error { return &Lack{Text: fmt.Sprintf(format, args...)} }
 
-// A probe answers for one kind of needs: nil when the host has it, a *Lack when not, and another error when the caller cannot find out.
+// A probe answers for one kind of needs: nil when the host has it, a *Lack when not, and another
+// error when the caller cannot find out.
 type probe struct {
 	kind needs.Kind
 	ask  func(*asking, needs.Need) error
@@ -68,15 +70,17 @@ func probes() []probe {
 
 // An asking is one round of questions.
 type asking struct {
-	// root is where the host's /proc, /sys and /etc are looked for, "" for where they are. Tests put others there.
+	// root is where the host's /proc, /sys and /etc are looked for, "" for where they are. Tests
+	// put others there.
 	root   string
 	bundle *specconv.Bundle
 	rights Rights
 	ids    ids
 }
 
-// Answers answers for needs, in their order: nil when the host has it, a *[Lack] when not, and another error when the caller cannot find
-// out. What is needed of a root file system is looked for in that of the bundle.
+// Answers answers for needs, in their order: nil when the host has it, a *[Lack] when not, and
+// another error when the caller cannot find out. What is needed of a root file system is looked for
+// in that of the bundle.
 func Answers(b *specconv.Bundle, list []needs.Requirement) ([]error, error) {
 	a := &asking{bundle: b}
 	if err := a.begin(); err != nil {

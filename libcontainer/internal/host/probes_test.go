@@ -48,7 +48,8 @@ func TestEveryKindHasAProbe(t *testing.T) {
 	}
 }
 
-// TestFeaturesOfHost: this kernel has what containers need, or the tests of those could not run. As an ordinary user some cannot be told.
+// TestFeaturesOfHost: this kernel has what containers need, or the tests of those could not run. As
+// an ordinary user some cannot be told.
 func TestFeaturesOfHost(t *testing.T) {
 	a := &asking{}
 	if err := a.begin(); err != nil {

@@ -74,8 +74,8 @@ func (a *asking) executable(p string) (found, error) {
 	return at, nil
 }
 
-// mayExecute reports whether a file's mode lets the process execute it. Access control lists are not looked at, and in a user namespace
-// that is joined one bit is enough.
+// mayExecute reports whether a file's mode lets the process execute it. Access control lists are
+// not looked at, and in a user namespace that is joined one bit is enough.
 func (a *asking) mayExecute(info fs.FileInfo) bool {
 	mode, owner := info.Mode().Perm(), ownerOf(info)
 	u, known := a.user()
@@ -91,7 +91,8 @@ func (a *asking) mayExecute(info fs.FileInfo) bool {
 	return mode&0o001 != 0
 }
 
-// process returns the bundle's process, an empty one where it has none: hooks have its user all the same.
+// process returns the bundle's process, an empty one where it has none: hooks have its user all the
+// same.
 func (a *asking) process() *specs.Process {
 	if p := a.bundle.Spec.Process; p != nil {
 		return p
@@ -190,7 +191,8 @@ func (a *asking) emulates() bool {
 	return err == nil && len(entries) > 2 // register and status
 }
 
-// hostMachines returns ELF's numbers of the architectures whose programs this one runs; nil when they are not known.
+// hostMachines returns ELF's numbers of the architectures whose programs this one runs; nil when
+// they are not known.
 func hostMachines() []uint16 {
 	const em386, emARM, emX86_64, emAARCH64 = 3, 40, 62, 183
 	switch runtime.GOARCH {

@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// image makes a bundle. A line of the tree is "NAME" for a folder, "NAME -> TARGET" for a link, and "NAME MODE CONTENT" for a file.
+// image makes a bundle. A line of the tree is "NAME" for a folder, "NAME -> TARGET" for a link, and
+// "NAME MODE CONTENT" for a file.
 func image(t *testing.T, change func(*specs.Spec, string), tree ...string) *specconv.Bundle {
 	t.Helper()
 	dir := t.TempDir()

@@ -28,8 +28,9 @@ type found struct {
 	empty bool            // it is in a new tmpfs, in which nothing is yet
 }
 
-// resolve follows a path of the container through the root file system and what will be mounted there. The error is fs.ErrNotExist and
-// the like when there is nothing, and errUnknown when that cannot be told: below a file system that is not there yet.
+// resolve follows a path of the container through the root file system and what will be mounted
+// there. The error is fs.ErrNotExist and the like when there is nothing, and errUnknown when that
+// cannot be told: below a file system that is not there yet.
 func resolve(b *specconv.Bundle, unsafePath string) (found, error) {
 	left, here, links := strings.Split(unsafePath, "/"), "/", 0
 	at, err := look(b, here)
@@ -104,8 +105,8 @@ func look(b *specconv.Bundle, clean string) (found, error) {
 	return at, err
 }
 
-// open opens what was found without following or activating it. The image is hostile and a volume may change: no link leads out of the
-// root, and what is there by now need not be what was found.
+// open opens what was found without following or activating it. The image is hostile and a volume
+// may change: no link leads out of the root, and what is there by now need not be what was found.
 func (at *found) open() (*os.File, error) {
 	root, err := sys.Open(at.root, unix.O_PATH)
 	if err != nil || at.rel == "" || at.rel == "/" {

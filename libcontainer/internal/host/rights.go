@@ -16,7 +16,8 @@ import (
 // Rights are what the calling process may do: its capabilities, and where they hold.
 type Rights struct {
 	Permitted, Effective uint64 // capabilities; the process can grant no others than permitted ones
-	// Nested is set in a user namespace that is not the initial one. There even root can neither make device nodes nor raise limits.
+	// Nested is set in a user namespace that is not the initial one. There even root can neither
+	// make device nodes nor raise limits.
 	Nested bool
 }
 
@@ -44,8 +45,9 @@ func (r Rights) CheckNamespaces(b *specconv.Bundle) error {
 	return specconv.Invalid("linux.namespaces", "an ordinary user needs a user namespace to have others")
 }
 
-// lastCap returns the highest capability that the kernel knows. The kernel refuses to read others from the bounding set
-// (capabilities(7)). To read two is quicker than /proc/sys/kernel/cap_last_cap.
+// lastCap returns the highest capability that the kernel knows. The kernel refuses to read others
+// from the bounding set (capabilities(7)). To read two is quicker than
+// /proc/sys/kernel/cap_last_cap.
 func lastCap() uint {
 	known := func(n uint) bool {
 		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
@@ -75,7 +77,8 @@ func (a *asking) capability(n needs.Need) error {
 	return nil
 }
 
-// limit looks whether a hard limit can be set: to raise one takes a right over the host, and of open files there is an end for all.
+// limit looks whether a hard limit can be set: to raise one takes a right over the host, and of
+// open files there is an end for all.
 func (a *asking) limit(n needs.Need) error {
 	resource, ok := specconv.RlimitResource(n.Name)
 	hard, err := strconv.ParseUint(n.Of, 10, 64)

@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// sharedFacts finds the joined namespaces that are the runtime's own, whatever their path is. It looks only at those that the
-// configuration would change.
+// sharedFacts finds the joined namespaces that are the runtime's own, whatever their path is. It
+// looks only at those that the configuration would change.
 func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 	for _, k := range specconv.NamespaceKinds() {
 		n, ok := b.Namespace(k.Type)
@@ -33,7 +33,8 @@ func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 		}
 		shared := os.SameFile(theirs, own)
 		if k.Type == specs.MountNamespace && !shared {
-			// The runtime may be in a mount namespace of its own, as under unshare(1) or a service manager.
+			// The runtime may be in a mount namespace of its own, as under unshare(1) or a service
+			// manager.
 			if shared, err = ofInit(theirs, k.Proc); err != nil {
 				return &specconv.FieldError{Path: field, Err: err}
 			}
@@ -66,8 +67,8 @@ func changes(b *specconv.Bundle, kind specs.LinuxNamespaceType) bool {
 	return false
 }
 
-// ofInit reports whether a namespace is that of the host's first process. A caller that may not look at that process has no right to join
-// its namespaces either.
+// ofInit reports whether a namespace is that of the host's first process. A caller that may not
+// look at that process has no right to join its namespaces either.
 func ofInit(ns os.FileInfo, proc string) (bool, error) {
 	first, err := os.Stat("/proc/1/ns/" + proc)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

@@ -12,7 +12,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// sourceFacts finds the bind mounts whose source is not a directory, and those whose source is not there yet.
+// sourceFacts finds the bind mounts whose source is not a directory, and those whose source is not
+// there yet.
 func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 	f.SourceIsFile = make([]bool, len(b.Mounts))
 	for i := range b.Mounts {

@@ -17,8 +17,9 @@ type Streams struct {
 	KeepOwner bool // regular files keep their owner
 }
 
-// StreamFacts looks at the standard streams of a process. users is the map of its user namespace, nil for the runtime's. relayed are the
-// outputs that must be copied from pipes: the caller keeps the files, and the process's user could not open them again.
+// StreamFacts looks at the standard streams of a process. users is the map of its user namespace,
+// nil for the runtime's. relayed are the outputs that must be copied from pipes: the caller keeps
+// the files, and the process's user could not open them again.
 func StreamFacts(p *specs.Process, s Streams, users *setup.IDMap) (facts setup.StreamFacts, relayed [3]bool) {
 	if p == nil || p.Terminal {
 		return facts, relayed

@@ -13,8 +13,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// tmpfsModes returns the permission bits of the directories that tmpfs mounts without a mode will cover, by mount; nil without such
-// mounts.
+// tmpfsModes returns the permission bits of the directories that tmpfs mounts without a mode will
+// cover, by mount; nil without such mounts.
 func tmpfsModes(b *specconv.Bundle) ([]uint32, error) {
 	var modes []uint32
 	for i := range b.Mounts {
@@ -40,8 +40,8 @@ func tmpfsModes(b *specconv.Bundle) ([]uint32, error) {
 
 func isMode(option string) bool { return strings.HasPrefix(option, "mode=") }
 
-// uncovered returns where the directory lies that mount i will cover: in the root filesystem, or in the source of an earlier bind mount.
-// It returns "" for a directory of a new filesystem.
+// uncovered returns where the directory lies that mount i will cover: in the root filesystem, or in
+// the source of an earlier bind mount. It returns "" for a directory of a new filesystem.
 func uncovered(b *specconv.Bundle, i int) (root, path string) {
 	root, path = b.Rootfs, b.Mounts[i].Destination
 	for j := range i {
@@ -58,7 +58,8 @@ func uncovered(b *specconv.Bundle, i int) (root, path string) {
 	return root, path
 }
 
-// modeIn returns the permission bits of a directory below root, 0 if there is none. The content of root is hostile.
+// modeIn returns the permission bits of a directory below root, 0 if there is none. The content of
+// root is hostile.
 func modeIn(root, path string) (uint32, error) {
 	dir, err := sys.Open(root, unix.O_PATH)
 	if errors.Is(err, unix.ENOENT) {

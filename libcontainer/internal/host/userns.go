@@ -58,8 +58,8 @@ func userFacts(own Rights, b *specconv.Bundle) (f setup.UserFacts, err error) {
 	return f, err
 }
 
-// joinedMap returns the map of a user namespace that is joined. A configuration may state the map as well, as engines do for the
-// containers of a pod.
+// joinedMap returns the map of a user namespace that is joined. A configuration may state the map
+// as well, as engines do for the containers of a pod.
 func joinedMap(b *specconv.Bundle, ns *os.File) (users *setup.IDMap, setgroupsDenied bool, err error) {
 	m, denied, err := idmap.OfFile(ns)
 	if err != nil {
@@ -111,10 +111,12 @@ func fromField(path string, err error) error {
 	return &specconv.FieldError{Path: path, Err: err}
 }
 
-// onlyOwn reports whether a map of groups is one that an ordinary user can write: with setgroups denied.
+// onlyOwn reports whether a map of groups is one that an ordinary user can write: with setgroups
+// denied.
 func onlyOwn(list []specs.LinuxIDMapping) bool { return len(list) == 1 && list[0].Size == 1 }
 
-// foreign returns the namespaces that the container joins, or shares with the runtime, and that do not belong to the user namespace.
+// foreign returns the namespaces that the container joins, or shares with the runtime, and that do
+// not belong to the user namespace.
 func foreign(b *specconv.Bundle, user *os.File) (flags uintptr, err error) {
 	for _, k := range specconv.NamespaceKinds() {
 		n, ok := b.Namespace(k.Type)

@@ -53,8 +53,9 @@ func (a *asking) groupIDs(n needs.Need) error {
 	return a.mappable(n.IDs, a.ids.gids, uint32(a.ids.gid), unix.CAP_SETGID, "/etc/subgid", "newgidmap")
 }
 
-// mappable looks whether the caller can map ids (user_namespaces(7)): those that its own user namespace has; with a capability any, else
-// its own, or by way of a program that is set-user-ID root what a file gives it.
+// mappable looks whether the caller can map ids (user_namespaces(7)): those that its own user
+// namespace has; with a capability any, else its own, or by way of a program that is set-user-ID
+// root what a file gives it.
 func (a *asking) mappable(list, have []specs.LinuxIDMapping, own uint32, capability uint, file, program string) error {
 	for _, m := range list {
 		if !slices.ContainsFunc(have, func(h specs.LinuxIDMapping) bool { return within(m, h.ContainerID, h.Size) }) {
@@ -95,7 +96,8 @@ func span(m specs.LinuxIDMapping) string {
 // A subRange is a line of subuid(5) or subgid(5).
 type subRange struct{ first, size uint32 }
 
-// subordinate returns the ranges that a file gives the caller, by its name or its number. Groups, too, are given to users.
+// subordinate returns the ranges that a file gives the caller, by its name or its number. Groups,
+// too, are given to users.
 func (a *asking) subordinate(file string) ([]subRange, error) {
 	data, err := os.ReadFile(a.root + file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -18,7 +18,8 @@ type received struct {
 	err error
 }
 
-// Converse serves the process until it sends a message, or, when until is 0, until it has executed its program.
+// Converse serves the process until it sends a message, or, when until is 0, until it has executed
+// its program.
 func (p *Process) Converse(until int) error {
 	if !p.madeWay && p.plan.ClonesLast() {
 		if err := p.serveUntilChild(); err != nil {
@@ -48,8 +49,9 @@ func (p *Process) Converse(until int) error {
 	}
 }
 
-// serveUntilChild serves a process until it makes way for a child in a PID namespace where a tracer may take over the child. Until the
-// first process has named its child, only its own messages count; after that, only those that the child may send: see checkSaid.
+// serveUntilChild serves a process until it makes way for a child in a PID namespace where a tracer
+// may take over the child. Until the first process has named its child, only its own messages
+// count; after that, only those that the child may send: see checkSaid.
 func (p *Process) serveUntilChild() error {
 	for {
 		m, err := p.receive()
@@ -104,7 +106,8 @@ func unexpected(m nsenter.Message) error {
 	return fmt.Errorf("the process sent message %d, which nothing waits for", m.ID)
 }
 
-// awaitChild waits for the PID of the process that takes the place of the first one, whose messages may come before it.
+// awaitChild waits for the PID of the process that takes the place of the first one, whose messages
+// may come before it.
 func (p *Process) awaitChild() (int, error) {
 	for {
 		m, err := p.receive()

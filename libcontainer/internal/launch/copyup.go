@@ -13,16 +13,18 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A Copier copies a directory of the image into a tmpfs (tmpcopyup). It reads the image itself. A process in the container's cgroup makes
-// everything that takes memory, so it is charged to the container: files, directories, links, extended attributes and data.
+// A Copier copies a directory of the image into a tmpfs (tmpcopyup). It reads the image itself. A
+// process in the container's cgroup makes everything that takes memory, so it is charged to the
+// container: files, directories, links, extended attributes and data.
 type Copier struct {
 	Start func() (*proxy.Process, error)
 	Proc  *proxy.Process // nil until something is to be made
 }
 
-// Copy copies the content of the directory from of the image into the directory to, a tmpfs that nobody else sees yet: files,
-// directories, links and special files, with owner, mode, extended attributes and times. Both are file descriptors, and no link is
-// followed on the way: the image's content cannot lead out of it. The attributes that options set on the tmpfs stay.
+// Copy copies the content of the directory from of the image into the directory to, a tmpfs that
+// nobody else sees yet: files, directories, links and special files, with owner, mode, extended
+// attributes and times. Both are file descriptors, and no link is followed on the way: the image's
+// content cannot lead out of it. The attributes that options set on the tmpfs stay.
 func (c *Copier) Copy(from, to *os.File, options []string) error {
 	// The image's directory came as an O_PATH descriptor.
 	src, err := sys.OpenAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
@@ -90,7 +92,8 @@ func (c *Copier) call(number uintptr, args ...proxy.Arg) (int, error) {
 
 func fdOf(f *os.File) proxy.Int { return proxy.Int(f.Fd()) }
 
-// copyDirectory copies the entries of src and then src's own attributes. displayPath is for messages.
+// copyDirectory copies the entries of src and then src's own attributes. displayPath is for
+// messages.
 func (c *Copier) copyDirectory(src, dst *os.File, displayPath string) error {
 	entries, err := src.ReadDir(-1)
 	if err != nil {
@@ -108,8 +111,9 @@ func (c *Copier) copyDirectory(src, dst *os.File, displayPath string) error {
 	return c.copyAttributes(src, dst, &st, displayPath)
 }
 
-// copyEntry copies one entry. It opens the entry once, without following or activating it, and looks at
-// and reads only what it has opened: a neighbor that shares the volume may exchange the name meanwhile.
+// copyEntry copies one entry. It opens the entry once, without following or activating it, and
+// looks at and reads only what it has opened: a neighbor that shares the volume may exchange the
+// name meanwhile.
 func (c *Copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: displayPath, Err: err} }
 	entry, err := sys.OpenAt(src, name, unix.O_PATH)
@@ -166,7 +170,8 @@ func (c *Copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 		if err := unix.Fchownat(int(dst.Fd()), name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return fail("chown", err)
 		}
-		// Once more, since the runtime's umask held for mknod. It is no link, and nobody else is here to make one of it.
+		// Once more, since the runtime's umask held for mknod. It is no link, and nobody else is
+		// here to make one of it.
 		if err := unix.Fchmodat(int(dst.Fd()), name, st.Mode&0o7777, 0); err != nil {
 			return fail("chmod", err)
 		}
@@ -199,7 +204,8 @@ func (c *Copier) copyData(from, to *os.File, size int64) error {
 	return nil
 }
 
-// copyPart copies what a file has from one offset to another, or to its end, should that come before.
+// copyPart copies what a file has from one offset to another, or to its end, should that come
+// before.
 func (c *Copier) copyPart(from, to *os.File, at, end int64) error {
 	p, err := c.process()
 	if err != nil {
@@ -292,8 +298,8 @@ func (c *Copier) copyXattrs(from, to *os.File) error {
 	return nil
 }
 
-// xattrNames splits a list of names, each of which ends with a zero. The list may be empty although its size was not: fuse-overlayfs
-// counts its own attributes, and leaves them out.
+// xattrNames splits a list of names, each of which ends with a zero. The list may be empty although
+// its size was not: fuse-overlayfs counts its own attributes, and leaves them out.
 func xattrNames(list []byte) []string {
 	return strings.FieldsFunc(string(list), func(r rune) bool { return r == 0 })
 }

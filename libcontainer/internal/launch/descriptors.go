@@ -57,7 +57,7 @@ func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, e
 func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	switch {
 	case d.Name == setup.ReleasePipe:
-		f, p.gate, err = sys.Pipe()
+		f, p.releasePipe, err = sys.Pipe()
 		return f, err
 	case d.Users != nil && !d.Tree:
 		return idmap.New(idmap.Map(*d.Users))
@@ -73,8 +73,8 @@ func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	return sys.Open(d.Path, unix.O_RDONLY)
 }
 
-// makeNodes makes a filesystem of the runtime's user namespace, in which device nodes work, with nodes in it. It leaves out nodes that the
-// runtime may not make.
+// makeNodes makes a filesystem of the runtime's user namespace, in which device nodes work, with
+// nodes in it. It leaves out nodes that the runtime may not make.
 func makeNodes(nodes *setup.DeviceNodes) (*os.File, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -125,7 +125,8 @@ func openTree(d setup.Descriptor) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.Path), nil
 }
 
-// origin returns the field of the configuration that a descriptor comes from, "" for the runtime's own.
+// origin returns the field of the configuration that a descriptor comes from, "" for the runtime's
+// own.
 func (p *Process) origin(d setup.Descriptor) string {
 	for _, s := range p.plan.Steps {
 		if s.Field != "" && slices.Contains(s.Needs(), d) {

@@ -16,8 +16,8 @@ import (
 // errFiltered says that a process ended under its filter.
 var errFiltered = &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process ended before it executed its program, and the filter kept it from saying why")}
 
-// Executed finds out whether a process that closed its channel has executed its program. A process that its filter kills, or keeps from
-// writing, ends without a message. The error is errFiltered.
+// Executed finds out whether a process that closed its channel has executed its program. A process
+// that its filter kills, or keeps from writing, ends without a message. The error is errFiltered.
 func Executed(pid int, pidfd *os.File) error {
 	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 		return nil
@@ -40,8 +40,9 @@ func Executed(pid int, pidfd *os.File) error {
 	return nil
 }
 
-// executedReaped is Executed for a process that its parent has reaped. It goes by the exit status: the image exits with
-// nsenter.ExitFailed after an operation failed. Nothing distinguishes a program that the filter killed from a killed image.
+// executedReaped is Executed for a process that its parent has reaped. It goes by the exit status:
+// the image exits with nsenter.ExitFailed after an operation failed. Nothing distinguishes a
+// program that the filter killed from a killed image.
 func executedReaped(pidfd *os.File) error {
 	status, known := reapedStatus(pidfd)
 	if known && (status.Exited() && status.ExitStatus() == nsenter.ExitFailed || status.Signaled() && status.Signal() == unix.SIGTRAP) {

@@ -22,8 +22,9 @@ const passwdLimit = 8 << 20
 // noHome is the home of a user without one.
 const noHome = "/"
 
-// homeOf returns a user's home directory by /etc/passwd below root. What root holds is hostile, and a file that is broken, missing
-// or unreadable is the image's own affair: the home is then "/", as with other runtimes.
+// homeOf returns a user's home directory by /etc/passwd below root. What root holds is hostile, and
+// a file that is broken, missing or unreadable is the image's own affair: the home is then "/", as
+// with other runtimes.
 func homeOf(root *os.File, uid uint32) (string, error) {
 	home := make(chan string, 1)
 	go func() { home <- homeIn(root, uid) }()
@@ -45,7 +46,8 @@ func homeIn(root *os.File, uid uint32) string {
 	return homeFrom(io.LimitReader(passwd, passwdLimit), uid)
 }
 
-// homeFrom returns the home of the first user of that UID. It keeps no other user: a small file can name millions of them.
+// homeFrom returns the home of the first user of that UID. It keeps no other user: a small file can
+// name millions of them.
 func homeFrom(passwd io.Reader, uid uint32) string {
 	found := false
 	users, err := user.ParsePasswdFilter(passwd, func(u user.User) bool {

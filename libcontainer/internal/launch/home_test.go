@@ -12,7 +12,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/setup"
 )
 
-// TestHomeOfManyUsers: a passwd file of the largest size that is read, which names as many users of the UID as it can.
+// TestHomeOfManyUsers: a passwd file of the largest size that is read, which names as many users of
+// the UID as it can.
 func TestHomeOfManyUsers(t *testing.T) {
 	heap := func() uint64 {
 		var m runtime.MemStats
@@ -29,7 +30,8 @@ func TestHomeOfManyUsers(t *testing.T) {
 	}
 }
 
-// FuzzHome: the home is the one of the first line of the UID, as other runtimes read it, or the root directory.
+// FuzzHome: the home is the one of the first line of the UID, as other runtimes read it, or the
+// root directory.
 func FuzzHome(f *testing.F) {
 	f.Add([]byte("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:\n"), uint32(1000))
 	f.Add([]byte("a:x:1:1::/a:/b\nb:x:1:1::/c:\n"), uint32(1))

@@ -1,5 +1,6 @@
-// Package launch takes one process from its plan to the exec of its program: it builds the image, opens the file descriptors, forks,
-// serves what the process asks for while it sets itself up, and cleans up when that fails.
+// Package launch takes one process from its plan to the exec of its program: it builds the image,
+// opens the file descriptors, forks, serves what the process asks for while it sets itself up, and
+// cleans up when that fails.
 package launch
 
 import (
@@ -42,8 +43,9 @@ type Process struct {
 	master  *os.File // of its terminal
 	pidFile string   // written, with the process's PID
 	copied  *os.File // the directory of the image that is to be copied next
-	gate    *os.File // the writing end of setup.ReleasePipe, nil for a plan without it
-	asked   missingQuestion
+	// releasePipe is the writing end of setup.ReleasePipe, nil for a plan without it.
+	releasePipe *os.File
+	asked       missingQuestion
 }
 
 // Config is what a caller adds to a plan.
@@ -51,9 +53,11 @@ type Config struct {
 	Streams Streams
 	// Entered are the namespaces of the plan (CLONE_NEW*) that the forking thread is in already.
 	Entered uintptr
-	// Deferred are files that exist when OpenDeferred is called. Those of DeferredInside get the first descriptors.
+	// Deferred are files that exist when OpenDeferred is called. Those of DeferredInside get the
+	// first descriptors.
 	Deferred, DeferredInside []Deferred
-	// Stops end the conversation. Unless it is Patient, it also fails when the process says nothing for too long.
+	// Stops end the conversation. Unless it is Patient, it also fails when the process says nothing
+	// for too long.
 	Stops   []hooks.Stop
 	Patient bool
 	Handlers
@@ -95,7 +99,8 @@ func New(plan *setup.Plan, c Config) (*Process, error) {
 	return p, nil
 }
 
-// Prepare makes a process that can be started. extra are the plan's descriptors that have no path; they stay the caller's.
+// Prepare makes a process that can be started. extra are the plan's descriptors that have no path;
+// they stay the caller's.
 func (p *Process) Prepare(extra ...nsenter.NamedFile) error {
 	files, err := p.descriptors(extra)
 	if err != nil {
@@ -129,8 +134,9 @@ func (p *Process) OpenDeferred() error {
 	return nil
 }
 
-// Start forks the process into a cgroup2, of which it gets a descriptor; -1 is the caller's. It returns when the process will clone no
-// other one, unless that is the last thing it does: see serveUntilChild.
+// Start forks the process into a cgroup2, of which it gets a descriptor; -1 is the caller's. It
+// returns when the process will clone no other one, unless that is the last thing it does: see
+// serveUntilChild.
 func (p *Process) Start(cgroup int) (err error) {
 	if p.proc, err = p.launch.Start(cgroup); err != nil {
 		return err
@@ -159,13 +165,14 @@ func (p *Process) Resume() error { return p.proc.Conn.Resume() }
 
 // Unblock lets the process pass setup.ReleasePipe once, now or when it gets there.
 func (p *Process) Unblock() error {
-	if _, err := p.gate.Write([]byte{1}); err != nil {
+	if _, err := p.releasePipe.Write([]byte{1}); err != nil {
 		return fmt.Errorf("let the process go on: %w", err)
 	}
 	return nil
 }
 
-// Remaining returns the operations that the process has left at its start socket, for the error of one that fails there.
+// Remaining returns the operations that the process has left at its start socket, for the error of
+// one that fails there.
 func (p *Process) Remaining() []setup.Remaining { return p.plan.Remains(p.program) }
 
 // SendPidfd sends the pidfd and a name for it to a unix socket.
@@ -173,7 +180,8 @@ func (p *Process) SendPidfd(socket, name string) error {
 	return console.Send(socket, name, p.proc.Pidfd)
 }
 
-// WritePidFile writes the PID for an engine that waits for the file: digits only, and the whole file at once. Abort removes it.
+// WritePidFile writes the PID for an engine that waits for the file: digits only, and the whole
+// file at once. Abort removes it.
 func (p *Process) WritePidFile(path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -252,12 +260,12 @@ func (p *Process) Release() {
 		}
 	}
 	p.early, p.waiting = nil, nil
-	for _, f := range []*os.File{p.copied, p.gate} {
+	for _, f := range []*os.File{p.copied, p.releasePipe} {
 		if f != nil {
 			f.Close()
 		}
 	}
-	p.copied, p.gate = nil, nil
+	p.copied, p.releasePipe = nil, nil
 }
 
 // A Child is a process that has executed its program, or waits for its start.
@@ -277,7 +285,8 @@ func (c *Child) Wait() (unix.WaitStatus, error) {
 	return status, err
 }
 
-// WaitReaping is Wait for a program that has no other children of its own. It reaps all children that come meanwhile.
+// WaitReaping is Wait for a program that has no other children of its own. It reaps all children
+// that come meanwhile.
 func (c *Child) WaitReaping() (unix.WaitStatus, error) {
 	for {
 		var status unix.WaitStatus

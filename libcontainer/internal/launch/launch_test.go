@@ -144,8 +144,8 @@ func TestFailedStep(t *testing.T) {
 	}
 }
 
-// TestKeptFile: a process that enters a PID namespace with others closes the runtime's descriptors above the one that it keeps, which so
-// must be the lowest.
+// TestKeptFile: a process that enters a PID namespace with others closes the runtime's descriptors
+// above the one that it keeps, which so must be the lowest.
 func TestKeptFile(t *testing.T) {
 	spec := specconv.Example()
 	for i, n := range spec.Linux.Namespaces {

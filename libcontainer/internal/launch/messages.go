@@ -15,7 +15,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Handlers do what a process asks for that is not the launch's own business. A plan without the message needs no handler.
+// Handlers do what a process asks for that is not the launch's own business. A plan without the
+// message needs no handler.
 type Handlers struct {
 	// Hooks runs the hooks between the mounts and the change of the root (setup.MessageHooks).
 	Hooks func() error
@@ -27,7 +28,8 @@ type Handlers struct {
 	Listener func(listener *os.File) error
 	// CopyUp fills a tmpfs for a step of the plan (setup.MessageCopyTo).
 	CopyUp func(from, to *os.File, step uint32) error
-	// ChildTookOver is called when a child has taken the place of the process, before the child is served; it may be nil.
+	// ChildTookOver is called when a child has taken the place of the process, before the child is
+	// served; it may be nil.
 	ChildTookOver func() error
 }
 
@@ -132,7 +134,8 @@ func (p *Process) answerHome(m nsenter.Message) error {
 	return p.proc.Conn.Answer([]byte(home))
 }
 
-// setScheduler sets the scheduling attributes, which the process may not set itself in a user namespace.
+// setScheduler sets the scheduling attributes, which the process may not set itself in a user
+// namespace.
 func (p *Process) setScheduler() error {
 	s := p.plan.Scheduler()
 	if s == nil {

@@ -47,7 +47,8 @@ func (p *Process) answerMissing(m nsenter.Message) error {
 	if err != nil {
 		return fail(err)
 	}
-	// The process has made it, and it is not there: a name that cannot be made, as in a procfs, or a neighbour has removed it.
+	// The process has made it, and it is not there: a name that cannot be made, as in a procfs, or
+	// a neighbour has removed it.
 	if p.asked.number == m.Value && p.asked.answer == next || p.asked.count == maxParts {
 		return fail(unix.ENOENT)
 	}
@@ -63,8 +64,9 @@ func (p *Process) answerMissing(m nsenter.Message) error {
 	return p.proc.Conn.Answer(answer)
 }
 
-// missingIn returns the first part of a path that is not there, following the links of the path inside the root, and the path's last part if
-// nothing is missing. What root holds is hostile and may change at any moment: the answer only tells where to look.
+// missingIn returns the first part of a path that is not there, following the links of the path
+// inside the root, and the path's last part if nothing is missing. What root holds is hostile and
+// may change at any moment: the answer only tells where to look.
 func missingIn(root *os.File, wanted string) (setup.Missing, error) {
 	at, rest := "/", wanted // the first is resolved
 	for links := 0; ; {

@@ -19,7 +19,8 @@ type outputRelay struct {
 	copiers sync.WaitGroup
 }
 
-// insert replaces the relayed streams by pipes and returns the ends for the process. Two streams of one file get one pipe.
+// insert replaces the relayed streams by pipes and returns the ends for the process. Two streams of
+// one file get one pipe.
 func (o *outputRelay) insert(s *Streams) (theirs []*os.File, err error) {
 	set := s.Relayed
 	one := set[1] && set[2] && oneFile(s.Stdout, s.Stderr)

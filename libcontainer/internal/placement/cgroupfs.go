@@ -19,7 +19,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// cgroupCreation is the place of a new container in a cgroup that the runtime makes. The process gets there in one of two ways:
+// cgroupCreation is the place of a new container in a cgroup that the runtime makes. The process
+// gets there in one of two ways:
 //
 //	first     the cgroup exists when the process starts: the kernel puts it into cgroup2, and it joins v1 hierarchies by file
 //	          descriptors, before all else
@@ -52,7 +53,8 @@ func newCgroup(b base) (Creation, error) {
 	return c, nil
 }
 
-// plan completes the manager of the cgroup. awaits is set if the process is put into it while it waits.
+// plan completes the manager of the cgroup. awaits is set if the process is put into it while it
+// waits.
 func (c *cgroupCreation) plan(u *unitName, awaits bool) error {
 	if c.Rootless {
 		c.cgroup.LeaveDevices()
@@ -61,16 +63,18 @@ func (c *cgroupCreation) plan(u *unitName, awaits bool) error {
 		return err
 	}
 	c.cgroup.Delegate(c.Bundle.Spec.Annotations[specconv.DelegateCgroup])
-	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is made.
+	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is
+	// made.
 	n, ok := c.Bundle.Namespace(specs.CgroupNamespace)
 	c.joinMemory = !awaits && (!ok || n.Path != "") && c.cgroup.JoinMemoryLater()
 	return nil
 }
 
-// mayDefer reports whether the process can begin before its cgroup is made, which for v1 takes as long as half of its setup. It must find
-// the host's paths in place, with the runtime's rights, when it joins. A new cgroup namespace would show where it began. If the cgroup
-// exists, it must be known before anything happens whether others are in it. In a joined PID namespace the process makes way for another
-// one, for which the limit of processes leaves room only until Tighten.
+// mayDefer reports whether the process can begin before its cgroup is made, which for v1 takes as
+// long as half of its setup. It must find the host's paths in place, with the runtime's rights,
+// when it joins. A new cgroup namespace would show where it began. If the cgroup exists, it must be
+// known before anything happens whether others are in it. In a joined PID namespace the process
+// makes way for another one, for which the limit of processes leaves room only until Tighten.
 func (c *cgroupCreation) mayDefer() bool {
 	if c.found || len(c.cgroup.Joins()) == 0 {
 		return false
@@ -169,14 +173,16 @@ func (c *cgroupCreation) startFirst(f *forker.Forker, p *launch.Process) error {
 	if err == nil {
 		c.delegate()
 	}
-	// Start must be over in any case. Without the cgroup the process may have no place to start in, which says less than the cause.
+	// Start must be over in any case. Without the cgroup the process may have no place to start in,
+	// which says less than the cause.
 	if err := cmp.Or(err, <-process); err != nil {
 		return err
 	}
 	return p.Unblock()
 }
 
-// Undo implements Creation. What is in a cgroup that was made or taken for the container is the container's.
+// Undo implements Creation. What is in a cgroup that was made or taken for the container is the
+// container's.
 func (c *cgroupCreation) Undo() error {
 	c.awaitMaking()
 	return errors.Join(remove(c.cgroup, nil), c.cgroup.Undo())
@@ -190,7 +196,8 @@ func (c *cgroupCreation) awaitMaking() {
 	}
 }
 
-// remove kills what is left in a container's cgroup and removes it. stop stops the unit that it is; it may be nil.
+// remove kills what is left in a container's cgroup and removes it. stop stops the unit that it is;
+// it may be nil.
 func remove(cgroup *cgroups.Manager, stop func() error) error {
 	errs := []error{cgroup.Kill(unix.SIGKILL)}
 	if stop != nil {
@@ -242,11 +249,13 @@ func (c *cgroupfs) remove(stop func() error, warn func(string)) error {
 	if c.rec.Pid == 0 || !c.rec.Owns(specs.PIDNamespace) {
 		return remove(c.cgroup, stop)
 	}
-	// With its own PID namespace, every process of the container is dead by now, except those that are about to enter it.
+	// With its own PID namespace, every process of the container is dead by now, except those that
+	// are about to enter it.
 	if stop == nil && c.cgroup.DeleteEmpty() {
 		return nil
 	}
-	// An exec that is not in the PID namespace yet ends as soon as it sees that the container has ended.
+	// An exec that is not in the PID namespace yet ends as soon as it sees that the container has
+	// ended.
 	switch err := c.cgroup.WaitEmpty(enterLimit); {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		warn("cgroup: processes that are not the container's were moved into " + c.cgroup.Dir() + ", which stays")

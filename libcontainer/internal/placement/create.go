@@ -49,7 +49,8 @@ func New(c Config) (Creation, error) {
 	return nil, fmt.Errorf("cgroup manager %q: must be cgroupfs, systemd or disabled", c.Manager)
 }
 
-// base is what the places of new containers have in common. Its methods are those for a container without a cgroup.
+// base is what the places of new containers have in common. Its methods are those for a container
+// without a cgroup.
 type base struct {
 	Config
 	layout cgroups.Layout
@@ -66,7 +67,8 @@ func (b *base) linux() *specs.Linux {
 
 func (b *base) resources() *specs.LinuxResources { return b.linux().Resources }
 
-// checkBelow returns a fault if there cannot be the cgroup below the usual one that an annotation asks for.
+// checkBelow returns a fault if there cannot be the cgroup below the usual one that an annotation
+// asks for.
 func (b *base) checkBelow(u *unitName) error {
 	for _, name := range [...]string{specconv.SystemdSubgroup, specconv.DelegateCgroup} {
 		problem := ""

@@ -11,8 +11,9 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// delegate gives the cgroup to the container's user if that can use it: the container has a cgroup namespace of its own, and its cgroup
-// filesystem is writable (config-linux.md, "Cgroup ownership").
+// delegate gives the cgroup to the container's user if that can use it: the container has a cgroup
+// namespace of its own, and its cgroup filesystem is writable (config-linux.md, "Cgroup
+// ownership").
 func (c *cgroupCreation) delegate() {
 	if c.Bundle.Spec.Annotations[specconv.DelegateCgroup] != "" {
 		c.delegateNamed()
@@ -65,7 +66,8 @@ func (c *cgroupCreation) hostUser(uid int) (int, bool) {
 	return int(host), ok
 }
 
-// writableCgroups reports whether the last mount on /sys/fs/cgroup is one of the cgroup filesystem, and not read-only.
+// writableCgroups reports whether the last mount on /sys/fs/cgroup is one of the cgroup filesystem,
+// and not read-only.
 func writableCgroups(b *specconv.Bundle) bool {
 	writable := false
 	for i := range b.Mounts {

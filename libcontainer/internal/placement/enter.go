@@ -22,9 +22,11 @@ type Entering struct {
 
 // An Entrance is how a process gets into the place of a container that it joins.
 type Entrance struct {
-	// Deferred are the files by which it joins cgroups, and Inside those for when it has entered the PID namespace.
+	// Deferred are the files by which it joins cgroups, and Inside those for when it has entered
+	// the PID namespace.
 	Deferred, Inside []launch.Deferred
-	// EnterCgroup puts the process into its cgroup (setup.MessageCgroup); nil if it gets there by itself.
+	// EnterCgroup puts the process into its cgroup (setup.MessageCgroup); nil if it gets there by
+	// itself.
 	EnterCgroup func(pid int) error
 	// Frozen is set when the process will stop there.
 	Frozen bool
@@ -39,8 +41,9 @@ type Entrance struct {
 func (e *Entrance) Start(start func(cgroup int) error) error {
 	err := e.cgroup.SpawnInto(e.entry, start)
 	if errors.Is(err, unix.EBUSY) && !e.sub {
-		// The container has made cgroups below its cgroup2 and gives them controllers. Then no process can be in the one above
-		// (cgroup-v2.rst, "No Internal Process Constraint"), and this one goes to where the first one is.
+		// The container has made cgroups below its cgroup2 and gives them controllers. Then no
+		// process can be in the one above (cgroup-v2.rst, "No Internal Process Constraint"), and
+		// this one goes to where the first one is.
 		if e.cgroup, err = e.cgroup.Beside(e.first); err == nil {
 			err = e.cgroup.SpawnInto(e.entry, start)
 		}
@@ -97,13 +100,15 @@ func (c *cgroupfs) cgroupFor(e Entering) (*cgroups.Manager, error) {
 	case len(e.Subs) > 0:
 		return c.cgroup.Sub(e.Subs...)
 	case e.Full, c.rec.Annotations[specconv.DelegateCgroup] != "":
-		// A delegated cgroup takes no process. If the container has made cgroups below its own, that takes none either.
+		// A delegated cgroup takes no process. If the container has made cgroups below its own,
+		// that takes none either.
 		return c.cgroup.Beside(c.rec.Pid)
 	}
 	return c.cgroup, nil
 }
 
-// Enter implements Placement. The systemd of an ordinary user moves the process into the unit, which the runtime may not do.
+// Enter implements Placement. The systemd of an ordinary user moves the process into the unit,
+// which the runtime may not do.
 func (u *unit) Enter(e Entering, o *setup.Options) (*Entrance, error) {
 	if !u.moves() {
 		return u.cgroupfs.Enter(e, o)
@@ -136,7 +141,8 @@ func (u *unit) Enter(e Entering, o *setup.Options) (*Entrance, error) {
 	return &Entrance{EnterCgroup: enter, cgroup: &cgroups.Manager{}, first: u.rec.Pid, sub: len(e.Subs) > 0}, nil
 }
 
-// joinCgroups sets in the options that the process joins hierarchies of a cgroup first of all, and returns the files for that.
+// joinCgroups sets in the options that the process joins hierarchies of a cgroup first of all, and
+// returns the files for that.
 func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []launch.Deferred {
 	files := make([]launch.Deferred, 0, len(hierarchies)+2)
 	for _, h := range hierarchies {

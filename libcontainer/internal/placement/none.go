@@ -66,8 +66,9 @@ func (n *noCreation) BeforeProgram(rec *state.Record, write func() error) []func
 	return []func() error{func() error { return errors.Join(recordNamespaces(rec), write()) }}
 }
 
-// recordNamespaces records the namespaces that the container's process is in. An ordinary user may not look at those of a process that is
-// not dumpable, as is one that joins others' namespaces: see setup.
+// recordNamespaces records the namespaces that the container's process is in. An ordinary user may
+// not look at those of a process that is not dumpable, as is one that joins others' namespaces: see
+// setup.
 func recordNamespaces(rec *state.Record) error {
 	for i := range rec.Namespaces {
 		n := &rec.Namespaces[i]
@@ -83,11 +84,14 @@ func recordNamespaces(rec *state.Record) error {
 	return nil
 }
 
-// none is the place of a container without a cgroup. Its processes are those in all namespaces that were made for it, if a mount or a PID
-// namespace is among them: containers that share others with it, as those of a pod, are not in these. Without a PID namespace of its own
-// they are also those that descend from the first process. A PID namespace of its own adopts what processes that joined it leave behind.
+// none is the place of a container without a cgroup. Its processes are those in all namespaces that
+// were made for it, if a mount or a PID namespace is among them: containers that share others with
+// it, as those of a pod, are not in these. Without a PID namespace of its own they are also those
+// that descend from the first process. A PID namespace of its own adopts what processes that joined
+// it leave behind.
 //
-// A process that has left these namespaces, or had none of them to begin with, is lost when its parent ends.
+// A process that has left these namespaces, or had none of them to begin with, is lost when its
+// parent ends.
 type none struct{ rec *state.Record }
 
 // Cgroup implements Placement.
@@ -133,7 +137,8 @@ func (n *none) Signal(sig unix.Signal) error {
 // chaseLimit is how long processes may fork faster than they are found.
 const chaseLimit = 10 * time.Second
 
-// killAll stops all processes before it kills them. Stopped processes make no others, and the parents that lead to others still exist.
+// killAll stops all processes before it kills them. Stopped processes make no others, and the
+// parents that lead to others still exist.
 func (n *none) killAll() error {
 	stopped := make(map[int]bool)
 	for deadline := time.Now().Add(chaseLimit); ; {
@@ -159,7 +164,8 @@ func (n *none) killAll() error {
 	}
 }
 
-// EndOthers implements Placement. In a PID namespace of the container, they end with the first process.
+// EndOthers implements Placement. In a PID namespace of the container, they end with the first
+// process.
 func (n *none) EndOthers() error {
 	if n.rec.Owns(specs.PIDNamespace) || n.rec.Pid == 0 {
 		return nil
@@ -191,7 +197,8 @@ func hold(pids []int) map[int]*os.File {
 	return held
 }
 
-// signal signals those of the processes that are still the container's when pidfds hold them: the PIDs are a moment old.
+// signal signals those of the processes that are still the container's when pidfds hold them: the
+// PIDs are a moment old.
 func (n *none) signal(pids []int, sig unix.Signal) error {
 	held := hold(pids)
 	still, err := n.Processes()
@@ -209,7 +216,8 @@ func (n *none) signal(pids []int, sig unix.Signal) error {
 	return errors.Join(errs...)
 }
 
-// madeNamespaces returns the namespaces that were made for the container; nil if they do not distinguish its processes from others.
+// madeNamespaces returns the namespaces that were made for the container; nil if they do not
+// distinguish its processes from others.
 func (n *none) madeNamespaces() []state.Namespace {
 	var made []state.Namespace
 	distinct := false
@@ -280,7 +288,8 @@ func (n *none) descent() (func(pid int) bool, error) {
 		return false
 	})
 	return func(pid int) bool {
-		// No more steps than there are processes: a PID that is used again meanwhile may close a circle.
+		// No more steps than there are processes: a PID that is used again meanwhile may close a
+		// circle.
 		for range len(parents) {
 			parent, known := parents[pid]
 			switch {

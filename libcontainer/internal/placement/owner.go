@@ -9,8 +9,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
-// An owner is a container as its cgroup names it: see cgroups.Owner. Its mark is when it was created, to the nanosecond, and the path of
-// its state folder, by which others find out whether it is still there. The path may be another one for the next command (a link to it, say), so by the
+// An owner is a container as its cgroup names it: see cgroups.Owner. Its mark is when it was
+// created, to the nanosecond, and the path of its state folder, by which others find out whether it
+// is still there. The path may be another one for the next command (a link to it, say), so by the
 // time and the id alone a container knows its own.
 type owner struct {
 	created string

@@ -39,7 +39,8 @@ type Creation interface {
 	Record(rec *state.Record, dir *state.Dir)
 	// RecordFound enters what the cgroup was like before, when it is made.
 	RecordFound(rec *state.Record) error
-	// Join sets in the options how the process gets into the cgroup, and returns the files that it takes for that.
+	// Join sets in the options how the process gets into the cgroup, and returns the files that it
+	// takes for that.
 	Join(o *setup.Options) []launch.Deferred
 
 	// Begin begins to make the cgroup on the forker, if the process needs it before all else.
@@ -50,13 +51,16 @@ type Creation interface {
 	EnterCgroup(pid int) error
 	// Tighten writes limits that had to leave room for the start of the process.
 	Tighten() error
-	// Complete returns when all limits hold. Nothing of the configuration may run before. It can be called again.
+	// Complete returns when all limits hold. Nothing of the configuration may run before. It can be
+	// called again.
 	Complete(pid int) error
-	// BeforeProgram lists what must be done with the process when it is set up, before its program may run. write writes the record.
+	// BeforeProgram lists what must be done with the process when it is set up, before its program
+	// may run. write writes the record.
 	BeforeProgram(rec *state.Record, write func() error) []func() error
 
-	// Charge calls fork for a process whose memory is charged to the container, of which first is the first process. The process has to
-	// write "0" to the file that is returned, if there is one.
+	// Charge calls fork for a process whose memory is charged to the container, of which first is
+	// the first process. The process has to write "0" to the file that is returned, if there is
+	// one.
 	Charge(first int, fork func(cgroup int) (pid int, err error)) (*os.File, error)
 	// OOMKills returns how many processes the kernel has killed there for want of memory.
 	OOMKills() (uint64, error)
@@ -79,13 +83,15 @@ type Placement interface {
 	Processes() ([]int, error)
 	// Signal sends a signal to all processes of the container.
 	Signal(sig unix.Signal) error
-	// EndOthers kills the processes that need not end with the first one, as far as Remove does not, and waits for their end.
+	// EndOthers kills the processes that need not end with the first one, as far as Remove does
+	// not, and waits for their end.
 	EndOthers() error
 	// Update changes limits. warn gets what systemd does not keep to.
 	Update(r *specs.LinuxResources, warn func(string)) error
 	// Enter sets in the options how another process gets in.
 	Enter(e Entering, o *setup.Options) (*Entrance, error)
-	// Remove kills what is left and removes the cgroup. warn gets what is no reason to keep the container.
+	// Remove kills what is left and removes the cgroup. warn gets what is no reason to keep the
+	// container.
 	Remove(warn func(string)) error
 }
 

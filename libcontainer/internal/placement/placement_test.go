@@ -145,8 +145,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestProcessesOfNone: without a cgroup and a namespace of its own, a container's processes are those that descend from the first one. A
-// signal reaches them all.
+// TestProcessesOfNone: without a cgroup and a namespace of its own, a container's processes are
+// those that descend from the first one. A signal reaches them all.
 func TestProcessesOfNone(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", "sleep 1000 & sleep 1000 & echo; wait")
 	out, err := cmd.StdoutPipe()

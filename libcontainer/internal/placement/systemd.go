@@ -18,9 +18,10 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// unitCreation is the place of a new container in a cgroup that becomes a unit of systemd. systemd starts a scope only with a process, and
-// moves that into the scope's cgroup, which waits like any write into cgroup.procs. Here nobody waits for it: the runtime makes the
-// directory and starts the process in it, and while the process sets itself up systemd makes the unit of both.
+// unitCreation is the place of a new container in a cgroup that becomes a unit of systemd. systemd
+// starts a scope only with a process, and moves that into the scope's cgroup, which waits like any
+// write into cgroup.procs. Here nobody waits for it: the runtime makes the directory and starts the
+// process in it, and while the process sets itself up systemd makes the unit of both.
 //
 //	runtime                          process           systemd
 //	  |  connect, beside the planning
@@ -32,9 +33,10 @@ import (
 //	  |  limits, as files
 //	  |  <--------------------------- hooks, or ready
 //
-// An ordinary user may only put a process into a cgroup of their own if it is in one already, which a session is not. Their systemd asks
-// the host's to move it: then the process is started first, and waits until it has been moved. So it does if its cgroup is to be below the
-// unit's, from where systemd would move it back: when the unit is there, the runtime moves it down.
+// An ordinary user may only put a process into a cgroup of their own if it is in one already, which
+// a session is not. Their systemd asks the host's to move it: then the process is started first,
+// and waits until it has been moved. So it does if its cgroup is to be below the unit's, from where
+// systemd would move it back: when the unit is there, the runtime moves it down.
 type unitCreation struct {
 	cgroupCreation
 	unitName
@@ -100,7 +102,8 @@ func (c *unitCreation) planUnit() error {
 	return nil
 }
 
-// cgroupPath returns the unit's cgroup as linux.cgroupsPath has it. A user's systemd is asked where it has its own.
+// cgroupPath returns the unit's cgroup as linux.cgroupsPath has it. A user's systemd is asked where
+// it has its own.
 func (c *unitCreation) cgroupPath() (string, error) {
 	if c.bus == systemd.System {
 		return c.Path(), nil
@@ -119,8 +122,8 @@ func (c *unitCreation) cgroupPath() (string, error) {
 // awaits reports whether the process is put into its cgroup while it waits.
 func (c *unitCreation) awaits() bool { return c.bus == systemd.User || c.below }
 
-// Check implements Creation: it looks for the systemd that is to make the unit, and whether the limits are valid. The directory is
-// systemd's to make.
+// Check implements Creation: it looks for the systemd that is to make the unit, and whether the
+// limits are valid. The directory is systemd's to make.
 func (c *unitCreation) Check() (faults []error) {
 	conn, err := systemd.Dial(c.bus)
 	if err != nil {
@@ -195,7 +198,8 @@ func (c *unitCreation) Start(f *forker.Forker, p *launch.Process) error {
 	return c.Tighten()
 }
 
-// EnterCgroup implements Creation: systemd makes the unit with the process, which waits, and the runtime moves it to the cgroup below.
+// EnterCgroup implements Creation: systemd makes the unit with the process, which waits, and the
+// runtime moves it to the cgroup below.
 func (c *unitCreation) EnterCgroup(pid int) error {
 	if err := c.makeUnit(pid); err != nil {
 		return err
@@ -302,7 +306,8 @@ func (c *unitCreation) Undo() error {
 		case errors.Is(err, systemd.ErrExist): // the unit is another's
 			return c.cgroup.Undo()
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// systemd would not answer now either. When it gets to it, the unit has no process, and is not made or ends by itself.
+			// systemd would not answer now either. When it gets to it, the unit has no process, and
+			// is not made or ends by itself.
 		default:
 			stop = func() error { return stopUnit(c.bus, c.Name) }
 		}
@@ -368,7 +373,8 @@ func (u *unit) Remove(warn func(string)) error {
 		return u.remove(nil, warn)
 	}
 	return u.remove(func() error {
-		// Without its processes a scope soon ends by itself. A systemd that cannot be asked keeps no container from being deleted.
+		// Without its processes a scope soon ends by itself. A systemd that cannot be asked keeps
+		// no container from being deleted.
 		if err := stopUnit(u.bus(), u.rec.Unit); err != nil {
 			warn(err.Error())
 		}

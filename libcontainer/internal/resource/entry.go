@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
-// Entry is a container's directory and record in the state directory. The first creator of an id has it.
+// Entry is a container's directory and record in the state directory. The first creator of an id
+// has it.
 type Entry struct {
 	Dir *state.Dir // nil until the id is taken
 	Rec *state.Record
@@ -51,8 +52,9 @@ func (e *Entry) Release() {
 	}
 }
 
-// NewKeyringName returns a name for the session keyring of a new container, which nobody can guess: a keyring of that name cannot wait to
-// be joined by the container, and a neighbour cannot join the container's. The record keeps it for exec.
+// NewKeyringName returns a name for the session keyring of a new container, which nobody can guess:
+// a keyring of that name cannot wait to be joined by the container, and a neighbour cannot join the
+// container's. The record keeps it for exec.
 func NewKeyringName(id string) (string, error) {
 	secret := make([]byte, 16)
 	// crypto/rand would test itself at each start of the program, which takes 0.08 ms.

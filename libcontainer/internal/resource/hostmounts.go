@@ -16,9 +16,11 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// HostMounts are the mounts of a container that has mounts or a read-only root, and no mount namespace of its own: a copy of the root
-// filesystem's mount lies on top of it, in the runtime's mount namespace. All mounts of the container lie on that copy, and go with it.
-// As a slave it does not propagate them to namespaces that share mounts with the runtime's, which have an empty copy meanwhile.
+// HostMounts are the mounts of a container that has mounts or a read-only root, and no mount
+// namespace of its own: a copy of the root filesystem's mount lies on top of it, in the runtime's
+// mount namespace. All mounts of the container lie on that copy, and go with it. As a slave it does
+// not propagate them to namespaces that share mounts with the runtime's, which have an empty copy
+// meanwhile.
 type HostMounts struct {
 	entry  *Entry
 	rootfs string // "" for no mounts
@@ -71,8 +73,8 @@ func (h *HostMounts) Undo() error {
 	return RemoveHostMounts(h.entry.Rec)
 }
 
-// RemoveHostMounts detaches the mounts of a container, if they are attached in this mount namespace. It is an error if another mount lies
-// on them, which would be detached as well.
+// RemoveHostMounts detaches the mounts of a container, if they are attached in this mount
+// namespace. It is an error if another mount lies on them, which would be detached as well.
 func RemoveHostMounts(rec *state.Record) error {
 	path, mount := rec.Rootfs, rec.RootMount
 	if mount == 0 {
@@ -101,8 +103,8 @@ func RemoveHostMounts(rec *state.Record) error {
 	return nil
 }
 
-// mountID returns the id of the mount that a descriptor is on. Since kernel 6.8 no other mount ever has it; before, none has it as long as
-// this one exists.
+// mountID returns the id of the mount that a descriptor is on. Since kernel 6.8 no other mount ever
+// has it; before, none has it as long as this one exists.
 func mountID(fd int) (uint64, error) {
 	var s unix.Statx_t
 	const unique, reused = unix.STATX_MNT_ID_UNIQUE, unix.STATX_MNT_ID

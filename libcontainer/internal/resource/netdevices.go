@@ -17,10 +17,11 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// NetDevices are the network devices of a container that is being created (linux.netDevices). They are moved when the process is in its
-// network namespace. Until the container is complete a failure returns them with their names, addresses and state; then they belong to
-// the namespace, and the runtime never touches them again, as the specification demands: when the namespace ends, the kernel returns
-// hardware and removes the others.
+// NetDevices are the network devices of a container that is being created (linux.netDevices). They
+// are moved when the process is in its network namespace. Until the container is complete a failure
+// returns them with their names, addresses and state; then they belong to the namespace, and the
+// runtime never touches them again, as the specification demands: when the namespace ends, the
+// kernel returns hardware and removes the others.
 type NetDevices struct {
 	entry     *Entry
 	bundle    *specconv.Bundle
@@ -38,8 +39,8 @@ func (n *NetDevices) Record(*state.Record) error { return nil }
 // Prepare implements Resource. Nothing can be done before there is a process.
 func (n *NetDevices) Prepare() error { return nil }
 
-// Move moves the devices into the network namespace of the container's process. It moves none before it has looked at all, and none before
-// the record has it.
+// Move moves the devices into the network namespace of the container's process. It moves none
+// before it has looked at all, and none before the record has it.
 func (n *NetDevices) Move(pid int) (err error) {
 	if n.namespace, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
 		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
@@ -88,7 +89,8 @@ func (n *NetDevices) record() error {
 	return n.entry.Write()
 }
 
-// Keep records that the devices are the container's. Until its program runs Undo can still return them.
+// Keep records that the devices are the container's. Until its program runs Undo can still return
+// them.
 func (n *NetDevices) Keep() error {
 	n.entry.Rec.Loans = nil
 	return n.entry.Write()
@@ -118,8 +120,9 @@ func (n *NetDevices) Release() {
 	}
 }
 
-// ReturnNetDevices returns the devices of a container whose creator was killed, from a network namespace that was joined. One that was made
-// for the container has ended with its process, or is about to.
+// ReturnNetDevices returns the devices of a container whose creator was killed, from a network
+// namespace that was joined. One that was made for the container has ended with its process, or is
+// about to.
 func ReturnNetDevices(rec *state.Record) error {
 	ns, ok := rec.Namespace(specs.NetworkNamespace)
 	if rec.Loans == nil || !ok || ns.Path == "" {

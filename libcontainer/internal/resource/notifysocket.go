@@ -16,7 +16,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// NotifySocket is the directory with the socket by which a container can say that it is ready: see package notify.
+// NotifySocket is the directory with the socket by which a container can say that it is ready: see
+// package notify.
 type NotifySocket struct {
 	// Ready is the socket of a container that the caller starts as well; nil without one.
 	Ready *Readiness
@@ -26,8 +27,8 @@ type NotifySocket struct {
 	direct  bool
 }
 
-// NewNotifySocket returns the socket for a bundle, if the service manager has an address and the container a way to get it. With direct the
-// caller also starts the container.
+// NewNotifySocket returns the socket for a bundle, if the service manager has an address and the
+// container a way to get it. With direct the caller also starts the container.
 func NewNotifySocket(e *Entry, b *specconv.Bundle, address string, direct bool, warn func(string)) *NotifySocket {
 	n := &NotifySocket{entry: e, direct: direct}
 	p := b.Spec.Process
@@ -124,8 +125,9 @@ func (r *Readiness) Close() {
 	}
 }
 
-// Pass waits until the container says that it is ready and passes that on, with main as the main process. It returns false when the
-// container has ended. It fails with interrupted when interrupt, which may be nil, becomes readable.
+// Pass waits until the container says that it is ready and passes that on, with main as the main
+// process. It returns false when the container has ended. It fails with interrupted when interrupt,
+// which may be nil, becomes readable.
 func (r *Readiness) Pass(main int, interrupt *os.File, interrupted error) (bool, error) {
 	ready, err := r.socket.Ready(r.pidfd, interrupt)
 	if errors.Is(err, unix.ECANCELED) {

@@ -25,7 +25,8 @@ func NewResctrl(e *Entry, config *specs.LinuxIntelRdt) *Resctrl {
 	return &Resctrl{entry: e, config: config}
 }
 
-// Record implements Resource. The container's id is taken by now, so a group with that name is not another container's of this runtime.
+// Record implements Resource. The container's id is taken by now, so a group with that name is not
+// another container's of this runtime.
 func (r *Resctrl) Record(rec *state.Record) (err error) {
 	if r.config == nil {
 		return nil
@@ -79,8 +80,8 @@ func RemoveResctrl(rec *state.Record) error {
 	return errors.Join(errs...)
 }
 
-// OpenResctrl opens the files by which a process joins a container's groups. It leaves out groups that were removed meanwhile: the
-// container's processes are no longer in them either.
+// OpenResctrl opens the files by which a process joins a container's groups. It leaves out groups
+// that were removed meanwhile: the container's processes are no longer in them either.
 func OpenResctrl(rec *state.Record) (named []nsenter.NamedFile, release func(), err error) {
 	release = func() {
 		for _, n := range named {

@@ -1,7 +1,9 @@
-// Package resource has what a container holds on the host beside its processes: the entry in the state directory, groups of the resctrl
-// filesystem, mounts, a socket for the service manager, network devices.
+// Package resource has what a container holds on the host beside its processes: the entry in the
+// state directory, groups of the resctrl filesystem, mounts, a socket for the service manager,
+// network devices.
 //
-// Each is entered into the state record before it is made, so that delete finds it when the creator was killed.
+// Each is entered into the state record before it is made, so that delete finds it when the creator
+// was killed.
 package resource
 
 import (

@@ -8,16 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The functions in this file open and read files without the poller of package os, which adds each file to an epoll instance. That takes
-// five system calls more. The kernel's files that can be polled, such as mountinfo and the control files of cgroups, report an event
-// at once, for which Go wakes a thread. They would also become non-blocking for a process that they are passed to.
+// The functions in this file open and read files without the poller of package os, which adds each
+// file to an epoll instance. That takes five system calls more. The kernel's files that can be
+// polled, such as mountinfo and the control files of cgroups, report an event at once, for which Go
+// wakes a thread. They would also become non-blocking for a process that they are passed to.
 
 // OpenFd opens a file with flags of open(2) and close-on-exec.
 func OpenFd(path string, flags int) (int, error) {
 	return Retry(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
 }
 
-// Open opens a file like [OpenFd]. The file blocks: O_NONBLOCK is for the opening alone. An error is an [*os.PathError].
+// Open opens a file like [OpenFd]. The file blocks: O_NONBLOCK is for the opening alone. An error
+// is an [*os.PathError].
 func Open(path string, flags int) (*os.File, error) {
 	fd, err := OpenFd(path, flags)
 	if err == nil && flags&unix.O_NONBLOCK != 0 {
@@ -31,7 +33,8 @@ func Open(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// OpenAt opens a name in a directory. It does not follow a symbolic link. An error is an [*os.PathError].
+// OpenAt opens a name in a directory. It does not follow a symbolic link. An error is an
+// [*os.PathError].
 func OpenAt(dir *os.File, name string, flags int) (*os.File, error) {
 	fd, err := Retry(func() (int, error) {
 		return unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
@@ -42,12 +45,13 @@ func OpenAt(dir *os.File, name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// OpenInRoot opens a path below a directory with hostile content, as if the directory were the root: no link leads out of it. With
-// unix.O_PATH not even a device is touched. An error is an [*os.PathError].
+// OpenInRoot opens a path below a directory with hostile content, as if the directory were the
+// root: no link leads out of it. With unix.O_PATH not even a device is touched. An error is an
+// [*os.PathError].
 func OpenInRoot(root *os.File, path string, flags uint64) (*os.File, error) {
 	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	// EAGAIN: something was moved or mounted on this host while the kernel walked through "..", and the kernel cannot tell where that
-	// led (openat2(2)). It says nothing about the path.
+	// EAGAIN: something was moved or mounted on this host while the kernel walked through "..", and
+	// the kernel cannot tell where that led (openat2(2)). It says nothing about the path.
 	const tries = 128
 	for try := 1; ; try++ {
 		fd, err := Retry(func() (int, error) { return unix.Openat2(int(root.Fd()), "./"+path, how) })

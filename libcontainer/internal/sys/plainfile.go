@@ -9,14 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotPlain says that something is not a file which can be read without a wait and without an effect.
+// ErrNotPlain says that something is not a file which can be read without a wait and without an
+// effect.
 var ErrNotPlain = errors.New("not a plain file")
 
-// ErrLeased says that a process has a lease on a file (F_SETLEASE of fcntl(2)), with which it could delay an opening by 45 s.
+// ErrLeased says that a process has a lease on a file (F_SETLEASE of fcntl(2)), with which it could
+// delay an opening by 45 s.
 var ErrLeased = errors.New("a process has a lease on it")
 
-// OpenPlainInRoot opens a file below a directory with hostile content for reading, if it is a regular file of a file system that stores
-// files. A FIFO, a device or a file of procfs is ErrNotPlain, and so is a file under a lease.
+// OpenPlainInRoot opens a file below a directory with hostile content for reading, if it is a
+// regular file of a file system that stores files. A FIFO, a device or a file of procfs is
+// ErrNotPlain, and so is a file under a lease.
 func OpenPlainInRoot(root *os.File, path string) (*os.File, error) {
 	f, err := OpenInRoot(root, path, unix.O_PATH)
 	if err != nil {
@@ -45,8 +48,9 @@ func OpenPlainInRoot(root *os.File, path string) (*os.File, error) {
 	return plain, err
 }
 
-// pseudoFilesystems have files that look regular, but whose reading can wait (trace_pipe of tracefs), take something away from the host
-// (kmsg of procfs), or return what only the runtime may see.
+// pseudoFilesystems have files that look regular, but whose reading can wait (trace_pipe of
+// tracefs), take something away from the host (kmsg of procfs), or return what only the runtime may
+// see.
 var pseudoFilesystems = []int64{
 	unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.SELINUX_MAGIC,
 	unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.RDTGROUP_SUPER_MAGIC, unix.BPF_FS_MAGIC, unix.PSTOREFS_MAGIC,

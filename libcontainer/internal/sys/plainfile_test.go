@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOpenInRootWhileThingsMove: that folders are moved somewhere else, which the kernel tells by EAGAIN, is no reason to fail.
+// TestOpenInRootWhileThingsMove: that folders are moved somewhere else, which the kernel tells by
+// EAGAIN, is no reason to fail.
 func TestOpenInRootWhileThingsMove(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"root/a/b/c", "root/target", "moved"} {
@@ -59,7 +60,8 @@ func TestOpenInRootWhileThingsMove(t *testing.T) {
 	t.Logf("opened %d times, the kernel said EAGAIN to %d of as many single tries", opened, again)
 }
 
-// TestOpenPlainInRoot: what an image has in place of a file neither holds up who reads it nor has an effect.
+// TestOpenPlainInRoot: what an image has in place of a file neither holds up who reads it nor has
+// an effect.
 func TestOpenPlainInRoot(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poll waits until one of the descriptors is ready, and reports whether one was before the deadline. The zero deadline is none.
+// Poll waits until one of the descriptors is ready, and reports whether one was before the
+// deadline. The zero deadline is none.
 func Poll(fds []unix.PollFd, deadline time.Time) (bool, error) {
 	n, err := Retry(func() (int, error) {
 		if deadline.IsZero() {
@@ -48,7 +49,8 @@ func SignalPidfd(f *os.File, sig unix.Signal) error {
 	return unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0)
 }
 
-// AwaitExit waits for the end of a process, which need not be a child, and reports whether it came before the deadline.
+// AwaitExit waits for the end of a process, which need not be a child, and reports whether it came
+// before the deadline.
 func AwaitExit(pidfd *os.File, deadline time.Time) (bool, error) {
 	return Poll(PollIn(pidfd), deadline)
 }

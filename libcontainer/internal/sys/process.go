@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is what distinguishes a process from another one that got the same PID later, and a dead one from a live one.
+// Process is what distinguishes a process from another one that got the same PID later, and a dead
+// one from a live one.
 type Process struct {
 	// Name is that of the program that it executed last, cut to 15 bytes, or what it calls itself.
 	Name string
@@ -34,7 +35,8 @@ func Stat(pid int) (Process, error) { return StatDir("/proc/" + strconv.Itoa(pid
 // StatDir is Stat for the directory of a process or thread in /proc.
 func StatDir(dir string) (Process, error) {
 	path := dir + "/stat"
-	// The line has 52 numbers and a name of at most 64 bytes: it is far shorter than this, and read(2) gives all of it.
+	// The line has 52 numbers and a name of at most 64 bytes: it is far shorter than this, and
+	// read(2) gives all of it.
 	var buf [2048]byte
 	n, err := readProc(path, buf[:])
 	if err == unix.ENOENT || err == unix.ESRCH {
@@ -61,8 +63,8 @@ func readProc(path string, buf []byte) (n int, err error) {
 
 // parseStat takes fields 3, 4 and 22 of a line of /proc/PID/stat.
 func parseStat(line []byte) (Process, error) {
-	// The name, field 2, is whatever the process calls itself, with blanks, parentheses and line feeds: only the last
-	// parenthesis ends it.
+	// The name, field 2, is whatever the process calls itself, with blanks, parentheses and line
+	// feeds: only the last parenthesis ends it.
 	i, name := bytes.LastIndexByte(line, ')'), bytes.IndexByte(line, '(')+1
 	if name == 0 || i < name {
 		return Process{}, errors.New("no process name")
@@ -102,8 +104,8 @@ func parseStat(line []byte) (Process, error) {
 	}
 }
 
-// Alive reports whether the process with this PID and start time runs: a dead one that is not reaped yet does not, nor another one that
-// got the PID later.
+// Alive reports whether the process with this PID and start time runs: a dead one that is not
+// reaped yet does not, nor another one that got the PID later.
 func Alive(pid int, startTime uint64) (bool, error) {
 	if pid <= 0 {
 		return false, nil
@@ -118,8 +120,8 @@ func Alive(pid int, startTime uint64) (bool, error) {
 	return p.StartTime == startTime && !p.Dead(), nil
 }
 
-// Pidfd opens the live process with this PID and start time, for signals that cannot hit another one and for waiting.
-// The error is ErrNoProcess when it does not run (any more).
+// Pidfd opens the live process with this PID and start time, for signals that cannot hit another
+// one and for waiting. The error is ErrNoProcess when it does not run (any more).
 func Pidfd(pid int, startTime uint64) (*os.File, error) {
 	if pid <= 0 {
 		return nil, ErrNoProcess

@@ -11,13 +11,14 @@ func UnixSocket(kind int) (int, error) {
 	return unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 }
 
-// Connect connects a unix(7) socket to an address. A name that begins with "@" is in the abstract namespace.
+// Connect connects a unix(7) socket to an address. A name that begins with "@" is in the abstract
+// namespace.
 func Connect(socket int, address string) error {
 	return RetryErr(func() error { return unix.Connect(socket, &unix.SockaddrUnix{Name: address}) })
 }
 
-// ConnectPath connects a unix(7) socket to the socket file at a path, which may be longer than the 107 bytes of an address. An error is an
-// [*os.PathError].
+// ConnectPath connects a unix(7) socket to the socket file at a path, which may be longer than the
+// 107 bytes of an address. An error is an [*os.PathError].
 func ConnectPath(socket int, path string) error {
 	file, err := Open(path, unix.O_PATH)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package sys wraps Linux system calls for the runtime: calls that a signal interrupts are repeated, descriptors are close-on-exec
-// from the start, waits have deadlines.
+// Package sys wraps Linux system calls for the runtime: calls that a signal interrupts are
+// repeated, descriptors are close-on-exec from the start, waits have deadlines.
 package sys
 
 import (
@@ -65,7 +65,8 @@ func Uname() (Names, error) {
 	return Names{text(u.Release), text(u.Version), text(u.Machine), text(u.Nodename), text(u.Domainname)}, nil
 }
 
-// KernelFrom reports whether the kernel has this version or a later one. It is false for a release that is no version.
+// KernelFrom reports whether the kernel has this version or a later one. It is false for a release
+// that is no version.
 func (n Names) KernelFrom(major, minor int) bool {
 	var a, b int
 	if _, err := fmt.Sscanf(n.Release, "%d.%d", &a, &b); err != nil {

@@ -1,4 +1,6 @@
-package libcontainer
+// Package seccompfilter has a container's seccomp filter: compiled beside other work, described to
+// the planner, recorded for start and exec, its listener handed to the agent.
+package seccompfilter
 
 import (
 	"errors"
@@ -16,19 +18,19 @@ import (
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-// A seccompFilter is the filter of a profile that is being compiled. It is nil without a profile.
-type seccompFilter struct {
+// A Filter is that of a profile that is being compiled. It is nil without a profile.
+type Filter struct {
 	*seccomp.Filter
 	profile *specs.LinuxSeccomp
 	wait    func() error
 }
 
-// compileSeccomp begins to compile the filter of a bundle's profile, beside other work.
-func compileSeccomp(b *specconv.Bundle, cache string) *seccompFilter {
+// Compile begins to compile the filter of a bundle's profile, beside other work.
+func Compile(b *specconv.Bundle, cache string) *Filter {
 	if b.Spec.Linux == nil || b.Spec.Linux.Seccomp == nil {
 		return nil
 	}
-	f := &seccompFilter{profile: b.Spec.Linux.Seccomp}
+	f := &Filter{profile: b.Spec.Linux.Seccomp}
 	f.wait = async.Go(func() (err error) {
 		f.Filter, err = seccomp.Get(f.profile, cache)
 		return err
@@ -36,8 +38,8 @@ func compileSeccomp(b *specconv.Bundle, cache string) *seccompFilter {
 	return f
 }
 
-// facts waits for the filter, and returns it as the planner knows it.
-func (f *seccompFilter) facts() (*setup.SeccompFilter, error) {
+// Facts waits for the filter, and returns it as the planner knows it.
+func (f *Filter) Facts() (*setup.SeccompFilter, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -51,11 +53,11 @@ func (f *seccompFilter) facts() (*setup.SeccompFilter, error) {
 	if f.Notify && f.profile.ListenerPath == "" {
 		return nil, specconv.Invalid("linux.seccomp.listenerPath", "is required for SCMP_ACT_NOTIFY")
 	}
-	return filterFacts(f.Program, f.Flags, f.Notify), nil
+	return factsOf(f.Program, f.Flags, f.Notify), nil
 }
 
-// filterFacts is a filter as the planner knows it.
-func filterFacts(program []byte, flags uint, notify bool) *setup.SeccompFilter {
+// factsOf is a filter as the planner knows it.
+func factsOf(program []byte, flags uint, notify bool) *setup.SeccompFilter {
 	f := &setup.SeccompFilter{Program: program, Flags: flags, Notify: notify, Answers: make(map[uintptr]uint32)}
 	for _, call := range setup.FilteredCalls() {
 		if answer, ok := seccomp.Answer(program, call.Number, call.Args...); ok {
@@ -65,8 +67,8 @@ func filterFacts(program []byte, flags uint, notify bool) *setup.SeccompFilter {
 	return f
 }
 
-// record returns what start and exec need of the filter.
-func (f *seccompFilter) record() *state.Seccomp {
+// Record returns what start and exec need of the filter.
+func (f *Filter) Record() *state.Seccomp {
 	if f == nil {
 		return nil
 	}
@@ -74,17 +76,18 @@ func (f *seccompFilter) record() *state.Seccomp {
 		ListenerPath: f.profile.ListenerPath, ListenerMetadata: f.profile.ListenerMetadata}
 }
 
-// recordedFilter returns the filter of a container that was created, nil when it has none.
-func recordedFilter(rec *state.Record) *setup.SeccompFilter {
+// Recorded returns the filter of a container that was created, nil when it has none.
+func Recorded(rec *state.Record) *setup.SeccompFilter {
 	s := rec.Seccomp
 	if s == nil {
 		return nil
 	}
-	return filterFacts(s.Program, s.Flags, s.Notify)
+	return factsOf(s.Program, s.Flags, s.Notify)
 }
 
-// handListener hands the listener of a process's filter to the agent (config-linux.md, "The Container Process State"). pid is that process's number.
-func handListener(rec *state.Record, status specs.ContainerState, pid int, listener *os.File) error {
+// HandListener hands the listener of a process's filter to the agent (config-linux.md, "The
+// Container Process State"). pid is that process's number.
+func HandListener(rec *state.Record, status specs.ContainerState, pid int, listener *os.File) error {
 	if listener == nil {
 		return &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process sent no listener")}
 	}
@@ -111,8 +114,9 @@ func handListener(rec *state.Record, status specs.ContainerState, pid int, liste
 	return nil
 }
 
-// checkListener refuses what is not the listener of a seccomp filter. A tracer in a joined PID namespace can make a
-// created process send any file descriptor, and the agent would act on that one with its own privileges.
+// checkListener refuses what is not the listener of a seccomp filter. A tracer in a joined PID
+// namespace can make a created process send any file descriptor, and the agent would act on that
+// one with its own privileges.
 func checkListener(f *os.File) error {
 	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {

@@ -30,10 +30,11 @@ import (
 //	poststart        after the program was executed      runtime     runtime            runtime
 //	poststop         after the container was deleted     runtime     runtime            runtime
 //
-// All but startContainer hooks begin in the bundle's directory: the specification names none, and what it says of paths makes them programs of the
-// host.
+// All but startContainer hooks begin in the bundle's directory: the specification names none, and
+// what it says of paths makes them programs of the host.
 
-// stateForHooks is what a hook reads from its standard input. pid is the PID of the container's process where the hook runs.
+// stateForHooks is what a hook reads from its standard input. pid is the PID of the container's
+// process where the hook runs.
 func stateForHooks(rec *state.Record, status specs.ContainerState, pid int) []byte {
 	e := codec.Encoder{}
 	codec.EncodeState(&e, &specs.State{
@@ -95,8 +96,8 @@ func appendTo(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// runStartHooks runs the startContainer hooks. Their programs come from the image, so each gets all that the container's process gets: cgroup, limits,
-// credentials, labels and filter.
+// runStartHooks runs the startContainer hooks. Their programs come from the image, so each gets all
+// that the container's process gets: cgroup, limits, credentials, labels and filter.
 func (r *Runtime) runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks.Stop) error {
 	list, s, err := containerHooks(hooks.StartContainer, rec, specs.StateCreated)
 	if err != nil || len(list) == 0 {
@@ -117,7 +118,8 @@ func (r *Runtime) runStartHooks(rec *state.Record, dir *state.Dir, stops []hooks
 	}), stops...)
 }
 
-// containerHooks returns the record's hooks of a kind that runs in the container, and what they read.
+// containerHooks returns the record's hooks of a kind that runs in the container, and what they
+// read.
 func containerHooks(kind string, rec *state.Record, status specs.ContainerState) ([]specs.Hook, []byte, error) {
 	list := specconv.HooksOf(rec.Hooks, kind)
 	if len(list) == 0 {
@@ -130,7 +132,8 @@ func containerHooks(kind string, rec *state.Record, status specs.ContainerState)
 	return list, stateForHooks(rec, status, pid), nil
 }
 
-// runCreateHooks runs the createContainer hooks, in the namespaces of the container whose first process is given, with the runtime's rights.
+// runCreateHooks runs the createContainer hooks, in the namespaces of the container whose first
+// process is given, with the runtime's rights.
 func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []hooks.Stop) error {
 	list, s, err := containerHooks(hooks.CreateContainer, rec, specs.StateCreating)
 	if err != nil || len(list) == 0 {
@@ -153,7 +156,8 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 		return err
 	}
 	if rec.Joined(specs.PIDNamespace) {
-		// The container's process is in it already, or is about to enter it: see setup.Plan.ClonesLast.
+		// The container's process is in it already, or is about to enter it: see
+		// setup.Plan.ClonesLast.
 		join.Namespaces &^= unix.CLONE_NEWPID
 		join.PIDNamespace = "/proc/" + strconv.Itoa(rec.Pid) + "/ns/pid_for_children"
 	}
@@ -174,7 +178,8 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 	}), stops...)
 }
 
-// runPoststartHooks runs the poststart hooks, until something stops them or the container is deleted. That its program has ended is no reason to stop them.
+// runPoststartHooks runs the poststart hooks, until something stops them or the container is
+// deleted. That its program has ended is no reason to stop them.
 func (r *Runtime) runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) error {
 	if len(specconv.HooksOf(rec.Hooks, hooks.Poststart)) == 0 {
 		return nil
@@ -215,7 +220,8 @@ func startHook(plan *setup.Plan, s launch.Streams, named []nsenter.NamedFile, st
 	return hooks.Process{Pid: p.Pid(), Pidfd: p.Pidfd()}, nil
 }
 
-// poststop runs the poststop hooks. Their failure is only warned about, as the specification demands.
+// poststop runs the poststop hooks. Their failure is only warned about, as the specification
+// demands.
 func (r *Runtime) poststop(rec *state.Record) {
 	list := specconv.HooksOf(rec.Hooks, hooks.Poststop)
 	if len(list) == 0 {
