@@ -1,6 +1,7 @@
 package style
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,43 +24,41 @@ type arrow struct {
 
 func arrows() []arrow {
 	const (
-		sys   = "golang.org/x/sys"
-		spec  = "github.com/opencontainers/runtime-spec"
-		paths = "github.com/cyphar/filepath-securejoin"
-		user  = "github.com/moby/sys/user"
-		caps  = "github.com/moby/sys/capability"
-		dbus  = "github.com/godbus/dbus/v5"
-		cli   = "github.com/urfave/cli/v2"
+		sys  = "golang.org/x/sys"
+		spec = "github.com/opencontainers/runtime-spec"
+		user = "github.com/moby/sys/user"
+		dbus = "github.com/godbus/dbus/v5"
+		cli  = "github.com/urfave/cli/v2"
 	)
 	return []arrow{
 		{".", []string{"cli"}, nil},
 		{"cli", []string{"libcontainer", "libcontainer/signals", "libcontainer/setup", "libcontainer/console", "libcontainer/cgroups", "libcontainer/seccomp", "specconv", "specconv/codec"}, []string{sys, spec, cli}},
 		{"libcontainer/signals", nil, []string{sys}},
-		{"libcontainer", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/cgroups", "libcontainer/internal/state", "libcontainer/internal/hooks", "libcontainer/console", "libcontainer/internal/idmap", "libcontainer/seccomp", "libcontainer/internal/netdev", "libcontainer/internal/intelrdt", "libcontainer/internal/notify", "libcontainer/internal/proxy", "libcontainer/internal/systemd", "libcontainer/internal/needs", "libcontainer/internal/async", "libcontainer/internal/forker", "libcontainer/internal/host", "libcontainer/internal/launch", "libcontainer/internal/placement", "libcontainer/internal/resource", "libcontainer/internal/seccompfilter", "libcontainer/internal/sys", "libcontainer/timeout", "nsenter", "specconv", "specconv/codec", "specconv/jsonpath"}, []string{sys, spec, paths, user, caps}},
+		{"libcontainer", []string{"libcontainer/setup", "libcontainer/cgroups", "libcontainer/internal/state", "libcontainer/internal/hooks", "libcontainer/console", "libcontainer/internal/intelrdt", "libcontainer/internal/notify", "libcontainer/internal/systemd", "libcontainer/internal/needs", "libcontainer/internal/forker", "libcontainer/internal/host", "libcontainer/internal/launch", "libcontainer/internal/placement", "libcontainer/internal/resource", "libcontainer/internal/seccompfilter", "libcontainer/internal/sys", "nsenter", "specconv", "specconv/codec", "specconv/jsonpath"}, []string{sys, spec}},
 		{"libcontainer/internal/needs", []string{"libcontainer/setup", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
 		{"libcontainer/internal/host", []string{"libcontainer/setup", "libcontainer/signals", "libcontainer/internal/needs", "libcontainer/cgroups", "libcontainer/internal/idmap", "libcontainer/internal/mountinfo", "libcontainer/internal/sys", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
-		{"libcontainer/seccomp", []string{"libcontainer/timeout", "specconv/jsonpath"}, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
+		{"libcontainer/seccomp", []string{"specconv/jsonpath"}, []string{sys, spec, "github.com/seccomp/libseccomp-golang"}},
 		{"libcontainer/seccomp/compiler", []string{"libcontainer/seccomp"}, []string{spec}},
 		{"libcontainer/internal/idmap", []string{"libcontainer/internal/sys", "libcontainer/timeout", "nsenter"}, []string{sys, spec}},
 		{"libcontainer/internal/intelrdt", []string{"libcontainer/internal/mountinfo", "specconv"}, []string{sys, spec}},
 		{"libcontainer/internal/mountinfo", nil, nil},
 		{"libcontainer/internal/forker", nil, []string{sys}},
-		{"libcontainer/internal/launch", []string{"libcontainer/internal/host", "libcontainer/internal/sys", "libcontainer/setup", "libcontainer/internal/hooks", "libcontainer/console", "libcontainer/cgroups", "libcontainer/internal/idmap", "libcontainer/internal/proxy", "libcontainer/timeout", "nsenter", "specconv", "specconv/jsonpath"}, []string{sys, spec, user}},
+		{"libcontainer/internal/launch", []string{"libcontainer/internal/host", "libcontainer/internal/sys", "libcontainer/setup", "libcontainer/internal/hooks", "libcontainer/console", "libcontainer/cgroups", "libcontainer/internal/idmap", "libcontainer/internal/proxy", "libcontainer/timeout", "nsenter", "specconv", "specconv/jsonpath"}, []string{sys, user}},
 		{"libcontainer/internal/async", nil, nil},
-		{"libcontainer/internal/placement", []string{"libcontainer/internal/async", "libcontainer/internal/forker", "libcontainer/internal/launch", "libcontainer/internal/sys", "libcontainer/setup", "libcontainer/cgroups", "libcontainer/internal/idmap", "libcontainer/internal/state", "libcontainer/internal/systemd", "libcontainer/internal/hooks", "libcontainer/internal/proxy", "libcontainer/timeout", "specconv"}, []string{sys, spec}},
+		{"libcontainer/internal/placement", []string{"libcontainer/internal/async", "libcontainer/internal/forker", "libcontainer/internal/launch", "libcontainer/internal/sys", "libcontainer/setup", "libcontainer/cgroups", "libcontainer/internal/state", "libcontainer/internal/systemd", "libcontainer/internal/hooks", "libcontainer/internal/proxy", "libcontainer/timeout", "specconv"}, []string{sys, spec}},
 		{"libcontainer/internal/resource", []string{"libcontainer/internal/sys", "libcontainer/setup", "libcontainer/internal/intelrdt", "libcontainer/internal/netdev", "libcontainer/internal/notify", "libcontainer/internal/state", "nsenter", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
 		{"libcontainer/internal/seccompfilter", []string{"libcontainer/internal/async", "libcontainer/internal/state", "libcontainer/console", "libcontainer/seccomp", "libcontainer/setup", "specconv", "specconv/codec"}, []string{spec}},
 		{"libcontainer/internal/sys", nil, []string{sys}},
 		{"libcontainer/timeout", nil, nil},
 		{"libcontainer/internal/netdev", nil, []string{sys}},
 		{"libcontainer/internal/proxy", []string{"libcontainer/internal/sys"}, []string{sys}},
-		{"libcontainer/setup", []string{"nsenter", "specconv", "specconv/jsonpath"}, []string{sys, spec, user}},
-		{"libcontainer/cgroups", []string{"libcontainer/internal/mountinfo", "libcontainer/internal/sys", "libcontainer/timeout", "specconv", "specconv/jsonpath"}, []string{sys, spec, paths}},
+		{"libcontainer/setup", []string{"nsenter", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
+		{"libcontainer/cgroups", []string{"libcontainer/internal/mountinfo", "libcontainer/internal/sys", "libcontainer/timeout", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
 		{"libcontainer/internal/notify", []string{"libcontainer/internal/sys", "libcontainer/timeout"}, []string{sys}},
 		{"libcontainer/internal/systemd", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, dbus}},
-		{"libcontainer/internal/state", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv", "specconv/codec"}, []string{sys, spec, paths}},
+		{"libcontainer/internal/state", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv", "specconv/codec"}, []string{sys, spec}},
 		{"libcontainer/internal/hooks", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
-		{"libcontainer/console", []string{"libcontainer/internal/sys", "libcontainer/timeout", "specconv"}, []string{sys, spec}},
+		{"libcontainer/console", []string{"libcontainer/internal/sys", "libcontainer/timeout"}, []string{sys}},
 		{"specconv", []string{"specconv/codec", "specconv/jsonpath"}, []string{sys, spec}},
 		{"specconv/codec", []string{"specconv/jsonpath"}, []string{spec}},
 		{"specconv/codec/gen", nil, nil},
@@ -103,6 +102,27 @@ func faults(table []arrow, pkg string, imports []string) []string {
 	return found
 }
 
+// unused lists the arrows of one package that no import uses.
+func unused(table []arrow, pkg string, imports []string) (found []string) {
+	rel := cmp.Or(strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/"), ".")
+	for _, a := range table {
+		if a.from != rel {
+			continue
+		}
+		for _, to := range a.to {
+			if !slices.Contains(imports, module+"/"+to) {
+				found = append(found, pkg+" does not import "+to+", which the table lets it")
+			}
+		}
+		for _, prefix := range a.extern {
+			if !slices.ContainsFunc(imports, func(imported string) bool { return imported == prefix || strings.HasPrefix(imported, prefix+"/") }) {
+				found = append(found, pkg+" does not import "+prefix+", which the table lets it")
+			}
+		}
+	}
+	return found
+}
+
 // TestArrows reads `go list` and fails on an import that is not in the table.
 func TestArrows(t *testing.T) {
 	cmd := exec.Command("go", "list", "-e", "-tags", "urfave_cli_no_docs,seccomp", "-json=ImportPath,Imports", module+"/...")
@@ -123,6 +143,9 @@ func TestArrows(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, fault := range faults(table, pkg.ImportPath, pkg.Imports) {
+			t.Error(fault)
+		}
+		for _, fault := range unused(table, pkg.ImportPath, pkg.Imports) {
 			t.Error(fault)
 		}
 	}
