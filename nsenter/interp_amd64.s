@@ -1,8 +1,8 @@
 #include "textflag.h"
 
 // The interpreter runs in the new process. It has no stack, no heap and no writable memory but the
-// image's data segment. image.go copies its bytes from here to the entry point of every image, so it
-// must not refer to any symbol of the binary around it.
+// image's data segment. image.go copies its bytes from here to the entry point of every image, so
+// it must not refer to any symbol of the binary around it.
 //
 // The record of an operation, 64 bytes:
 //	0  uint16  system call number or pseudo-operation

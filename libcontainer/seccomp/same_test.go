@@ -12,7 +12,8 @@ import (
 	"github.com/orlop/orlop/tests/profile"
 )
 
-// when writes a program that has result 1 if a word of the call has a value, and result 2 otherwise.
+// when writes a program that has result 1 if a word of the call has a value, and result 2
+// otherwise.
 func when(offset, value uint32) []byte {
 	program := appendInstruction(nil, opLoad, 0, 0, offset)
 	program = appendInstruction(program, opEqual, 0, 1, value)
@@ -42,7 +43,8 @@ func TestSameResults(t *testing.T) {
 	}
 }
 
-// TestSameResultsShortened: what shorten returns is found to be the same, and is not after one of its results was changed.
+// TestSameResultsShortened: what shorten returns is found to be the same, and no longer is after
+// one of its results was changed.
 func TestSameResultsShortened(t *testing.T) {
 	var p specs.LinuxSeccomp
 	if err := json.Unmarshal(profile.Docker(), &p); err != nil {

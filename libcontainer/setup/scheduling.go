@@ -141,8 +141,8 @@ func (p *Plan) Scheduler() *specs.Scheduler {
 	return nil
 }
 
-// SchedulerError returns the error, which wraps a [*StepError], for a call of the runtime that failed for
-// [MessageScheduler].
+// SchedulerError returns the error, which wraps a [*StepError], for a call of the runtime that
+// failed for [MessageScheduler].
 func (p *Plan) SchedulerError(call string, errno unix.Errno) error {
 	for i, s := range p.Steps {
 		if is[setScheduler](s) {

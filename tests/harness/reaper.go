@@ -98,8 +98,8 @@ func (r *reaper) waitOrphan(pid int, limit time.Duration) (unix.WaitStatus, bool
 	}
 }
 
-// waitNone waits until no process is left below this one except ignored ones, and returns those that
-// are left after the time limit.
+// waitNone waits until no process is left below this one except ignored ones, and returns those
+// that are left after the time limit.
 func (r *reaper) waitNone(limit time.Duration, ignore func(pid int) bool) []int {
 	timer := time.After(limit)
 	for {
