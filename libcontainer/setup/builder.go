@@ -187,7 +187,7 @@ func Hook(h specs.Hook, dir string, j Join, f Facts) (*Plan, error) {
 	b.add("", enterBundle{dir})
 	b.add("", setUmask{f.Umask})
 	b.add("", endWithRuntime{})
-	b.add("hooks", execHook{h.Path, h.Args, specconv.Environment(h.Env), learned{}})
+	b.add("hooks", execHook{execProgram{h.Path, h.Args, specconv.Environment(h.Env), learned{}}})
 	return b.plan, nil
 }
 
@@ -269,18 +269,11 @@ func (b *builder) passed() bool {
 }
 
 func (b *builder) hookSteps(h *specs.Hooks) {
-	if h == nil {
-		return
-	}
 	var kinds []string
-	if len(h.Prestart) > 0 { //nolint:staticcheck // deprecated, and yet part of the specification
-		kinds = append(kinds, "prestart")
-	}
-	if len(h.CreateRuntime) > 0 {
-		kinds = append(kinds, "createRuntime")
-	}
-	if len(h.CreateContainer) > 0 {
-		kinds = append(kinds, "createContainer")
+	for _, kind := range [...]string{"prestart", "createRuntime", "createContainer"} {
+		if len(specconv.HooksOf(h, kind)) > 0 {
+			kinds = append(kinds, kind)
+		}
 	}
 	if kinds != nil {
 		b.add("hooks", runHooks{strings.Join(kinds, ", ")})
@@ -412,10 +405,10 @@ func (b *builder) execSteps(p *specs.Process) {
 		b.filterSteps(false)
 	}
 	if b.hook != nil {
-		b.add("hooks", execHook{b.hook.Path, p.Args, b.environment(p.Env), b.learned()})
+		b.add("hooks", execHook{execProgram{b.hook.Path, p.Args, b.environment(p.Env), b.learned()}})
 		return
 	}
-	b.add("process.args", execProgram{p.Args[0], p.Args, b.environment(p.Env), b.learned(), b.plan.Inherit})
+	b.add("process.args", execProgram{p.Args[0], p.Args, b.environment(p.Env), b.learned()})
 }
 
 // checkPaths rejects devices at / and terminals that are too large.

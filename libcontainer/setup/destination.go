@@ -30,7 +30,6 @@ func (l *lowering) destination(p string, kind destinationKind) nsenter.Reg {
 	fd := l.fd()
 	if m := l.freshParent(p); m != nil {
 		l.makeIn(m.fd, path.Base(p), kind)
-		m.made = append(m.made, path.Base(p))
 		l.open(fd, m.fd, path.Base(p), unix.O_PATH|openFlags(kind), 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
 		return fd
 	}
@@ -105,12 +104,8 @@ func (l *lowering) inProc(p string) bool {
 	if !strings.HasPrefix(p, "/proc/") {
 		return false
 	}
-	for i := len(l.mounted) - 1; i >= 0; i-- {
-		if d := l.mounted[i].destination; d == "/proc" || d == "/" {
-			return d == "/proc"
-		}
-	}
-	return false
+	m := l.lastMounted(func(d string) bool { return d == "/proc" || d == "/" })
+	return m != nil && m.destination == "/proc"
 }
 
 // DestinationError returns the error for a mount whose [MessageDestination] came with a file of a
@@ -124,10 +119,10 @@ func (p *Plan) DestinationError(step uint32) error {
 }
 
 func openFlags(kind destinationKind) uint64 {
-	if kind == aFile || kind == anything {
-		return 0
+	if kind == aDirectory || kind == realDirectory {
+		return unix.O_DIRECTORY
 	}
-	return unix.O_DIRECTORY
+	return 0
 }
 
 // tryOpen emits the opening of a path of the container for callers that distinguish more errors
@@ -150,7 +145,7 @@ func (l *lowering) tryOpen(to nsenter.Reg, path string, flags uint64) (last *nse
 
 // kernelPath reports whether a path is in procfs or sysfs, whose links only lead downwards.
 func kernelPath(p string) bool {
-	return len(p) > 6 && p[:6] == "/proc/" || len(p) > 5 && p[:5] == "/sys/"
+	return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/sys/")
 }
 
 // noLabel tells makePath that links are an error.
@@ -200,15 +195,9 @@ func (l *lowering) makeIn(dir nsenter.Reg, name string, kind destinationKind) {
 // freshParent returns the mount whose root directory contains p, if only the plan has written to
 // it. Then p itself cannot be a link.
 func (l *lowering) freshParent(p string) *mounted {
-	dir := path.Dir(p)
-	for i := len(l.mounted) - 1; i >= 0; i-- {
-		m := &l.mounted[i]
-		if m.destination == "/" || m.destination == p || strings.HasPrefix(p, m.destination+"/") {
-			if m.fresh && m.destination == dir {
-				return m
-			}
-			return nil
-		}
+	m := l.lastMounted(func(d string) bool { return d == "/" || d == p || strings.HasPrefix(p, d+"/") })
+	if m != nil && m.fresh && m.destination == path.Dir(p) {
+		return m
 	}
 	return nil
 }

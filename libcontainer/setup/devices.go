@@ -158,14 +158,8 @@ func (l *lowering) bindNode(dir nsenter.Reg, d *device, made string, there nsent
 // directory emits the opening of a directory in which something is created. fresh reports whether
 // no other process has written to it.
 func (l *lowering) directory(p string) (dir nsenter.Reg, fresh bool) {
-	for i := len(l.mounted) - 1; i >= 0; i-- {
-		m := &l.mounted[i]
-		if m.destination == p {
-			if m.fresh {
-				return m.fd, true
-			}
-			break
-		}
+	if m := l.lastMounted(func(d string) bool { return d == p }); m != nil && m.fresh {
+		return m.fd, true
 	}
 	return l.destination(p, aDirectory), false
 }
@@ -295,12 +289,7 @@ func (b *builder) configuredDevices(configured []specs.LinuxDevice) error {
 }
 
 func hasDevice(list []specs.LinuxDevice, p string) bool {
-	for i := range list {
-		if path.Clean(list[i].Path) == p {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(d specs.LinuxDevice) bool { return path.Clean(d.Path) == p })
 }
 
 func parseDevice(d *specs.LinuxDevice) device {

@@ -75,31 +75,21 @@ func IsRefusedClone(err error) bool {
 // Clones reports whether the first process is replaced by another one, which it announces with
 // [MessageChild].
 func (p *Plan) Clones() bool {
-	for _, s := range p.Steps {
-		if is[cloneChild](s) {
-			return true
-		}
-	}
-	return false
+	_, at := first[cloneChild](p)
+	return at >= 0
 }
 
 // ClonesLast reports whether the plan clones after the setup, not before.
 func (p *Plan) ClonesLast() bool {
-	for _, s := range p.Steps {
-		if c, ok := s.Action.(cloneChild); ok {
-			return c.Last
-		}
-	}
-	return false
+	c, _ := first[cloneChild](p)
+	return c.Last
 }
 
 // KeptFile returns the runtime's file that a process keeps while others may trace it, "" without
 // such a process. The process closes all higher descriptors, so this one must get the lowest.
 func (p *Plan) KeptFile() nsenter.FD {
-	for _, s := range p.Steps {
-		if c, ok := s.Action.(closeOwn); ok && c.Kept != nsenter.FirstOwn {
-			return c.Kept
-		}
+	if c, _ := first[closeOwn](p); c.Kept != nsenter.FirstOwn {
+		return c.Kept
 	}
 	return ""
 }

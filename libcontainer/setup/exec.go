@@ -14,7 +14,6 @@ type execProgram struct {
 	Args []string
 	Env  []string
 	learned
-	Inherit int
 }
 
 // learned says which variables, whose values the process learns, belong to an environment: see
@@ -41,12 +40,15 @@ func (l *lowering) environment(list []string, and learned) nsenter.Addr {
 func (execProgram) kind() kind       { return kind{phaseExec, "exec", ""} }
 func (e execProgram) String() string { return "exec " + displayArgs(e.Args) }
 
-func (e execProgram) lower(l *lowering) {
+func (e execProgram) lower(l *lowering) { e.exec(l, l.found) }
+
+// exec emits the exec of the program at a path, which is the address of a string.
+func (e execProgram) exec(l *lowering, path nsenter.Arg) {
 	argv, env := l.prog.Strings(e.Args), l.environment(e.Env, e.learned)
 	if !l.closed {
 		l.closeOnExec()
 	}
-	l.own(unix.SYS_EXECVE, e.Name, l.found, argv, env)
+	l.own(unix.SYS_EXECVE, e.Name, path, argv, env)
 }
 
 // nothingToExec fails the start of a container whose configuration has no program.

@@ -14,24 +14,11 @@ func (runHooks) kind() kind        { return kind{phaseHooks, "wait", ""} }
 func (h runHooks) String() string  { return "wait while the runtime runs " + h.Kinds + " hooks" }
 func (runHooks) lower(l *lowering) { l.rendezvous(MessageHooks) }
 
-// execHook executes a hook.
-type execHook struct {
-	Path string
-	Args []string
-	Env  []string
-	learned
-}
+// execHook executes a hook, whose path is the program's name.
+type execHook struct{ execProgram }
 
-func (execHook) kind() kind       { return kind{phaseExec, "exec", ""} }
-func (e execHook) String() string { return "exec the hook " + e.Path }
-
-func (e execHook) lower(l *lowering) {
-	argv, env := l.prog.Strings(e.Args), l.environment(e.Env, e.learned)
-	if !l.closed {
-		l.closeOnExec()
-	}
-	l.own(unix.SYS_EXECVE, e.Path, nsenter.Arg(l.str(e.Path)), argv, env)
-}
+func (e execHook) String() string    { return "exec the hook " + e.Name }
+func (e execHook) lower(l *lowering) { e.exec(l, l.str(e.Name)) }
 
 // HookProcess returns the process for a startContainer hook: the container's process, except for
 // the program and its arguments, the terminal, and the environment if the hook has one.

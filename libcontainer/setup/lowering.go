@@ -70,7 +70,16 @@ type mounted struct {
 	// fresh is true for a directory that only this plan has written to, so names can be created in
 	// it without checking for existing files. Then fd is kept.
 	fresh bool
-	made  []string // names that were created in it
+}
+
+// lastMounted returns the last mount whose destination the function accepts, nil if there is none.
+func (l *lowering) lastMounted(accepts func(destination string) bool) *mounted {
+	for i := len(l.mounted) - 1; i >= 0; i-- {
+		if m := &l.mounted[i]; accepts(m.destination) {
+			return m
+		}
+	}
+	return nil
 }
 
 // An fsOption is the operation that sets a parameter of a filesystem.

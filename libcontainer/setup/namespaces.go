@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -133,12 +134,7 @@ func (b *builder) joinSteps(bundle *specconv.Bundle) {
 
 // joinsOthers reports whether a container joins namespaces that other processes may be in.
 func joinsOthers(bundle *specconv.Bundle) bool {
-	for _, n := range bundle.Namespaces {
-		if n.Path != "" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(bundle.Namespaces, func(n specconv.Namespace) bool { return n.Path != "" })
 }
 
 // newFlags returns the CLONE_NEW* flags of the new namespaces, except for the user namespace, which

@@ -1,10 +1,6 @@
 package setup
 
-import (
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/orlop/orlop/nsenter"
-)
+import "github.com/orlop/orlop/nsenter"
 
 // learnPid asks the runtime for the process's PID in its PID namespace, and puts it into an
 // environment variable of the program. A service whose sockets the service manager opened uses them
@@ -29,7 +25,7 @@ func (b *builder) pidStep(variable string) {
 	if variable == "" {
 		return
 	}
-	if n, ok := b.bundle.Namespace(specs.PIDNamespace); ok && n.Path == "" {
+	if b.makesPIDNamespace() {
 		b.env = append(b.env, variable+"=1")
 		return
 	}

@@ -133,10 +133,8 @@ func SchedAttr(s *specs.Scheduler) *unix.SchedAttr {
 // Scheduler returns what the runtime must set for [MessageScheduler], nil when the plan has no such
 // message.
 func (p *Plan) Scheduler() *specs.Scheduler {
-	for _, s := range p.Steps {
-		if a, ok := s.Action.(setScheduler); ok && a.Outside {
-			return &a.Scheduler
-		}
+	if a, _ := first[setScheduler](p); a.Outside {
+		return &a.Scheduler
 	}
 	return nil
 }
@@ -144,10 +142,8 @@ func (p *Plan) Scheduler() *specs.Scheduler {
 // SchedulerError returns the error, which wraps a [*StepError], for a call of the runtime that
 // failed for [MessageScheduler].
 func (p *Plan) SchedulerError(call string, errno unix.Errno) error {
-	for i, s := range p.Steps {
-		if is[setScheduler](s) {
-			return p.stepError(i, title(s), call, errno)
-		}
+	if _, i := first[setScheduler](p); i >= 0 {
+		return p.stepError(i, title(p.Steps[i]), call, errno)
 	}
 	return errno
 }

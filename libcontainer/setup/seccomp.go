@@ -82,12 +82,8 @@ func (f *SeccompFilter) Mute() bool {
 
 // Mute reports whether that applies to the plan's process.
 func (p *Plan) Mute() bool {
-	for _, s := range p.Steps {
-		if l, ok := s.Action.(loadSeccomp); ok {
-			return l.Filter.Mute()
-		}
-	}
-	return false
+	l, at := first[loadSeccomp](p)
+	return at >= 0 && l.Filter.Mute()
 }
 
 // checkFilter rejects a filter under which the process could not execute its program.

@@ -94,7 +94,7 @@ func title(s Step) string {
 	case execProgram:
 		return "exec " + quote(a.Name)
 	case execHook:
-		return "exec " + quote(a.Path)
+		return "exec " + quote(a.Name)
 	case nothingToExec:
 		return titleNothing
 	}

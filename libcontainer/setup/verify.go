@@ -231,6 +231,14 @@ func opensRoot(s Step) bool { return is[bindRoot](s) || is[openRoot](s) || is[op
 
 func changesRoot(s Step) bool { return is[pivot](s) || is[moveRoot](s) || is[changeRoot](s) }
 
+// first returns the first action of type T and its step, -1 for none.
+func first[T Action](p *Plan) (action T, step int) {
+	if step = slices.IndexFunc(p.Steps, is[T]); step >= 0 {
+		action = p.Steps[step].Action.(T)
+	}
+	return action, step
+}
+
 // is reports whether a step's action is a T.
 func is[T Action](s Step) bool {
 	_, ok := s.Action.(T)

@@ -133,7 +133,7 @@ func TestRules(t *testing.T) {
 		{"user twice", "credentials dropped", func(t *testing.T, p *Plan) { insert(p, index[setUser](t, p), setUser{}) }},
 		{"mask without masks", "masks prepared", func(t *testing.T, p *Plan) { remove(p, index[prepareMasks](t, p)) }},
 		{"no exec", "exec last", func(_ *testing.T, p *Plan) { remove(p, len(p.Steps)-1) }},
-		{"two execs", "exec last", func(_ *testing.T, p *Plan) { insert(p, len(p.Steps)-1, execHook{Path: "/x"}) }},
+		{"two execs", "exec last", func(_ *testing.T, p *Plan) { insert(p, len(p.Steps)-1, execHook{execProgram{Name: "/x"}}) }},
 		{"walk not held", "opened in the root", func(t *testing.T, p *Plan) {
 			call(p, t, func(l *lowering) { l.openat2(l.root, "etc/passwd", unix.O_PATH, 0, unix.RESOLVE_NO_MAGICLINKS) })
 		}},

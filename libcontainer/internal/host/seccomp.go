@@ -42,51 +42,36 @@ func (a *asking) seccompFlag(n needs.Need) error {
 	return errUnknown
 }
 
+// seccompActions returns the kernel's names of the actions, and the version of Linux that first has
+// one that is newer than filters.
+func seccompActions() []struct{ name, kernel, since string } {
+	return []struct{ name, kernel, since string }{
+		{"SCMP_ACT_ALLOW", "allow", ""},
+		{"SCMP_ACT_ERRNO", "errno", ""},
+		{"SCMP_ACT_KILL", "kill_thread", ""},
+		{"SCMP_ACT_KILL_PROCESS", "kill_process", "4.14"},
+		{"SCMP_ACT_KILL_THREAD", "kill_thread", ""},
+		{"SCMP_ACT_LOG", "log", "4.14"},
+		{"SCMP_ACT_NOTIFY", "user_notif", "5.0"},
+		{"SCMP_ACT_TRACE", "trace", ""},
+		{"SCMP_ACT_TRAP", "trap", ""},
+	}
+}
+
 // seccompAction looks for an action among those of the kernel (seccomp(2), "/proc interfaces").
 func (a *asking) seccompAction(n needs.Need) error {
-	name := kernelAction(n.Name)
-	if name == "" {
-		return errUnknown
+	for _, action := range seccompActions() {
+		if action.name != n.Name {
+			continue
+		}
+		text := a.text("/proc/sys/kernel/seccomp/actions_avail")
+		switch {
+		case text == "":
+			return lacks("the kernel has no seccomp filters")
+		case !slices.Contains(strings.Fields(text), action.kernel):
+			return &Lack{Text: "the kernel has no seccomp action " + action.kernel, Since: action.since}
+		}
+		return nil
 	}
-	text := a.text("/proc/sys/kernel/seccomp/actions_avail")
-	if text == "" {
-		return lacks("the kernel has no seccomp filters")
-	}
-	if !slices.Contains(strings.Fields(text), name) {
-		return &Lack{Text: "the kernel has no seccomp action " + name, Since: actionSince(name)}
-	}
-	return nil
-}
-
-// kernelAction returns the kernel's name of an action.
-func kernelAction(name string) string {
-	switch name {
-	case "SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD":
-		return "kill_thread"
-	case "SCMP_ACT_KILL_PROCESS":
-		return "kill_process"
-	case "SCMP_ACT_TRAP":
-		return "trap"
-	case "SCMP_ACT_ERRNO":
-		return "errno"
-	case "SCMP_ACT_TRACE":
-		return "trace"
-	case "SCMP_ACT_ALLOW":
-		return "allow"
-	case "SCMP_ACT_LOG":
-		return "log"
-	case "SCMP_ACT_NOTIFY":
-		return "user_notif"
-	}
-	return ""
-}
-
-func actionSince(name string) string {
-	switch name {
-	case "kill_process", "log":
-		return "4.14"
-	case "user_notif":
-		return "5.0"
-	}
-	return ""
+	return errUnknown
 }
