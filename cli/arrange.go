@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -70,6 +71,17 @@ func (l *line) gives(f cli.Flag) bool {
 		word, _, _ = strings.Cut(word, "=")
 		return word == "--"+f.Names()[0]
 	})
+}
+
+// asksForHelp reports whether the flags ask for help. The last one counts.
+func (l *line) asksForHelp() (asks bool) {
+	for _, word := range l.flags {
+		if flag, value, given := strings.Cut(word, "="); flag == "--help" {
+			on, _ := strconv.ParseBool(value)
+			asks = on || !given
+		}
+	}
+	return asks
 }
 
 // ungroup splits "-td" into "-t" and "-d". Only the last flag of a group may take a value. It

@@ -67,6 +67,8 @@ func lines() []struct{ line, want string } {
 		{"state a -h", "-- state --help --"},
 		{"-h --help state", "--help --help -- state --"},
 		{"state --help=0 help", "-- state --help=0 -- help"},
+		{"state --help=true help", "-- state --help=true --"},
+		{"state -h=1 --help=false help", "-- state --help=1 --help=false -- help"},
 		{"help state -x", "-- help -- state -x"},
 		{"nosuch --x a", "-- nosuch --x a"},
 		{"-- --version", "-- --version"},
@@ -128,9 +130,9 @@ func FuzzArrange(f *testing.F) {
 // default.
 func TestValues(t *testing.T) {
 	for _, tc := range []struct{ line, want string }{
-		{"exec box sh", `false "" 0 "" [] []`},
-		{"exec -t --user= --preserve-fds=0x10 -g 1 --cgroup a,b -e A=1,2 box sh", `true "" 16 "" [1] [A=1,2]`},
-		{"exec -t --tty=false --cwd a -cwd=b=c --preserve-fds -1 -g 1 --additional-gids 2 -e A=1 --env B -e C box sh", `false "b=c" -1 "" [1 2] [A=1 B C]`},
+		{"exec box sh", `false "" 0 "" [] [] []`},
+		{"exec -t --user= --preserve-fds=0x10 -g 1,2 --cgroup cpu,memory:a -e A=1,2 box sh", `true "" 16 "" [1,2] [A=1,2] [cpu,memory:a]`},
+		{"exec -t --tty=false --cwd a -cwd=b=c --preserve-fds -1 -g 1 --additional-gids 2 -e A=1 --env B -e C box sh", `false "b=c" -1 "" [1 2] [A=1 B C] []`},
 		{"events box", "5s"},
 		{"events --interval 1m box", "1m0s"},
 		{"list", `"table"`},
@@ -140,8 +142,8 @@ func TestValues(t *testing.T) {
 		err := inCommand(t, strings.Fields(tc.line), func(_ *program, ctx *cli.Context) error {
 			switch ctx.Command.Name {
 			case "exec":
-				got = fmt.Sprintf("%v %q %d %q %v %v", ctx.Bool("tty"), ctx.String("cwd"), ctx.Int("preserve-fds"), ctx.String("user"),
-					ctx.StringSlice("additional-gids"), *ctx.Generic("env").(*variables))
+				got = fmt.Sprintf("%v %q %d %q %v %v %v", ctx.Bool("tty"), ctx.String("cwd"), ctx.Int("preserve-fds"), ctx.String("user"),
+					allOf(ctx, "additional-gids"), allOf(ctx, "env"), allOf(ctx, "cgroup"))
 			case "events":
 				got = ctx.Duration("interval").String()
 			case "list":

@@ -39,6 +39,7 @@ type program struct {
 	cgroups               libcontainer.CgroupManager
 	interrupt             *os.File // see interruptible
 	status                int      // exit status of a call without error: that of the container's process
+	called                []string // the command and its arguments, as they were given
 	completing            string   // the word that is being completed
 	slack                 int      // timer slack that the program was started with, in nanoseconds
 }
@@ -71,20 +72,19 @@ func (p *program) run(args []string) error {
 func (p *program) newApp() *cli.App {
 	setHelp()
 	return &cli.App{
-		Name:                      name,
-		HelpName:                  name,
-		Usage:                     "an OCI container runtime",
-		Flags:                     append(withNames(p.globalFlags()), cli.HelpFlag),
-		HideHelpCommand:           true, // ours
-		HideVersion:               true, // ours prints more
-		DisableSliceFlagSeparator: true,
-		BashComplete:              p.completeCommands,
-		Before:                    p.before,
-		Action:                    unknownCommand,
-		OnUsageError:              p.usageError,
-		ExitErrHandler:            func(*cli.Context, error) {}, // Main exits
-		Writer:                    &writer{Writer: p.stdout},
-		Compiled:                  time.Unix(0, 0), // unused: without it, the library asks for the program's file
+		Name:            name,
+		HelpName:        name,
+		Usage:           "an OCI container runtime",
+		Flags:           append(withNames(p.globalFlags()), cli.HelpFlag),
+		HideHelpCommand: true, // ours
+		HideVersion:     true, // ours prints more
+		BashComplete:    p.completeCommands,
+		Before:          p.before,
+		Action:          unknownCommand,
+		OnUsageError:    p.usageError,
+		ExitErrHandler:  func(*cli.Context, error) {}, // Main exits
+		Writer:          &writer{Writer: p.stdout},
+		Compiled:        time.Unix(0, 0), // unused: without it, the library asks for the program's file
 	}
 }
 
@@ -161,10 +161,11 @@ func (p *program) arrange(app *cli.App, args []string) []string {
 		return append([]string{name}, global.arranged()...)
 	}
 	called := global.operands[0]
+	p.called = global.operands
 	app.Commands = p.commands(called)
 	if c := app.Command(called); c != nil {
 		l := scan(c.Flags, global.operands[1:], endsFlags(called))
-		if !isHelp(called) && slices.Contains(l.flags, "--help") {
+		if !isHelp(called) && l.asksForHelp() {
 			l.operands = nil // the library would take them for commands
 		}
 		global.operands = append([]string{called}, l.arranged()...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,6 +166,15 @@ func TestVersion(t *testing.T) {
 		lines := strings.Split(callBare(t, flag, "state").succeeds(t), "\n")
 		if lines[0] != "orlop version 1.2.3" {
 			t.Errorf("%s: first line %q", flag, lines[0])
+		}
+	}
+}
+
+// TestDebugShowsTheCall: the log has a command's arguments as they were given.
+func TestDebugShowsTheCall(t *testing.T) {
+	for _, args := range [][]string{{"delete", "absent", "-f"}, {"delete", "-force=1", "--", "absent"}} {
+		if r := call(t, append([]string{"--debug"}, args...)...); !strings.Contains(r.stderr, fmt.Sprintf(": %q, state in", args)) {
+			t.Errorf("%q: stderr %q", args, r.stderr)
 		}
 	}
 }

@@ -73,14 +73,11 @@ func (p *program) completeFlag(ctx *cli.Context, flags []cli.Flag, l *line) bool
 
 // repeats reports whether each use of a flag adds a value.
 func repeats(f cli.Flag) bool {
-	switch f := original(f).(type) {
-	case *cli.StringSliceFlag:
-		return true
-	case *cli.GenericFlag:
-		_, ok := f.Value.(*variables)
-		return ok
+	g, ok := original(f).(*cli.GenericFlag)
+	if ok {
+		_, ok = g.Value.(*repeated)
 	}
-	return false
+	return ok
 }
 
 // completeValue completes a flag's value after the text, by the words that the flag accepts or by

@@ -28,12 +28,12 @@ func (p *program) execCommand() *cli.Command {
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the process a terminal"},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "no effect: standard input is always passed (for those who type -it)"},
 			&cli.StringFlag{Name: "cwd", Usage: "start in the directory `PATH` of the container"},
-			&cli.GenericFlag{Name: "env", Aliases: []string{"e"}, Usage: "set the environment variable `NAME=VALUE`; may be repeated", Value: new(variables)},
+			&cli.GenericFlag{Name: "env", Aliases: []string{"e"}, Usage: "set the environment variable `NAME=VALUE`; may be repeated", Value: new(repeated)},
 			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "run as `UID[:GID]`"},
-			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "add the supplementary group `GID`; may be repeated"},
-			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add the `CAPABILITY`, such as CAP_NET_RAW; may be repeated"},
+			&cli.GenericFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "add the supplementary group `GID`; may be repeated", Value: new(repeated)},
+			&cli.GenericFlag{Name: "cap", Aliases: []string{"c"}, Usage: "add the `CAPABILITY`, such as CAP_NET_RAW; may be repeated", Value: new(repeated)},
 			&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs"},
-			&cli.StringSliceFlag{Name: "cgroup", Usage: "start in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's; may be repeated"},
+			&cli.GenericFlag{Name: "cgroup", Usage: "start in the cgroup `[CONTROLLER[,CONTROLLER]:]PATH` below the container's; may be repeated", Value: new(repeated)},
 			&cli.BoolFlag{Name: "ignore-paused", Usage: "also join a paused container"},
 			&cli.StringFlag{Name: "apparmor", Usage: "confine the process by the AppArmor `PROFILE`"},
 			&cli.StringFlag{Name: "process-label", Usage: "give the process the SELinux `LABEL`"},
@@ -44,21 +44,25 @@ func (p *program) execCommand() *cli.Command {
 	}
 }
 
-// variables is the value of --env. A cli.StringSlice passes the values of a flag with two names
+// repeated is the value of a flag that may be repeated: its arguments, as they are. A
+// cli.StringSlice splits them at commas, trims them, and passes those of a flag with two names
 // through JSON, which changes bytes that are not UTF-8.
-type variables []string
+type repeated []string
 
-func (v *variables) Set(value string) error {
+func (r *repeated) Set(value string) error {
 	if value != bothNames {
-		*v = append(*v, value)
+		*r = append(*r, value)
 	}
 	return nil
 }
 
-func (v *variables) String() string { return "" }
+func (r *repeated) String() string { return "" }
 
 // Serialize returns what the library sets the flag's other name to. Both names share the value.
-func (v *variables) Serialize() string { return bothNames }
+func (r *repeated) Serialize() string { return bothNames }
+
+// allOf returns the arguments of a flag that may be repeated.
+func allOf(ctx *cli.Context, name string) []string { return *ctx.Generic(name).(*repeated) }
 
 const bothNames = "\x00" // no argument has a NUL
 
@@ -105,7 +109,7 @@ func (p *program) execProcess(ctx *cli.Context) error {
 		}
 	}
 	detach := ctx.Bool("detach")
-	o := libcontainer.ExecOptions{IgnorePaused: ctx.Bool("ignore-paused"), Cgroups: ctx.StringSlice("cgroup")}
+	o := libcontainer.ExecOptions{IgnorePaused: ctx.Bool("ignore-paused"), Cgroups: allOf(ctx, "cgroup")}
 	if o.Streams, err = p.streams(ctx, process.Terminal, detach); err != nil {
 		return err
 	}
@@ -169,7 +173,7 @@ func amendProcess(process *specs.Process, ctx *cli.Context) error {
 	process.Terminal = ctx.Bool("tty")
 	// The sockets passed to the first process are not passed to this one.
 	process.Env = withoutListen(process.Env)
-	for _, entry := range *ctx.Generic("env").(*variables) {
+	for _, entry := range allOf(ctx, "env") {
 		process.Env = setEnv(process.Env, entry)
 	}
 	if cwd := ctx.String("cwd"); cwd != "" {
@@ -189,14 +193,14 @@ func amendProcess(process *specs.Process, ctx *cli.Context) error {
 			return err
 		}
 	}
-	for _, gid := range ctx.StringSlice("additional-gids") {
+	for _, gid := range allOf(ctx, "additional-gids") {
 		n, ok := parseUserID(gid)
 		if !ok {
 			return usagef("exec: --additional-gids %q: must be a number", gid)
 		}
 		process.User.AdditionalGids = append(process.User.AdditionalGids, n)
 	}
-	return addCapabilities(process, ctx.StringSlice("cap"))
+	return addCapabilities(process, allOf(ctx, "cap"))
 }
 
 // setEnv sets a variable in an environment.

@@ -57,7 +57,7 @@ func (p *program) before(ctx *cli.Context) (err error) {
 	if err := p.setRoot(ctx.String("root")); err != nil {
 		return err
 	}
-	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, ctx.Args().Slice(), p.root))
+	p.log.debug(fmt.Sprintf("%s %s: %q, state in %s", name, p.version, p.called, p.root))
 	return nil
 }
 

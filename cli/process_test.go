@@ -77,7 +77,7 @@ func TestExecFlags(t *testing.T) {
 		})
 	}
 	for _, flags := range []string{"-u=root", "-u=-1", "-u=4294967296", "-u=4294967295", "-u=0x1", "-u=1:", "-u=:1", "-u=1:2:3",
-		"--user=+1", "-g=x", "-g=-1", "--cap=CAP_NOSUCH", "--cap=KILL"} {
+		"--user=+1", "-g=x", "-g=-1", "-g=1,2", "--cap=CAP_KILL,CAP_CHOWN", "--additional-gids= 1", "--cap=CAP_NOSUCH", "--cap=KILL"} {
 		err := inCommand(t, []string{"exec", flags, "box", "sh"}, func(_ *program, ctx *cli.Context) error { return amendProcess(base(), ctx) })
 		if err == nil || codeOf(err) != "usage" {
 			t.Errorf("%s: %v", flags, err)

@@ -179,9 +179,11 @@ func TestExecInSubCgroup(t *testing.T) {
 		}
 	}
 	if directories["pids"] != "" && directories["freezer"] != "" {
-		for controllers, is := range in("pids:/sub", "freezer:sub") {
-			if is != (controllers == "pids" || controllers == "freezer") {
-				t.Errorf("pids and freezer: in that of %q: %v", controllers, is)
+		for _, flags := range [][]string{{"pids:/sub", "freezer:sub"}, {"pids,freezer:sub"}} {
+			for controllers, is := range in(flags...) {
+				if is != (controllers == "pids" || controllers == "freezer") {
+					t.Errorf("%v: in that of %q: %v", flags, controllers, is)
+				}
 			}
 		}
 	}
