@@ -21,32 +21,20 @@ const (
 // parent's, an idle cgroup does not accept shares, and the real-time runtime must fit into its
 // period. The right order depends on the previous values, so failed writes are tried again.
 func (s *settingList) cpuV1(r *specs.LinuxCPU) {
-	add := func(file, value, field string) {
-		s.add(setting{controller: "cpu", file: file, value: value, field: cpuField + field, again: true})
+	switch {
+	case isSet(r.Shares) && *r.Shares < minShares:
+		s.fault("cpu", cpuField+"shares", utoa(*r.Shares), errors.New("the minimum allowed cpu-shares is "+utoa(minShares)))
+	case isSet(r.Shares) && *r.Shares > maxShares:
+		s.fault("cpu", cpuField+"shares", utoa(*r.Shares), errors.New("the maximum allowed cpu-shares is "+utoa(maxShares)))
+	default:
+		addNumber(s, "cpu.shares", r.Shares, cpuField+"shares")
 	}
-	if isSet(r.Shares) {
-		switch {
-		case *r.Shares < minShares:
-			s.fault("cpu", cpuField+"shares", utoa(*r.Shares), errors.New("the minimum allowed cpu-shares is "+utoa(minShares)))
-		case *r.Shares > maxShares:
-			s.fault("cpu", cpuField+"shares", utoa(*r.Shares), errors.New("the maximum allowed cpu-shares is "+utoa(maxShares)))
-		default:
-			add("cpu.shares", utoa(*r.Shares), "shares")
-		}
-	}
-	if isSet(r.Period) {
-		add("cpu.cfs_period_us", utoa(*r.Period), "period")
-	}
-	if isSet(r.Quota) {
-		add("cpu.cfs_quota_us", itoa(*r.Quota), "quota")
-	}
+	addNumber(s, "cpu.cfs_period_us", r.Period, cpuField+"period")
+	addNumber(s, "cpu.cfs_quota_us", r.Quota, cpuField+"quota")
 	s.burstAndIdle(r, "cpu.cfs_burst_us")
-	if isSet(r.RealtimePeriod) {
-		add("cpu.rt_period_us", utoa(*r.RealtimePeriod), "realtimePeriod")
-	}
+	addNumber(s, "cpu.rt_period_us", r.RealtimePeriod, cpuField+"realtimePeriod")
 	if isSet(r.RealtimeRuntime) {
-		s.add(setting{controller: "cpu", file: "cpu.rt_runtime_us", value: itoa(*r.RealtimeRuntime), field: cpuField + "realtimeRuntime",
-			again: true, lingers: true})
+		s.add("cpu.rt_runtime_us", itoa(*r.RealtimeRuntime), cpuField+"realtimeRuntime").lingers = true
 	}
 }
 
@@ -55,19 +43,15 @@ func (s *settingList) cpuV1(r *specs.LinuxCPU) {
 func (s *settingList) cpuV2(r *specs.LinuxCPU) {
 	// The kernel refuses to set a weight in an idle cgroup.
 	if isSet(r.Shares) && (r.Idle == nil || *r.Idle == 0) {
-		s.add(setting{controller: "cpu", file: "cpu.weight", value: utoa(weight(*r.Shares)), field: cpuField + "shares", again: true})
+		s.add("cpu.weight", utoa(weight(*r.Shares)), cpuField+"shares")
 	}
-	limit := setting{controller: "cpu", file: "cpu.max", again: true}
 	switch {
 	case isSet(r.Quota) && isSet(r.Period):
-		limit.value, limit.field = orMax(*r.Quota)+" "+utoa(*r.Period), cpuField+"quota"
-		s.add(limit)
+		s.add("cpu.max", orMax(*r.Quota)+" "+utoa(*r.Period), cpuField+"quota")
 	case isSet(r.Quota): // the period stays
-		limit.value, limit.field = orMax(*r.Quota), cpuField+"quota"
-		s.add(limit)
+		s.add("cpu.max", orMax(*r.Quota), cpuField+"quota")
 	case isSet(r.Period):
-		limit.value, limit.field = "max "+utoa(*r.Period), cpuField+"period"
-		s.add(limit)
+		s.add("cpu.max", "max "+utoa(*r.Period), cpuField+"period")
 	}
 	s.burstAndIdle(r, "cpu.max.burst")
 	s.onlyV1(isSet(r.RealtimePeriod), "cpu", cpuField+"realtimePeriod")
@@ -78,10 +62,10 @@ func (s *settingList) cpuV2(r *specs.LinuxCPU) {
 // groups; there both are 0.
 func (s *settingList) burstAndIdle(r *specs.LinuxCPU, burst string) {
 	if r.Burst != nil {
-		s.add(setting{controller: "cpu", file: burst, value: utoa(*r.Burst), field: cpuField + "burst", again: true, optional: *r.Burst == 0})
+		s.add(burst, utoa(*r.Burst), cpuField+"burst").optional = *r.Burst == 0
 	}
 	if r.Idle != nil {
-		s.add(setting{controller: "cpu", file: "cpu.idle", value: itoa(*r.Idle), field: cpuField + "idle", again: true, optional: *r.Idle == 0})
+		s.add("cpu.idle", itoa(*r.Idle), cpuField+"idle").optional = *r.Idle == 0
 	}
 }
 

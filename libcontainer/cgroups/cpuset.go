@@ -13,10 +13,10 @@ import (
 // cpuset: the files have the same names in v1 and cgroup2.
 func (s *settingList) cpuset(r *specs.LinuxCPU) {
 	if r.Cpus != "" {
-		s.add(setting{controller: "cpuset", file: "cpuset.cpus", value: r.Cpus, field: cpuField + "cpus"})
+		s.add("cpuset.cpus", r.Cpus, cpuField+"cpus")
 	}
 	if r.Mems != "" {
-		s.add(setting{controller: "cpuset", file: "cpuset.mems", value: r.Mems, field: cpuField + "mems"})
+		s.add("cpuset.mems", r.Mems, cpuField+"mems")
 	}
 }
 

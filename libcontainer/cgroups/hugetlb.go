@@ -24,8 +24,8 @@ func (s *settingList) hugetlb(r []specs.LinuxHugepageLimit, v version) {
 			s.fault("hugetlb", field+".pageSize", size, errFileName)
 			continue
 		}
-		s.add(setting{controller: "hugetlb", file: "hugetlb." + size + ".rsvd" + file, value: limit, field: field, optional: true})
-		s.add(setting{controller: "hugetlb", file: "hugetlb." + size + file, value: limit, field: field})
+		s.add("hugetlb."+size+".rsvd"+file, limit, field).optional = true
+		s.add("hugetlb."+size+file, limit, field)
 	}
 }
 

@@ -14,42 +14,35 @@ const memoryField = "linux.resources.memory."
 
 // memoryV1: kernel document cgroup-v1/memory.rst.
 func (s *settingList) memoryV1(r *specs.LinuxMemory) {
-	add := func(file, value, field string) {
-		s.add(setting{controller: "memory", file: file, value: value, field: memoryField + field})
-	}
 	if r.UseHierarchy != nil && *r.UseHierarchy {
 		// Always on since kernel 5.11. Before, it must be set while there are no cgroups below.
-		s.add(setting{controller: "memory", file: "memory.use_hierarchy", value: "1", field: memoryField + "useHierarchy", optional: true})
+		s.add("memory.use_hierarchy", "1", memoryField+"useHierarchy").optional = true
 	}
 	if isSet(r.Limit) {
-		s.add(setting{controller: "memory", file: "memory.limit_in_bytes", value: itoa(*r.Limit), field: memoryField + "limit", again: true})
+		s.add("memory.limit_in_bytes", itoa(*r.Limit), memoryField+"limit").again = true
 	}
 	// Without swap accounting (boot parameter swapaccount=0) there is no such file, and no limit.
-	memsw := setting{controller: "memory", file: "memory.memsw.limit_in_bytes", field: memoryField + "swap", again: true}
+	const memsw = "memory.memsw.limit_in_bytes"
 	switch {
 	case isSet(r.Swap):
-		memsw.value, memsw.optional = itoa(*r.Swap), *r.Swap < 0
-		s.add(memsw)
+		x := s.add(memsw, itoa(*r.Swap), memoryField+"swap")
+		x.again, x.optional = true, *r.Swap < 0
 	case isSet(r.Limit) && *r.Limit < 0:
 		// Unlimited memory contradicts a limit on memory and swap together, which only an update
 		// could produce.
-		memsw.value, memsw.optional, memsw.field = "-1", true, memoryField+"limit"
-		s.add(memsw)
+		x := s.add(memsw, "-1", memoryField+"limit")
+		x.again, x.optional = true, true
 	}
-	if isSet(r.Reservation) {
-		add("memory.soft_limit_in_bytes", itoa(*r.Reservation), "reservation")
-	}
-	if isSet(r.KernelTCP) {
-		add("memory.kmem.tcp.limit_in_bytes", itoa(*r.KernelTCP), "kernelTCP")
-	}
+	addNumber(s, "memory.soft_limit_in_bytes", r.Reservation, memoryField+"reservation")
+	addNumber(s, "memory.kmem.tcp.limit_in_bytes", r.KernelTCP, memoryField+"kernelTCP")
 	if hasSwappiness(r) {
-		add("memory.swappiness", utoa(*r.Swappiness), "swappiness")
+		s.add("memory.swappiness", utoa(*r.Swappiness), memoryField+"swappiness")
 	}
 	switch disable := r.DisableOOMKiller; {
 	case disable != nil && *disable:
-		add("memory.oom_control", "1", "disableOOMKiller")
+		s.add("memory.oom_control", "1", memoryField+"disableOOMKiller")
 	case disable != nil && s.live:
-		add("memory.oom_control", "0", "disableOOMKiller")
+		s.add("memory.oom_control", "0", memoryField+"disableOOMKiller")
 	}
 }
 
@@ -62,10 +55,10 @@ func hasSwappiness(r *specs.LinuxMemory) bool {
 func (s *settingList) memoryV2(r *specs.LinuxMemory) {
 	s.swapV2(r)
 	if isSet(r.Limit) {
-		s.add(setting{controller: "memory", file: "memory.max", value: orMax(*r.Limit), field: memoryField + "limit"})
+		s.add("memory.max", orMax(*r.Limit), memoryField+"limit")
 	}
 	if isSet(r.Reservation) {
-		s.add(setting{controller: "memory", file: "memory.low", value: orMax(*r.Reservation), field: memoryField + "reservation"})
+		s.add("memory.low", orMax(*r.Reservation), memoryField+"reservation")
 	}
 	s.onlyV1(isSet(r.KernelTCP), "memory", memoryField+"kernelTCP")
 	s.onlyV1(hasSwappiness(r), "memory", memoryField+"swappiness")
@@ -81,26 +74,23 @@ func (s *settingList) swapV2(r *specs.LinuxMemory) {
 	if r.Swap != nil {
 		swap = *r.Swap
 	}
-	x := setting{controller: "memory", file: "memory.swap.max", field: memoryField + "swap"}
+	field, value := memoryField+"swap", "max"
 	switch {
 	case swap > 0 && limit <= 0:
-		s.fault("memory", x.field, itoa(swap), errors.New("limits memory and swap together, so it needs "+memoryField+"limit"))
+		s.fault("memory", field, itoa(swap), errors.New("limits memory and swap together, so it needs "+memoryField+"limit"))
 		return
 	case swap > 0 && swap < limit:
-		s.fault("memory", x.field, itoa(swap), errors.New("limits memory and swap together, so it must not be less than "+memoryField+"limit"))
+		s.fault("memory", field, itoa(swap), errors.New("limits memory and swap together, so it must not be less than "+memoryField+"limit"))
 		return
 	case swap > 0:
-		x.value = itoa(swap - limit)
-	case swap < 0:
-		x.value = "max"
-	case limit < 0:
-		x.value, x.field = "max", memoryField+"limit"
-	default:
+		value = itoa(swap - limit)
+	case swap == 0 && limit < 0:
+		field = memoryField + "limit"
+	case swap == 0:
 		return
 	}
 	// A kernel without swap or swap accounting has no such file.
-	x.optional = x.value == "max" || x.value == "0"
-	s.add(x)
+	s.add("memory.swap.max", value, field).optional = value == "max" || value == "0"
 }
 
 // checkUsage rejects a limit below the current usage if memory.checkBeforeUpdate asks for it. v1

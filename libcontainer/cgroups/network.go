@@ -17,9 +17,7 @@ func (s *settingList) netCls(r *specs.LinuxNetwork, v version) {
 		s.onlyV1(isSet(r.ClassID), "net_cls", networkField+"classID")
 		return
 	}
-	if isSet(r.ClassID) {
-		s.add(setting{controller: "net_cls", file: "net_cls.classid", value: utoa(uint64(*r.ClassID)), field: networkField + "classID"})
-	}
+	addNumber(s, "net_cls.classid", r.ClassID, networkField+"classID")
 }
 
 // netPrio: kernel document cgroup-v1/net_prio.rst. The interfaces are those of the writer's network
@@ -33,7 +31,7 @@ func (s *settingList) netPrio(r *specs.LinuxNetwork, v version) {
 		case p.Name == "" || strings.ContainsAny(p.Name, " \t\n"):
 			s.fault("net_prio", field+".name", p.Name, errors.New("not the name of a network interface"))
 		default:
-			s.add(setting{controller: "net_prio", file: "net_prio.ifpriomap", value: p.Name + " " + utoa(uint64(p.Priority)), field: field})
+			s.add("net_prio.ifpriomap", p.Name+" "+utoa(uint64(p.Priority)), field)
 		}
 	}
 }

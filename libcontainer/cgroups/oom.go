@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -248,11 +247,7 @@ func (s *oomV2) take() (bool, error) {
 	}
 	kills := s.kills
 	if err == nil {
-		err = parseFlat(string(buf[:n]), func(key string, n uint64) {
-			if key == "oom_kill" { // since kernel 4.13
-				kills = n
-			}
-		})
+		err = parseKeyed(string(buf[:n]), map[string]*uint64{oomKill: &kills})
 	}
 	if err != nil {
 		return false, fmt.Errorf("read memory.events: %w", err)
@@ -264,29 +259,21 @@ func (s *oomV2) take() (bool, error) {
 
 func (s *oomV2) close() { unix.Close(s.events) }
 
+// oomKill is the key of the killed processes in memory.events, and in v1's memory.oom_control, since
+// kernel 4.13.
+const oomKill = "oom_kill"
+
 // OOMKills counts the processes of the cgroup that the kernel has killed because memory ran out.
 func (m *Manager) OOMKills() (kills uint64, err error) {
 	f, v := m.controllerDirectory("memory")
 	if f == nil {
 		return 0, nil
 	}
-	file := f.dir + "/memory.events"
+	file := "memory.events"
 	if v == v1 {
-		file = f.dir + "/memory.oom_control"
+		file = "memory.oom_control"
 	}
-	data, err := sys.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) { // the controller is not delegated to the cgroup
-		return 0, nil
-	}
-	if err == nil {
-		err = parseFlat(string(data), func(key string, n uint64) {
-			if key == "oom_kill" { // since kernel 4.13
-				kills = n
-			}
-		})
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", file, err)
-	}
-	return kills, nil
+	c := counters{dir: f.dir}
+	c.keyed(file, map[string]*uint64{oomKill: &kills})
+	return kills, c.err
 }

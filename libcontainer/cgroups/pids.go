@@ -6,6 +6,6 @@ import specs "github.com/opencontainers/runtime-spec/specs-go"
 // at all.
 func (s *settingList) pids(r *specs.LinuxPids) {
 	if r.Limit != nil {
-		s.add(setting{controller: "pids", file: "pids.max", value: orMax(*r.Limit), field: "linux.resources.pids.limit"})
+		s.add("pids.max", orMax(*r.Limit), "linux.resources.pids.limit")
 	}
 }

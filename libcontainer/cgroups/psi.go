@@ -33,10 +33,7 @@ func pressureStats(c *counters, s *Stats) {
 		{"memory.pressure", &s.Memory.PSI},
 		{"io.pressure", &s.BlockIO.PSI},
 	} {
-		c.parse(p.file, func(text string) (err error) {
-			*p.to, err = parsePressure(text)
-			return err
-		})
+		parseInto(c, p.file, p.to, parsePressure)
 	}
 }
 
@@ -48,13 +45,8 @@ func parsePressure(text string) (*PSIStats, error) {
 	p := &PSIStats{}
 	for line := range nonEmptyLines(text) {
 		kind, rest, _ := strings.Cut(line, " ")
-		var d *PSIData
-		switch kind {
-		case "some":
-			d = &p.Some
-		case "full":
-			d = &p.Full
-		default:
+		d := map[string]*PSIData{"some": &p.Some, "full": &p.Full}[kind]
+		if d == nil {
 			continue
 		}
 		if err := d.parse(rest); err != nil {

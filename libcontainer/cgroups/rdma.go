@@ -27,7 +27,7 @@ func (s *settingList) rdma(r map[string]specs.LinuxRdma) {
 			value += " hca_object=" + utoa(uint64(*limits.HcaObjects))
 		}
 		if value != device {
-			s.add(setting{controller: "rdma", file: "rdma.max", value: value, field: field})
+			s.add("rdma.max", value, field)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package cgroups
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -80,11 +82,7 @@ func settings(r *specs.LinuxResources, at func(controller string) version, live 
 		s.pids(r.Pids)
 	}
 	if r.BlockIO != nil {
-		if at("blkio") == v1 {
-			s.ioV1(r.BlockIO)
-		} else {
-			s.ioV2(r.BlockIO)
-		}
+		s.io(r.BlockIO, at("blkio"))
 	}
 	if r.HugepageLimits != nil {
 		s.hugetlb(r.HugepageLimits, at("hugetlb"))
@@ -114,7 +112,20 @@ type settingList struct {
 	faults []error
 }
 
-func (s *settingList) add(x setting) { s.list = append(s.list, x) }
+// add adds a setting of a control file, whose name begins with the controller's. cpuV1 says why all
+// of cpu are tried again.
+func (s *settingList) add(file, value, field string) *setting {
+	controller, _, _ := strings.Cut(file, ".")
+	s.list = append(s.list, setting{controller: controller, file: file, value: value, field: field, again: controller == "cpu"})
+	return &s.list[len(s.list)-1]
+}
+
+// addNumber adds a setting if the configuration has a number for it.
+func addNumber[T number](s *settingList, file string, value *T, field string) {
+	if isSet(value) {
+		s.add(file, fmt.Sprint(*value), field)
+	}
+}
 
 func (s *settingList) fault(controller, field, value string, err error) {
 	s.faults = append(s.faults, resourceError(field, ResourceError{Controller: controller, Value: value, Err: err}))
@@ -132,7 +143,11 @@ func (s *settingList) onlyV1(set bool, controller, field string) {
 var errOnlyV1 = errors.New("only cgroup v1 has such a setting, and this controller is not on a v1 hierarchy here")
 
 // isSet: for most limits 0 means the same as absence, at least for Docker, which writes both.
-func isSet[T int64 | uint64 | uint16 | uint32](p *T) bool { return p != nil && *p != 0 }
+func isSet[T number](p *T) bool { return p != nil && *p != 0 }
+
+type number interface {
+	int64 | uint64 | uint16 | uint32
+}
 
 func itoa(n int64) string  { return strconv.FormatInt(n, 10) }
 func utoa(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -108,17 +108,30 @@ func (c *counters) parse(file string, parse func(text string) error) bool {
 	return true
 }
 
-// number reads a file with one number into n, and leaves n unchanged if there is no such file.
-func (c *counters) number(file string, n *uint64) bool {
+// parseInto sets a value from a file's content without the newline at its end. Without such a file it
+// leaves the value unchanged and returns false.
+func parseInto[T any](c *counters, file string, to *T, parse func(text string) (T, error)) bool {
 	return c.parse(file, func(text string) (err error) {
-		*n, err = parseNumber(strings.TrimSuffix(text, "\n"))
+		*to, err = parse(strings.TrimSuffix(text, "\n"))
 		return err
 	})
 }
 
-// flat reads a file of lines "KEY NUMBER".
-func (c *counters) flat(file string, each func(key string, n uint64)) bool {
-	return c.parse(file, func(text string) error { return parseFlat(text, each) })
+// number is parseInto for a file with one number.
+func (c *counters) number(file string, n *uint64) bool { return parseInto(c, file, n, parseNumber) }
+
+// keyed reads numbers of a file of lines "KEY NUMBER", by their keys.
+func (c *counters) keyed(file string, to map[string]*uint64) {
+	c.parse(file, func(text string) error { return parseKeyed(text, to) })
+}
+
+// parseKeyed is parseFlat for some of the keys.
+func parseKeyed(text string, to map[string]*uint64) error {
+	return parseFlat(text, func(key string, n uint64) {
+		if p := to[key]; p != nil {
+			*p = n
+		}
+	})
 }
 
 // parseNumber parses a number; "max" is math.MaxUint64. A negative one is 0: the kernel prints sums

@@ -40,18 +40,10 @@ const tick = 1e9 / 100
 func cpuacctStatsV1(c *counters, s *Stats) {
 	u := &s.CPU.Usage
 	c.number("cpuacct.usage", &u.Total)
-	c.flat("cpuacct.stat", func(key string, n uint64) {
-		switch key {
-		case "user":
-			u.User = n * tick
-		case "system":
-			u.Kernel = n * tick
-		}
-	})
-	c.parse("cpuacct.usage_percpu", func(text string) (err error) {
-		u.Percpu, err = parseNumbers(text)
-		return err
-	})
+	c.keyed("cpuacct.stat", map[string]*uint64{"user": &u.User, "system": &u.Kernel})
+	u.User *= tick
+	u.Kernel *= tick
+	parseInto(c, "cpuacct.usage_percpu", &u.Percpu, parseNumbers)
 	// Since kernel 4.8.
 	c.parse("cpuacct.usage_all", func(text string) (err error) {
 		u.PercpuUser, u.PercpuKernel, err = parseUsageAll(text)
@@ -61,45 +53,22 @@ func cpuacctStatsV1(c *counters, s *Stats) {
 
 func cpuStatsV1(c *counters, s *Stats) {
 	t := &s.CPU.Throttling
-	c.flat("cpu.stat", func(key string, n uint64) {
-		switch key {
-		case "nr_periods":
-			t.Periods = n
-		case "nr_throttled":
-			t.ThrottledPeriods = n
-		case "throttled_time":
-			t.ThrottledTime = n
-		}
-	})
+	c.keyed("cpu.stat", map[string]*uint64{"nr_periods": &t.Periods, "nr_throttled": &t.ThrottledPeriods, "throttled_time": &t.ThrottledTime})
 }
 
 // cpuUsageStatsV2: cpu.stat has these three even without the cpu controller.
 func cpuUsageStatsV2(c *counters, s *Stats) {
 	u := &s.CPU.Usage
-	c.flat("cpu.stat", func(key string, n uint64) {
-		switch key {
-		case "usage_usec":
-			u.Total = n * 1000
-		case "user_usec":
-			u.User = n * 1000
-		case "system_usec":
-			u.Kernel = n * 1000
-		}
-	})
+	c.keyed("cpu.stat", map[string]*uint64{"usage_usec": &u.Total, "user_usec": &u.User, "system_usec": &u.Kernel})
+	u.Total *= 1000
+	u.User *= 1000
+	u.Kernel *= 1000
 }
 
 func cpuStatsV2(c *counters, s *Stats) {
 	t := &s.CPU.Throttling
-	c.flat("cpu.stat", func(key string, n uint64) {
-		switch key {
-		case "nr_periods":
-			t.Periods = n
-		case "nr_throttled":
-			t.ThrottledPeriods = n
-		case "throttled_usec":
-			t.ThrottledTime = n * 1000
-		}
-	})
+	c.keyed("cpu.stat", map[string]*uint64{"nr_periods": &t.Periods, "nr_throttled": &t.ThrottledPeriods, "throttled_usec": &t.ThrottledTime})
+	t.ThrottledTime *= 1000
 }
 
 // parseNumbers parses numbers separated by blanks.

@@ -25,8 +25,8 @@ type CPUSetStats struct {
 
 func cpusetStatsV1(c *counters, s *Stats) {
 	set := &s.CPUSet
-	c.list("cpuset.cpus", &set.CPUs)
-	c.list("cpuset.mems", &set.Mems)
+	parseInto(c, "cpuset.cpus", &set.CPUs, parseList)
+	parseInto(c, "cpuset.mems", &set.Mems, parseList)
 	c.number("cpuset.cpu_exclusive", &set.CPUExclusive)
 	c.number("cpuset.mem_hardwall", &set.MemHardwall)
 	c.number("cpuset.mem_exclusive", &set.MemExclusive)
@@ -35,27 +35,19 @@ func cpusetStatsV1(c *counters, s *Stats) {
 	c.number("cpuset.memory_spread_slab", &set.MemorySpreadSlab)
 	c.number("cpuset.memory_pressure", &set.MemoryPressure)
 	c.number("cpuset.sched_load_balance", &set.SchedLoadBalance)
-	c.parse("cpuset.sched_relax_domain_level", func(text string) (err error) { // -1 is its default
-		set.SchedRelaxDomainLevel, err = strconv.ParseInt(strings.TrimSuffix(text, "\n"), 10, 64)
-		return err
+	parseInto(c, "cpuset.sched_relax_domain_level", &set.SchedRelaxDomainLevel, func(text string) (int64, error) {
+		return strconv.ParseInt(text, 10, 64) // -1 is its default
 	})
 }
 
 // cpusetStatsV2: cpuset.cpus is the request, and usually empty; the effective files have the
 // result.
 func cpusetStatsV2(c *counters, s *Stats) {
-	c.list("cpuset.cpus.effective", &s.CPUSet.CPUs)
-	c.list("cpuset.mems.effective", &s.CPUSet.Mems)
+	parseInto(c, "cpuset.cpus.effective", &s.CPUSet.CPUs, parseList)
+	parseInto(c, "cpuset.mems.effective", &s.CPUSet.Mems, parseList)
 }
 
-// list reads a file with a list of numbers and ranges: "0-3,8".
-func (c *counters) list(file string, list *[]uint16) {
-	c.parse(file, func(text string) (err error) {
-		*list, err = parseList(strings.TrimSuffix(text, "\n"))
-		return err
-	})
-}
-
+// parseList parses a list of numbers and ranges: "0-3,8".
 func parseList(text string) ([]uint16, error) {
 	var list []uint16
 	if text == "" {

@@ -34,11 +34,7 @@ func hugetlbStatsV2(c *counters, s *Stats) {
 		var h HugeTLBStats
 		prefix := "hugetlb." + size
 		c.number(prefix+".rsvd.current", &h.Usage)
-		c.flat(prefix+".events", func(key string, n uint64) {
-			if key == "max" {
-				h.Failcnt = n
-			}
-		})
+		c.keyed(prefix+".events", map[string]*uint64{"max": &h.Failcnt})
 		s.HugeTLB[size] = h
 	}
 }

@@ -51,11 +51,7 @@ func blkioStatsV1(c *counters, s *Stats) {
 		{&b.SectorsRecursive, []string{"bfq.sectors_recursive"}},
 	} {
 		for _, file := range source.files {
-			c.parse("blkio."+file, func(text string) (err error) {
-				*source.list, err = parseBlkio(text)
-				return err
-			})
-			if len(*source.list) > 0 {
+			if parseInto(c, "blkio."+file, source.list, parseBlkio); len(*source.list) > 0 {
 				break
 			}
 		}
@@ -99,6 +95,8 @@ func ioStatsV2(c *counters, s *Stats) {
 //
 //	8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0
 func parseIOStat(text string, b *BlockIOStats) error {
+	ops := map[string]string{"r": "Read", "w": "Write", "d": "Discard"}
+	lists := map[string]*[]BlockIOEntry{"bytes": &b.IoServiceBytesRecursive, "ios": &b.IoServicedRecursive}
 	for line := range nonEmptyLines(text) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 {
@@ -110,21 +108,9 @@ func parseIOStat(text string, b *BlockIOStats) error {
 		}
 		for _, field := range fields[1:] {
 			key, value, _ := strings.Cut(field, "=")
-			op, list := "", (*[]BlockIOEntry)(nil)
-			switch key {
-			case "rbytes":
-				op, list = "Read", &b.IoServiceBytesRecursive
-			case "wbytes":
-				op, list = "Write", &b.IoServiceBytesRecursive
-			case "dbytes":
-				op, list = "Discard", &b.IoServiceBytesRecursive
-			case "rios":
-				op, list = "Read", &b.IoServicedRecursive
-			case "wios":
-				op, list = "Write", &b.IoServicedRecursive
-			case "dios":
-				op, list = "Discard", &b.IoServicedRecursive
-			default: // of the io.cost and io.latency policies
+			first := key[:min(1, len(key))]
+			op, list := ops[first], lists[key[len(first):]]
+			if op == "" || list == nil { // of the io.cost and io.latency policies
 				continue
 			}
 			n, err := parseNumber(value)

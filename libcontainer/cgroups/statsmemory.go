@@ -87,8 +87,8 @@ func addLimits(a, b uint64) uint64 {
 }
 
 func (c *counters) raw(m *MemoryStats) {
-	raw := make(map[string]uint64, 64)
-	if c.flat("memory.stat", func(key string, n uint64) { raw[key] = n }) {
-		m.Raw = raw
-	}
+	parseInto(c, "memory.stat", &m.Raw, func(text string) (map[string]uint64, error) {
+		raw := make(map[string]uint64, 64)
+		return raw, parseFlat(text, func(key string, n uint64) { raw[key] = n })
+	})
 }

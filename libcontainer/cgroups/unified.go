@@ -30,7 +30,7 @@ func (s *settingList) unified(r map[string]string, at func(controller string) ve
 			continue
 		}
 		add := func(line string) {
-			s.add(setting{controller: controller, file: file, value: line, field: field, again: true, unified: true})
+			s.list = append(s.list, setting{controller: controller, file: file, value: line, field: field, again: true, unified: true})
 		}
 		wrote := false
 		for line := range strings.Lines(r[file]) {
