@@ -65,9 +65,9 @@ func (m *Manager) note(l *limits) error {
 			b.file(f.dir, "cpu.weight")
 		}
 	}
-	return m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		if !f.found {
-			return nil
+			continue
 		}
 		if f.has("cpuset") {
 			b.file(f.dir, "cpuset.cpus")
@@ -78,8 +78,11 @@ func (m *Manager) note(l *limits) error {
 				return err
 			}
 		}
-		return subdirectories(f.dir, b.addBelow)
-	})
+		if err := subdirectories(f.dir, b.addBelow); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // file records a file's content, if the file exists.

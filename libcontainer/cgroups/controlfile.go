@@ -1,6 +1,8 @@
 package cgroups
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/libcontainer/internal/sys"
@@ -62,4 +64,23 @@ func readFile(path string) (string, error) {
 	defer unix.Close(fd)
 	text, err := sys.ReadAll(fd, 512)
 	return string(text), err
+}
+
+// readPresent is readFile for a file that need not be there: present is false if it is absent.
+func readPresent(path string) (text string, present bool, err error) {
+	text, err = readFile(path)
+	switch {
+	case err == nil:
+		return text, true, nil
+	case absent(err):
+		return "", false, nil
+	}
+	return "", false, fmt.Errorf("read %s: %w", path, err)
+}
+
+// absent reports whether an error means that there is no such control file: the kernel does not
+// have it, or not for this cgroup (a threaded one) or this boot (pressure without psi=1), or the
+// cgroup is gone.
+func absent(err error) bool {
+	return err == unix.ENOENT || err == unix.ENODEV || err == unix.EOPNOTSUPP
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -113,14 +114,12 @@ func (m *Manager) makeDirectories() error {
 			return err
 		}
 	}
-	err := m.all(func(f *directory) error {
-		if f.held {
-			return nil
+	for _, f := range m.all() {
+		if !f.held {
+			if err := m.makeDirectory(f); err != nil {
+				return err
+			}
 		}
-		return m.makeDirectory(f)
-	})
-	if err != nil {
-		return err
 	}
 	if frozen, err := m.Frozen(); err != nil || !frozen { // by one above
 		return err
@@ -132,15 +131,14 @@ func (m *Manager) makeDirectories() error {
 // in use, and restores those that were found.
 func (m *Manager) Undo() error {
 	var errs []error
-	m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		if f.held && f.found {
 			errs = append(errs, m.giveBack(f))
 			f.held = false
 		}
-		return nil
-	})
-	for i := len(m.made) - 1; i >= 0; i-- {
-		unix.Rmdir(m.made[i])
+	}
+	for _, dir := range slices.Backward(m.made) {
+		unix.Rmdir(dir)
 	}
 	m.made = nil
 	return errors.Join(errs...)

@@ -23,34 +23,30 @@ func (m *Manager) Delete() error { return m.delete(deleteLimit) }
 // reports whether all directories are gone, and stops at the first one that cannot be removed.
 // Unlike the callers of Delete, it does not read the list of processes.
 func (m *Manager) DeleteEmpty() bool {
-	err := m.all(func(f *directory) error {
+	return !slices.ContainsFunc(m.all(), func(f *directory) bool {
 		if f.found {
-			return unix.EEXIST
+			return true
 		}
-		if err := unix.Rmdir(f.dir); err != unix.ENOENT {
-			return err
-		}
-		return nil
+		err := unix.Rmdir(f.dir)
+		return err != nil && err != unix.ENOENT
 	})
-	return err == nil
 }
 
 func (m *Manager) delete(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	var errs []error
-	m.ours(func(f *directory) error {
+	for _, f := range m.ours() {
 		r := removal{m: m, cgroup2: f == &m.unified, deadline: deadline, limit: limit}
 		if !f.found || getTag(f.dir, forsaken) != "" {
 			errs = append(errs, r.remove(f.dir))
-			return nil
+			continue
 		}
 		r.kept = []string{f.dir}
 		if m.before != nil {
 			r.kept = append(r.kept, m.before.Below...)
 		}
 		errs = append(errs, r.remove(f.dir), m.giveBack(f))
-		return nil
-	})
+	}
 	return errors.Join(errs...)
 }
 

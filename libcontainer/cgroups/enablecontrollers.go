@@ -39,7 +39,7 @@ func (m *Manager) enableControllers(list []setting) error {
 		}
 		wanted = append(wanted, needed...)
 	}
-	if contains(have, wanted) {
+	if !slices.ContainsFunc(wanted, func(c string) bool { return !slices.Contains(have, c) }) {
 		return nil
 	}
 	e := enabling{refused: make(map[string]error)}
@@ -96,7 +96,7 @@ func top(f directory) string {
 	}
 	dir := f.dir
 	for above := path.Dir(dir); above != dir; dir, above = above, path.Dir(above) {
-		if unix.Access(above+"/cgroup.controllers", unix.F_OK) != nil {
+		if !exists(above + "/cgroup.controllers") {
 			break
 		}
 	}
@@ -184,13 +184,4 @@ func controllers(dir, file string) ([]string, error) {
 		return nil, fmt.Errorf("read %s/%s: %w", dir, file, err)
 	}
 	return strings.Fields(text), nil
-}
-
-func contains(have, wanted []string) bool {
-	for _, c := range wanted {
-		if !slices.Contains(have, c) {
-			return false
-		}
-	}
-	return true
 }

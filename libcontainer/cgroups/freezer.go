@@ -33,36 +33,19 @@ func (m *Manager) Frozen() (bool, error) {
 }
 
 func frozenV1(dir string) (bool, error) {
-	state, err := readFile(dir + "/freezer.state")
-	switch {
-	case err == unix.ENOENT || err == unix.ENODEV:
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read %s/freezer.state: %w", dir, err)
-	}
-	return !strings.HasPrefix(state, "THAWED"), nil
+	state, present, err := readPresent(dir + "/freezer.state")
+	return present && !strings.HasPrefix(state, "THAWED"), err
 }
 
 func frozenV2(dir string) (bool, error) {
-	// cgroup.events takes parents into account but only shows completed freezing; cgroup.freeze
-	// shows the request.
-	events, err := readFile(dir + "/cgroup.events")
-	switch {
-	case err == unix.ENOENT || err == unix.ENODEV:
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read %s/cgroup.events: %w", dir, err)
-	case strings.Contains(events, "frozen 1"):
-		return true, nil
+	// cgroup.events takes parents into account but only shows completed freezing; cgroup.freeze,
+	// since kernel 5.2, shows the request.
+	events, present, err := readPresent(dir + "/cgroup.events")
+	if err != nil || !present || strings.Contains(events, "frozen 1") {
+		return present, err
 	}
-	freeze, err := readFile(dir + "/cgroup.freeze")
-	switch {
-	case err == unix.ENOENT || err == unix.ENODEV: // before kernel 5.2
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read %s/cgroup.freeze: %w", dir, err)
-	}
-	return strings.HasPrefix(freeze, "1"), nil
+	freeze, _, err := readPresent(dir + "/cgroup.freeze")
+	return strings.HasPrefix(freeze, "1"), err
 }
 
 // Freeze stops all processes and returns once they have stopped. On failure it resumes them.
@@ -120,8 +103,7 @@ func freezeV2(dir string, deadline time.Time) error {
 
 // stillMoving is the error for processes that could not be frozen.
 func stillMoving(dir string) error {
-	var pids []int
-	everybody.processesIn(dir, &pids)
+	pids, _ := everybody.idsIn(dir, processes)
 	pids = slices.DeleteFunc(pids, func(pid int) bool { // those that have stopped
 		wchan, _ := readFile("/proc/" + strconv.Itoa(pid) + "/wchan")
 		return strings.Contains(wchan, "refrigerator") || strings.Contains(wchan, "freezer_trap")
@@ -145,7 +127,7 @@ func (m *Manager) thawTree(dir string) error {
 		return err
 	}
 	if frozen {
-		if err := writeFile(dir+"/freezer.state", "THAWED"); err != nil && err != unix.ENOENT && err != unix.ENODEV {
+		if err := writeFile(dir+"/freezer.state", "THAWED"); err != nil && !absent(err) {
 			return fmt.Errorf("write THAWED to %s/freezer.state: %w", dir, err)
 		}
 	}

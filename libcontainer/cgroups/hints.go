@@ -19,7 +19,7 @@ func withHint(dir, file string, err error) error {
 func hint(dir, file string, err error) string {
 	switch err {
 	case unix.ENOENT:
-		if unix.Access(dir, unix.F_OK) != nil {
+		if !exists(dir) {
 			return ""
 		}
 		return absenceHint(file)

@@ -20,7 +20,7 @@ import (
 // have, a directory that the caller may not make. Errors about a setting wrap a *[ResourceError].
 func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 	var all []error
-	for _, f := range m.directories() {
+	for _, f := range m.all() {
 		if err := f.lacks(); err != nil {
 			all = append(all, &specconv.FieldError{Path: "linux.cgroupsPath", Err: err})
 		}
@@ -52,7 +52,7 @@ func (m *Manager) Lacks(r *specs.LinuxResources) []error {
 func (m *Manager) LacksRealTime(r *specs.LinuxResources) error {
 	const file = "/cpu.rt_runtime_us"
 	f := m.v1("cpu")
-	if f == nil || unix.Access(f.mount+file, unix.F_OK) != nil {
+	if f == nil || !exists(f.mount+file) {
 		return nil
 	}
 	if r != nil && r.CPU != nil && isSet(r.CPU.RealtimeRuntime) {
@@ -75,18 +75,9 @@ func flatten(err error) []error {
 	return []error{err}
 }
 
-func (m *Manager) directories() []*directory {
-	var list []*directory
-	m.all(func(f *directory) error {
-		list = append(list, f)
-		return nil
-	})
-	return list
-}
-
 // existing returns dir, or its closest parent that exists.
 func existing(dir string) string {
-	for dir != "/" && unix.Access(dir, unix.F_OK) != nil {
+	for dir != "/" && !exists(dir) {
 		dir = path.Dir(dir)
 	}
 	return dir
@@ -172,7 +163,7 @@ func (f *directory) fileLacks(s *setting) error {
 		}
 	}
 	for _, file := range []string{s.file, s.otherFile} {
-		if file != "" && (unix.Access(dir+"/"+file, unix.F_OK) == nil || unix.Access(f.mount+"/"+file, unix.F_OK) == nil) {
+		if file != "" && (exists(dir+"/"+file) || exists(f.mount+"/"+file)) {
 			return nil
 		}
 	}
@@ -207,7 +198,7 @@ func deviceLacks(s *setting) error {
 	}
 	switch {
 	case s.controller == "net_prio":
-		if unix.Access("/sys/class/net/"+name, unix.F_OK) != nil {
+		if !exists("/sys/class/net/" + name) {
 			return fmt.Errorf("there is no network interface %s: %w", name, unix.ENODEV)
 		}
 	case s.controller == "blkio" || s.controller == "io":

@@ -132,14 +132,10 @@ func (m *Manager) None() bool { return len(m.legacy) == 0 && m.unified.dir == ""
 
 // Exists reports whether the cgroup, or a part of it, exists.
 func (m *Manager) Exists() bool {
-	found := false
-	m.all(func(f *directory) error {
-		var st unix.Stat_t
-		found = found || unix.Stat(f.dir, &st) == nil
-		return nil
-	})
-	return found
+	return slices.ContainsFunc(m.all(), func(f *directory) bool { return exists(f.dir) })
 }
+
+func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
 
 // JoinMemoryLater removes the v1 memory hierarchy from Joins: the process joins it by the file of
 // MemoryTasks, right before it executes its program. Otherwise the kernel's allocations for the
@@ -180,18 +176,11 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 		if !limited && len(subs) > 1 {
 			return nil, &SubError{sub, "must be the only one, or CONTROLLER:PATH"}
 		}
-		below := func(f *directory) error {
-			switch changed[f] {
-			case 0:
-				changed[f], f.dir = i+1, path.Join(f.dir, unsafePath)
-			case i + 1: // cpu and cpuacct are usually one hierarchy
-			default:
-				return &SubError{sub, fmt.Sprintf("there are two paths for %q", strings.Join(f.keys, ","))}
-			}
-			return nil
-		}
 		if !limited {
-			return s, s.all(below)
+			for _, f := range s.all() {
+				f.dir = path.Join(f.dir, unsafePath)
+			}
+			return s, nil
 		}
 		for controller := range strings.SplitSeq(list, ",") {
 			f := s.v1(controller)
@@ -201,8 +190,12 @@ func (m *Manager) Sub(subs ...string) (*Manager, error) {
 			if f == nil {
 				return nil, &SubError{sub, fmt.Sprintf("no v1 hierarchy has the controller %q (\"PATH\" alone applies to all hierarchies)", controller)}
 			}
-			if err := below(f); err != nil {
-				return nil, err
+			switch changed[f] {
+			case 0:
+				changed[f], f.dir = i+1, path.Join(f.dir, unsafePath)
+			case i + 1: // cpu and cpuacct are usually one hierarchy
+			default:
+				return nil, &SubError{sub, fmt.Sprintf("there are two paths for %q", f.name())}
 			}
 		}
 	}
@@ -247,29 +240,23 @@ func (m *Manager) v1(controller string) *directory {
 	return nil
 }
 
-// ours calls f for each directory of the container until f returns an error.
-func (m *Manager) ours(f func(*directory) error) error {
-	return m.all(func(x *directory) error {
-		if !m.mine(x) {
-			return nil
-		}
-		return f(x)
-	})
+// ours returns the directories of the container.
+func (m *Manager) ours() []*directory {
+	return slices.DeleteFunc(m.all(), func(f *directory) bool { return !m.mine(f) })
 }
 
 // mine reports whether a directory is the container's, so that its processes may be killed and it
 // may be removed.
 func (m *Manager) mine(f *directory) bool { return f.held && !m.foreign(f.dir) }
 
-// all calls f for each directory, v1 and cgroup2, until f returns an error.
-func (m *Manager) all(f func(*directory) error) error {
+// all returns the directories, v1's and then cgroup2's.
+func (m *Manager) all() []*directory {
+	list := make([]*directory, 0, len(m.legacy)+1)
 	for i := range m.legacy {
-		if err := f(&m.legacy[i]); err != nil {
-			return err
-		}
+		list = append(list, &m.legacy[i])
 	}
 	if m.unified.dir != "" {
-		return f(&m.unified)
+		list = append(list, &m.unified)
 	}
-	return nil
+	return list
 }

@@ -92,26 +92,22 @@ func (m *Manager) foreign(dir string) bool {
 	if m.owner == nil {
 		return false
 	}
-	lead, another := m.counterpart(dir), false
-	for _, marked := range [...]string{dir, lead} {
-		mark := getTag(marked, markName)
-		another = another || mark != "" && !m.owner.Owns(mark) && m.owner.Lives(mark)
-		if dir == lead {
-			break
-		}
+	another := func(dir string) bool {
+		mark := getTag(dir, markName)
+		return mark != "" && !m.owner.Owns(mark) && m.owner.Lives(mark)
 	}
-	return another
+	lead := m.counterpart(dir)
+	return another(dir) || dir != lead && another(lead)
 }
 
 // counterpart returns the directory in the leading hierarchy that corresponds to dir.
 func (m *Manager) counterpart(dir string) string {
 	found := dir
-	m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		if dir == f.dir || strings.HasPrefix(dir, f.dir+"/") {
 			found = m.lead().dir + strings.TrimPrefix(dir, f.dir)
 		}
-		return nil
-	})
+	}
 	return found
 }
 
@@ -180,36 +176,32 @@ func (m *Manager) takeOver(f *directory) error {
 // does. Create makes the others, and fails if it finds that one was made meanwhile.
 func (m *Manager) Find() bool {
 	any := false
-	m.all(func(f *directory) error {
-		var st unix.Stat_t
-		f.found = unix.Stat(f.dir, &st) == nil
+	for _, f := range m.all() {
+		f.found = exists(f.dir)
 		any = any || f.found
-		return nil
-	})
+	}
 	return any
 }
 
 // Found names the directories that Find has found, each by one of its keys in Paths.
 func (m *Manager) Found() []string {
 	var keys []string
-	m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		if f.found {
 			keys = append(keys, f.key())
 		}
-		return nil
-	})
+	}
 	return keys
 }
 
 // SetFound says after Load which directories existed before the container, as named by Found. With
 // unsure they may not have become the container's, and only count as such with its mark.
 func (m *Manager) SetFound(keys []string, unsure bool) {
-	m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		if f.found = slices.Contains(keys, f.key()); f.found && unsure {
 			f.held = m.owner != nil && m.owner.Owns(getTag(f.dir, markName))
 		}
-		return nil
-	})
+	}
 }
 
 func (f *directory) key() string {
@@ -229,14 +221,12 @@ func (m *Manager) takeFound() error {
 	if err := m.checkEmpty(); err != nil {
 		return err
 	}
-	err := m.all(func(f *directory) error {
-		if !f.found {
-			return nil
+	for _, f := range m.all() {
+		if f.found {
+			if err := m.claim(f); err != nil {
+				return err
+			}
 		}
-		return m.claim(f)
-	})
-	if err != nil {
-		return err
 	}
 	// Another create may have put its process there, and been deleted, in between.
 	return m.checkEmpty()
@@ -244,18 +234,21 @@ func (m *Manager) takeFound() error {
 
 // checkEmpty looks for processes in the existing directories, and below.
 func (m *Manager) checkEmpty() error {
-	return m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		if !f.found {
-			return nil
+			continue
 		}
 		// Those of containers below count, too.
-		var pids []int
-		if err := everybody.processesIn(f.dir, &pids); err != nil || len(pids) == 0 {
+		pids, err := everybody.idsIn(f.dir, processes)
+		if len(pids) > 0 {
+			return fmt.Errorf("%w: container's cgroup is not empty: %d process(es) found in %s: %s: choose another path, or move them away",
+				ErrOccupied, len(pids), f.dir, few(pids))
+		}
+		if err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: container's cgroup is not empty: %d process(es) found in %s: %s: choose another path, or move them away",
-			ErrOccupied, len(pids), f.dir, few(pids))
-	})
+	}
+	return nil
 }
 
 // everybody is a Manager that considers no directory foreign.

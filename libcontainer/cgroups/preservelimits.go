@@ -12,14 +12,13 @@ import (
 func (m *Manager) PreserveLimits(change func() error) error {
 	type kept struct{ path, value string }
 	var before []kept
-	m.all(func(f *directory) error {
+	for _, f := range m.all() {
 		for _, name := range preservedFiles() {
 			if value, err := readFile(f.dir + "/" + name); err == nil {
 				before = append(before, kept{f.dir + "/" + name, value})
 			}
 		}
-		return nil
-	})
+	}
 	errs := []error{change()}
 	for _, k := range before {
 		if now, err := readFile(k.path); err != nil || now == k.value {

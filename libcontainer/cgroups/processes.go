@@ -22,9 +22,12 @@ const killLimit = 10 * time.Second
 // sorted. It omits processes outside the caller's PID namespace.
 func (m *Manager) Processes() ([]int, error) {
 	var pids []int
-	err := m.ours(func(f *directory) error { return m.processesIn(f.dir, &pids) })
-	if err != nil {
-		return nil, err
+	for _, f := range m.ours() {
+		more, err := m.idsIn(f.dir, processes)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, more...)
 	}
 	slices.Sort(pids)
 	return slices.Compact(pids), nil
@@ -100,49 +103,36 @@ func (m *Manager) Below(other *Manager) string {
 	return strings.TrimPrefix(other.unified.dir, m.unified.dir)
 }
 
-// processesIn adds the processes of a directory and those below it. A directory that is gone has
-// none.
-func (m *Manager) processesIn(dir string, pids *[]int) error {
-	procs, err := readIDs(dir + "/cgroup.procs")
-	if err != nil {
-		return err
-	}
-	*pids = append(*pids, procs...)
-	return m.below(dir, func(sub string) error { return m.processesIn(sub, pids) })
-}
+// processes is the list of a cgroup's processes; v1 also has "tasks", the list of its threads.
+const processes = "cgroup.procs"
 
-// threadsIn adds the thread IDs of a v1 directory and those below it.
-func (m *Manager) threadsIn(dir string, tids *[]int) error {
-	tasks, err := readIDs(dir + "/tasks")
+// idsIn returns the IDs in a list of a directory and those below it. A directory that is gone has
+// none.
+func (m *Manager) idsIn(dir, list string) ([]int, error) {
+	ids, err := readIDs(dir + "/" + list)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	*tids = append(*tids, tasks...)
-	return m.below(dir, func(sub string) error { return m.threadsIn(sub, tids) })
+	err = m.below(dir, func(sub string) error {
+		more, err := m.idsIn(sub, list)
+		ids = append(ids, more...)
+		return err
+	})
+	return ids, err
 }
 
 // readIDs reads a list of PIDs or thread IDs. Those outside the runtime's PID namespace read 0 and
 // are left out.
 func readIDs(file string) ([]int, error) {
-	text, err := readFile(file)
-	switch err {
-	case nil:
-	case unix.ENOENT, unix.ENODEV, // the cgroup is gone
-		// A threaded cgroup2 only lists its threads; its processes are listed in the domain above.
-		unix.EOPNOTSUPP:
-		return nil, nil
-	default:
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
+	// A threaded cgroup2 only lists its threads; its processes are listed in the domain above.
+	text, _, err := readPresent(file)
 	var ids []int
-	for text != "" {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
+	for line := range strings.FieldsSeq(text) {
 		if id, err := strconv.Atoi(line); err == nil && id > 0 {
 			ids = append(ids, id)
 		}
 	}
-	return ids, nil
+	return ids, err
 }
 
 // below calls f for each directory in dir, except those of other containers.
@@ -205,7 +195,7 @@ func (m *Manager) Kill(sig unix.Signal) error {
 	if f := &m.unified; killing && f.dir != "" && m.mine(f) && !m.foreignBelow(f.dir) {
 		// Since kernel 5.14. No fork escapes it; the rest is for processes that are only in a v1
 		// hierarchy.
-		if err := writeFile(f.dir+"/cgroup.kill", "1"); err != nil && err != unix.ENOENT && err != unix.ENODEV && err != unix.EOPNOTSUPP {
+		if err := writeFile(f.dir+"/cgroup.kill", "1"); err != nil && !absent(err) {
 			return fmt.Errorf("write 1 to %s/cgroup.kill: %w", f.dir, err)
 		}
 	}

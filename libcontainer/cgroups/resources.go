@@ -234,7 +234,7 @@ func (m *Manager) writeOne(file *controlFile, s *setting) error {
 			name, value, err = s.otherFile, s.otherValue, other
 		}
 	}
-	if err == nil || err == unix.ENOENT && s.optional && unix.Access(f.dir, unix.F_OK) == nil {
+	if err == nil || err == unix.ENOENT && s.optional && exists(f.dir) {
 		return nil
 	}
 	return resourceError(s.field, ResourceError{Controller: s.controller, File: f.dir + "/" + name, Value: value, Err: withHint(f.dir, name, err)})

@@ -1,7 +1,7 @@
 package cgroups
 
 import (
-	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,16 +9,9 @@ import (
 // Creatable reports whether the caller has the permission to make the cgroup, in each of its
 // hierarchies.
 func (m *Manager) Creatable() bool {
-	return m.all(func(f *directory) error {
-		dir := f.dir
-		for {
-			err := unix.Faccessat2(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-			if err != unix.ENOENT || dir == "/" {
-				return err
-			}
-			dir = path.Dir(dir)
-		}
-	}) == nil
+	return !slices.ContainsFunc(m.all(), func(f *directory) bool {
+		return accessible(existing(f.dir), unix.W_OK|unix.X_OK) != nil
+	})
 }
 
 // LeaveDevices makes Create, and later calls, leave devices as they are: only the host's root may

@@ -196,7 +196,7 @@ func TestSpawnEarly(t *testing.T) {
 	}
 	made.Close()
 	waitTest(t, "the process to join", func() bool {
-		return strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) == len(m.directories())
+		return strings.Count(cgroupsOf(t, strconv.Itoa(pid)), testID(t)) == len(m.all())
 	})
 	if err := m.Kill(unix.SIGKILL); err != nil {
 		t.Error(err)

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Stats is what the kernel has counted for a cgroup and those below it. Encoded as JSON it equals
@@ -83,16 +81,9 @@ func (c *counters) text(file string) (string, bool) {
 	if c.err != nil {
 		return "", false
 	}
-	text, err := readFile(c.dir + "/" + file)
-	switch err {
-	case nil:
-		return text, true
-	case unix.ENOENT, unix.ENODEV: // not in this kernel, or the cgroup has gone
-	case unix.EOPNOTSUPP: // pressure is not counted unless booted with psi=1
-	default:
-		c.err = fmt.Errorf("read %s/%s: %w", c.dir, file, err)
-	}
-	return "", false
+	text, present, err := readPresent(c.dir + "/" + file)
+	c.err = err
+	return text, present
 }
 
 // parse parses a file's content; false means that there is none, or that it is invalid.

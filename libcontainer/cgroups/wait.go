@@ -97,12 +97,16 @@ func nap(d time.Duration) {
 // remaining processes.
 func (m *Manager) WaitEmpty(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	return m.ours(func(f *directory) error {
-		if empty, err := m.waitDirectory(f.dir, f == &m.unified, deadline); err != nil || empty {
+	for _, f := range m.ours() {
+		empty, err := m.waitDirectory(f.dir, f == &m.unified, deadline)
+		if err == nil && !empty {
+			err = m.stillUsed("wait for cgroup", f.dir, limit)
+		}
+		if err != nil {
 			return err
 		}
-		return m.stillUsed("wait for cgroup", f.dir, limit)
-	})
+	}
+	return nil
 }
 
 // waitDirectory waits until no task is in a directory or below it; false means that the deadline
@@ -111,24 +115,25 @@ func (m *Manager) waitDirectory(dir string, cgroup2 bool, deadline time.Time) (b
 	if cgroup2 && !m.foreignBelow(dir) {
 		return waitEvent(dir, "populated 0", deadline)
 	}
+	list := "tasks"
+	if cgroup2 {
+		list = processes
+	}
 	for {
-		var tids []int
-		list := m.threadsIn
-		if cgroup2 {
-			list = m.processesIn
-		}
-		if err := list(dir, &tids); err != nil {
-			return false, err
-		}
-		if len(tids) == 0 {
-			return true, nil
+		tids, err := m.idsIn(dir, list)
+		if err != nil || len(tids) == 0 {
+			return err == nil, err
 		}
 		if !time.Now().Before(deadline) {
 			return false, nil
 		}
 		for _, tid := range tids {
 			// A task that has not exited may have been moved out.
-			waitTask(tid, earlier(deadline, time.Now().Add(visit)))
+			until := time.Now().Add(visit)
+			if deadline.Before(until) {
+				until = deadline
+			}
+			waitTask(tid, until)
 		}
 	}
 }
@@ -137,15 +142,7 @@ func (m *Manager) waitDirectory(dir string, cgroup2 bool, deadline time.Time) (b
 // reports that a task is moved.
 const visit = 2 * time.Millisecond
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
 func (m *Manager) stillUsed(operation, dir string, limit time.Duration) error {
-	var pids []int
-	m.processesIn(dir, &pids)
+	pids, _ := m.idsIn(dir, processes)
 	return timeout.Errorf("%s %s: still in use after %v: %s: %w", operation, dir, limit, BlockedBy(pids...), unix.EBUSY)
 }
