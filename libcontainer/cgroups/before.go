@@ -7,11 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // Before describes the directories of a cgroup that existed before the container: what Create
@@ -106,18 +103,15 @@ func (b *Before) deviceRules(dir string, v version) error {
 		b.file(dir, "devices.list")
 		return nil
 	}
-	fd, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: dir, Err: err}
-	}
-	defer unix.Close(fd)
-	if b.programs, err = attachedDevices(fd); err == unix.EPERM && inUserNamespace() {
+	now, err := attachedDevices(dir)
+	if errors.Is(err, unix.EPERM) && inUserNamespace() {
 		return nil // then none can be attached either
 	}
 	if err != nil {
-		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
+		return err
 	}
-	b.Rules, b.Programs = true, len(b.programs)
+	unix.Close(now.fd)
+	b.programs, b.Rules, b.Programs = now.programs, true, len(now.programs)
 	return nil
 }
 
@@ -193,7 +187,7 @@ func (k *ControlFile) restore() error {
 	}
 	for _, w := range k.writes(now) {
 		if err := writeFile(w.Path, w.Text); err != nil {
-			return err
+			return fmt.Errorf("write %q: %w", w.Text, err)
 		}
 	}
 	return nil
@@ -290,37 +284,22 @@ func (b *Before) restorePrograms(dir string) error {
 	if !b.Rules || len(b.programs) != b.Programs {
 		return nil
 	}
-	fd, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	now, err := attachedDevices(dir)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: dir, Err: err}
+		return err
 	}
-	defer unix.Close(fd)
-	now, err := attachedDevices(fd)
-	if err != nil {
-		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
-	}
-	defer closePrograms(now)
-	has := func(list []deviceProgramFile, id uint32) bool {
-		return slices.ContainsFunc(list, func(p deviceProgramFile) bool { return p.id == id })
-	}
-	for _, p := range b.programs {
-		if has(now, p.id) {
-			continue
+	defer now.close()
+	in := func(list []deviceProgramFile) func(deviceProgramFile) bool {
+		return func(p deviceProgramFile) bool {
+			return slices.ContainsFunc(list, func(other deviceProgramFile) bool { return p.id == other.id })
 		}
-		attach := bpfAttach{target: uint32(fd), prog: uint32(p.fd), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
-		if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
+	}
+	for _, p := range slices.DeleteFunc(slices.Clone(b.programs), in(now.programs)) {
+		if err := now.attach(p.fd, unix.BPF_F_ALLOW_MULTI, 0); err != nil {
 			return fmt.Errorf("attach BPF device program to %s again: %w", dir, err)
 		}
 	}
-	for _, p := range now {
-		if has(b.programs, p.id) {
-			continue
-		}
-		if err := detachDevices(dir, fd, p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return now.detach(slices.DeleteFunc(slices.Clone(now.programs), in(b.programs)))
 }
 
 // Close closes the descriptors of device programs. A nil receiver is fine.

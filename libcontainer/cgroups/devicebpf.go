@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -117,48 +118,30 @@ func deviceProgram(rules []deviceRule) []instruction {
 // existing one atomically (since kernel 5.6), so exactly one of both is in force at any time. Where
 // that is impossible both are for a moment, and what either forbids is forbidden.
 func attachDevices(dir string, program []instruction) error {
-	cgroup, err := sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
-	}
-	defer unix.Close(cgroup)
 	prog, err := loadDevices(program)
 	if err != nil {
 		return fmt.Errorf("load BPF device program of %d instructions: %w", len(program), err)
 	}
 	defer unix.Close(prog)
-	old, err := attachedDevices(cgroup)
+	old, err := attachedDevices(dir)
 	if err != nil {
-		return fmt.Errorf("query BPF device programs of %s: %w", dir, err)
+		return err
 	}
-	defer closePrograms(old)
-
-	attach := bpfAttach{target: uint32(cgroup), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
-	if len(old) == 1 {
-		replace := attach
-		replace.flags |= unix.BPF_F_REPLACE
-		replace.replace = uint32(old[0].fd)
-		if _, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&replace), unsafe.Sizeof(replace)); err == nil {
-			return nil
-		}
+	defer old.close()
+	if len(old.programs) == 1 && old.attach(prog, unix.BPF_F_ALLOW_MULTI|unix.BPF_F_REPLACE, old.programs[0].fd) == nil {
+		return nil
 	}
-	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
+	if err := old.attach(prog, unix.BPF_F_ALLOW_MULTI, 0); err != nil {
 		return fmt.Errorf("attach BPF device program to %s: %w", dir, err)
 	}
-	for _, p := range old {
-		if err := detachDevices(dir, cgroup, p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return old.detach(old.programs)
 }
 
-func detachDevices(dir string, cgroup int, p deviceProgramFile) error {
-	detach := bpfAttach{target: uint32(cgroup), prog: uint32(p.fd), kind: unix.BPF_CGROUP_DEVICE}
-	if _, err := bpf(unix.BPF_PROG_DETACH, unsafe.Pointer(&detach), unsafe.Sizeof(detach)); err != nil {
-		return fmt.Errorf("detach old BPF device program from %s: %w", dir, err)
-	}
-	return nil
+// cgroupPrograms are the device programs of a cgroup2 directory.
+type cgroupPrograms struct {
+	dir      string
+	fd       int // of the directory
+	programs []deviceProgramFile
 }
 
 // A deviceProgramFile is a device program in the kernel.
@@ -167,15 +150,35 @@ type deviceProgramFile struct {
 	fd int
 }
 
+func (c *cgroupPrograms) close() {
+	unix.Close(c.fd)
+	closePrograms(c.programs)
+}
+
 func closePrograms(list []deviceProgramFile) {
 	for _, p := range list {
 		unix.Close(p.fd)
 	}
 }
 
-// bpfAttach is the part of union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH.
-type bpfAttach struct {
-	target, prog, kind, flags, replace uint32
+func (c *cgroupPrograms) attach(prog int, flags uint32, replaced int) error {
+	return c.change(unix.BPF_PROG_ATTACH, prog, flags, replaced)
+}
+
+func (c *cgroupPrograms) detach(list []deviceProgramFile) error {
+	for _, p := range list {
+		if err := c.change(unix.BPF_PROG_DETACH, p.fd, 0, 0); err != nil {
+			return fmt.Errorf("detach old BPF device program from %s: %w", c.dir, err)
+		}
+	}
+	return nil
+}
+
+func (c *cgroupPrograms) change(command, prog int, flags uint32, replaced int) error {
+	// The part of union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH.
+	attr := struct{ target, prog, kind, flags, replaced uint32 }{uint32(c.fd), uint32(prog), unix.BPF_CGROUP_DEVICE, flags, uint32(replaced)}
+	_, err := bpf(command, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
 }
 
 func loadDevices(program []instruction) (int, error) {
@@ -198,17 +201,27 @@ func loadDevices(program []instruction) (int, error) {
 	return bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// attachedDevices opens the device programs that are attached to the cgroup itself.
-func attachedDevices(cgroup int) (list []deviceProgramFile, err error) {
+// attachedDevices opens a cgroup2 directory and the device programs that are attached to the cgroup
+// itself.
+func attachedDevices(dir string) (_ *cgroupPrograms, err error) {
+	c := &cgroupPrograms{dir: dir}
+	if c.fd, err = sys.OpenFd(dir, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer func() {
+		if err != nil {
+			c.close()
+			err = fmt.Errorf("query BPF device programs of %s: %w", dir, err)
+		}
+	}()
 	var ids [64]uint32 // the kernel's BPF_CGROUP_MAX_PROGS
 	query := struct {
 		target, kind, queryFlags, attachFlags uint32
 		ids                                   unsafe.Pointer
 		count, _                              uint32
 		attachFlagsPerProg                    unsafe.Pointer
-	}{target: uint32(cgroup), kind: unix.BPF_CGROUP_DEVICE, ids: unsafe.Pointer(&ids[0]), count: uint32(len(ids))}
-	_, err = bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&query), unsafe.Sizeof(query))
-	if err != nil {
+	}{target: uint32(c.fd), kind: unix.BPF_CGROUP_DEVICE, ids: unsafe.Pointer(&ids[0]), count: uint32(len(ids))}
+	if _, err = bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&query), unsafe.Sizeof(query)); err != nil {
 		return nil, err
 	}
 	for _, id := range ids[:query.count] {
@@ -218,12 +231,11 @@ func attachedDevices(cgroup int) (list []deviceProgramFile, err error) {
 			continue
 		}
 		if err != nil {
-			closePrograms(list)
 			return nil, err
 		}
-		list = append(list, deviceProgramFile{id, fd})
+		c.programs = append(c.programs, deviceProgramFile{id, fd})
 	}
-	return list, nil
+	return c, nil
 }
 
 // bpf calls bpf(2). The descriptors that it returns are close-on-exec.

@@ -12,8 +12,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
 // parseDevices parses rules in short form: "allow c 1:* rw; deny a". Omitted parts are unset.
@@ -311,17 +309,13 @@ func TestDeviceProgramInKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		// There is one program at any time: it was replaced, not added.
-		fd, err := sys.OpenFd(dir, unix.O_RDONLY)
+		old, err := attachedDevices(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer unix.Close(fd)
-		old, err := attachedDevices(fd)
-		if err != nil || len(old) != 1 {
-			t.Errorf("%d device programs attached, %v", len(old), err)
-		}
-		for _, p := range old {
-			unix.Close(p.fd)
+		defer old.close()
+		if len(old.programs) != 1 {
+			t.Errorf("%d device programs attached", len(old.programs))
 		}
 	}
 	check := func(redirection string, want bool) {

@@ -51,25 +51,23 @@ func hint(dir, file string, err error) string {
 }
 
 func absenceHint(file string) string {
-	switch {
-	case strings.HasPrefix(file, "blkio.leaf_weight"):
-		return "leaf weights were removed with the CFQ scheduler in kernel 5.0"
-	case strings.HasPrefix(file, "blkio.bfq.weight"):
-		return "the kernel has no I/O scheduler with weights: BFQ"
-	case file == "io.bfq.weight":
-		return "the kernel has no I/O weights: neither BFQ nor io.cost"
-	case strings.HasPrefix(file, "memory.memsw.") || strings.HasPrefix(file, "memory.swap."):
-		return "the kernel does not account swap"
-	case strings.HasPrefix(file, "cpu.rt_"):
-		return "the kernel has no real-time group scheduling"
-	case file == "cpu.idle":
-		return "requires kernel 5.15"
-	case file == "cpu.cfs_burst_us" || file == "cpu.max.burst":
-		return "requires kernel 5.14"
-	case strings.HasPrefix(file, "hugetlb."):
-		if sizes := hugepageSizes(); sizes != nil {
-			return "this machine's sizes of huge pages: " + strings.Join(sizes, ", ")
+	for _, absent := range [...]struct{ prefix, hint string }{
+		{"blkio.leaf_weight", "leaf weights were removed with the CFQ scheduler in kernel 5.0"},
+		{"blkio.bfq.weight", "the kernel has no I/O scheduler with weights: BFQ"},
+		{"io.bfq.weight", "the kernel has no I/O weights: neither BFQ nor io.cost"},
+		{"memory.memsw.", "the kernel does not account swap"},
+		{"memory.swap.", "the kernel does not account swap"},
+		{"cpu.rt_", "the kernel has no real-time group scheduling"},
+		{"cpu.idle", "requires kernel 5.15"},
+		{"cpu.cfs_burst_us", "requires kernel 5.14"},
+		{"cpu.max.burst", "requires kernel 5.14"},
+	} {
+		if strings.HasPrefix(file, absent.prefix) {
+			return absent.hint
 		}
+	}
+	if sizes := hugepageSizes(); sizes != nil && strings.HasPrefix(file, "hugetlb.") {
+		return "this machine's sizes of huge pages: " + strings.Join(sizes, ", ")
 	}
 	return "the kernel does not provide this file here"
 }

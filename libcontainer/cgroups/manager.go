@@ -3,14 +3,12 @@ package cgroups
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/specconv"
 )
 
@@ -137,8 +135,7 @@ func (m *Manager) Exists() bool {
 
 func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
 
-// JoinMemoryLater removes the v1 memory hierarchy from Joins: the process joins it by the file of
-// MemoryTasks, right before it executes its program. Otherwise the kernel's allocations for the
+// JoinMemoryLater removes the v1 memory hierarchy from Joins: the process joins it right before it executes its program. Otherwise the kernel's allocations for the
 // setup (mounts, filesystems, namespaces: some 180 KiB) would be charged to the container
 // permanently, and alone exceed a small limit. It must be called before Create and reports whether
 // there is such a hierarchy. On cgroup2 a process cannot move itself without the wait that Spawn
@@ -146,11 +143,6 @@ func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
 func (m *Manager) JoinMemoryLater() bool {
 	m.memoryLater = m.v1("memory") != nil
 	return m.memoryLater
-}
-
-// MemoryTasks opens the file by which a process joins the memory hierarchy.
-func (m *Manager) MemoryTasks() (*os.File, error) {
-	return sys.Open(m.v1("memory").dir+"/tasks", unix.O_WRONLY)
 }
 
 // SubError describes an invalid argument of Sub.

@@ -144,7 +144,7 @@ func forkExec(m *Manager, joins []string, pid *int, argv ...string) func(int) er
 func spawn(t *testing.T, m *Manager, argv ...string) int {
 	t.Helper()
 	var pid int
-	if err := m.Spawn(forkExec(m, m.Joins(), &pid, argv...)); err != nil {
+	if err := errors.Join(m.Spawn(forkExec(m, m.Joins(), &pid, argv...)), m.Tighten()); err != nil {
 		t.Fatal(err)
 	}
 	return pid

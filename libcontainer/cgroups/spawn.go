@@ -12,8 +12,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// Spawn calls fork, which starts the first process of a container; then it writes the limits that
-// had to leave room for that.
+// Spawn calls fork, which starts the first process of a container. Tighten must then write the
+// limits that had to leave room for that: on another thread if this one shares its mount namespace,
+// and so its root, with the process, which is about to change it.
 //
 // How the process gets into its cgroup depends on the hierarchy. Neither way writes a PID to
 // cgroup.procs, which waits for an RCU grace period:
@@ -27,24 +28,11 @@ import (
 // the kernel kills every process that is cloned into such a cgroup, because it compares the kill
 // counters of the parent's and the child's cgroup. There the process moves itself, too, and waits.
 //
-// The error is ErrFrozen if the cgroup is frozen. If fork succeeded and Spawn fails nevertheless (a
-// limit could not be written), the process exists, and the caller must kill it.
+// The error is ErrFrozen if the cgroup is frozen.
 func (m *Manager) Spawn(fork func(unifiedFD int) error) error {
-	if err := m.SpawnOnly(fork); err != nil {
+	if frozen, err := m.Frozen(); err != nil {
 		return err
-	}
-	return m.Tighten()
-}
-
-// SpawnOnly is Spawn without the limits, which Tighten then writes on another thread. It is for a
-// thread that shares its mount namespace, and so its root, with the process, which is about to
-// change it.
-func (m *Manager) SpawnOnly(fork func(unifiedFD int) error) error {
-	frozen, err := m.Frozen()
-	if err != nil {
-		return err
-	}
-	if frozen {
+	} else if frozen {
 		return ErrFrozen
 	}
 	return startIn(m.startDirectory(), fork)
@@ -78,7 +66,7 @@ type Entry struct {
 // process joins the freezing hierarchy last, so that it does not stop earlier.
 func (m *Manager) Entry(frozen, full bool) Entry {
 	var e Entry
-	limiter, freezer := m.hierarchyOf("pids"), m.hierarchyOf("freezer")
+	limiter, freezer := m.HierarchyOf("pids"), m.HierarchyOf("freezer")
 	if full && limiter != "" {
 		e.Inside = []string{limiter}
 	}
@@ -97,8 +85,8 @@ func (m *Manager) Entry(frozen, full bool) Entry {
 	return e
 }
 
-// hierarchyOf names the hierarchy that has a controller, "" if there is none.
-func (m *Manager) hierarchyOf(controller string) string {
+// HierarchyOf names the hierarchy that has a controller, as Joins does, "" if there is none.
+func (m *Manager) HierarchyOf(controller string) string {
 	f, _ := m.controllerDirectory(controller)
 	switch f {
 	case nil:
@@ -117,7 +105,7 @@ func (m *Manager) SpawnInto(e Entry, fork func(unifiedFD int) error) error {
 		return fork(-1)
 	}
 	err := startIn(m.unified.dir, fork)
-	if errors.Is(err, unix.EAGAIN) && m.hierarchyOf("pids") == unifiedName {
+	if errors.Is(err, unix.EAGAIN) && m.HierarchyOf("pids") == unifiedName {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
@@ -140,7 +128,7 @@ func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, e
 		if err := fork(-1); err != nil {
 			return nil, err
 		}
-		return sys.Open(f.dir+"/tasks", unix.O_WRONLY)
+		return m.Tasks(f.name())
 	}
 	if dir := m.startDirectory(); dir != "" {
 		if err := startIn(dir, fork); !errors.Is(err, unix.EAGAIN) {
@@ -152,9 +140,6 @@ func (m *Manager) SpawnCharged(fork func(unifiedFD int) error) (join *os.File, e
 	}
 	return m.Tasks(unifiedName)
 }
-
-// Limits reports whether the cgroup limits processes.
-func (m *Manager) Limits() bool { return m.hierarchyOf("pids") != "" }
 
 func startIn(dir string, fork func(unifiedFD int) error) error {
 	if dir == "" {
@@ -198,18 +183,10 @@ func (m *Manager) TasksPath(name string) string {
 	if name == unifiedName && m.unified.dir != "" {
 		return m.home() + "/cgroup.procs"
 	}
-	i := slices.IndexFunc(m.legacy, func(f directory) bool { return f.name() == name })
-	if i < 0 {
-		return ""
-	}
-	return m.legacy[i].dir + "/tasks"
-}
-
-// MemoryTasksPath returns the path of the file that MemoryTasks opens, "" if there is no memory
-// hierarchy.
-func (m *Manager) MemoryTasksPath() string {
-	if f := m.v1("memory"); f != nil {
-		return f.dir + "/tasks"
+	for i := range m.legacy {
+		if f := &m.legacy[i]; f.name() == name {
+			return f.dir + "/tasks"
+		}
 	}
 	return ""
 }

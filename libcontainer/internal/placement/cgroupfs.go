@@ -125,7 +125,7 @@ func (c *cgroupCreation) Join(o *setup.Options) []launch.Deferred {
 		o.DeferredCgroups = append(o.DeferredCgroups, setup.DeferredCgroup{Hierarchy: h, Tasks: c.cgroup.TasksPath(h)})
 	}
 	if o.JoinMemory {
-		o.MemoryPath = c.cgroup.MemoryTasksPath()
+		o.MemoryPath = c.cgroup.TasksPath(c.cgroup.HierarchyOf("memory"))
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (c *cgroupCreation) Start(f *forker.Forker, p *launch.Process) error {
 	if c.deferred {
 		return c.startFirst(f, p)
 	}
-	if err := start(f, p, c.delegate, c.cgroup.SpawnOnly); err != nil || p.ClonesLast() {
+	if err := start(f, p, c.delegate, c.cgroup.Spawn); err != nil || p.ClonesLast() {
 		return err // if it clones, the limit of processes must leave room for the second one
 	}
 	return c.Tighten()

@@ -53,7 +53,7 @@ func (e *Entrance) Start(start func(cgroup int) error) error {
 
 // Explain makes the refusal of a clone cgroups.ErrFull, if the cgroup limits processes.
 func (e *Entrance) Explain(err error) error {
-	if setup.IsRefusedClone(err) && e.cgroup.Limits() {
+	if setup.IsRefusedClone(err) && e.cgroup.HierarchyOf("pids") != "" {
 		return fmt.Errorf("%w: %w", cgroups.ErrFull, err)
 	}
 	return err
@@ -150,7 +150,9 @@ func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options
 		files = append(files, tasksOf(cgroup, h))
 	}
 	if o.JoinMemory {
-		files = append(files, launch.Deferred{Name: setup.MemoryTasks, Open: cgroup.MemoryTasks})
+		memory := tasksOf(cgroup, cgroup.HierarchyOf("memory"))
+		memory.Name = setup.MemoryTasks
+		files = append(files, memory)
 	}
 	return files
 }

@@ -187,7 +187,7 @@ func (c *unitCreation) Start(f *forker.Forker, p *launch.Process) error {
 		return start(f, p, nothing, new(cgroups.Manager).Spawn)
 	}
 	err := start(f, p, nothing, func(fork func(cgroup int) error) error {
-		if err := c.cgroup.SpawnOnly(fork); err != nil {
+		if err := c.cgroup.Spawn(fork); err != nil {
 			return err
 		}
 		return c.makeUnit(p.Pid())
