@@ -48,8 +48,8 @@ func (p *program) sizeTerminal(process *specs.Process) {
 		return
 	}
 	for _, f := range []*os.File{p.stdin, p.stdout} {
-		if s, err := console.GetSize(f); err == nil && s.Rows != 0 && s.Columns != 0 {
-			process.ConsoleSize = &specs.Box{Height: uint(s.Rows), Width: uint(s.Columns)}
+		if s, err := console.GetSize(f); err == nil && s.Row != 0 && s.Col != 0 {
+			process.ConsoleSize = &specs.Box{Height: uint(s.Row), Width: uint(s.Col)}
 			return
 		}
 	}

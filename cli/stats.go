@@ -147,7 +147,7 @@ func (p *program) showTable() func(any) error {
 		}
 		text := statsTable(rows)
 		if size, err := console.GetSize(p.stdout); err == nil {
-			text, height = redraw(text, height, int(size.Columns), int(size.Rows))
+			text, height = redraw(text, height, int(size.Col), int(size.Row))
 		}
 		_, err := p.stdout.WriteString(text)
 		return err

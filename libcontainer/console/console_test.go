@@ -180,9 +180,7 @@ func TestDone(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	master, slave := pty(t)
 	keys, tty := pty(t)
-	if err := SetSize(keys, Size{33, 99}); err != nil {
-		t.Fatal(err)
-	}
+	setSize(t, keys, unix.Winsize{Row: 33, Col: 99})
 	before := termios(t, tty)
 	fds := openDescriptors(t)
 	relay, err := Attach(master, tty, tty)
@@ -192,7 +190,7 @@ func TestTerminal(t *testing.T) {
 	if mode := termios(t, tty); mode.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 {
 		t.Errorf("not raw: %#x", mode.Lflag)
 	}
-	if s, err := GetSize(slave); err != nil || s != (Size{33, 99}) {
+	if s, err := GetSize(slave); err != nil || *s != (unix.Winsize{Row: 33, Col: 99}) {
 		t.Errorf("size %v, %v", s, err)
 	}
 	cmd := start(t, slave, `stty -echo
@@ -203,9 +201,7 @@ func TestTerminal(t *testing.T) {
 	screen.send("hello\r")
 	screen.expect("got hello\r\n")
 	// The caller's terminal changes its size; a real one's shell gets the signal from the kernel.
-	if err := SetSize(keys, Size{44, 88}); err != nil {
-		t.Fatal(err)
-	}
+	setSize(t, keys, unix.Winsize{Row: 44, Col: 88})
 	if err := unix.Kill(os.Getpid(), unix.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}
@@ -365,5 +361,18 @@ func TestNonBlockingStdout(t *testing.T) {
 	_ = w.Close()
 	if n := <-total; n != 300000 {
 		t.Errorf("%d bytes", n)
+	}
+}
+
+// setSize sets the size of a terminal. Unlike f.Fd it keeps a non-blocking descriptor so.
+func setSize(t *testing.T, f *os.File, size unix.Winsize) {
+	t.Helper()
+	c, err := f.SyscallConn()
+	if err == nil {
+		closed := c.Control(func(fd uintptr) { err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &size) })
+		err = errors.Join(closed, err)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -31,48 +32,18 @@ func SlaveName(f *os.File) (string, error) {
 	return fmt.Sprintf("/dev/pts/%d", n), nil
 }
 
-// Size is the size of a terminal in characters.
-type Size struct {
-	Rows, Columns uint16
-}
-
-// GetSize returns the size of the terminal f, which may be a master.
-func GetSize(f *os.File) (s Size, err error) {
-	cerr := control(f, func(fd int) { s, err = getSize(fd) })
-	return s, errors.Join(cerr, err)
-}
-
-// SetSize sets the size of the terminal f, which may be a master. The terminal's foreground
-// processes get SIGWINCH.
-func SetSize(f *os.File, s Size) (err error) {
-	cerr := control(f, func(fd int) { err = setSize(fd, s) })
-	return errors.Join(cerr, err)
-}
-
-// control calls do with the descriptor of f. Unlike f.Fd it keeps a non-blocking descriptor so,
-// which a relay needs.
-func control(f *os.File, do func(fd int)) error {
+// GetSize returns the size of the terminal f, which may be a master. Unlike f.Fd it keeps a
+// non-blocking descriptor so, which a relay needs.
+func GetSize(f *os.File) (size *unix.Winsize, err error) {
 	c, err := f.SyscallConn()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.Control(func(fd uintptr) { do(int(fd)) })
-}
-
-func getSize(fd int) (Size, error) {
-	ws, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-	if err != nil {
-		return Size{}, fmt.Errorf("size of terminal: %w", err)
+	closed := c.Control(func(fd uintptr) { size, err = unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ) })
+	if err = cmp.Or(closed, err); err != nil {
+		return nil, fmt.Errorf("size of terminal: %w", err)
 	}
-	return Size{Rows: ws.Row, Columns: ws.Col}, nil
-}
-
-func setSize(fd int, s Size) error {
-	ws := &unix.Winsize{Row: s.Rows, Col: s.Columns}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, ws); err != nil {
-		return fmt.Errorf("set size of terminal: %w", err)
-	}
-	return nil
+	return size, nil
 }
 
 // IsTerminal reports whether f is a terminal.

@@ -40,7 +40,7 @@ type fds struct {
 
 // Attach starts to relay between the terminal with this master and stdin and stdout, each of which
 // may be nil. The caller owns the files, keeps them open until Finish, and meanwhile uses the
-// master only for SetSize. The master becomes non-blocking, and stays so. After a nil error the
+// master only to set its size. The master becomes non-blocking, and stays so. After a nil error the
 // caller must call Finish, on every path.
 func Attach(master, stdin, stdout *os.File) (_ *Relay, err error) {
 	r := &Relay{
@@ -101,8 +101,8 @@ func (r *Relay) Resize() {
 		return
 	}
 	// A size of 0 is unknown, as on a serial line: the container's own is better.
-	if s, err := getSize(r.fds.size); err == nil && s.Rows != 0 && s.Columns != 0 {
-		_ = setSize(r.fds.master, s)
+	if s, err := unix.IoctlGetWinsize(r.fds.size, unix.TIOCGWINSZ); err == nil && s.Row != 0 && s.Col != 0 {
+		_ = unix.IoctlSetWinsize(r.fds.master, unix.TIOCSWINSZ, s)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestSend(t *testing.T) {
 		if err := c.Resize(containerd.WinSize{Height: 11, Width: 22}); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := GetSize(slave); err != nil || s != (Size{11, 22}) {
+		if s, err := GetSize(slave); err != nil || *s != (unix.Winsize{Row: 11, Col: 22}) {
 			t.Errorf("size %v, %v", s, err)
 		}
 		if _, err := SlaveName(master); err != nil {

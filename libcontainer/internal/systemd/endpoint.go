@@ -1,7 +1,9 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -109,28 +111,14 @@ func socketPath(address string) (string, error) {
 		if key != "path" && key != "abstract" {
 			continue
 		}
-		value, err := unescapeAddress(value)
+		value, err := url.PathUnescape(value)
+		if bad, ok := errors.AsType[url.EscapeError](err); ok {
+			err = fmt.Errorf("%s is not a character", string(bad))
+		}
 		if key == "abstract" {
 			value = "@" + value
 		}
 		return value, err
 	}
 	return "", fmt.Errorf("must have a path")
-}
-
-// unescapeAddress decodes %20 and the like.
-func unescapeAddress(s string) (string, error) {
-	before, rest, found := strings.Cut(s, "%")
-	if !found {
-		return s, nil
-	}
-	if len(rest) < 2 {
-		return "", fmt.Errorf("%%%s is not a character", rest)
-	}
-	c, err := strconv.ParseUint(rest[:2], 16, 8)
-	if err != nil {
-		return "", fmt.Errorf("%%%s is not a character", rest[:2])
-	}
-	after, err := unescapeAddress(rest[2:])
-	return before + string([]byte{byte(c)}) + after, err
 }

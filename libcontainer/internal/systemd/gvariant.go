@@ -65,26 +65,30 @@ func goType(sig string) reflect.Type {
 			fields[i] = reflect.StructField{Name: "Member" + strconv.Itoa(i), Type: goType(t)}
 		}
 		return reflect.StructOf(fields)
-	case 'b':
-		return reflect.TypeFor[bool]()
-	case 'y':
-		return reflect.TypeFor[uint8]()
-	case 'n':
-		return reflect.TypeFor[int16]()
-	case 'q':
-		return reflect.TypeFor[uint16]()
-	case 'i':
-		return reflect.TypeFor[int32]()
-	case 'u':
-		return reflect.TypeFor[uint32]()
-	case 'x':
-		return reflect.TypeFor[int64]()
-	case 't':
-		return reflect.TypeFor[uint64]()
-	case 'd':
-		return reflect.TypeFor[float64]()
 	}
-	return reflect.TypeFor[string]()
+	return basicTypes()[sig[:1]].goType
+}
+
+// A basicType is a type without members.
+type basicType struct {
+	name   string // in the text form
+	goType reflect.Type
+}
+
+// basicTypes returns them by their signatures.
+func basicTypes() map[string]basicType {
+	return map[string]basicType{
+		"b": {"boolean", reflect.TypeFor[bool]()},
+		"y": {"byte", reflect.TypeFor[uint8]()},
+		"n": {"int16", reflect.TypeFor[int16]()},
+		"q": {"uint16", reflect.TypeFor[uint16]()},
+		"i": {"int32", reflect.TypeFor[int32]()},
+		"u": {"uint32", reflect.TypeFor[uint32]()},
+		"x": {"int64", reflect.TypeFor[int64]()},
+		"t": {"uint64", reflect.TypeFor[uint64]()},
+		"d": {"double", reflect.TypeFor[float64]()},
+		"s": {"string", reflect.TypeFor[string]()},
+	}
 }
 
 // A node is a value whose type may depend on its context.
@@ -422,12 +426,9 @@ func typeNamed(word string) (sig string, ok bool) {
 		rest, valid := oneType(sig, 0)
 		return sig, valid && rest == ""
 	}
-	for _, t := range [...]struct{ name, sig string }{
-		{"boolean", "b"}, {"byte", "y"}, {"int16", "n"}, {"uint16", "q"}, {"int32", "i"}, {"uint32", "u"}, {"int64", "x"},
-		{"uint64", "t"}, {"double", "d"}, {"string", "s"},
-	} {
+	for sig, t := range basicTypes() {
 		if t.name == word {
-			return t.sig, true
+			return sig, true
 		}
 	}
 	return "", false
@@ -438,12 +439,10 @@ func oneType(sig string, depth int) (rest string, ok bool) {
 	if sig == "" || depth > maxDepth {
 		return "", false
 	}
-	switch c := sig[0]; {
-	case strings.IndexByte("bynqiuxtds", c) >= 0:
-		return sig[1:], true
-	case c == 'a':
+	switch sig[0] {
+	case 'a':
 		return oneType(sig[1:], depth+1)
-	case c == '(':
+	case '(':
 		rest = sig[1:]
 		for ok = true; ok && !strings.HasPrefix(rest, ")"); {
 			rest, ok = oneType(rest, depth+1)
@@ -453,7 +452,8 @@ func oneType(sig string, depth int) (rest string, ok bool) {
 		}
 		return rest[1:], true
 	}
-	return "", false
+	_, ok = basicTypes()[sig[:1]]
+	return sig[1:], ok
 }
 
 // memberTypes returns the types of a structure's members.

@@ -1,6 +1,8 @@
 package systemd
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -167,32 +169,15 @@ func idleValue(s string) (dbus.Variant, bool) { return dbus.MakeVariant(uint64(0
 // no property here.
 func weightValue(s string) (dbus.Variant, bool) { return limitValue(strings.TrimPrefix(s, "default ")) }
 
-// maxSet is the greatest accepted number of a processor or memory node: the kernel's own limits are
-// 8192 and 1024.
-const maxSet = 1 << 16
-
 // setValue converts a list of processors, "0-3,7", to a string of bytes with a bit for each, the
 // first in the lowest bit of the first.
 func setValue(s string) (dbus.Variant, bool) {
 	var set []byte
-	for part := range strings.SplitSeq(s, ",") {
-		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		if !isRange {
-			last = first
-		}
-		from, err1 := strconv.ParseUint(first, 10, 32)
-		to, err2 := strconv.ParseUint(last, 10, 32)
-		if err1 != nil || err2 != nil || from > to || to > maxSet {
-			return dbus.Variant{}, false
-		}
-		for n := from; n <= to; n++ {
-			for uint64(len(set)) <= n/8 {
-				set = append(set, 0)
-			}
-			set[n/8] |= 1 << (n % 8)
-		}
+	mask := specconv.RangeMask(s)
+	for _, word := range mask {
+		set = binary.LittleEndian.AppendUint64(set, word)
 	}
-	return dbus.MakeVariant(set), true
+	return dbus.MakeVariant(bytes.TrimRight(set, "\x00")), mask != nil
 }
 
 // quotaProperties returns the properties for a share of processor time, in microseconds of it per

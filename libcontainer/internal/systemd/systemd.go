@@ -168,19 +168,16 @@ func (c *Conn) Attach(name, sub string, pid int) error {
 // ControlGroup returns the cgroup, relative to the root of its hierarchy, below which the manager
 // has its units: "" for the host's.
 func (c *Conn) ControlGroup() (string, error) {
-	call, err := c.call("org.freedesktop.DBus.Properties", "Get", managerInterface, "ControlGroup")
-	if err != nil {
-		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", err)
-	}
 	var property dbus.Variant
-	if err := call.Store(&property); err != nil {
-		return "", fmt.Errorf("systemd: read ControlGroup of the manager: %w", err)
+	call, err := c.call("org.freedesktop.DBus.Properties", "Get", managerInterface, "ControlGroup")
+	if err == nil {
+		err = call.Store(&property)
 	}
 	path, ok := property.Value().(string)
-	if !ok {
-		return "", fmt.Errorf("systemd: read ControlGroup of the manager: it is of type %q", property.Signature())
+	if err == nil && !ok {
+		err = fmt.Errorf("it is of type %q", property.Signature())
 	}
-	return strings.TrimSuffix(path, "/"), nil
+	return strings.TrimSuffix(path, "/"), wrap("read ControlGroup of", "the manager", err)
 }
 
 // withoutRefused returns the properties without the optional one that an error names.
