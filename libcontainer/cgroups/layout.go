@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"bytes"
 	"fmt"
 	"path"
 	"slices"
@@ -84,43 +83,41 @@ func layoutOf(pid string) (Layout, error) {
 	if err != nil {
 		return Layout{}, err
 	}
-	mountinfo, err := sys.ReadFile("/proc/self/mountinfo")
+	mounts, err := sys.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return Layout{}, err
 	}
-	return ParseLayout(mountinfo, own)
+	return ParseLayout(mounts, own)
 }
 
 // ParseLayout derives the layout from /proc/PID/mountinfo and /proc/PID/cgroup (proc(5),
 // cgroups(7)). Of several mounts of one hierarchy it takes the first that shows the process's own
 // cgroup, else the first; a mount that is covered by another one does not count.
-func ParseLayout(mountinfo, cgroup []byte) (Layout, error) {
+func ParseLayout(mounts, cgroup []byte) (Layout, error) {
 	var l Layout
 	own, err := parseOwn(cgroup)
 	if err != nil {
 		return l, err
 	}
-	chosen := make([]cgroupMount, len(own))
-	for len(mountinfo) > 0 {
-		var line []byte
-		line, mountinfo, _ = bytes.Cut(mountinfo, []byte("\n"))
-		choose(chosen, own, line)
+	chosen := make([]mountinfo.Mount, len(own))
+	for m := range mountinfo.Mounts(string(mounts)) {
+		choose(chosen, own, m)
 	}
 	for i := range own {
 		o, m := &own[i], &chosen[i]
-		if m.id == "" {
+		if m.ID == "" {
 			continue
 		}
-		ownDir := m.mountpoint
-		if rel, ok := below(m.root, o.path); ok {
-			ownDir = path.Join(m.mountpoint, rel)
+		ownDir := m.Point
+		if rel, ok := below(m.Root, o.path); ok {
+			ownDir = path.Join(m.Point, rel)
 		}
 		if o.unified {
-			l.Unified, l.UnifiedOwn = m.mountpoint, ownDir
+			l.Unified, l.UnifiedOwn = m.Point, ownDir
 			continue
 		}
 		l.Hierarchies = append(l.Hierarchies, Hierarchy{
-			Mountpoint: m.mountpoint, Root: m.root, Controllers: o.controllers, Name: o.name, Own: ownDir,
+			Mountpoint: m.Point, Root: m.Root, Controllers: o.controllers, Name: o.name, Own: ownDir,
 		})
 	}
 	legacy := slices.ContainsFunc(l.Hierarchies, func(h Hierarchy) bool { return leads(h.Controllers) })
@@ -138,13 +135,9 @@ func ParseLayout(mountinfo, cgroup []byte) (Layout, error) {
 // leads reports whether v1 hierarchies with these controllers make a host with cgroup2 a hybrid
 // one. net_cls alone does not: it is often mounted on a host that otherwise only has cgroup2.
 func leads(controllers []string) bool {
-	for _, c := range controllers {
-		switch c {
-		case "cpu", "memory", "pids", "devices", "freezer":
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(controllers, func(c string) bool {
+		return slices.Contains([]string{"cpu", "memory", "pids", "devices", "freezer"}, c)
+	})
 }
 
 // ownCgroup is one line of /proc/PID/cgroup: a hierarchy of the kernel, and the process's cgroup in
@@ -156,32 +149,25 @@ type ownCgroup struct {
 	path        string
 }
 
-// is reports whether a mount of type "cgroup" with these superblock options shows this hierarchy.
-// The kernel's own list of controllers avoids a table that distinguishes "cpuacct" from "xattr".
-func (o *ownCgroup) is(superOptions string) bool {
+// on reports whether a mount shows this hierarchy. The kernel's own list of controllers avoids a
+// table that distinguishes "cpuacct" from "xattr".
+func (o *ownCgroup) on(m mountinfo.Mount) bool {
+	switch {
+	case o.unified:
+		return m.Type == "cgroup2"
+	case m.Type != "cgroup":
+		return false
+	}
 	want := o.name
 	if want == "" {
 		want = o.controllers[0]
 	}
-	for superOptions != "" {
-		var option string
-		option, superOptions, _ = strings.Cut(superOptions, ",")
-		if option == want {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(m.Options, ","), want)
 }
 
 func parseOwn(cgroup []byte) ([]ownCgroup, error) {
 	own := make([]ownCgroup, 0, 16)
-	text := string(cgroup)
-	for text != "" {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
-		if line == "" {
-			continue
-		}
+	for line := range nonEmptyLines(string(cgroup)) {
 		// hierarchy-ID:controller-list:cgroup-path; the path may contain colons.
 		id, rest, ok1 := strings.Cut(line, ":")
 		list, cgroupPath, ok2 := strings.Cut(rest, ":")
@@ -208,47 +194,21 @@ func parseOwn(cgroup []byte) ([]ownCgroup, error) {
 	return own, nil
 }
 
-type cgroupMount struct {
-	id, mountpoint, root string
-}
-
-// choose parses one line of mountinfo, and keeps it when it is the best mount yet for one of the
-// hierarchies.
-func choose(chosen []cgroupMount, own []ownCgroup, line []byte) {
-	// 36 35 98:0 /root /mountpoint rw,noatime master:1 - cgroup cgroup rw,cpu
-	var f [5][]byte
-	rest := line
-	for i := range f {
-		f[i], rest, _ = bytes.Cut(rest, []byte(" "))
-	}
+// choose keeps a mount when it is the best yet for one of the hierarchies.
+func choose(chosen []mountinfo.Mount, own []ownCgroup, m mountinfo.Mount) {
 	// A mount exactly on the mount point of another one hides that.
-	for i := range chosen {
-		if chosen[i].id != "" && chosen[i].id == string(f[1]) && chosen[i].mountpoint == mountinfo.Unescape(string(f[4])) {
-			chosen[i] = cgroupMount{}
+	for i, c := range chosen {
+		if c.ID == m.Parent && c.Point == m.Point {
+			chosen[i] = mountinfo.Mount{}
 		}
 	}
-	_, rest, ok := bytes.Cut(rest, []byte("- cgroup"))
-	if !ok {
+	i := slices.IndexFunc(own, func(o ownCgroup) bool { return o.on(m) })
+	if i < 0 {
 		return
 	}
-	v2 := bytes.HasPrefix(rest, []byte("2 "))
-	if !v2 && !bytes.HasPrefix(rest, []byte(" ")) {
-		return
-	}
-	super := string(rest[bytes.LastIndexByte(rest, ' ')+1:])
-	for i := range own {
-		if own[i].unified != v2 || !v2 && !own[i].is(super) {
-			continue
-		}
-		root := mountinfo.Unescape(string(f[3]))
-		_, shows := below(root, own[i].path)
-		if c := &chosen[i]; c.id != "" {
-			if _, already := below(c.root, own[i].path); already || !shows {
-				return
-			}
-		}
-		chosen[i] = cgroupMount{id: string(f[0]), mountpoint: mountinfo.Unescape(string(f[4])), root: root}
-		return
+	shows := func(m mountinfo.Mount) bool { _, ok := below(m.Root, own[i].path); return ok }
+	if chosen[i].ID == "" || shows(m) && !shows(chosen[i]) {
+		chosen[i] = m
 	}
 }
 

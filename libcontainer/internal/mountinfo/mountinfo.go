@@ -8,9 +8,12 @@ import (
 
 // A Mount is one line.
 type Mount struct {
-	Root  string // what of its file system is mounted
-	Point string // where
-	Type  string // of the file system
+	ID      string
+	Parent  string // the ID of the mount that it is on
+	Root    string // what of its file system is mounted
+	Point   string // where
+	Type    string // of the file system
+	Options string // of the file system: "rw,cpu,cpuacct"
 }
 
 // Mounts goes through a text: of several mounts on one point, the last one is on top. What is no line of a mountinfo is passed over.
@@ -20,11 +23,14 @@ func Mounts(text string) iter.Seq[Mount] {
 			// 36 35 98:0 /root /mountpoint rw,noatime master:1 - ext4 /dev/root rw
 			// No strings.Fields: of white space, the kernel escapes what is ASCII's.
 			before, after, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
-			fields, fstype := strings.Split(before, " "), strings.SplitN(after, " ", 2)[0]
+			fields := strings.Split(before, " ")
+			fstype, device, _ := strings.Cut(after, " ")
 			if len(fields) < 5 || fstype == "" {
 				continue
 			}
-			if !yield(Mount{Root: Unescape(fields[3]), Point: Unescape(fields[4]), Type: fstype}) {
+			m := Mount{ID: fields[0], Parent: fields[1], Root: Unescape(fields[3]), Point: Unescape(fields[4]), Type: fstype}
+			_, m.Options, _ = strings.Cut(device, " ")
+			if !yield(m) {
 				return
 			}
 		}

@@ -12,7 +12,9 @@ func TestMounts(t *testing.T) {
 broken
 32 30 0:28 / /too\011\012\134 rw - proc
 33 30 0:29 / /no-type rw - `
-	want := []Mount{{"/", "/", "ext4"}, {"/a -", "/a b/c", "fuse.sshfs"}, {"/", "/too\t\n\\", "proc"}}
+	want := []Mount{
+		{"22", "1", "/", "/", "ext4", "rw"}, {"31", "30", "/a -", "/a b/c", "fuse.sshfs", "rw"}, {"32", "30", "/", "/too\t\n\\", "proc", ""},
+	}
 	if got := slices.Collect(Mounts(text)); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
