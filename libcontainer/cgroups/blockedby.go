@@ -33,19 +33,20 @@ func BlockedBy(pids ...int) string {
 // blockedBy is BlockedBy for one process, and returns "" for one that has exited.
 func blockedBy(pid int) string {
 	proc := "/proc/" + strconv.Itoa(pid)
-	name, state := stateOf(proc)
+	p, _ := sys.StatDir(proc) // zero for one that is gone
 	// The first thread may have exited before the others.
-	thread := proc
+	thread, state := proc, p.State
 	entries, _ := os.ReadDir(proc + "/task")
 	for _, e := range entries {
-		if _, s := stateOf(proc + "/task/" + e.Name()); s != "" && s != "Z" && (state == "Z" || s == "D") {
-			thread, state = proc+"/task/"+e.Name(), s
+		dir := proc + "/task/" + e.Name()
+		if t, err := sys.StatDir(dir); err == nil && !t.Dead() && (state == 'Z' || t.State == 'D') {
+			thread, state = dir, t.State
 		}
 	}
-	if state == "" || state == "Z" {
+	if state == 0 || state == 'Z' {
 		return ""
 	}
-	text := fmt.Sprintf("process %d (%s) is %s", pid, name, stateName(state))
+	text := fmt.Sprintf("process %d (%s) is %s", pid, p.Name, stateName(state))
 	if wchan, err := readFile(thread + "/wchan"); err == nil && wchan != "" && wchan != "0" {
 		text += ", waits in the kernel's " + wchan
 	}
@@ -55,30 +56,15 @@ func blockedBy(pid int) string {
 	return text
 }
 
-// stateOf returns the name and the state of a process or thread; "" when it is gone.
-func stateOf(proc string) (name, state string) {
-	p, err := sys.StatDir(proc)
-	if err != nil {
-		return "", ""
-	}
-	return p.Name, string(p.State)
-}
-
 // stateName explains a letter of proc_pid_stat(5).
-func stateName(letter string) string {
-	switch letter {
-	case "R":
-		return "running (R)"
-	case "S":
-		return "sleeping (S)"
-	case "D":
-		return "in an uninterruptible sleep (D)"
-	case "T":
-		return "stopped by a signal (T)"
-	case "t":
-		return "stopped by a tracer (t)"
+func stateName(letter byte) string {
+	names := map[byte]string{
+		'R': "running", 'S': "sleeping", 'D': "in an uninterruptible sleep", 'T': "stopped by a signal", 't': "stopped by a tracer",
 	}
-	return "in state " + letter
+	if name := names[letter]; name != "" {
+		return fmt.Sprintf("%s (%c)", name, letter)
+	}
+	return "in state " + string(rune(letter))
 }
 
 // frozenBy returns the directory of the nearest cgroup, from the process's own upwards, that is

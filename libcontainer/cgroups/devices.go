@@ -26,17 +26,22 @@ const (
 	mayAll = mayMknod | mayRead | mayWrite
 )
 
+// accessOf returns the operation of a letter, 0 if it has none.
+func accessOf(letter rune) access {
+	if i := strings.IndexRune("mrw", letter); i >= 0 {
+		return mayMknod << i
+	}
+	return 0
+}
+
 func (a access) String() string {
-	var b []byte
-	for _, x := range [...]struct {
-		bit  access
-		char byte
-	}{{mayRead, 'r'}, {mayWrite, 'w'}, {mayMknod, 'm'}} {
-		if a&x.bit != 0 {
-			b = append(b, x.char)
+	text := ""
+	for _, letter := range "rwm" {
+		if a&accessOf(letter) != 0 {
+			text += string(letter)
 		}
 	}
-	return string(b)
+	return text
 }
 
 // anyNumber matches every major or minor number.
@@ -79,9 +84,7 @@ func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 	if r != nil {
 		configured = r.Devices
 	}
-	defaults := defaultDevices()
-	rules := make([]deviceRule, 0, 1+len(configured)+len(defaults))
-	rules = append(rules, deviceRule{device: device{'a', anyNumber, anyNumber}, access: mayAll, field: devicesField})
+	rules := []deviceRule{{device: device{'a', anyNumber, anyNumber}, access: mayAll, field: devicesField}}
 	for i := range configured {
 		rule, err := parseRule(jsonpath.Index(devicesField, i), &configured[i])
 		if err != nil {
@@ -92,33 +95,28 @@ func deviceRules(r *specs.LinuxResources) ([]deviceRule, error) {
 		}
 		rules = append(rules, rule)
 	}
-	for _, d := range defaults {
-		rules = append(rules, deviceRule{allow: true, device: d.device, access: d.access, field: devicesField + " (default devices)"})
-	}
-	return rules, nil
-}
-
-type defaultDevice struct {
-	device
-	access access
+	return append(rules, defaultDevices()...), nil
 }
 
 // defaultDevices is the list of current runc and crun: any node may be made, and the nodes that
 // every container has may be used. It includes tun, although no container gets its node: VPN
 // programs make that themselves, and using it needs CAP_NET_ADMIN in the network namespace anyway.
-func defaultDevices() [11]defaultDevice {
-	return [...]defaultDevice{
-		{device{'c', anyNumber, anyNumber}, mayMknod},
-		{device{'b', anyNumber, anyNumber}, mayMknod},
-		{device{'c', 1, 3}, mayAll},           // null
-		{device{'c', 1, 5}, mayAll},           // zero
-		{device{'c', 1, 7}, mayAll},           // full
-		{device{'c', 1, 8}, mayAll},           // random
-		{device{'c', 1, 9}, mayAll},           // urandom
-		{device{'c', 5, 0}, mayAll},           // tty
-		{device{'c', 5, 2}, mayAll},           // ptmx
-		{device{'c', 136, anyNumber}, mayAll}, // pts/*
-		{device{'c', 10, 200}, mayAll},        // net/tun
+func defaultDevices() []deviceRule {
+	allow := func(kind byte, major, minor int64, a access) deviceRule {
+		return deviceRule{allow: true, device: device{kind, major, minor}, access: a, field: devicesField + " (default devices)"}
+	}
+	return []deviceRule{
+		allow('c', anyNumber, anyNumber, mayMknod),
+		allow('b', anyNumber, anyNumber, mayMknod),
+		allow('c', 1, 3, mayAll),           // null
+		allow('c', 1, 5, mayAll),           // zero
+		allow('c', 1, 7, mayAll),           // full
+		allow('c', 1, 8, mayAll),           // random
+		allow('c', 1, 9, mayAll),           // urandom
+		allow('c', 5, 0, mayAll),           // tty
+		allow('c', 5, 2, mayAll),           // ptmx
+		allow('c', 136, anyNumber, mayAll), // pts/*
+		allow('c', 10, 200, mayAll),        // net/tun
 	}
 }
 
@@ -159,17 +157,11 @@ func parseRule(field string, r *specs.LinuxDeviceCgroup) (deviceRule, error) {
 
 func parseAccess(letters string) (access, error) {
 	var a access
-	for _, c := range letters {
-		switch c {
-		case 'r':
-			a |= mayRead
-		case 'w':
-			a |= mayWrite
-		case 'm':
-			a |= mayMknod
-		default:
+	for _, letter := range letters {
+		if accessOf(letter) == 0 {
 			return 0, fmt.Errorf("%q: must be of the letters r, w and m", letters)
 		}
+		a |= accessOf(letter)
 	}
 	return a, nil
 }
@@ -191,12 +183,7 @@ func (d device) overlaps(other device) bool {
 
 // denies reports whether any rule forbids anything.
 func denies(rules []deviceRule) bool {
-	for i := range rules {
-		if !rules[i].allow {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(rules, func(r deviceRule) bool { return !r.allow })
 }
 
 // setDevices enforces the rules. Without rules everything stays as it is.

@@ -26,7 +26,7 @@ type OOMWatch struct {
 	// poll is an epoll descriptor for the events that wake the watch. Go's own poller waits for it,
 	// so a Wait does not occupy a thread.
 	poll    *os.File
-	process int // the caller's pidfd
+	process *os.File // the caller's pidfd
 	memory  oomSource
 }
 
@@ -58,7 +58,7 @@ func (m *Manager) watchOOM(process *os.File) (_ *OOMWatch, err error) {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
 	err = unix.SetNonblock(epoll, true) // tells os.NewFile that it can be polled
-	w := &OOMWatch{poll: os.NewFile(uintptr(epoll), "epoll"), process: int(process.Fd())}
+	w := &OOMWatch{poll: os.NewFile(uintptr(epoll), "epoll"), process: process}
 	defer func() {
 		if err != nil {
 			w.Close()
@@ -80,7 +80,7 @@ func (m *Manager) watchOOM(process *os.File) (_ *OOMWatch, err error) {
 	add := func(fd int, events uint32) error {
 		return unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events})
 	}
-	if err = add(w.process, unix.EPOLLIN); err == nil && w.memory != nil {
+	if err = add(int(process.Fd()), unix.EPOLLIN); err == nil && w.memory != nil {
 		err = add(w.memory.wakes())
 	}
 	if err != nil {
@@ -148,7 +148,7 @@ func (w *OOMWatch) Wait(ctx context.Context) error {
 // look checks once; false means that nothing has happened.
 func (w *OOMWatch) look() (bool, error) {
 	// In this order: the kernel counts a process, or announces the lack of memory, before it kills.
-	ended := readable(w.process)
+	ended := sys.Readable(w.process)
 	if w.memory != nil {
 		if oom, err := w.memory.take(); oom || err != nil {
 			return true, err
@@ -158,11 +158,6 @@ func (w *OOMWatch) look() (bool, error) {
 		return true, io.EOF
 	}
 	return false, nil
-}
-
-// readable reports whether fd can be read at once.
-func readable(fd int) bool {
-	return poll(fd, unix.POLLIN, time.Now())
 }
 
 // oomV1 is an eventfd that the kernel writes to: kernel document cgroup-v1/memory.rst, "OOM

@@ -21,31 +21,20 @@ func (m *Manager) Own(uid int) error {
 		list = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
 	}
 	dir := m.home()
-	if m.unified.found && m.delegated == "" {
-		m.before.owner(m.unified.dir)
-		for name := range strings.FieldsSeq(list) {
-			m.before.owner(m.unified.dir + "/" + name)
+	files := []string{dir}
+	for name := range strings.FieldsSeq(list) {
+		if !strings.Contains(name, "/") {
+			files = append(files, dir+"/"+name)
 		}
 	}
-	if err := chown(dir, uid); err != nil {
-		return err
-	}
-	for name := range strings.FieldsSeq(list) {
-		if strings.ContainsRune(name, '/') {
-			continue
+	for i, file := range files {
+		if m.unified.found && m.delegated == "" {
+			m.before.owner(file)
 		}
 		// A file of a controller that the cgroup lacks does not exist.
-		if err := chown(dir+"/"+name, uid); err != nil && err != unix.ENOENT {
-			return err
+		if err := unix.Lchown(file, uid, -1); err != nil && (i == 0 || err != unix.ENOENT) {
+			return fmt.Errorf("change the owner of %s to user %d: %w", file, uid, err)
 		}
 	}
 	return nil
-}
-
-func chown(path string, uid int) error {
-	err := unix.Lchown(path, uid, -1)
-	if err != nil && err != unix.ENOENT {
-		return fmt.Errorf("change the owner of %s to user %d: %w", path, uid, err)
-	}
-	return err
 }
