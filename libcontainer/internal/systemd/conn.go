@@ -149,7 +149,7 @@ func (c *Conn) call(iface, member string, args ...any) (*dbus.Call, error) {
 		return call, nil
 	}
 	err := c.cause(call.Err, limit)
-	if refused := (*Error)(nil); !errors.As(err, &refused) {
+	if refusal(err) == "" {
 		err = fmt.Errorf("%s: %w", member, err)
 	}
 	return nil, err
@@ -183,12 +183,14 @@ func (c *Conn) job(member string, args ...any) error {
 			if !open {
 				return fmt.Errorf("%s: %w", member, ErrClosed)
 			}
-			var r removal
-			if s.Name != managerInterface+".JobRemoved" || dbus.Store(s.Body, &r.ID, &r.Job, &r.Unit, &r.Result) != nil || r.Job != path {
+			var id uint32
+			var job dbus.ObjectPath
+			var unit, result string
+			if s.Name != managerInterface+".JobRemoved" || dbus.Store(s.Body, &id, &job, &unit, &result) != nil || job != path {
 				continue // of another job, or another signal
 			}
-			if r.Result != "done" {
-				return &Error{Name: r.Result, Message: fmt.Sprintf("systemd says %q (journalctl --unit=%s may tell why)", r.Result, r.Unit)}
+			if result != "done" {
+				return &Error{Name: result, Message: fmt.Sprintf("systemd says %q (journalctl --unit=%s may tell why)", result, unit)}
 			}
 			return nil
 		case <-limit.C:
@@ -210,11 +212,12 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// A removal is systemd's signal that a job is finished.
-type removal struct {
-	ID           uint32
-	Job          dbus.ObjectPath
-	Unit, Result string
+// refusal returns the name of an error reply, "" for any other error.
+func refusal(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Name
+	}
+	return ""
 }
 
 func noAnswer(limit time.Duration) error { return timeout.Errorf("no answer within %v", limit) }

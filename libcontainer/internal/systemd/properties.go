@@ -47,12 +47,6 @@ func settingsOf(list []Property) []setting {
 	return settings
 }
 
-// put adds a property, replacing an earlier one of its name.
-func put(list []Property, p Property) []Property {
-	list = slices.DeleteFunc(list, func(other Property) bool { return other.Name == p.Name })
-	return append(list, p)
-}
-
 // BaseProperties are those of every container's unit; pid is its first process. unified is set for
 // a host with cgroup2 only.
 func BaseProperties(u Unit, description string, pid int, unified bool) []Property {
@@ -106,7 +100,7 @@ func LimitProperties(limits []Limit) []Property {
 			continue
 		}
 		if p, ok := limitProperty(l); ok {
-			list = put(list, p)
+			list = Merge(list, []Property{p})
 		}
 	}
 	return append(list, quotaProperties(quota, period)...)
@@ -237,12 +231,7 @@ func AnnotationProperties(annotations map[string]string) ([]Property, error) {
 // propertyName reports whether s can be the name of a property. systemd would close the connection
 // for any other.
 func propertyName(s string) bool {
-	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
-			return false
-		}
-	}
-	return len(s) >= 3
+	return len(s) >= 3 && strings.Trim(s, letters) == ""
 }
 
 // microseconds converts seconds to microseconds.
@@ -262,9 +251,9 @@ func microseconds(v dbus.Variant) (dbus.Variant, error) {
 
 // Merge returns a list in which others replace those of the same name.
 func Merge(list, others []Property) []Property {
-	list = slices.Clone(list)
 	for _, p := range others {
-		list = put(list, p)
+		kept := slices.DeleteFunc(slices.Clone(list), func(q Property) bool { return q.Name == p.Name })
+		list = append(kept, p)
 	}
 	return list
 }

@@ -88,15 +88,8 @@ func redo(b Bus, do func(c *Conn, again bool) error, again bool) error {
 // away reports whether an error means that systemd went away: it closed the connection, or the bus
 // has noticed its exit.
 func away(err error) bool {
-	if errors.Is(err, ErrClosed) {
-		return true
-	}
-	e := (*Error)(nil)
-	if !errors.As(err, &e) {
-		return false
-	}
-	name, ok := strings.CutPrefix(e.Name, "org.freedesktop.DBus.Error.")
-	return ok && (name == "NoReply" || name == "ServiceUnknown" || name == "NameHasNoOwner" || strings.HasPrefix(name, "Spawn."))
+	name, ok := strings.CutPrefix(refusal(err), "org.freedesktop.DBus.Error.")
+	return errors.Is(err, ErrClosed) || ok && (name == "NoReply" || name == "ServiceUnknown" || name == "NameHasNoOwner" || strings.HasPrefix(name, "Spawn."))
 }
 
 // Start makes a unit and returns when it is active. A scope takes over the process of its PIDs
@@ -111,7 +104,7 @@ func (c *Conn) Start(u Unit, properties []Property) error {
 			properties = rest
 			continue
 		}
-		if e := (*Error)(nil); errors.As(err, &e) && e.Name == unitExists {
+		if e, ok := errors.AsType[*Error](err); ok && e.Name == unitExists {
 			err = fmt.Errorf("%w (%s)", ErrExist, e.Message)
 		}
 		return wrap("start", u.Name, err)
@@ -122,7 +115,7 @@ func (c *Conn) Start(u Unit, properties []Property) error {
 // unit is no error.
 func (c *Conn) Stop(name string) error {
 	err := c.job("StopUnit", name, "replace")
-	if e := (*Error)(nil); errors.As(err, &e) && e.Name == noSuchUnit {
+	if refusal(err) == noSuchUnit {
 		return nil
 	}
 	return wrap("stop", name, err)
@@ -182,19 +175,19 @@ func (c *Conn) ControlGroup() (string, error) {
 
 // withoutRefused returns the properties without the optional one that an error names.
 func withoutRefused(properties []Property, err error) (rest []Property, dropped bool) {
-	e := (*Error)(nil)
-	if !errors.As(err, &e) || e.Name != readOnlyProperty && e.Name != invalidArguments && e.Name != notSupported {
+	switch refusal(err) {
+	case readOnlyProperty, invalidArguments, notSupported:
+	default:
 		return properties, false
 	}
-	rest = slices.DeleteFunc(slices.Clone(properties), func(p Property) bool { return p.Optional && names(e.Message, p.Name) })
+	rest = slices.DeleteFunc(slices.Clone(properties), func(p Property) bool { return p.Optional && names(err.Error(), p.Name) })
 	return rest, len(rest) < len(properties)
 }
 
 // names reports whether a message contains name as a word: StartupCPUWeight does not name
 // CPUWeight.
 func names(message, name string) bool {
-	letter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' }
-	return slices.Contains(strings.FieldsFunc(message, func(r rune) bool { return !letter(r) }), name)
+	return slices.Contains(strings.FieldsFunc(message, func(r rune) bool { return !strings.ContainsRune(letters+digits, r) }), name)
 }
 
 func wrap(operation, unit string, err error) error {

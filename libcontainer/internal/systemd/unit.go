@@ -111,6 +111,11 @@ func slicePath(slice string) (string, error) {
 	return strings.TrimSuffix(p, "/"), nil
 }
 
+const (
+	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits  = "0123456789"
+)
+
 // maxName is the maximum length of a unit's name (UNIT_NAME_MAX - 1).
 const maxName = 255
 
@@ -119,10 +124,8 @@ func checkName(name string) error {
 	if len(name) > maxName {
 		return fmt.Errorf("longer than %d bytes", maxName)
 	}
-	for _, c := range []byte(name) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(`:-_.\@`, c) >= 0) {
-			return fmt.Errorf("%q cannot be in the name of a unit", c)
-		}
+	if rest := strings.Trim(name, letters+digits+`:-_.\@`); rest != "" {
+		return fmt.Errorf("%q cannot be in the name of a unit", rest[0])
 	}
 	return nil
 }
