@@ -15,18 +15,18 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// A Miss is something that a configuration asks for and that this host does not have, or what is
-// wrong with the configuration itself.
+// A Miss is something that a configuration needs and this host lacks, or a fault of the
+// configuration.
 type Miss struct {
 	// Path is the JSON path in config.json, "" for what every container needs.
 	Path string `json:"path"`
 	// Kind is one of package needs, or one of the Miss constants.
 	Kind string `json:"kind"`
-	// Name is what was asked for, of that kind.
+	// Name is what is needed, of that kind.
 	Name string `json:"name,omitempty"`
 	// Lacks says what is missing, for people.
 	Lacks string `json:"lacks"`
-	// Since is the version of Linux that first has it, where that is the matter.
+	// Since is the first version of Linux that has it, if that is the cause.
 	Since string `json:"since,omitempty"`
 }
 
@@ -44,17 +44,17 @@ type Report struct {
 	// OK is true when nothing is missing.
 	OK     bool   `json:"ok"`
 	Misses []Miss `json:"misses"`
-	// Unknown is what the caller may not find out.
+	// Unknown is what the caller has no right to find out.
 	Unknown []Miss `json:"unknown"`
-	// Warnings are what a create would warn of, and Notes what it would have to say for a log.
+	// Warnings are those of a create, and Notes what it would write to a log.
 	Warnings []string `json:"warnings"`
 	Notes    []string `json:"notes"`
 }
 
-// Check tells whether the caller can run the container that a bundle describes on this host,
-// without making it. It asks the kernel what it can, and rehearses the plan of the container's
-// first process in namespaces that go with it. faults are those with which specconv.Examine has
-// returned the bundle.
+// Check reports whether the caller can run the container that a bundle describes on this host,
+// without creating it. It asks the kernel, and rehearses the plan of the container's first process
+// in namespaces that end with the rehearsal. faults are those that specconv.Examine has returned
+// with the bundle.
 func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o CreateOptions) (*Report, error) {
 	e := &examination{
 		creation: creation{id: id, bundle: b, options: o},
@@ -85,25 +85,24 @@ func (r *Runtime) Check(id string, b *specconv.Bundle, faults specconv.Faults, o
 
 func (e *examination) warn(text string) { e.report.Warnings = append(e.report.Warnings, text) }
 
-// An examination is a container that is not made.
+// An examination is a container that is only checked.
 type examination struct {
 	creation
 	report Report
 	// answers is package host's, or a test's.
 	answers func(*specconv.Bundle, []needs.Requirement) ([]error, error)
-	// baseless is set when something is missing that all else stands on.
+	// baseless is set when something is missing that everything else needs.
 	baseless bool
 }
 
-// miss reports a miss, unless one is known of the same field or a part of it: what follows from
-// that is no news.
+// miss reports a miss, unless there is one of the same field or a part of it already.
 func (e *examination) miss(m Miss) {
 	if !slices.ContainsFunc(e.report.Misses, func(known Miss) bool { return related(known.Path, m.Path) }) {
 		e.report.Misses = append(e.report.Misses, m)
 	}
 }
 
-// related reports whether one JSON path is the other, or leads to it.
+// related reports whether one JSON path is the other, or a part of it.
 func related(a, b string) bool { return jsonpath.Holds(a, b) || jsonpath.Holds(b, a) }
 
 func (e *examination) faults(list specconv.Faults) {
@@ -195,7 +194,7 @@ func (e *examination) error(kind string, err error) (path string) {
 	return m.Path
 }
 
-// maxRehearsals bounds how often a plan is tried anew after one of its steps has failed.
+// maxRehearsals limits how often a plan is tried again after one of its steps has failed.
 const maxRehearsals = 100
 
 // rehearse tries a plan, and once more without what has failed.

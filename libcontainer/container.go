@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A Container is one container of a Runtime. It holds no descriptors and no lock, so there is
-// nothing to close; every method looks at the container as it is then.
+// A Container is one container of a Runtime. It holds no file descriptors and no lock, so there is
+// nothing to close. Each method looks at the container anew.
 type Container struct {
 	runtime *Runtime
 	id      string
@@ -31,7 +31,7 @@ func (c *Container) ID() string { return c.id }
 func (c *Container) Process() *Process { return c.process }
 
 // Load returns the container with this id. The error is ErrNotExist when there is none. A container
-// whose create was killed is there too: its status is stopped, and Delete removes what is left of
+// whose create was killed exists as well: its status is stopped, and Delete removes what is left of
 // it.
 func (r *Runtime) Load(id string) (*Container, error) {
 	d, err := state.Open(r.Root).Open(id)
@@ -75,9 +75,9 @@ func (c *Container) Config() (*specs.Process, error) {
 	return v.rec.Process, nil
 }
 
-// Pids returns the numbers of all processes of the container, those in its cgroup, in the caller's
-// PID namespace, sorted. Of a stopped one they are those that have outlived the first. It takes no
-// lock: who looks doesn't wait for who starts or deletes it.
+// Pids returns the PIDs of all processes of the container in the caller's PID namespace, sorted.
+// For a stopped container these are processes that have outlived the first one. It takes no lock
+// and does not wait for a start or delete.
 func (c *Container) Pids() ([]int, error) {
 	v, err := c.view(unlocked)
 	if err != nil {
@@ -88,12 +88,12 @@ func (c *Container) Pids() ([]int, error) {
 	return pids, c.wrap(err)
 }
 
-// Pause freezes all processes of a running container, and returns when they stand.
+// Pause freezes all processes of a running container, and returns when they are frozen.
 func (c *Container) Pause() error {
 	return c.freeze(specs.StateRunning, ErrNotRunning, (*cgroups.Manager).Freeze)
 }
 
-// Resume lets the processes of a paused container go on.
+// Resume thaws the processes of a paused container.
 func (c *Container) Resume() error {
 	return c.freeze(StatusPaused, ErrNotPaused, (*cgroups.Manager).Thaw)
 }
@@ -111,7 +111,7 @@ func (c *Container) freeze(from specs.ContainerState, otherwise error, do func(*
 	})
 }
 
-// errCreating refuses what is not for a container that is still being created.
+// errCreating refuses an operation on a container that is still being created.
 var errCreating = fmt.Errorf("%w: it is still being created", ErrNotRunning)
 
 // signalPidfd signals a process; one that has ended already is ErrNotRunning.

@@ -23,14 +23,14 @@ func (c *Container) Delete() error {
 	})
 }
 
-// Remove kills and deletes the container with this id, whatever its state. That there is none is no
-// error.
+// Remove kills and deletes the container with this id, whatever its state. It is no error if there
+// is none.
 func (r *Runtime) Remove(id string) error {
 	c := &Container{runtime: r, id: id}
 	if err := specconv.ValidateID(id); err != nil {
 		return c.wrap(err)
 	}
-	// A create or a delete that was killed at the wrong moment leaves a folder that has no id.
+	// A create or a delete that was killed at the wrong moment leaves a directory without an id.
 	defer state.Open(r.Root).Sweep()
 	err := c.remove()
 	if errors.Is(err, ErrNotExist) {
@@ -59,9 +59,9 @@ func (c *Container) remove() error {
 	return c.wrap(err)
 }
 
-// endCreator has the creator of a container remove it, and returns with the lock if something is
-// left: the creator was killed meanwhile, or had finished before it knew. It ends the container's
-// process, and the creator waits for nothing else without a limit.
+// endCreator makes the creator of a container remove it, by ending the container's process, and
+// returns with the lock if something is left: the creator was killed, or had finished before it
+// knew.
 func (v *view) endCreator() error {
 	if err := v.dir.LockSame(lockLimit); err != nil { // the creator has it until the process is recorded
 		return err
@@ -87,7 +87,7 @@ func (v *view) endCreator() error {
 	return v.read()
 }
 
-// destroy undoes what create has done. The caller holds the lock.
+// destroy undoes create. The caller holds the lock.
 func (v *view) destroy(r *Runtime) error {
 	if !v.incomplete {
 		place := v.placement()

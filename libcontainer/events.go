@@ -19,10 +19,10 @@ import (
 type EventType string
 
 const (
-	// EventOOM: the kernel had no more memory for the container, and killed a process for it. What
-	// exactly the kernel tells differs between cgroup v1 and cgroup2: see cgroups.OOMWatch.
+	// EventOOM: the container ran out of memory, and the kernel killed a process. What exactly the
+	// kernel reports differs between cgroup v1 and cgroup2: see cgroups.OOMWatch.
 	EventOOM EventType = "oom"
-	// EventStats: the time has come to look at the container's counters again.
+	// EventStats: the container's counters, once per interval.
 	EventStats EventType = "stats"
 )
 
@@ -34,18 +34,17 @@ type Event struct {
 	Stats *Stats    `json:"data,omitempty"` // of EventStats
 }
 
-// Events tells what happens in the container while it is ranged over: each time that the kernel
-// runs out of memory for it, and every interval, unless that is 0, its counters.
+// Events yields the container's events: each time that it runs out of memory, and its counters once
+// per interval, unless that is 0.
 //
 //	for event, err := range container.Events(ctx, 5*time.Second) {
 //
 // The loop ends when the container stops; an EventOOM comes before the end that it leads to. An
-// error ends it, too: ctx's when that is done, ErrNotRunning when the container did not run in the
-// first place, ErrNoCgroup when it has none, or why it cannot be watched. The runtime's Warn is
-// told when counters cannot be read, and when there is no memory controller, and so no EventOOM to
-// come.
+// error ends it as well: that of ctx, ErrNotRunning when the container does not run, ErrNoCgroup
+// when it has none, or why it cannot be watched. Warn gets a message when counters cannot be read,
+// and when there is no memory controller and so no EventOOM.
 //
-// Waiting takes no thread and does not poll; it holds four descriptors.
+// A wait holds four file descriptors, no thread, and does not poll.
 func (c *Container) Events(ctx context.Context, interval time.Duration) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		w, process, err := c.watch()
@@ -101,7 +100,7 @@ func waitUntil(ctx context.Context, w *cgroups.OOMWatch, interval time.Duration,
 	return w.Wait(ctx)
 }
 
-// watch begins to watch the container. Both results are to be closed, the watch first.
+// watch starts to watch the container. The caller closes both results, the watch first.
 func (c *Container) watch() (w *cgroups.OOMWatch, process *os.File, err error) {
 	err = c.with(unlocked, func(v *view, status specs.ContainerState) error {
 		if status == specs.StateStopped || status == specs.StateCreating {

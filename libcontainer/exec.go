@@ -26,12 +26,12 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Exec starts another process in the container, which must have been created and not have stopped.
-// p is all of its configuration: nothing is taken from the container's own (see Config). The
-// process is a child of the calling program and has executed p's program when Exec returns.
+// Exec starts another process in a container that was created and has not stopped. p is the
+// process's whole configuration: it inherits nothing of the container's (see Config). The process
+// is a child of the calling program and has executed its program when Exec returns.
 //
-// The error is ErrNotRunning when the container has stopped, and ErrPaused when it is paused and o
-// does not say to go on all the same.
+// The error is ErrNotRunning when the container has stopped, and ErrPaused when it is paused,
+// unless o.IgnorePaused is set.
 func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	if err := specconv.ValidateProcess(p); err != nil {
 		return nil, err
@@ -58,8 +58,8 @@ func (c *Container) Exec(p *specs.Process, o ExecOptions) (*Process, error) {
 	return process, nil
 }
 
-// exec starts the process. Where the limit of processes refuses it, a second one gets into the
-// cgroup in another way.
+// exec starts the process. If the limit of processes refuses it, it tries a second one that enters
+// the cgroup in another way.
 func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.Stop) (*Process, error) {
 	process, err := v.execOnce(r, p, o, stops, false)
 	if errors.Is(err, cgroups.ErrFull) {
@@ -73,8 +73,8 @@ func (v *view) exec(r *Runtime, p *specs.Process, o ExecOptions, stops []hooks.S
 }
 
 // traced reports whether a process of the container may trace one that enters its PID namespace.
-// Such a process must not be there outside of the container's cgroup, not even for a moment: it
-// would take no notice of the limit of processes, and on cgroup2 of no other one.
+// Such a process must never be outside of the container's cgroup, because a tracer could use it to
+// exceed the limit of processes, and on cgroup2 all limits.
 func (v *view) traced() bool {
 	if v.rec.Joined(specs.PIDNamespace) {
 		return true // others may be in there
@@ -118,8 +118,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	if facts.UserFacts, err = host.JoinUserFacts(rights, join, v.rec.Pid, p); err != nil {
 		return nil, err
 	}
-	// What was read by the PID is the container's if that has not become another process's
-	// meanwhile.
+	// What was read by PID is the container's if the PID has not been reused meanwhile.
 	if (join.Chroot || join.Namespaces&unix.CLONE_NEWUSER != 0) && sys.Readable(container) {
 		return nil, ErrNotRunning
 	}
@@ -178,8 +177,7 @@ func (v *view) execOnce(r *Runtime, p *specs.Process, o ExecOptions, stops []hoo
 	return process, nil
 }
 
-// whyNot says why a process could not join, if it is for something that has happened to the
-// container meanwhile.
+// whyNot explains an error that is due to the end of the container meanwhile.
 func (v *view) whyNot(err error) error {
 	if errors.Is(err, launch.ErrEnded) {
 		return fmt.Errorf("%w: its process has ended meanwhile", ErrNotRunning)
@@ -243,8 +241,8 @@ func (e *execution) start() error {
 	return <-f.Do(start)
 }
 
-// joinOf returns how to get into the container: which namespaces are its own, and what all of its
-// processes have.
+// joinOf returns how a process joins the container: its namespaces, and what all of its processes
+// have.
 func joinOf(rec *state.Record) (setup.Join, error) {
 	var j setup.Join
 	for _, n := range rec.Namespaces {
@@ -259,8 +257,8 @@ func joinOf(rec *state.Record) (setup.Join, error) {
 	return j, nil
 }
 
-// joinFiles opens the descriptors that a joining process gets. The caller calls release when it has
-// them.
+// joinFiles opens the file descriptors for a joining process. The caller releases them when the
+// process has them.
 func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.NamedFile, release func(), err error) {
 	named = []nsenter.NamedFile{{Name: string(setup.PidfdOfContainer), File: container}}
 	if !j.Chroot {
@@ -273,7 +271,7 @@ func joinFiles(j setup.Join, pid int, container *os.File) (named []nsenter.Named
 	return append(named, nsenter.NamedFile{Name: string(setup.RootOfContainer), File: root}), func() { root.Close() }, nil
 }
 
-// rootOf opens the root folder of a process.
+// rootOf opens the root directory of a process.
 func rootOf(pid int) (*os.File, error) {
 	return sys.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
 }

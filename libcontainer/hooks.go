@@ -57,7 +57,7 @@ func (r *Runtime) runHostHooks(kind string, rec *state.Record, status specs.Cont
 	return hooks.Run(kind, list, stateForHooks(rec, status, rec.Pid), redirected(rec, hooks.Host(rec.Bundle, r.TimerSlack)), stops...)
 }
 
-// redirected returns a starter of hooks that write to the files which annotations name.
+// redirected returns a starter of hooks whose output goes to the files that annotations name.
 func redirected(rec *state.Record, start hooks.Starter) hooks.Starter {
 	stdoutPath := specconv.HookOutput(rec.Annotations, specconv.HooksStdout, rec.Bundle)
 	stderrPath := specconv.HookOutput(rec.Annotations, specconv.HooksStderr, rec.Bundle)
@@ -83,7 +83,8 @@ func redirected(rec *state.Record, start hooks.Starter) hooks.Starter {
 	}
 }
 
-// appendTo opens a file to append to. A pipe that nobody reads is an error, and no reason to wait.
+// appendTo opens a file for appending. A pipe without a reader is an error; it does not wait for
+// one.
 func appendTo(path string) (*os.File, error) {
 	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOCTTY | unix.O_CLOEXEC
 	fd, err := unix.Open(path, flags|unix.O_NONBLOCK, 0o600)
@@ -178,8 +179,8 @@ func (r *Runtime) runCreateHooks(rec *state.Record, container *os.File, stops []
 	}), stops...)
 }
 
-// runPoststartHooks runs the poststart hooks, until something stops them or the container is
-// deleted. That its program has ended is no reason to stop them.
+// runPoststartHooks runs the poststart hooks until something stops them or the container is
+// deleted. The end of its program does not stop them.
 func (r *Runtime) runPoststartHooks(dir *state.Dir, rec *state.Record, stops []hooks.Stop) error {
 	if len(specconv.HooksOf(rec.Hooks, hooks.Poststart)) == 0 {
 		return nil
@@ -220,8 +221,7 @@ func startHook(plan *setup.Plan, s launch.Streams, named []nsenter.NamedFile, st
 	return hooks.Process{Pid: p.Pid(), Pidfd: p.Pidfd()}, nil
 }
 
-// poststop runs the poststop hooks. Their failure is only warned about, as the specification
-// demands.
+// poststop runs the poststop hooks. Their failure is only a warning, as the specification demands.
 func (r *Runtime) poststop(rec *state.Record) {
 	list := specconv.HooksOf(rec.Hooks, hooks.Poststop)
 	if len(list) == 0 {

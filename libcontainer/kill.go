@@ -13,10 +13,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 )
 
-// Kill sends a signal to the container's first process, or, with SIGKILL and when the container
-// shares its PID namespace with others, so that the end of the first process does not end the rest,
-// to all of its processes: also after the first one has ended. The error is ErrNotRunning when
-// there is none to send it to.
+// Kill sends a signal to the container's first process. If the container has no PID namespace of
+// its own, the end of the first process does not end the others: then SIGKILL goes to all of its
+// processes, also after the first one has ended. The error is ErrNotRunning when there is none.
 func (c *Container) Kill(sig unix.Signal) error {
 	return c.with(unlocked, func(v *view, status specs.ContainerState) error {
 		switch status {
@@ -34,7 +33,7 @@ func (c *Container) Kill(sig unix.Signal) error {
 	})
 }
 
-// killRest kills the processes that the first one of a container has left behind.
+// killRest kills the processes that the container's first one has left behind.
 func (v *view) killRest(sig unix.Signal) error {
 	if v.incomplete || sig != unix.SIGKILL || v.rec.Owns(specs.PIDNamespace) {
 		return ErrNotRunning

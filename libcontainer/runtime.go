@@ -38,39 +38,38 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/systemd"
 )
 
-// A Runtime is the folder where containers are known. Its methods may be called by several
-// goroutines, and by several programs, at the same time.
+// A Runtime is a state directory and the settings for its containers. Several goroutines, and
+// several programs, may call its methods at the same time.
 type Runtime struct {
-	// Root is the state folder, for instance /run/orlop. It is made, with mode 0700, by the first
-	// Create.
+	// Root is the state directory, for instance /run/orlop. The first Create makes it, with mode
+	// 0700.
 	Root string
-	// Warn gets what is not an error and yet should be known, one line each: a limit or a label
-	// that is not applied, others in the container's cgroup, a poststop hook that failed. nil drops
-	// it.
+	// Warn gets warnings, one line each: a limit or a label that is not applied, other processes in
+	// the container's cgroup, a poststop hook that failed. nil drops them.
 	Warn func(message string)
-	// Note gets what belongs in a log and needs no reader, one line each: a capability that cannot
-	// be granted, device rules that take the host's root, a field that no kernel has a use for any
-	// more. The container has no more rights than asked for. nil drops it.
+	// Note gets messages for a log, one line each: a capability that cannot be granted, device
+	// rules that need the host's root, a field that no kernel uses any more. The container never
+	// has more rights than configured. nil drops them.
 	Note func(message string)
-	// CgroupManager says who keeps the cgroups of containers that are created.
+	// CgroupManager makes the cgroups of new containers.
 	CgroupManager CgroupManager
-	// SeccompCache is the folder of compiled seccomp profiles; "" is none. Only the caller may be
-	// able to write there, or it is not used.
+	// SeccompCache is the directory of compiled seccomp profiles; "" is none. It is used only if
+	// nobody but the caller can write to it.
 	SeccompCache string
-	// Interrupt, if it is not nil, is an eventfd(2), and each number that is written to it ends
-	// what its methods are waiting for: a hook, which is killed with its process group, or a
-	// process that sets itself up. What was begun is undone, and the error is ErrInterrupted.
+	// Interrupt, if it is not nil, is an eventfd(2). Each write to it ends one wait of a method:
+	// for a hook, which is killed with its process group, or for a process that sets itself up. The
+	// operation is undone, and its error is ErrInterrupted.
 	Interrupt *os.File
-	// TimerSlack is that of each process that is started, a container's or a hook, in nanoseconds
-	// (PR_SET_TIMERSLACK of prctl(2)); 0 is that of the thread which happens to start it.
+	// TimerSlack is the timer slack of each process that is started, of containers and hooks, in
+	// nanoseconds (PR_SET_TIMERSLACK of prctl(2)). With 0 it is that of the starting thread.
 	TimerSlack int
-	// Rootless says whether containers that are created may do without what the caller has no right
-	// to: a cgroup, and rules for devices.
+	// Rootless says whether new containers may do without what the caller has no right to: a
+	// cgroup, and device rules.
 	Rootless Rootless
 }
 
-// CgroupManager says who makes the cgroups of new containers. What is done with a container later
-// goes by what it was created with.
+// A CgroupManager makes the cgroups of new containers. A container keeps the one that it was
+// created with.
 type CgroupManager string
 
 const (
@@ -152,21 +151,21 @@ var (
 // DisabledManager.
 var ErrNoCgroup = placement.ErrNoCgroup
 
-// ErrCgroupInUse says that the cgroup that a container is to have has processes, or belongs to
-// another container.
+// ErrCgroupInUse says that the cgroup of a new container has processes, or belongs to another
+// container.
 var ErrCgroupInUse = cgroups.ErrOccupied
 
-// Streams are a process's descriptors.
+// Streams are a process's file descriptors.
 type Streams struct {
 	// Stdin, Stdout and Stderr are its standard streams; nil is /dev/null. A process with a
 	// terminal has that instead.
 	Stdin, Stdout, Stderr *os.File
-	// Shared is set when the caller keeps using the files, as a caller does that waits for the
-	// process. Regular files and terminals then keep their owner. Output to one that the process's
-	// user could not open again as /dev/stdout is copied from a pipe until Process.Wait returns.
-	// Pipes and sockets get that user as owner in any case.
+	// Shared is set when the caller keeps using the files, for instance while it waits for the
+	// process. Regular files and terminals then keep their owner. If the process's user could not
+	// open such a file again as /dev/stdout, output to it is copied from a pipe until Process.Wait
+	// returns. Pipes and sockets get that user as owner in any case.
 	Shared bool
-	// keepOwner keeps the owner of regular files: those that hooks write to are the host's.
+	// keepOwner keeps the owner of regular files: hooks write to files of the host.
 	keepOwner bool
 	// Files become its descriptors 3, 4, ...; a nil one stays closed.
 	Files []*os.File
@@ -180,12 +179,12 @@ type Streams struct {
 	PidfdSocket string
 	// pidfdReceiver is the same by the configuration's annotation.
 	pidfdReceiver string
-	// PidFile is the path of a file that gets the process's number: digits without a newline,
-	// renamed to its place when the process is there.
+	// PidFile is the path of a file that gets the process's PID: digits without a newline. It is
+	// renamed into place when the process exists.
 	PidFile string
-	// BeforeStart, if it is not nil, is called before the process executes its program, which an
-	// error prevents. It is for what must be so by then, and not before: that signals are caught,
-	// say.
+	// BeforeStart, if it is not nil, is called before the process executes its program; an error
+	// prevents that. A caller sets up there what must not be set up earlier, such as signal
+	// handlers.
 	BeforeStart func() error
 }
 
@@ -204,8 +203,7 @@ func (s *Streams) handsOver() bool {
 	return s.PidfdSocket != "" || s.pidfdReceiver != "" || s.PidFile != ""
 }
 
-// handOver gives the process to the engine that waits for it: its pidfd and its PID. name goes with
-// the pidfd.
+// handOver sends the pidfd, with a name, and writes the PID for the engine that waits for them.
 func (s *Streams) handOver(p *launch.Process, name string) error {
 	for _, socket := range [...]string{s.PidfdSocket, s.pidfdReceiver} {
 		if socket == "" {
@@ -228,7 +226,7 @@ func (s *Streams) beforeStart() error {
 	return s.BeforeStart()
 }
 
-// CreateOptions say how a container is made, as far as its configuration doesn't.
+// CreateOptions are settings of a new container that its configuration does not have.
 type CreateOptions struct {
 	Streams
 	// NoPivot moves the root mount and changes the root with chroot(2) in place of pivot_root(2),
@@ -236,12 +234,12 @@ type CreateOptions struct {
 	NoPivot bool
 	// NoNewKeyring leaves the process in the caller's session keyring.
 	NoNewKeyring bool
-	// PidVariable is the name of a variable of the program's environment that gets the number which
-	// the process has in its PID namespace, "" for none: LISTEN_PID of sd_listen_fds(3).
+	// PidVariable is the name of an environment variable that gets the process's PID in its PID
+	// namespace, such as LISTEN_PID of sd_listen_fds(3); "" for none.
 	PidVariable string
 	// NotifySocket is the address of a service manager's socket ($NOTIFY_SOCKET of sd_notify(3)),
-	// "" for none. The container gets one of its own by which it can say that it is ready, for
-	// which Container.AwaitReady waits; with Create, StartNotify has to come before that.
+	// "" for none. The container gets a socket of its own to say that it is ready, and
+	// Container.AwaitReady waits for that. After Create, StartNotify must be called first.
 	NotifySocket string
 }
 
@@ -250,20 +248,20 @@ type ExecOptions struct {
 	Streams
 	// IgnorePaused lets a process join a paused container. It runs when the container is resumed.
 	IgnorePaused bool
-	// Cgroups are the cgroups below the container's that the process is born in: see
-	// cgroups.Manager.Sub. None: the container's own.
+	// Cgroups are the cgroups below the container's that the process starts in: see
+	// cgroups.Manager.Sub. Without any it starts in the container's own.
 	Cgroups []string
 
 	hook *specs.Hook // that is executed in place of the program
 }
 
-// How long others are waited for. docs/waits.md has all waits of all commands.
+// Limits of waits. docs/waits.md has all waits of all commands.
 const (
-	lockLimit    = 10 * time.Second // who has a container's lock
+	lockLimit    = 10 * time.Second // another call that holds the lock
 	creatorLimit = 10 * time.Second // a creator whose container is to be deleted
 )
 
-// stops are what stops hooks and conversations from outside.
+// stops returns what stops hooks and conversations: the caller's interrupt.
 func (r *Runtime) stops() []hooks.Stop {
 	if r.Interrupt == nil {
 		return nil
@@ -271,14 +269,12 @@ func (r *Runtime) stops() []hooks.Stop {
 	return []hooks.Stop{{File: r.Interrupt, Err: ErrInterrupted}}
 }
 
-// stopsAtEnd are what stops hooks and conversations for a container: also the end of its first
-// process.
+// stopsAtEnd returns stops, and the end of the container's first process.
 func (r *Runtime) stopsAtEnd(container *os.File) []hooks.Stop {
 	return append(r.stops(), hooks.Stop{File: container, Err: launch.ErrEnded})
 }
 
-// takeInterrupt takes the interruption that err tells of, so that what follows can be interrupted
-// by the next one.
+// takeInterrupt consumes the interrupt that err reports. What follows can be interrupted again.
 func (r *Runtime) takeInterrupt(err error) {
 	if errors.Is(err, ErrInterrupted) {
 		var count [8]byte

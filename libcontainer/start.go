@@ -18,12 +18,13 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// Start lets a created container execute its program, and returns when it has done so. The error is
-// ErrStarted or ErrStopped when it is not created any more. When the program cannot be executed the
-// container has stopped. When a startContainer or poststart hook fails the container is deleted.
+// Start makes a created container execute its program, and returns when it has. The error is
+// ErrStarted or ErrStopped when the container does not wait for its start. If the program cannot be
+// executed, the container has stopped. If a startContainer or poststart hook fails, the container
+// is deleted.
 func (c *Container) Start() error { return c.start(func(*view) error { return nil }) }
 
-// start is Start, with something to be done before the container is let go.
+// start is Start, and calls before when the container is about to go on.
 func (c *Container) start(before func(*view) error) error {
 	return c.with(exclusive, func(v *view, status specs.ContainerState) error {
 		switch status {
@@ -60,8 +61,8 @@ func (c *Container) start(before func(*view) error) error {
 	})
 }
 
-// destroySame is destroy for a container that was in use without the lock, and so may have been
-// deleted meanwhile.
+// destroySame is destroy for a container that may have been deleted meanwhile, because its lock was
+// not held.
 func (v *view) destroySame(r *Runtime) error {
 	err := v.dir.LockSame(lockLimit)
 	if errors.Is(err, ErrNotExist) {
@@ -73,7 +74,7 @@ func (v *view) destroySame(r *Runtime) error {
 	return v.destroy(r)
 }
 
-// start connects to the waiting process and sees it through to its program.
+// start connects to the waiting process, and serves it until it has executed its program.
 func (v *view) start(r *Runtime) error {
 	container, err := v.pidfd()
 	if err != nil {
@@ -148,8 +149,8 @@ func (v *view) executed(container *os.File) error {
 	return ended
 }
 
-// gone says why a process does not wait any more that did a moment ago: it has ended, or a `start`
-// that was killed had let it go on.
+// gone explains that a process no longer waits: it has ended, or a start that was killed has
+// released it.
 func (v *view) gone() error {
 	alive, err := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	switch {

@@ -21,14 +21,14 @@ type Stats struct {
 	cgroups.Stats
 	// IntelRDT is empty for a container that is in no group of the resctrl file system.
 	IntelRDT intelrdt.Stats `json:"intel_rdt"`
-	// NetworkInterfaces are those of the network namespace that the first process is in, which
-	// other containers may share, as those of a pod do. It is nil when that is the caller's own:
-	// then the numbers are the host's and not the container's.
+	// NetworkInterfaces are those of the first process's network namespace, which other containers
+	// may share, as in a pod. It is nil when that is the caller's own: then the counters are the
+	// host's.
 	NetworkInterfaces []NetworkInterface `json:"network_interfaces"`
 }
 
-// A NetworkInterface's numbers are the kernel's since the interface was made, seen from within the
-// container: what it received is Rx.
+// A NetworkInterface has the kernel's counters since the interface was made, as seen from the
+// container: Rx is what the container received.
 type NetworkInterface struct {
 	Name string // "lo", "eth0"
 
@@ -42,7 +42,7 @@ type NetworkInterface struct {
 	TxDropped uint64
 }
 
-// Stats reads the container's counters. It takes no lock and stops nothing; the numbers are of
+// Stats reads the container's counters. It takes no lock and stops nothing, so the counters are of
 // slightly different moments. The error is ErrNotRunning when the container has stopped, or is not
 // created yet.
 func (c *Container) Stats() (*Stats, error) {
@@ -76,8 +76,8 @@ func (v *view) stats(s *Stats) error {
 		}
 	}
 	s.NetworkInterfaces, err = networkInterfaces(v.rec.Pid)
-	// Looked up afterwards: if the process runs now, then the cgroup was there and its number was
-	// its own all the time.
+	// Checked afterwards: if the process runs now, the cgroup existed and the PID was its own all
+	// the time.
 	alive, aliveErr := sys.Alive(v.rec.Pid, v.rec.StartTime)
 	if aliveErr != nil {
 		return aliveErr
@@ -88,8 +88,8 @@ func (v *view) stats(s *Stats) error {
 	return err
 }
 
-// networkInterfaces reads what a process sees of its network. One that ends leaves its namespaces
-// first, and counts as ended then.
+// networkInterfaces reads the network counters that a process sees. A process that ends leaves its
+// namespaces first, and counts as ended then.
 func networkInterfaces(pid int) ([]NetworkInterface, error) {
 	folder := "/proc/" + strconv.Itoa(pid)
 	same, err := sameFile(folder+"/ns/net", "/proc/thread-self/ns/net")

@@ -25,7 +25,7 @@ type Status struct {
 	Rootfs      string               `json:"rootfs"`
 	Created     time.Time            `json:"created"`
 	Annotations map[string]string    `json:"annotations,omitempty"`
-	// Owner is the name of the user that created the container, or its number where that has none.
+	// Owner is the name of the user who created the container, or the UID if that has no name.
 	Owner string `json:"owner"`
 }
 

@@ -10,16 +10,15 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Update changes the limits of a container that has been created and not stopped, to those of r
-// that are set; the others stay. Device rules change when r lists any: then they take the place of
-// all others, as those of config.json do at create.
+// Update changes the limits of a container that was created and has not stopped to those that are
+// set in r; the others stay. If r has device rules, they replace all others, as those of
+// config.json do at create.
 //
-// The error is ErrNotRunning when the container has stopped, specconv.Faults when r is not valid,
-// and then nothing is changed. It is a *cgroups.ResourceError when the kernel refuses a limit:
-// those before it stay set. What cannot be applied on this host is told to Warn.
+// The error is ErrNotRunning when the container has stopped, and specconv.Faults when r is not
+// valid: then nothing changes. It is a *cgroups.ResourceError when the kernel refuses a limit:
+// those before it stay set. Warn gets what cannot be applied on this host.
 //
-// Nothing of this is recorded. Whoever wants to know a limit reads it from the kernel, which is
-// right after other programs' changes, too.
+// Nothing is recorded: the kernel has the limits, also after changes by other programs.
 func (c *Container) Update(r *specs.LinuxResources) error {
 	if err := specconv.ValidateResources(r); err != nil {
 		return err
@@ -45,10 +44,10 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 // without linux.intelRdt.
 var ErrNoRDT = errors.New("container has no Intel RDT group: it was created without linux.intelRdt")
 
-// UpdateRDT changes what a container's group in the resctrl file system may use, as
-// linux.intelRdt's l3CacheSchema and memBwSchema do. Empty ones stay as they are. A group that
-// others share changes for them, too. The error is ErrNoRDT when the container has none,
-// ErrNotRunning when it has stopped, and specconv.Faults when a schema is not valid.
+// UpdateRDT changes the schemata of a container's resctrl group, as linux.intelRdt's l3CacheSchema
+// and memBwSchema do. An empty schema stays as it is. A shared group changes for all containers in
+// it. The error is ErrNoRDT when the container has no group, ErrNotRunning when it has stopped, and
+// specconv.Faults when a schema is not valid.
 func (c *Container) UpdateRDT(l3CacheSchema, memBwSchema string) error {
 	if err := specconv.ValidateIntelRdt(&specs.LinuxIntelRdt{L3CacheSchema: l3CacheSchema, MemBwSchema: memBwSchema}); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// lockMode says what a view of a container is for.
+// A lockMode is what a view of a container is for.
 type lockMode int
 
 const (

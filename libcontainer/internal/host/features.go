@@ -13,7 +13,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// errUnknown: the caller has not the right to find out.
+// errUnknown says that the caller has no right to find out.
 var errUnknown = errors.New("cannot be found out without more rights")
 
 // feature tries what a kernel feature is for.
@@ -33,7 +33,7 @@ func (a *asking) feature(n needs.Need) error {
 	return err
 }
 
-// featureProbe returns what tries a kernel feature, in a way that changes nothing: ENOSYS and
+// featureProbe returns a function that tries a kernel feature without changing anything. ENOSYS and
 // EINVAL are the answers of a kernel that lacks it.
 func featureProbe(name string) func() error {
 	switch name {
@@ -71,10 +71,10 @@ func featureProbe(name string) func() error {
 	return nil
 }
 
-// nowhere is a descriptor that nobody has.
+// nowhere is a file descriptor that does not exist.
 const nowhere = math.MaxInt32
 
-// notBad takes the errors for success that a call without an object gives when it is there.
+// notBad ignores the errors of a call that exists and was given no object.
 func notBad(err error) error {
 	if errors.Is(err, unix.EBADF) || errors.Is(err, unix.ENOENT) {
 		return nil
@@ -82,7 +82,7 @@ func notBad(err error) error {
 	return err
 }
 
-// notAbsent takes all errors for success but that of a call which is not there.
+// notAbsent ignores all errors except that of a call that does not exist.
 func notAbsent(err error) error {
 	if errors.Is(err, unix.ENOSYS) {
 		return err

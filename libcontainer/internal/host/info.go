@@ -53,7 +53,7 @@ type Kernel struct {
 	System string `json:"system,omitempty"`
 }
 
-// Caller is who asks.
+// Caller is the calling process.
 type Caller struct {
 	UID          int      `json:"uid"`
 	GID          int      `json:"gid"`
@@ -76,8 +76,8 @@ type Availability struct {
 type NamespaceInfo struct {
 	Type      string `json:"type"`
 	Available Answer `json:"available"`
-	// Limit is how many there can be, of the caller's user namespace; 0 when none can be made, or
-	// it is not known.
+	// Limit is the greatest number of them in the caller's user namespace; 0 if none can be made,
+	// or it is not known.
 	Limit uint64 `json:"limit"`
 }
 
@@ -96,8 +96,8 @@ type Seccomp struct {
 	Flags   []string `json:"flags"`
 }
 
-// Gather finds out about this host. It starts processes in user namespaces of their own, and
-// criu(8) for its version; all of them end with it.
+// Gather describes this host. It starts processes in user namespaces of their own, and criu(8) for
+// its version. They end before it returns.
 func Gather() (*Info, error) {
 	a := &asking{}
 	if err := a.begin(); err != nil {

@@ -25,11 +25,11 @@ type Cgroups struct {
 	// Unified is where cgroup2 is mounted, "" where it is not, and Controllers what it has.
 	Unified     string   `json:"unified"`
 	Controllers []string `json:"controllers"`
-	// Delegated are the controllers that the caller can give to cgroups below its own place in
-	// cgroup2; null when it can make none there.
+	// Delegated are the controllers that the caller can give to cgroups below its own cgroup2; null
+	// when it can make none there.
 	Delegated []string `json:"delegated"`
-	// Systemd is set when systemd keeps them, UserSystemd when the caller has one of its own that
-	// can be asked for units.
+	// Systemd is set when systemd is the host's init, UserSystemd when the caller has a systemd of
+	// its own.
 	Systemd     bool `json:"systemd"`
 	UserSystemd bool `json:"userSystemd"`
 }
@@ -72,8 +72,8 @@ func userSystemd() bool {
 type Mounts struct {
 	API               Answer `json:"api"`               // fsopen(2) and its kin
 	RecursiveReadOnly Answer `json:"recursiveReadOnly"` // the option rro
-	// IDMapped tells by type of file system whether its mounts can have ids of their own: those
-	// that are mounted here, and some that are made of nothing.
+	// IDMapped says for types of filesystems whether their mounts can be id-mapped: those that are
+	// mounted here, and some that need no device.
 	IDMapped map[string]Answer `json:"idMapped"`
 	// FileSystems are the types that the kernel has now; it may load more.
 	FileSystems []string `json:"fileSystems"`
@@ -96,8 +96,7 @@ func (a *asking) mounts() Mounts {
 
 // UserNamespaces is what the caller can do with user namespaces.
 type UserNamespaces struct {
-	// Own tells whether the caller can make one in which its own id is root's. Why says what keeps
-	// it from that.
+	// Own says whether the caller can make one in which it is root. Why is the reason if not.
 	Own Answer `json:"own"`
 	Why string `json:"why,omitempty"`
 	// UIDs and GIDs are the caller's subordinate ids (subuid(5), subgid(5)), as "FIRST-LAST".
@@ -134,11 +133,10 @@ func (a *asking) ranges(file string) []string {
 	return text
 }
 
-// Rootless tells whether the caller can run containers without root's rights, and what it will do
-// without.
+// Rootless says whether the caller can run containers without root's rights, and what they lack.
 type Rootless struct {
 	Ready Answer `json:"ready"`
-	// Lacks keeps it from running any, Without is what they run without.
+	// Lacks prevents any container, Without is what containers run without.
 	Lacks   []string `json:"lacks"`
 	Without []string `json:"without"`
 }
@@ -179,7 +177,7 @@ type CRIU struct {
 	Version string `json:"version,omitempty"`
 }
 
-// criuLimit is more than it takes to print a version.
+// criuLimit is how long criu(8) may take to print its version.
 const criuLimit = 5 * time.Second
 
 func criu() CRIU {

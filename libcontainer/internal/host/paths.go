@@ -51,7 +51,7 @@ func (a *asking) hostProgram(n needs.Need) error {
 	return nil
 }
 
-// writable looks whether a folder can be written to, or, where it is not there, could be made.
+// writable checks whether a directory is writable, or could be made if it does not exist.
 func (a *asking) writable(n needs.Need) error {
 	dir := n.Name
 	for {

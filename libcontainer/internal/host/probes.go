@@ -13,10 +13,10 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// A Lack says what the host does not have.
+// A Lack is something that the host does not have.
 type Lack struct {
 	Text string
-	// Since is the version of Linux that first has it, where that is the matter.
+	// Since is the first version of Linux that has it, if that is the cause.
 	Since string
 }
 
@@ -68,19 +68,17 @@ func probes() []probe {
 	}
 }
 
-// An asking is one round of questions.
+// An asking is one round of probes.
 type asking struct {
-	// root is where the host's /proc, /sys and /etc are looked for, "" for where they are. Tests
-	// put others there.
+	// root is the directory of /proc, /sys and /etc: "", or a test's.
 	root   string
 	bundle *specconv.Bundle
 	rights Rights
 	ids    ids
 }
 
-// Answers answers for needs, in their order: nil when the host has it, a *[Lack] when not, and
-// another error when the caller cannot find out. What is needed of a root file system is looked for
-// in that of the bundle.
+// Answers answers needs in their order: nil when the host has it, a *[Lack] when not, and another
+// error when the caller cannot find out. Needs of a root filesystem are looked up in the bundle's.
 func Answers(b *specconv.Bundle, list []needs.Requirement) ([]error, error) {
 	a := &asking{bundle: b}
 	if err := a.begin(); err != nil {
@@ -102,7 +100,7 @@ func (a *asking) ask(n needs.Need) error {
 	return fmt.Errorf("nobody knows how to look for a %s", n.Kind)
 }
 
-// begin finds out who asks.
+// begin reads the caller's rights and ids.
 func (a *asking) begin() (err error) {
 	if a.rights, err = ReadRights(); err != nil {
 		return err

@@ -44,7 +44,7 @@ func (a *asking) program(n needs.Need) error {
 	return lacks("%q: executable file not found in $PATH of the container", n.Name)
 }
 
-// told makes a lack of an error that tells something.
+// told is errUnknown for an error that says the caller cannot find out, and else a Lack.
 func told(name string, err error) error {
 	if untold(err) {
 		return errUnknown
@@ -55,7 +55,7 @@ func told(name string, err error) error {
 // errNotExecutable is what the kernel says of it, apart from a lack of rights to find out.
 var errNotExecutable = errors.New("permission denied: it cannot be executed by process.user")
 
-// executable looks at one path. One that is relative is taken from the process's working folder.
+// executable looks at one path. A relative one begins at the process's working directory.
 func (a *asking) executable(p string) (found, error) {
 	if !path.IsAbs(p) {
 		p = path.Join("/", a.process().Cwd, p)
@@ -91,8 +91,7 @@ func (a *asking) mayExecute(info fs.FileInfo) bool {
 	return mode&0o001 != 0
 }
 
-// process returns the bundle's process, an empty one where it has none: hooks have its user all the
-// same.
+// process returns the bundle's process, or an empty one, whose user hooks have.
 func (a *asking) process() *specs.Process {
 	if p := a.bundle.Spec.Process; p != nil {
 		return p
@@ -204,7 +203,7 @@ func hostMachines() []uint16 {
 	return nil
 }
 
-// folder looks whether a folder can be entered: what is missing is made.
+// folder checks whether a directory can be entered; create makes a missing one.
 func (a *asking) folder(n needs.Need) error {
 	if a.bundle == nil {
 		return errUnknown

@@ -17,7 +17,7 @@ import (
 // maxLinks is how many symbolic links the kernel follows on one path.
 const maxLinks = 40
 
-// A found is a file of the container as it will be, before the container is there.
+// A found is a file of the future container, before the container exists.
 type found struct {
 	host  string // where the host has it
 	root  string // the root file system or the source of a mount, which host is in or below
@@ -28,9 +28,9 @@ type found struct {
 	empty bool            // it is in a new tmpfs, in which nothing is yet
 }
 
-// resolve follows a path of the container through the root file system and what will be mounted
-// there. The error is fs.ErrNotExist and the like when there is nothing, and errUnknown when that
-// cannot be told: below a file system that is not there yet.
+// resolve follows a path of the container through the root filesystem and what will be mounted
+// there. The error is fs.ErrNotExist or the like when there is nothing, and errUnknown below a
+// filesystem that does not exist yet.
 func resolve(b *specconv.Bundle, unsafePath string) (found, error) {
 	left, here, links := strings.Split(unsafePath, "/"), "/", 0
 	at, err := look(b, here)
@@ -70,7 +70,7 @@ func resolve(b *specconv.Bundle, unsafePath string) (found, error) {
 	return at, err
 }
 
-// look looks at a path of the container that has no links in it but perhaps for its end.
+// look looks at a path of the container without links, except perhaps at its end.
 func look(b *specconv.Bundle, clean string) (found, error) {
 	at := found{root: b.Rootfs, rel: clean, host: filepath.Join(b.Rootfs, clean)}
 	for i := range b.Mounts {
@@ -136,7 +136,7 @@ func (at *found) stat() error {
 	return err
 }
 
-// read opens a regular file that was found for reading. errChanged: it is another one by now.
+// read opens a regular file that was found. The error is errChanged when it is another one by now.
 func (at *found) read() (*os.File, error) {
 	f, err := at.open()
 	if err != nil {
@@ -155,7 +155,7 @@ func (at *found) read() (*os.File, error) {
 
 var errChanged = errors.New("it has changed meanwhile")
 
-// mountedBelow reports whether a mount after that with an index lies on a path or below it.
+// mountedBelow reports whether a mount after the one with this index lies on a path or below it.
 func mountedBelow(b *specconv.Bundle, after int, clean string) bool {
 	for i := after + 1; i < len(b.Mounts); i++ {
 		if _, ok := below(clean, b.Mounts[i].Destination); ok {
@@ -176,7 +176,7 @@ func below(dir, p string) (string, bool) {
 	return strings.CutPrefix(p, dir+"/")
 }
 
-// untold reports whether an error says that one cannot find out, not that there is nothing.
+// untold reports whether an error says that the caller cannot find out, not that there is nothing.
 func untold(err error) bool {
 	return errors.Is(err, errUnknown) || errors.Is(err, fs.ErrPermission)
 }

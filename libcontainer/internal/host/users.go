@@ -18,7 +18,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
-// ids is who the caller is, and which ids it knows.
+// ids are the caller's ids, and those of its user namespace.
 type ids struct {
 	uid, gid int
 	// uids and gids are the maps of its own user namespace.
@@ -53,9 +53,9 @@ func (a *asking) groupIDs(n needs.Need) error {
 	return a.mappable(n.IDs, a.ids.gids, uint32(a.ids.gid), unix.CAP_SETGID, "/etc/subgid", "newgidmap")
 }
 
-// mappable looks whether the caller can map ids (user_namespaces(7)): those that its own user
-// namespace has; with a capability any, else its own, or by way of a program that is set-user-ID
-// root what a file gives it.
+// mappable checks whether the caller can map ids (user_namespaces(7)). Its own user namespace must
+// have them. With a capability it can map any, without one its own, and by a set-user-ID program
+// those that a file gives it.
 func (a *asking) mappable(list, have []specs.LinuxIDMapping, own uint32, capability uint, file, program string) error {
 	for _, m := range list {
 		if !slices.ContainsFunc(have, func(h specs.LinuxIDMapping) bool { return within(m, h.ContainerID, h.Size) }) {

@@ -9,10 +9,10 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
-// An owner is a container as its cgroup names it: see cgroups.Owner. Its mark is when it was
-// created, to the nanosecond, and the path of its state folder, by which others find out whether it
-// is still there. The path may be another one for the next command (a link to it, say), so by the
-// time and the id alone a container knows its own.
+// An owner is a container as its cgroup names it: see cgroups.Owner. Its mark is the time of its
+// creation in nanoseconds and the path of its state directory, where others see whether it still
+// exists. The next command may use another path, such as a link, so a container recognizes its own
+// mark by the time and the id alone.
 type owner struct {
 	created string
 	path    string
