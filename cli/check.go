@@ -31,22 +31,14 @@ func (p *program) check(ctx *cli.Context) error {
 	if err := argsFor(ctx, 0, 1, "the ID of a container at most"); err != nil {
 		return err
 	}
-	id := planID
-	if ctx.NArg() == 1 {
-		id = ctx.Args().First()
-	}
-	dir := ctx.String("bundle")
-	if dir == "" {
-		dir = "."
-	}
-	b, faults, err := specconv.Examine(dir)
+	b, faults, err := specconv.Examine(ctx.String("bundle"))
 	if err != nil {
 		return err
 	}
 	if err := setReceiver(b, os.Getenv(seccompReceiver)); err != nil {
 		return err
 	}
-	report, err := p.runtime().Check(id, b, faults, libcontainer.CreateOptions{})
+	report, err := p.runtime().Check(planID(ctx), b, faults, libcontainer.CreateOptions{})
 	if err != nil {
 		return err
 	}

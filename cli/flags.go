@@ -71,11 +71,7 @@ func streamFlags() []cli.Flag {
 
 // loadBundle reads the bundle that --bundle names.
 func (p *program) loadBundle(ctx *cli.Context) (*specconv.Bundle, error) {
-	dir := ctx.String("bundle")
-	if dir == "" {
-		dir = "."
-	}
-	b, err := specconv.Load(dir)
+	b, err := specconv.Load(ctx.String("bundle"))
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (p *program) globalFlags() []cli.Flag {
 		choiceFlag(cli.GenericFlag{Name: "log-format", Usage: "log in this `FORMAT`"},
 			choice{words: []string{"text", "json"}, parse: p.log.setFormat}),
 		choiceFlag(cli.GenericFlag{Name: "log-level", Usage: "log from this `LEVEL` on"},
-			choice{words: []string{"error", "warning", "info", "debug"}, word: "warning", parse: p.log.setLevel}),
+			choice{words: levels(), word: "warning", parse: p.log.setLevel}),
 		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
 		choiceFlag(cli.GenericFlag{Name: "rootless", Usage: "`WHETHER` the caller lacks root's privileges"},
 			choice{words: []string{"true", "false", "auto"}, word: "auto", parse: p.setRootless}),

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -122,12 +123,7 @@ func (i *hostAndBuild) kernelText(row func(name, format string, args ...any)) {
 func (i *hostAndBuild) cgroupText(row func(name, format string, args ...any)) {
 	g := &i.Cgroups
 	row("cgroups", "%s%s", g.Mode, when(g.Systemd, ", managed by systemd")+when(g.UserSystemd, ", the caller has a systemd of its own"))
-	var points []string
-	for point := range g.V1 {
-		points = append(points, point)
-	}
-	slices.Sort(points)
-	for _, point := range points {
+	for _, point := range slices.Sorted(maps.Keys(g.V1)) {
 		row("cgroup v1", "%s: %s", point, strings.Join(g.V1[point], " "))
 	}
 	if g.Unified != "" {

@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,21 +21,19 @@ const (
 	levelDebug
 )
 
+// levels returns the names of the levels.
+func levels() []string { return []string{"error", "warning", "info", "debug"} }
+
 // setLevel parses the value of --log-level.
 func (l *logger) setLevel(value string) bool {
-	switch value {
-	case "error":
-		l.level = levelError
-	case "warning", "warn":
-		l.level = levelWarning
-	case "info":
-		l.level = levelInfo
-	case "debug":
-		l.level = levelDebug
-	default:
-		return false
+	if value == "warn" {
+		value = "warning"
 	}
-	return true
+	i := slices.Index(levels(), value)
+	if i >= 0 {
+		l.level = level(i)
+	}
+	return i >= 0
 }
 
 // setFormat parses the value of --log-format.

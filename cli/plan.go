@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
 	"os"
 
@@ -11,8 +9,13 @@ import (
 	"github.com/orlop/orlop/libcontainer"
 )
 
-// planID is the ID of a container that is not created.
-const planID = "CONTAINER"
+// planID returns the ID of a container that is not created.
+func planID(ctx *cli.Context) string {
+	if ctx.NArg() == 0 {
+		return idUsage
+	}
+	return ctx.Args().First()
+}
 
 func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
@@ -33,17 +36,13 @@ func (p *program) plan(ctx *cli.Context) error {
 	if preserve < 0 {
 		return usagef("--preserve-fds %d: must not be negative", preserve)
 	}
-	id := planID
-	if ctx.NArg() == 1 {
-		id = ctx.Args().First()
-	}
 	b, err := p.loadBundle(ctx)
 	if err != nil {
 		return err
 	}
 	o := libcontainer.CreateOptions{NoPivot: ctx.Bool("no-pivot"), NoNewKeyring: ctx.Bool("no-new-keyring")}
 	o.Files = make([]*os.File, preserve) // their number counts
-	plan, err := p.creator(ctx).Plan(id, b, o)
+	plan, err := p.creator(ctx).Plan(planID(ctx), b, o)
 	if err != nil {
 		return err
 	}
@@ -53,19 +52,9 @@ func (p *program) plan(ctx *cli.Context) error {
 	for _, n := range append(b.Notes, plan.Notes...) {
 		p.log.note(n)
 	}
-	if ctx.String("format") == "text" {
-		_, err = io.WriteString(p.stdout, plan.String())
-		return err
+	if ctx.String("format") == "json" {
+		return writeJSON(p.stdout, plan, "  ")
 	}
-	data, err := json.Marshal(plan)
-	if err != nil {
-		return err
-	}
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, data, "", "  "); err != nil {
-		return err
-	}
-	indented.WriteByte('\n')
-	_, err = indented.WriteTo(p.stdout)
+	_, err = io.WriteString(p.stdout, plan.String())
 	return err
 }

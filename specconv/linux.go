@@ -74,8 +74,7 @@ func (c *checker) devices(list []specs.LinuxDevice) {
 		c.problem(here+".path", pathProblem(d.Path))
 		c.problem(here+".type", oneOf(d.Type, "c", "b", "u", "p"))
 		if d.Type != "p" {
-			c.deviceNumber(here+".major", d.Major, 0, maxMajor)
-			c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
+			c.deviceNumbers(here, d.Major, d.Minor)
 		}
 		// Bits of the file's type are let pass: some callers hand on what stat(2) gave.
 		if d.FileMode != nil && *d.FileMode > 0o177777 {
@@ -95,6 +94,12 @@ const (
 	maxMajor = 1<<12 - 1
 	maxMinor = 1<<20 - 1
 )
+
+// deviceNumbers checks the numbers of a device.
+func (c *checker) deviceNumbers(path string, major, minor int64) {
+	c.deviceNumber(path+".major", major, 0, maxMajor)
+	c.deviceNumber(path+".minor", minor, 0, maxMinor)
+}
 
 func (c *checker) deviceNumber(path string, n, low, high int64) {
 	if n < low || n > high {

@@ -139,8 +139,7 @@ func (c *checker) blockIO(b *specs.LinuxBlockIO) {
 		}
 		c.weight(here+".weight", d.Weight)
 		c.weight(here+".leafWeight", d.LeafWeight)
-		c.deviceNumber(here+".major", d.Major, 0, maxMajor)
-		c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
+		c.deviceNumbers(here, d.Major, d.Minor)
 	}
 	throttles := [...]struct {
 		field string
@@ -154,8 +153,7 @@ func (c *checker) blockIO(b *specs.LinuxBlockIO) {
 	for _, t := range throttles {
 		for i, d := range t.list {
 			here := jsonpath.Index(path+t.field, i)
-			c.deviceNumber(here+".major", d.Major, 0, maxMajor)
-			c.deviceNumber(here+".minor", d.Minor, 0, maxMinor)
+			c.deviceNumbers(here, d.Major, d.Minor)
 		}
 	}
 }

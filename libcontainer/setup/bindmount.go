@@ -39,12 +39,7 @@ func (m bindMount) String() string {
 }
 
 func (m bindMount) lower(l *lowering) {
-	mount := nsenter.Reg(0)
-	if m.Keep || m.Destination == "/" {
-		mount = l.keep()
-	} else {
-		mount = l.fd()
-	}
+	mount := l.mountFD(m.Keep || m.Destination == "/")
 	m.copy(l, mount)
 	set := m.AttrSet
 	if m.ReadOnlyLater {

@@ -140,19 +140,26 @@ func (l *lowering) bindNode(dir nsenter.Reg, d *device, made string, there nsent
 	on, mount := l.fd(), l.fd()
 	l.at(unix.SYS_MKNODAT, in(dir), name, nsenter.Int(unix.S_IFREG), nsenter.Int(0)).OnError(there, unix.EEXIST)
 	l.open(on, dir, name, unix.O_PATH, 0, inRoot|unix.RESOLVE_NO_SYMLINKS)
-	absent, other, fine := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel()
+	absent, fine := l.prog.NewLabel(), l.prog.NewLabel()
 	if made != "" {
 		l.at(unix.SYS_OPEN_TREE, in(l.nodes), made, nsenter.Int(openTree)).Result(mount).OnError(absent, unix.ENOENT)
 		l.prog.Jump(fine)
 		l.prog.Place(absent)
 	}
-	l.hostTree(d.Path, 0).Result(mount)
-	l.deviceOr(mount, d, other)
-	l.prog.Jump(fine)
+	l.hostNode(mount, d, fine)
+	l.move(mount, on)
+}
+
+// hostNode emits the copying of the host's node of a device, which fails if that is another device.
+// It places the label at its end.
+func (l *lowering) hostNode(to nsenter.Reg, d *device, end nsenter.Label) {
+	other := l.prog.NewLabel()
+	l.hostTree(d.Path, 0).Result(to)
+	l.deviceOr(to, d, other)
+	l.prog.Jump(end)
 	l.prog.Place(other)
 	l.prog.Fail(unix.ENXIO)
-	l.prog.Place(fine)
-	l.move(mount, on)
+	l.prog.Place(end)
 }
 
 // directory emits the opening of a directory in which something is created. fresh reports whether

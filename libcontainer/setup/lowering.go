@@ -212,6 +212,14 @@ func (l *lowering) fd() nsenter.Reg {
 // keep returns a register that later steps use, too. A step must allocate these before any others.
 func (l *lowering) keep() nsenter.Reg { return l.prog.Keep() }
 
+// mountFD returns a register for the descriptor of a mount.
+func (l *lowering) mountFD(keep bool) nsenter.Reg {
+	if keep {
+		return l.keep()
+	}
+	return l.fd()
+}
+
 func (l *lowering) str(s string) nsenter.Addr { return l.prog.String(s) }
 
 func (l *lowering) record(nr uintptr, w way, path string, resolve uint64) {

@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,12 +38,7 @@ func optionList(options []string) string {
 }
 
 func (m mountNew) lower(l *lowering) {
-	mount := nsenter.Reg(0)
-	if m.Keep || m.Destination == "/" {
-		mount = l.keep()
-	} else {
-		mount = l.fd()
-	}
+	mount := l.mountFD(m.Keep || m.Destination == "/")
 	kind := aDirectory
 	if m.Type == "proc" || m.Type == "sysfs" {
 		kind = realDirectory // CVE-2019-19921, CVE-2023-27561
@@ -253,16 +249,12 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 		switch {
 		case m.Remount:
 			b.add(field, remount{*m, options, b.passed()})
-		case i < len(b.facts.SourceLink) && b.facts.SourceLink[i] != "":
+		case at(b.facts.SourceLink, i) != "":
 			b.add(field, copyLink{m.Destination, b.facts.SourceLink[i]})
 			continue
 		case m.Bind:
-			file := i < len(b.facts.SourceIsFile) && b.facts.SourceIsFile[i]
-			inRoot := ""
-			if i < len(b.facts.SourceInRoot) {
-				inRoot = b.facts.SourceInRoot[i]
-			}
-			b.add(field, bindMount{*m, options, file, inRoot, later, b.keep(later), b.passed() && inRoot == ""})
+			inRoot := at(b.facts.SourceInRoot, i)
+			b.add(field, bindMount{*m, options, at(b.facts.SourceIsFile, i), inRoot, later, b.keep(later), b.passed() && inRoot == ""})
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			b.cgroupMount(field, m, options)
 			continue
@@ -282,6 +274,14 @@ func (b *builder) mountSteps(bundle *specconv.Bundle, o Options) error {
 		b.add("", joinDeferred{o.DeferredCgroups, o.MemoryPath})
 	}
 	return nil
+}
+
+// at returns what a list of [Facts] has for mount i, the zero value where the list is shorter.
+func at[T any](list []T, i int) (fact T) {
+	if i < len(list) {
+		fact = list[i]
+	}
+	return fact
 }
 
 // dependsOnCgroup reports whether a mount depends on the cgroup of the process: it shows cgroups,
@@ -407,13 +407,9 @@ func (b *builder) refersTo(bundle *specconv.Bundle, m *specconv.Mount) bool {
 // tmpfsMode returns the mode for a tmpfs that is configured without one: that of the directory it
 // covers.
 func (b *builder) tmpfsMode(i int, m *specconv.Mount) string {
-	if m.Type != "tmpfs" || i >= len(b.facts.DirectoryMode) || b.facts.DirectoryMode[i] == 0 {
+	mode := at(b.facts.DirectoryMode, i)
+	if m.Type != "tmpfs" || mode == 0 || slices.ContainsFunc(m.Data, func(d string) bool { return strings.HasPrefix(d, "mode=") }) {
 		return ""
 	}
-	for _, d := range m.Data {
-		if strings.HasPrefix(d, "mode=") {
-			return ""
-		}
-	}
-	return fmt.Sprintf("mode=%o", b.facts.DirectoryMode[i]&0o7777)
+	return fmt.Sprintf("mode=%o", mode&0o7777)
 }

@@ -245,7 +245,7 @@ func (t tryNodes) lower(l *lowering) {
 	l.newMount(dir, "tmpfs", "tmpfs", nil, 0)
 	for i := range t.Devices {
 		d := &t.Devices[i]
-		refused, done, other, tree := l.prog.NewLabel(), l.prog.NewLabel(), l.prog.NewLabel(), l.fd()
+		refused, done, tree := l.prog.NewLabel(), l.prog.NewLabel(), l.fd()
 		node := l.at(unix.SYS_MKNODAT, in(dir), strconv.Itoa(i), nsenter.Int(d.Type|d.Mode),
 			nsenter.Int(unix.Mkdev(uint32(d.Major), uint32(d.Minor))))
 		if t.Bind {
@@ -253,12 +253,7 @@ func (t tryNodes) lower(l *lowering) {
 		}
 		l.prog.Jump(done)
 		l.prog.Place(refused)
-		l.hostTree(d.Path, 0).Result(tree)
-		l.deviceOr(tree, d, other)
-		l.prog.Jump(done)
-		l.prog.Place(other)
-		l.prog.Fail(unix.ENXIO)
-		l.prog.Place(done)
+		l.hostNode(tree, d, done)
 	}
 }
 

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,10 +25,7 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 		if target, err := sourceLink(m); err != nil {
 			return err
 		} else if target != "" {
-			if f.SourceLink == nil {
-				f.SourceLink = make([]string, len(b.Mounts))
-			}
-			f.SourceLink[i] = target
+			put(&f.SourceLink, b, i, target)
 			continue
 		}
 		inside, below := strings.CutPrefix(m.Source, strings.TrimSuffix(b.Rootfs, "/")+"/")
@@ -37,10 +35,7 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 		}
 		info, err := look(m.Source)
 		if below && (covered(b.Mounts[:i], "/"+inside) || i > 0 && errors.Is(err, unix.ENOENT)) {
-			if f.SourceInRoot == nil {
-				f.SourceInRoot = make([]string, len(b.Mounts))
-			}
-			f.SourceInRoot[i] = "/" + inside
+			put(&f.SourceInRoot, b, i, "/"+inside)
 			continue
 		}
 		if err != nil {
@@ -53,13 +48,18 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 
 // covered reports whether one of these mounts lies on a path of the container or above it.
 func covered(mounts []specconv.Mount, path string) bool {
-	for i := range mounts {
-		rest, ok := strings.CutPrefix(path, strings.TrimSuffix(mounts[i].Destination, "/"))
-		if ok && (rest == "" || rest[0] == '/') {
-			return true
-		}
+	return slices.ContainsFunc(mounts, func(m specconv.Mount) bool {
+		_, ok := below(m.Destination, path)
+		return ok
+	})
+}
+
+// put sets what a list of facts has for mount i of a bundle.
+func put[T any](list *[]T, b *specconv.Bundle, i int, fact T) {
+	if *list == nil {
+		*list = make([]T, len(b.Mounts))
 	}
-	return false
+	(*list)[i] = fact
 }
 
 // sourceLink returns what the source of a mount with copy-symlink leads to, "" if it is no link.

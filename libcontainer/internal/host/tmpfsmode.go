@@ -30,10 +30,7 @@ func tmpfsModes(b *specconv.Bundle) ([]uint32, error) {
 		if err != nil {
 			return nil, &specconv.FieldError{Path: jsonpath.Index("mounts", m.Index) + ".destination", Err: err}
 		}
-		if modes == nil {
-			modes = make([]uint32, len(b.Mounts))
-		}
-		modes[i] = mode
+		put(&modes, b, i, mode)
 	}
 	return modes, nil
 }
