@@ -15,11 +15,11 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// networkInterface looks for an interface of the caller's network namespace.
+// networkInterface looks for an interface in the caller's network namespace.
 func (a *asking) networkInterface(n needs.Need) error {
 	request, err := unix.NewIfreq(n.Name)
 	if err != nil {
-		return lacks("%q is no name of a network interface", n.Name)
+		return lacks("%q is not a valid name of a network interface", n.Name)
 	}
 	socket, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
@@ -34,7 +34,7 @@ func (a *asking) networkInterface(n needs.Need) error {
 	return nil
 }
 
-// resctrlMount returns where the resctrl file system is mounted, "" when it is not.
+// resctrlMount returns the mount point of the resctrl filesystem, "" when it is not mounted.
 func (a *asking) resctrlMount() string {
 	for m := range mountinfo.Mounts(a.text("/proc/self/mountinfo")) {
 		if m.Root == "/" && m.Type == "resctrl" {
@@ -44,7 +44,7 @@ func (a *asking) resctrlMount() string {
 	return ""
 }
 
-// resctrl looks for the resctrl file system, or for what it controls or monitors.
+// resctrl looks for the resctrl filesystem, or for a resource that it controls or monitors.
 func (a *asking) resctrl(n needs.Need) error {
 	types, err := a.fileSystems()
 	if err != nil {
@@ -63,7 +63,7 @@ func (a *asking) resctrl(n needs.Need) error {
 	return nil
 }
 
-// processors looks whether there is one of a list that is online.
+// processors checks that at least one of the listed processors is online.
 func (a *asking) processors(n needs.Need) error {
 	online := specconv.RangeMask(a.text("/sys/devices/system/cpu/online"))
 	for i, word := range specconv.RangeMask(n.Name) {
@@ -74,7 +74,7 @@ func (a *asking) processors(n needs.Need) error {
 	return lacks("none of the processors %s is online", n.Name)
 }
 
-// memoryNodes looks whether all of a list have memory.
+// memoryNodes checks that all listed nodes have memory.
 func (a *asking) memoryNodes(n needs.Need) error {
 	have := specconv.RangeMask(a.text("/sys/devices/system/node/has_memory"))
 	if have == nil {
@@ -91,16 +91,16 @@ func (a *asking) memoryNodes(n needs.Need) error {
 	return nil
 }
 
-// device looks for a node of the host.
+// device looks for a device node of the host.
 func (a *asking) device(n needs.Need) error {
 	info, err := os.Stat(n.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return lacks("the host has no %s, and in a user namespace no node can be made", n.Name)
+		return lacks("the host has no %s, and device nodes cannot be created in a user namespace", n.Name)
 	case err != nil:
 		return lacks("%s: %s", n.Name, reason(err))
 	case info.Mode()&fs.ModeDevice == 0:
-		return lacks("%s: is no device", n.Name)
+		return lacks("%s: not a device", n.Name)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// An elfLayout says where a class of ELF files has what (elf(5)).
+// An elfLayout holds the offsets of fields in a class of ELF files (elf(5)).
 type elfLayout struct {
 	tableAt, sizeAt, countAt int // of the program headers, in the file's header
 	offsetAt, lengthAt       int // of a segment, in its program header
@@ -19,11 +19,11 @@ type elfLayout struct {
 }
 
 // elfInterpreter returns the path of a dynamic program's loader, "" when it has none or is broken.
-// It reads little-endian files, as those of this machine are. (debug/elf would bring the unpacking
-// of debug sections with it, which every start of the program would pay for.)
+// It reads only little-endian files. debug/elf would link decompression of debug sections, which
+// every start of the runtime would pay for.
 func elfInterpreter(f *os.File) string {
-	// PT_INTERP; PATH_MAX; and what the kernel takes of program headers (load_elf_phdrs): a file
-	// could ask for 4 GiB of them.
+	// PT_INTERP, PATH_MAX, and the kernel's limit on program headers (load_elf_phdrs): a hostile
+	// file could claim 4 GiB of them.
 	const interp, maxPath, maxTable = 3, 4096, 65536
 	head := make([]byte, 64)
 	if _, err := f.ReadAt(head, 0); err != nil {

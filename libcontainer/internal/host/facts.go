@@ -14,7 +14,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Facts gathers what the planner must know of the host for this bundle, except the place of the
+// Facts gathers what the planner must know of the host for this bundle, except the placement of the
 // container's processes.
 func Facts(own Rights, b *specconv.Bundle) (setup.Facts, error) {
 	f, err := ProcessFacts(own, b.Spec.Process)
@@ -46,9 +46,9 @@ func Facts(own Rights, b *specconv.Bundle) (setup.Facts, error) {
 	return f, err
 }
 
-// procOfOthers finds out whether the kernel can make a procfs of a PID namespace that is joined by
-// a path, for a caller outside of it. A caller that may not mount before there is a user namespace
-// goes by the kernel's version.
+// procOfOthers reports whether the kernel can mount a procfs of a joined PID namespace for a caller
+// outside of it. A caller that may not mount yet, for lack of a user namespace, goes by the
+// kernel's version.
 func procOfOthers(b *specconv.Bundle) (bool, error) {
 	n, ok := b.Namespace(specs.PIDNamespace)
 	if !ok || n.Path == "" {

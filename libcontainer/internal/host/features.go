@@ -16,17 +16,17 @@ import (
 // errUnknown says that the caller has no right to find out.
 var errUnknown = errors.New("cannot be found out without more rights")
 
-// feature tries what a kernel feature is for.
+// feature tries to use a kernel feature.
 func (a *asking) feature(n needs.Need) error {
 	try := featureProbe(n.Name)
 	if try == nil {
-		return fmt.Errorf("nobody knows how to look for the kernel feature %q", n.Name)
+		return fmt.Errorf("kernel feature %q: no probe", n.Name)
 	}
 	err := try()
 	f := needs.FeatureNamed(n.Name)
 	switch {
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
-		return &Lack{Text: fmt.Sprintf("the kernel has no %s, for %s, or something keeps it back", f.Name, f.For), Since: f.Since}
+		return &Lack{Text: fmt.Sprintf("the kernel has no %s, for %s, or something blocks it", f.Name, f.For), Since: f.Since}
 	case errors.Is(err, unix.EPERM):
 		return errUnknown
 	}
@@ -40,7 +40,7 @@ func featureProbe(name string) func() error {
 	case "clone3 into cgroup":
 		return tryCloneIntoCgroup
 	case "close_range":
-		// No descriptor has this number.
+		// No file descriptor has this number.
 		return func() error { return unix.CloseRange(math.MaxUint32, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
 	case "faccessat2":
 		return func() error { return unix.Faccessat2(unix.AT_FDCWD, "/", unix.X_OK, unix.AT_EACCESS) }
@@ -90,8 +90,8 @@ func notAbsent(err error) error {
 	return nil
 }
 
-// tryAttributes asks for an attribute of no mount. The kernel looks at the attribute first; at
-// whether the caller may mount, before.
+// tryAttributes sets an attribute of no mount. The kernel checks first whether the caller may
+// mount, then the attribute, and only then the mount.
 func tryAttributes(attribute uint64) error {
 	attr := unix.MountAttr{Attr_set: attribute}
 	if attribute == unix.MOUNT_ATTR_IDMAP {
@@ -100,7 +100,7 @@ func tryAttributes(attribute uint64) error {
 	return notBad(unix.MountSetattr(nowhere, "", unix.AT_EMPTY_PATH, &attr))
 }
 
-// tryMempolicy asks for the caller's own memory policy.
+// tryMempolicy reads the caller's memory policy.
 func tryMempolicy() error {
 	if _, _, errno := unix.Syscall6(unix.SYS_GET_MEMPOLICY, 0, 0, 0, 0, 0, 0); errno != 0 {
 		return errno
@@ -108,14 +108,14 @@ func tryMempolicy() error {
 	return nil
 }
 
-// tryMemfd makes a file in memory that can be executed, as the image of a process is.
+// tryMemfd creates an executable file in memory, as the runtime does for its processes.
 func tryMemfd() error {
 	fd, err := unix.MemfdCreate("orlop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // MFD_EXEC: since Linux 6.3
 		fd, err = unix.MemfdCreate("orlop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if errors.Is(err, unix.EACCES) {
-		return lacks("the sysctl vm.memfd_noexec forbids files in memory that can be executed")
+		return lacks("the sysctl vm.memfd_noexec forbids executable files in memory")
 	}
 	if err == nil {
 		unix.Close(fd)
@@ -144,9 +144,8 @@ func tryPidfd() error {
 	return err
 }
 
-// trySetnsPidfd joins nothing: a kernel that takes pidfds refuses a flag that is no namespace's,
-// with EINVAL, and an older one the descriptor, with the same. So it is asked for a namespace that
-// takes a right (EPERM) or is the caller's own already, its UTS namespace.
+// trySetnsPidfd joins the caller's own UTS namespace, which changes nothing or fails with EPERM. An
+// invalid flag would tell nothing: kernels with and without setns by pidfd answer it with EINVAL.
 func trySetnsPidfd() error {
 	f, err := sys.OpenPidfd(os.Getpid())
 	if err != nil {
@@ -155,13 +154,13 @@ func trySetnsPidfd() error {
 	defer f.Close()
 	err = unix.Setns(int(f.Fd()), unix.CLONE_NEWUTS)
 	if errors.Is(err, unix.EPERM) {
-		return nil // it was understood
+		return nil // the kernel understood the call
 	}
 	return err
 }
 
-// tryCloneIntoCgroup clones nothing: there is no cgroup with this descriptor, which the kernel
-// finds out before it makes a process.
+// tryCloneIntoCgroup clones nothing: the file descriptor is not open, and the kernel notices before
+// it creates a process.
 func tryCloneIntoCgroup() error {
 	args := sys.CloneArgs{Flags: unix.CLONE_INTO_CGROUP, ExitSignal: uint64(unix.SIGCHLD), Cgroup: nowhere}
 	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// text reads a file of the kernel's, without the newline at its end; "" where it cannot be read.
+// text returns the content of a kernel file without the final newline, "" if it cannot be read.
 func (a *asking) text(path string) string {
 	data, err := os.ReadFile(a.root + path)
 	if err != nil {
@@ -15,7 +15,7 @@ func (a *asking) text(path string) string {
 	return strings.TrimRight(string(data), "\n")
 }
 
-// number reads a file of the kernel's that holds a number.
+// number reads a kernel file that holds a number.
 func (a *asking) number(path string) (uint64, error) {
 	data, err := os.ReadFile(a.root + path)
 	if err != nil {

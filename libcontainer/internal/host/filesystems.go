@@ -11,8 +11,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
-// fileSystems returns the types that the kernel has, and whether each is made without a disk
-// (filesystems(5)).
+// fileSystems returns the filesystem types that the kernel has, and whether each needs no block
+// device (filesystems(5)).
 func (a *asking) fileSystems() (map[string]bool, error) {
 	data, err := os.ReadFile(a.root + "/proc/filesystems")
 	if err != nil {
@@ -27,27 +27,27 @@ func (a *asking) fileSystems() (map[string]bool, error) {
 	return types, nil
 }
 
-// fileSystem looks for a type of file system: one that the kernel has, or has a module for.
+// fileSystem looks for a filesystem type that the kernel has, or has a module for.
 func (a *asking) fileSystem(n needs.Need) error {
 	types, err := a.fileSystems()
 	if err != nil {
 		return err
 	}
-	kind, _, _ := strings.Cut(n.Name, ".") // "fuse.sshfs" is a fuse
+	kind, _, _ := strings.Cut(n.Name, ".") // "fuse.sshfs" is of type fuse
 	if _, ok := types[kind]; ok {
 		return nil
 	}
-	// The kernel loads the module of one that is asked for by who may mount, as for the container.
+	// The kernel loads the module if the caller may mount, as it will for the container.
 	if fd, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC); err == nil {
 		unix.Close(fd)
 		return nil
 	} else if errors.Is(err, unix.EPERM) && a.hasModule(kind) {
 		return nil
 	}
-	return lacks("the kernel has no file system %s, nor a module for it", n.Name)
+	return lacks("the kernel has no filesystem %s, nor a module for it", n.Name)
 }
 
-// hasModule reports whether there is a module of this name for the running kernel.
+// hasModule reports whether the running kernel has a module of this name.
 func (a *asking) hasModule(name string) bool {
 	release, err := os.ReadFile(a.root + "/proc/sys/kernel/osrelease")
 	if err != nil {
@@ -57,7 +57,7 @@ func (a *asking) hasModule(name string) bool {
 	return err == nil && strings.Contains(string(data), "/"+name+".ko")
 }
 
-// disk looks for the source of a file system that is made from a disk. Others take any text.
+// disk looks for the block device of a filesystem that needs one. Others accept any source.
 func (a *asking) disk(n needs.Need) error {
 	types, err := a.fileSystems()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 func featureNeed(name string) needs.Need { return needs.Need{Kind: needs.Feature, Name: name} }
 
-// idMapped tries for each type of file system that is mounted, and for some that are made of
-// nothing, to give a mount which is attached nowhere ids of its own.
+// idMapped tries an id-mapped mount, attached nowhere, of each mounted filesystem type and of some
+// that need no block device.
 func (a *asking) idMapped() map[string]Answer {
 	answers := make(map[string]Answer)
 	points := a.mountPoints()
@@ -43,7 +43,7 @@ func (a *asking) idMapped() map[string]Answer {
 	return answers
 }
 
-// mappable maps the ids of a mount, and closes it.
+// mappable tries to map the ids of a mount, and closes it.
 func mappable(fd int, err error, users *os.File) Answer {
 	if err != nil {
 		return Unknown
@@ -59,14 +59,14 @@ func mappable(fd int, err error, users *os.File) Answer {
 	return Unknown
 }
 
-// newMount makes a file system, and a mount of it that is attached nowhere.
+// newMount creates a filesystem and a mount of it that is attached nowhere.
 func newMount(fstype string) (int, error) {
 	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	if fstype == "overlay" { // of folders that there always are, and with none to write to
+	if fstype == "overlay" { // read-only, of directories that always exist
 		if err := unix.FsconfigSetString(fs, "lowerdir", "/etc:/usr"); err != nil {
 			return -1, err
 		}
@@ -77,7 +77,7 @@ func newMount(fstype string) (int, error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 }
 
-// mountPoints returns a mount point for each type of file system that is mounted.
+// mountPoints returns a mount point for each mounted filesystem type.
 func (a *asking) mountPoints() map[string]string {
 	points := make(map[string]string)
 	for m := range mountinfo.Mounts(a.text("/proc/self/mountinfo")) {

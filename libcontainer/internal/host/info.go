@@ -10,7 +10,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Info is what this host has, and what its caller may do.
+// Info describes this host and what the caller may do on it.
 type Info struct {
 	Kernel         Kernel          `json:"kernel"`
 	Caller         Caller          `json:"caller"`
@@ -65,9 +65,9 @@ type Caller struct {
 // Availability is one kernel feature.
 type Availability struct {
 	Name  string `json:"name"`
-	Since string `json:"since"` // the version of Linux that first has it
+	Since string `json:"since"` // the first version of Linux with it
 	For   string `json:"for"`
-	// Needed is set for what every container needs.
+	// Needed is set if every container needs the feature.
 	Needed    bool   `json:"needed"`
 	Available Answer `json:"available"`
 }
@@ -81,16 +81,16 @@ type NamespaceInfo struct {
 	Limit uint64 `json:"limit"`
 }
 
-// Security is what confines processes.
+// Security describes what can confine processes.
 type Security struct {
-	// Modules are the active security modules; null when that is not known.
+	// Modules are the active security modules; null when they are not known.
 	Modules  []string `json:"modules"`
 	AppArmor bool     `json:"apparmor"`
 	SELinux  bool     `json:"selinux"`
 	Seccomp  Seccomp  `json:"seccomp"`
 }
 
-// Seccomp is what the kernel knows of filters, in config.json's names.
+// Seccomp is what the kernel supports of seccomp filters, in config.json's names.
 type Seccomp struct {
 	Actions []string `json:"actions"`
 	Flags   []string `json:"flags"`

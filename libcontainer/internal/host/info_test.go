@@ -64,7 +64,7 @@ func TestRootlessReadiness(t *testing.T) {
 		{"no newuidmap", func(i *Info) { i.UserNamespaces.NewUIDMap = "" }, 0, "newuidmap"},
 		{"no cgroup", func(i *Info) { i.Cgroups.Delegated = nil }, 0, "no cgroup"},
 		{"a systemd of its own", func(i *Info) { i.Cgroups.Delegated, i.Cgroups.UserSystemd = nil, true }, 0, "--systemd-cgroup"},
-		{"no folder", func(*Info) { t.Setenv("XDG_RUNTIME_DIR", "") }, 0, "XDG_RUNTIME_DIR"},
+		{"no directory", func(*Info) { t.Setenv("XDG_RUNTIME_DIR", "") }, 0, "XDG_RUNTIME_DIR"},
 	} {
 		i := whole()
 		tc.change(i)

@@ -17,12 +17,12 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/idmap"
 )
 
-// Cgroups is how the host mounts its cgroup hierarchies.
+// Cgroups describes how the host mounts its cgroup hierarchies.
 type Cgroups struct {
 	Mode string `json:"mode"` // "none", "legacy", "hybrid", "unified"
 	// V1 are the hierarchies of v1, by mount point.
 	V1 map[string][]string `json:"v1"`
-	// Unified is where cgroup2 is mounted, "" where it is not, and Controllers what it has.
+	// Unified is the mount point of cgroup2, "" if there is none, and Controllers its controllers.
 	Unified     string   `json:"unified"`
 	Controllers []string `json:"controllers"`
 	// Delegated are the controllers that the caller can give to cgroups below its own cgroup2; null
@@ -49,8 +49,8 @@ func (a *asking) cgroups() (Cgroups, error) {
 		return c, nil
 	}
 	c.Controllers = append(c.Controllers, strings.Fields(a.text(layout.Unified+"/cgroup.controllers"))...)
-	// A cgroup that has processes gives no controllers to those below, but for the root: its parent
-	// does (see cgroups.New).
+	// Apart from the root, a cgroup with processes cannot enable controllers for its children; the
+	// parent of the caller's cgroup is used instead (see cgroups.New).
 	dir := layout.UnifiedOwn
 	if dir != layout.Unified {
 		dir = path.Dir(dir)
@@ -61,21 +61,20 @@ func (a *asking) cgroups() (Cgroups, error) {
 	return c, nil
 }
 
-// userSystemd reports whether the caller has a systemd of its own, by the socket that it listens
-// on.
+// userSystemd reports whether the caller can reach a systemd instance of its own at its socket.
 func userSystemd() bool {
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	return dir != "" && unix.Access(dir+"/systemd/private", unix.R_OK|unix.W_OK) == nil
 }
 
-// Mounts is what can be mounted, and how.
+// Mounts describes what can be mounted, and how.
 type Mounts struct {
-	API               Answer `json:"api"`               // fsopen(2) and its kin
+	API               Answer `json:"api"`               // fsopen(2) and related calls
 	RecursiveReadOnly Answer `json:"recursiveReadOnly"` // the option rro
 	// IDMapped says for types of filesystems whether their mounts can be id-mapped: those that are
 	// mounted here, and some that need no device.
 	IDMapped map[string]Answer `json:"idMapped"`
-	// FileSystems are the types that the kernel has now; it may load more.
+	// FileSystems are the types that the kernel has now; it may load more on demand.
 	FileSystems []string `json:"fileSystems"`
 }
 
@@ -94,7 +93,7 @@ func (a *asking) mounts() Mounts {
 	return m
 }
 
-// UserNamespaces is what the caller can do with user namespaces.
+// UserNamespaces describes what the caller can do with user namespaces.
 type UserNamespaces struct {
 	// Own says whether the caller can make one in which it is root. Why is the reason if not.
 	Own Answer `json:"own"`
@@ -102,8 +101,8 @@ type UserNamespaces struct {
 	// UIDs and GIDs are the caller's subordinate ids (subuid(5), subgid(5)), as "FIRST-LAST".
 	UIDs []string `json:"subordinateUids"`
 	GIDs []string `json:"subordinateGids"`
-	// NewUIDMap and NewGIDMap are the paths of the programs by which ordinary users map those, ""
-	// where they are not installed.
+	// NewUIDMap and NewGIDMap are the paths of the programs with which ordinary users map those
+	// ids, "" if they are not installed.
 	NewUIDMap string `json:"newuidmap"`
 	NewGIDMap string `json:"newgidmap"`
 }
@@ -156,24 +155,24 @@ func (a *asking) rootless(i *Info) Rootless {
 	}
 	u := &i.UserNamespaces
 	if len(u.UIDs) == 0 || len(u.GIDs) == 0 || u.NewUIDMap == "" || u.NewGIDMap == "" {
-		r.Without = append(r.Without, "more than one user id: it takes ranges in /etc/subuid and /etc/subgid, newuidmap and newgidmap")
+		r.Without = append(r.Without, "more than one user id: that needs ranges in /etc/subuid and /etc/subgid, newuidmap and newgidmap")
 	}
 	switch {
 	case i.Cgroups.Delegated != nil || a.ids.uid == 0:
 	case i.Cgroups.UserSystemd:
-		r.Without = append(r.Without, "limits, but with --systemd-cgroup: no cgroup is delegated to the caller itself")
+		r.Without = append(r.Without, "limits, except with --systemd-cgroup: no cgroup is delegated to the caller itself")
 	default:
 		r.Without = append(r.Without, "limits: no cgroup is delegated to the caller")
 	}
 	if os.Getenv("XDG_RUNTIME_DIR") == "" && a.ids.uid != 0 {
-		r.Without = append(r.Without, "a state folder of the user's: XDG_RUNTIME_DIR is not set, so --root must be")
+		r.Without = append(r.Without, "a default state directory: XDG_RUNTIME_DIR is not set, so --root must be")
 	}
 	return r
 }
 
-// CRIU is criu(8), by which containers are checkpointed.
+// CRIU describes criu(8), which checkpoints containers.
 type CRIU struct {
-	Path    string `json:"path"` // "" where it is not installed
+	Path    string `json:"path"` // "" if it is not installed
 	Version string `json:"version,omitempty"`
 }
 

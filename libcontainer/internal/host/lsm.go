@@ -15,10 +15,10 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// In this file root is the directory that /proc and /sys are looked for in: "", or a test's.
+// In this file root is the directory that holds /proc and /sys: "", or a test's.
 
-// labelFacts finds out which security modules are there to confine a process, as far as its
-// configuration asks for one. A profile that is not loaded is an error.
+// labelFacts finds out whether the security modules that a process's configuration asks for are
+// enabled. A profile that is not loaded is an error.
 func labelFacts(f *setup.Facts, p *specs.Process) (err error) {
 	if p == nil {
 		return nil
@@ -53,8 +53,8 @@ func appArmorEnabled(root string) (bool, error) {
 	return strings.HasPrefix(string(data), "Y"), err
 }
 
-// profileLoaded reports whether the kernel has an AppArmor profile. A profile of the name
-// "unconfined" is always there.
+// profileLoaded reports whether the kernel has loaded an AppArmor profile. The profile "unconfined"
+// always exists.
 func profileLoaded(root, name string) (bool, error) {
 	if name == "unconfined" {
 		return true, nil
@@ -64,7 +64,7 @@ func profileLoaded(root, name string) (bool, error) {
 		return false, err
 	}
 	for line := range strings.Lines(string(data)) {
-		// "docker-default (enforce)": a name may have blanks.
+		// "docker-default (enforce)": a name may contain blanks.
 		if i := strings.LastIndex(line, " ("); i >= 0 && line[:i] == name {
 			return true, nil
 		}
@@ -72,13 +72,14 @@ func profileLoaded(root, name string) (bool, error) {
 	return false, nil
 }
 
-// selinuxEnabled reports whether SELinux is there with a policy: then its filesystem is mounted.
+// selinuxEnabled reports whether SELinux is enabled and has a policy: then its filesystem is
+// mounted.
 func selinuxEnabled(root string) bool {
 	_, err := os.Stat(root + "/sys/fs/selinux/enforce")
 	return err == nil
 }
 
-// lsms returns the security modules that are active, in their order; nil if they are not known.
+// lsms returns the active security modules in the kernel's order; nil if they are not known.
 func (a *asking) lsms() []string {
 	text := a.text("/sys/kernel/security/lsm")
 	if text == "" {
@@ -87,7 +88,7 @@ func (a *asking) lsms() []string {
 	return strings.Split(text, ",")
 }
 
-// appArmor looks for a profile that is loaded.
+// appArmor checks that a profile is loaded.
 func (a *asking) appArmor(n needs.Need) error {
 	if enabled, err := appArmorEnabled(a.root); err != nil {
 		return err
@@ -106,10 +107,10 @@ func (a *asking) appArmor(n needs.Need) error {
 	return nil
 }
 
-// selinux asks the policy whether it knows a label.
+// selinux asks the kernel whether the policy knows a label.
 func (a *asking) selinux(n needs.Need) error {
 	if !selinuxEnabled(a.root) {
-		return nil // then the plan warns that there is no label
+		return nil // the planner then warns that the label has no effect
 	}
 	f, err := os.OpenFile(a.root+"/sys/fs/selinux/context", os.O_RDWR, 0)
 	if err != nil {

@@ -2,7 +2,7 @@ package host
 
 import "testing"
 
-// TestProfileLoaded: a name may have blanks, and a part of one is none.
+// TestProfileLoaded: a name may contain blanks, and part of a name does not match.
 func TestProfileLoaded(t *testing.T) {
 	h := fakeHost(t, map[string]string{"/sys/kernel/security/apparmor/profiles": "web (enforce)\ntwo words (complain)\nfirst (x) (enforce)\n"})
 	for name, want := range map[string]bool{

@@ -8,7 +8,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// MountOf returns the mount point that holds path, and the type of its file system.
+// MountOf returns the mount point that holds path, and the type of its filesystem.
 func MountOf(path string) (point, fstype string, err error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -22,7 +22,7 @@ func MountOf(path string) (point, fstype string, err error) {
 	return point, fstype, nil
 }
 
-// mountAbove finds the mount that a path is on in the text of a mountinfo.
+// mountAbove finds the mount that holds a path in the text of a mountinfo file.
 func mountAbove(text, path string) (point, fstype string) {
 	point = "/"
 	for m := range mountinfo.Mounts(text) {

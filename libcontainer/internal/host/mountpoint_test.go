@@ -26,7 +26,7 @@ func TestMountAbove(t *testing.T) {
 	}
 }
 
-// FuzzMountAbove: what is found is the path, or a folder above it.
+// FuzzMountAbove: the mount point is the path or a directory above it.
 func FuzzMountAbove(f *testing.F) {
 	f.Add(someMounts, "/a b/c/d")
 	f.Add("1 2 3 / / - -\n1 2 3 / \\134 rw - x", "/")

@@ -13,18 +13,17 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// namespaceKind returns the row of the table of namespaces for a type.
+// namespaceKind returns a type's row in the table of namespaces.
 func namespaceKind(t string) (specconv.NamespaceKind, error) {
 	for _, k := range specconv.NamespaceKinds() {
 		if string(k.Type) == t {
 			return k, nil
 		}
 	}
-	return specconv.NamespaceKind{}, fmt.Errorf("unknown type of namespace %q", t)
+	return specconv.NamespaceKind{}, fmt.Errorf("unknown namespace type %q", t)
 }
 
-// since tells the version of Linux that first has a type of namespaces, of those that are not in
-// all kernels.
+// since returns the first version of Linux with a namespace type, "" for the oldest types.
 func since(t specs.LinuxNamespaceType) string {
 	switch t {
 	case specs.TimeNamespace:
@@ -37,7 +36,7 @@ func since(t specs.LinuxNamespaceType) string {
 	return ""
 }
 
-// namespace looks whether there are namespaces of a type, and whether one more can be made
+// namespace checks that the kernel has a namespace type and lets the caller create one
 // (namespaces(7), "The /proc/sys/user directory").
 func (a *asking) namespace(n needs.Need) error {
 	k, err := namespaceKind(n.Name)
@@ -49,17 +48,17 @@ func (a *asking) namespace(n needs.Need) error {
 	}
 	file := "/proc/sys/user/max_" + k.Proc + "_namespaces"
 	if most, err := a.number(file); err == nil && most == 0 {
-		return lacks("the sysctl user.max_%s_namespaces is 0: no %s namespace can be made", k.Proc, n.Name)
+		return lacks("the sysctl user.max_%s_namespaces is 0: no %s namespace can be created", k.Proc, n.Name)
 	}
 	if k.Type == specs.UserNamespace && !a.has(unix.CAP_SYS_ADMIN) {
 		if a.text("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
-			return lacks("the sysctl kernel.unprivileged_userns_clone keeps ordinary users from making user namespaces")
+			return lacks("the sysctl kernel.unprivileged_userns_clone keeps ordinary users from creating user namespaces")
 		}
 	}
 	return nil
 }
 
-// namespaceFile looks whether a file is a namespace of the type that it is joined as.
+// namespaceFile checks that a file is a namespace of the type that the container joins.
 func (a *asking) namespaceFile(n needs.Need) error {
 	k, err := namespaceKind(n.Of)
 	if err != nil {
@@ -73,17 +72,17 @@ func (a *asking) namespaceFile(n needs.Need) error {
 	got, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
 	switch {
 	case errors.Is(err, unix.ENOTTY):
-		return lacks("%s: is no namespace", n.Name)
+		return lacks("%s: not a namespace", n.Name)
 	case err != nil:
 		return fmt.Errorf("%s: ioctl NS_GET_NSTYPE: %w", n.Name, err)
 	case uintptr(got) != k.Flag:
-		return lacks("%s: is a namespace of another type than %s", n.Name, n.Of)
+		return lacks("%s: not a %s namespace but one of another type", n.Name, n.Of)
 	}
 	return nil
 }
 
-// clock looks whether a clock bears an offset: it must not come before its beginning
-// (time_namespaces(7)), nor go on for less than 146 years.
+// clock checks the offset of a clock: the clock must not become negative (time_namespaces(7)), and
+// at least 146 years must remain until it overflows.
 func (a *asking) clock(n needs.Need) error {
 	id := int32(unix.CLOCK_MONOTONIC)
 	if n.Name == "boottime" {
@@ -102,7 +101,7 @@ func (a *asking) clock(n needs.Need) error {
 	case offset > most || offset < -most:
 		return lacks("the offset of the clock %s is beyond %d seconds", n.Name, most)
 	case now.Sec+offset < 0:
-		return lacks("the clock %s is at %d s: with the offset %d s it would be before its beginning", n.Name, now.Sec, offset)
+		return lacks("the clock %s is at %d s: with the offset %d s it would be negative", n.Name, now.Sec, offset)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/needs"
 )
 
-// reason is what an error says of its path, without the path: the need has that.
+// reason returns the text of an error without the path, which the need already names.
 func reason(err error) string {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		return e.Err.Error()
@@ -20,7 +20,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// path looks whether there is something at a path of the host, and the caller can get there.
+// path checks that a path exists on the host and the caller can reach it.
 func (a *asking) path(n needs.Need) error {
 	if _, err := os.Stat(n.Name); err != nil {
 		return lacks("%s: %s", n.Name, reason(err))
@@ -35,12 +35,12 @@ func (a *asking) socket(n needs.Need) error {
 	case err != nil:
 		return lacks("%s: %s", n.Name, reason(err))
 	case info.Mode().Type() != fs.ModeSocket:
-		return lacks("%s: is no socket", n.Name)
+		return lacks("%s: not a socket", n.Name)
 	}
 	return nil
 }
 
-// hostProgram looks for a program that the caller can execute.
+// hostProgram looks for a program on the host that the caller can execute.
 func (a *asking) hostProgram(n needs.Need) error {
 	if _, err := exec.LookPath(n.Name); err != nil {
 		if e := (*exec.Error)(nil); errors.As(err, &e) {

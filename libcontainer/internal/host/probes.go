@@ -1,9 +1,9 @@
-// Package host finds out what this host has and what its caller may do. It asks the kernel: it
-// tries system calls in ways that change nothing, and reads /proc, /sys and the cgroup filesystems
-// with the caller's rights.
+// Package host finds out what this host has and what the caller may do on it. It tries system calls
+// in ways that change nothing, and reads /proc, /sys and the cgroup filesystems with the caller's
+// privileges.
 //
-// [Facts] and [ProcessFacts] gather what the planner must know, [Answers] answers for what a
-// container needs, and [Gather] describes the host as a whole.
+// [Facts] and [ProcessFacts] gather what the planner must know, [Answers] checks what a container
+// needs, and [Gather] describes the host as a whole.
 package host
 
 import (
@@ -29,8 +29,8 @@ func (l *Lack) Error() string {
 
 func lacks(format string, args ...any) error { return &Lack{Text: fmt.Sprintf(format, args...)} }
 
-// A probe answers for one kind of needs: nil when the host has it, a *Lack when not, and another
-// error when the caller cannot find out.
+// A probe checks one kind of need. It returns nil if the host has it, a *Lack if not, and another
+// error if the caller cannot find out.
 type probe struct {
 	kind needs.Kind
 	ask  func(*asking, needs.Need) error
@@ -50,7 +50,7 @@ func probes() []probe {
 		{needs.GroupIDs, (*asking).groupIDs},
 		{needs.Capability, (*asking).capability},
 		{needs.Program, (*asking).program},
-		{needs.Directory, (*asking).folder},
+		{needs.Directory, (*asking).directory},
 		{needs.HostProgram, (*asking).hostProgram},
 		{needs.Device, (*asking).device},
 		{needs.AppArmor, (*asking).appArmor},
@@ -97,7 +97,7 @@ func (a *asking) ask(n needs.Need) error {
 			return p.ask(a, n)
 		}
 	}
-	return fmt.Errorf("nobody knows how to look for a %s", n.Kind)
+	return fmt.Errorf("%s: no probe", n.Kind)
 }
 
 // begin reads the caller's rights and ids.

@@ -103,7 +103,7 @@ func TestAskFakeHost(t *testing.T) {
 		lacks string // "": it has it
 	}{
 		{needs.Need{Kind: needs.FileSystem, Name: "ext4"}, ""},
-		{needs.Need{Kind: needs.FileSystem, Name: "nonesuchfs"}, "no file system nonesuchfs"},
+		{needs.Need{Kind: needs.FileSystem, Name: "nonesuchfs"}, "no filesystem nonesuchfs"},
 		{needs.Need{Kind: needs.FileSystem, Name: "proc.sub"}, ""},
 		{needs.Need{Kind: needs.Disk, Name: "/no/such/disk", Of: "ext4"}, "/no/such/disk: no such file"},
 		{needs.Need{Kind: needs.Disk, Name: "LABEL=x", Of: "ext4"}, ""},
@@ -132,15 +132,15 @@ func TestAskFakeHost(t *testing.T) {
 		{needs.Need{Kind: needs.GroupIDs, IDs: ids(100000, 2)}, "/etc/subgid gives the caller no range"},
 		{needs.Need{Kind: needs.Interface, Name: "lo"}, ""},
 		{needs.Need{Kind: needs.Interface, Name: "nonesuch0"}, "no network interface nonesuch0"},
-		{needs.Need{Kind: needs.Clock, Name: "monotonic", Of: "-1000000000"}, "before its beginning"},
+		{needs.Need{Kind: needs.Clock, Name: "monotonic", Of: "-1000000000"}, "it would be negative"},
 		{needs.Need{Kind: needs.Clock, Name: "boottime", Of: "1000000000"}, ""},
 		{needs.Need{Kind: needs.NamespaceFile, Name: "/proc/self/ns/uts", Of: "uts"}, ""},
 		{needs.Need{Kind: needs.NamespaceFile, Name: "/proc/self/ns/uts", Of: "ipc"}, "another type"},
 		{needs.Need{Kind: needs.HostProgram, Name: "/bin/sh"}, ""},
 		{needs.Need{Kind: needs.HostProgram, Name: "/etc/passwd"}, "permission denied"},
-		{needs.Need{Kind: needs.Socket, Name: "/etc/passwd"}, "is no socket"},
+		{needs.Need{Kind: needs.Socket, Name: "/etc/passwd"}, "not a socket"},
 		{needs.Need{Kind: needs.Device, Name: "/dev/null"}, ""},
-		{needs.Need{Kind: needs.Device, Name: "/etc/passwd"}, "is no device"},
+		{needs.Need{Kind: needs.Device, Name: "/etc/passwd"}, "not a device"},
 		{needs.Need{Kind: needs.Writable, Name: t.TempDir() + "/a/b/c"}, ""},
 		{needs.Need{Kind: needs.Writable, Name: "/etc/passwd/x"}, "not a directory"},
 		{needs.Need{Kind: needs.SeccompFlag, Name: "SECCOMP_FILTER_FLAG_LOG"}, ""},
@@ -153,7 +153,7 @@ func TestAskFakeHost(t *testing.T) {
 	}
 }
 
-// programLack is what a program is missed by, where it is not installed.
+// programLack is part of the error that names a missing program, "" if it is installed.
 func programLack(program string) string {
 	for _, dir := range strings.Split(os.Getenv("PATH"), ":") {
 		if unix.Access(filepath.Join(dir, program), unix.X_OK) == nil {
@@ -199,7 +199,7 @@ func TestNested(t *testing.T) {
 	if err := h.ask(list(0)); err != nil {
 		t.Error(err)
 	}
-	if err := h.ask(list(1)); err == nil || !strings.Contains(err.Error(), "not all known") {
+	if err := h.ask(list(1)); err == nil || !strings.Contains(err.Error(), "do not all exist") {
 		t.Error(err)
 	}
 	var own unix.Rlimit

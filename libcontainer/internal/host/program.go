@@ -18,7 +18,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// program looks for a program in the container as it will be, as the user who will execute it.
+// program looks for a program in the container as it will be, with the rights of process.user.
 func (a *asking) program(n needs.Need) error {
 	if a.bundle == nil {
 		return errUnknown
@@ -26,7 +26,7 @@ func (a *asking) program(n needs.Need) error {
 	if strings.Contains(n.Name, "/") {
 		at, err := a.executable(n.Name)
 		if err != nil {
-			return told(n.Name, err)
+			return lackOf(n.Name, err)
 		}
 		return a.format(n.Name, at)
 	}
@@ -36,7 +36,7 @@ func (a *asking) program(n needs.Need) error {
 		if err == nil {
 			return a.format(candidate, at)
 		}
-		unsure = unsure || untold(err)
+		unsure = unsure || isUnknown(err)
 	}
 	if unsure {
 		return errUnknown
@@ -52,7 +52,7 @@ func told(name string, err error) error {
 	return lacks("%q: %s in the container", name, reason(err))
 }
 
-// errNotExecutable is what the kernel says of it, apart from a lack of rights to find out.
+// errNotExecutable is not fs.ErrPermission: that means that the caller could not find out.
 var errNotExecutable = errors.New("permission denied: it cannot be executed by process.user")
 
 // executable looks at one path. A relative one begins at the process's working directory.
@@ -74,8 +74,8 @@ func (a *asking) executable(p string) (found, error) {
 	return at, nil
 }
 
-// mayExecute reports whether a file's mode lets the process execute it. Access control lists are
-// not looked at, and in a user namespace that is joined one bit is enough.
+// mayExecute reports whether a file's mode lets the process execute it. It ignores access control
+// lists, and accepts any execute bit if the container joins a user namespace.
 func (a *asking) mayExecute(info fs.FileInfo) bool {
 	mode, owner := info.Mode().Perm(), ownerOf(info)
 	u, known := a.user()
@@ -124,7 +124,7 @@ func hostID(list []specs.LinuxIDMapping, id uint32) uint32 {
 	return 65534 // nobody
 }
 
-// noexec reports whether a file lies on a mount from which nothing is executed.
+// noexec reports whether a file lies on a mount with the option noexec.
 func (a *asking) noexec(at found) bool {
 	if m := at.mount; m != nil {
 		if (m.AttrSet|m.RecAttrSet)&unix.MOUNT_ATTR_NOEXEC != 0 {
@@ -138,14 +138,14 @@ func (a *asking) noexec(at found) bool {
 	return unix.Statfs(at.host, &st) == nil && st.Flags&unix.ST_NOEXEC != 0
 }
 
-// format looks whether the kernel can execute a file of this format.
+// format checks that the kernel can execute a file of this format.
 func (a *asking) format(name string, at found) error {
 	f, err := at.read()
 	if errors.Is(err, errChanged) {
 		return errUnknown
 	}
 	if err != nil {
-		return nil // it may be executable and not readable
+		return nil // the file may be executable but not readable
 	}
 	defer f.Close()
 	head := make([]byte, 256)
@@ -165,7 +165,7 @@ func (a *asking) format(name string, at found) error {
 		if a.emulates() {
 			return nil
 		}
-		return lacks("%q: is for another architecture than %s", name, runtime.GOARCH)
+		return lacks("%q: built for another architecture than %s", name, runtime.GOARCH)
 	}
 	if a.emulates() {
 		return nil
@@ -173,25 +173,25 @@ func (a *asking) format(name string, at found) error {
 	return lacks("%q: exec format error: it is neither an ELF file nor a script", name)
 }
 
-// interpreter looks for what executes a program: that of a script, or the loader of its libraries.
+// interpreter looks for a script's interpreter or a dynamic program's loader.
 func (a *asking) interpreter(name, interpreter string) error {
 	if interpreter == "" {
 		return nil
 	}
-	if _, err := a.executable(interpreter); err != nil && !untold(err) {
+	if _, err := a.executable(interpreter); err != nil && !isUnknown(err) {
 		return lacks("%q: its interpreter %s: %s in the container", name, interpreter, reason(err))
 	}
 	return nil
 }
 
-// emulates reports whether there are handlers for other formats (binfmt_misc).
+// emulates reports whether handlers for other formats are registered (binfmt_misc).
 func (a *asking) emulates() bool {
 	entries, err := os.ReadDir(a.root + "/proc/sys/fs/binfmt_misc")
 	return err == nil && len(entries) > 2 // register and status
 }
 
-// hostMachines returns ELF's numbers of the architectures whose programs this one runs; nil when
-// they are not known.
+// hostMachines returns the ELF machine numbers that this architecture executes; nil if they are not
+// known.
 func hostMachines() []uint16 {
 	const em386, emARM, emX86_64, emAARCH64 = 3, 40, 62, 183
 	switch runtime.GOARCH {
@@ -213,9 +213,9 @@ func (a *asking) folder(n needs.Need) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return told(n.Name, err)
+		return lackOf(n.Name, err)
 	case !at.info.IsDir():
-		return lacks("%q: is no folder in the container", n.Name)
+		return lacks("%q: not a directory in the container", n.Name)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// image makes a bundle. A line of the tree is "NAME" for a folder, "NAME -> TARGET" for a link, and
+// image makes a bundle. A line of the tree is "NAME" for a directory, "NAME -> TARGET" for a link, and
 // "NAME MODE CONTENT" for a file.
 func image(t *testing.T, change func(*specs.Spec, string), tree ...string) *specconv.Bundle {
 	t.Helper()
@@ -75,30 +75,30 @@ func TestProgram(t *testing.T) {
 		change  func(*specs.Spec, string)
 		tree    []string
 		program string
-		lacks   string // "": it is there; "?": it cannot be told
+		lacks   string // "": it exists; "?": unknown
 	}{
 		{"there", nil, []string{shell}, "/bin/sh", ""},
 		{"not there", nil, []string{shell}, "/bin/bash", "no such file"},
 		{"by PATH", nil, []string{shell, script("rootfs/usr/bin/tool")}, "tool", ""},
 		{"not in PATH", nil, []string{shell, script("rootfs/opt/tool")}, "tool", "executable file not found in $PATH"},
-		{"from the working folder", nil, []string{shell, script("rootfs/opt/tool")}, "opt/tool", ""},
+		{"from the working directory", nil, []string{shell, script("rootfs/opt/tool")}, "opt/tool", ""},
 		{"not executable", nil, []string{shell, "rootfs/x - text"}, "/x", "permission denied"},
 		{"not executable, and then it is", nil, []string{shell, "rootfs/usr/bin/t - text", script("rootfs/bin/t")}, "t", ""},
 		{"absolute link", nil, []string{shell, "rootfs/a -> /bin/sh"}, "/a", ""},
 		{"relative link out of the root", nil, []string{shell, "rootfs/usr/a -> ../../../../bin/sh"}, "/usr/a", ""},
-		{"link to a folder", nil, []string{"rootfs/bin -> usr/bin", "rootfs/usr/bin/sh x #!/bin/sh"}, "/bin/sh", ""},
+		{"link to a directory", nil, []string{"rootfs/bin -> usr/bin", "rootfs/usr/bin/sh x #!/bin/sh"}, "/bin/sh", ""},
 		{"links in a circle", nil, []string{"rootfs/a -> b", "rootfs/b -> a"}, "/a", "too many levels"},
 		{"through a file", nil, []string{shell}, "/bin/sh/x", "not a directory"},
 		{"no interpreter", nil, []string{"rootfs/x x #! /bin/none -x"}, "/x", "its interpreter /bin/none: no such file"},
 		{"no format", nil, []string{"rootfs/x x text"}, "/x", "exec format error"},
-		{"bind mount of a folder", mounted("/opt", "bind", "DIR/tools", "bind"), []string{shell, script("tools/t")}, "/opt/t", ""},
+		{"bind mount of a directory", mounted("/opt", "bind", "DIR/tools", "bind"), []string{shell, script("tools/t")}, "/opt/t", ""},
 		{"bind mount of a file", mounted("/opt/t", "bind", "DIR/tools/u", "bind"), []string{shell, script("tools/u")}, "/opt/t", ""},
 		{"bind mount without it", mounted("/bin", "bind", "DIR/tools", "bind"), []string{shell, script("tools/t")}, "/bin/sh", "no such file"},
 		{"link out of a bind mount", mounted("/opt", "bind", "DIR/tools", "bind"), []string{shell, "tools/t -> /bin/sh"}, "/opt/t", ""},
 		{"noexec", mounted("/opt", "bind", "DIR/tools", "bind", "noexec"), []string{shell, script("tools/t")}, "/opt/t", "noexec"},
 		{"below a tmpfs", mounted("/bin", "tmpfs", "tmpfs"), []string{shell}, "/bin/sh", "no such file"},
 		{"below a copied tmpfs", mounted("/bin", "tmpfs", "tmpfs", "tmpcopyup"), []string{shell}, "/bin/sh", ""},
-		{"below another file system", mounted("/bin", "ext4", "/dev/x"), []string{shell}, "/bin/sh", "?"},
+		{"below another filesystem", mounted("/bin", "ext4", "/dev/x"), []string{shell}, "/bin/sh", "?"},
 		{"a later mount counts", func(s *specs.Spec, dir string) {
 			mounted("/opt", "tmpfs", "tmpfs")(s, dir)
 			mounted("/opt/tools", "bind", "DIR/tools", "bind")(s, dir)

@@ -14,18 +14,18 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// maxLinks is how many symbolic links the kernel follows on one path.
+// maxLinks is how many symlinks the kernel follows on one path.
 const maxLinks = 40
 
 // A found is a file of the future container, before the container exists.
 type found struct {
-	host  string // where the host has it
-	root  string // the root file system or the source of a mount, which host is in or below
-	rel   string // host from there; "" for root itself
+	host  string // the path on the host
+	root  string // the root filesystem or the source of a mount, which contains host
+	rel   string // host relative to root; "" for root itself
 	info  fs.FileInfo
-	link  string          // what it leads to, if it is a symbolic link
-	mount *specconv.Mount // nil in the root file system itself
-	empty bool            // it is in a new tmpfs, in which nothing is yet
+	link  string          // the target, if it is a symlink
+	mount *specconv.Mount // nil in the root filesystem itself
+	empty bool            // it is in a new tmpfs, which is still empty
 }
 
 // resolve follows a path of the container through the root filesystem and what will be mounted
@@ -84,7 +84,7 @@ func look(b *specconv.Bundle, clean string) (found, error) {
 			at = found{root: m.Source, rel: rel, host: filepath.Join(m.Source, rel), mount: m}
 		case m.TmpCopyUp: // the same files
 			at.mount = m
-		case rel == "": // what a file system is mounted on is a folder
+		case rel == "": // the root of a filesystem is a directory
 			at = found{root: b.Rootfs, host: b.Rootfs, mount: m}
 		case m.Type == "tmpfs" && !mountedBelow(b, i, clean):
 			at = found{mount: m, empty: true}
@@ -99,14 +99,15 @@ func look(b *specconv.Bundle, clean string) (found, error) {
 		return at, errUnknown
 	}
 	err := at.stat()
-	if errors.Is(err, fs.ErrNotExist) && mountedBelow(b, -1, clean) { // the way to a mount point is made
+	if errors.Is(err, fs.ErrNotExist) && mountedBelow(b, -1, clean) { // the runtime creates mount points
 		at.info, err = os.Stat(b.Rootfs)
 	}
 	return at, err
 }
 
-// open opens what was found without following or activating it. The image is hostile and a volume
-// may change: no link leads out of the root, and what is there by now need not be what was found.
+// open opens the file with O_PATH, which does not activate it, and without following it. The image
+// is hostile and a volume may change: no symlink leads out of the root, and the file may have been
+// replaced since it was found.
 func (at *found) open() (*os.File, error) {
 	root, err := sys.Open(at.root, unix.O_PATH)
 	if err != nil || at.rel == "" || at.rel == "/" {
@@ -120,7 +121,7 @@ func (at *found) open() (*os.File, error) {
 	return f, nil
 }
 
-// stat looks at what is found.
+// stat sets info and link.
 func (at *found) stat() error {
 	f, err := at.open()
 	if err != nil {
@@ -153,7 +154,7 @@ func (at *found) read() (*os.File, error) {
 	return sys.Reopen(f, unix.O_RDONLY|unix.O_NONBLOCK)
 }
 
-var errChanged = errors.New("it has changed meanwhile")
+var errChanged = errors.New("the file has changed meanwhile")
 
 // mountedBelow reports whether a mount after the one with this index lies on a path or below it.
 func mountedBelow(b *specconv.Bundle, after int, clean string) bool {
@@ -165,7 +166,7 @@ func mountedBelow(b *specconv.Bundle, after int, clean string) bool {
 	return false
 }
 
-// below gives p relative to dir when it is dir or lies under it. Both are absolute and clean.
+// below returns p relative to dir if it is dir or lies below it. Both are absolute and clean.
 func below(dir, p string) (string, bool) {
 	if dir == "/" {
 		return strings.TrimPrefix(p, "/"), true

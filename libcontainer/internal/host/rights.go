@@ -13,15 +13,15 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Rights are what the calling process may do: its capabilities, and where they hold.
+// Rights are the privileges of the calling process: its capabilities, and where they hold.
 type Rights struct {
-	Permitted, Effective uint64 // capabilities; the process can grant no others than permitted ones
+	Permitted, Effective uint64 // capabilities; the process can grant only permitted ones
 	// Nested is set in a user namespace that is not the initial one. There even root can neither
-	// make device nodes nor raise limits.
+	// create device nodes nor raise limits.
 	Nested bool
 }
 
-// ReadRights asks the kernel for the rights of this process.
+// ReadRights returns the rights of this process.
 func ReadRights() (r Rights, err error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -34,10 +34,10 @@ func ReadRights() (r Rights, err error) {
 	return r, err
 }
 
-// Unprivileged reports whether the process lacks the right to mount and to make namespaces.
+// Unprivileged reports whether the process lacks the right to mount and to create namespaces.
 func (r Rights) Unprivileged() bool { return r.Permitted&(1<<unix.CAP_SYS_ADMIN) == 0 }
 
-// CheckNamespaces returns a fault if a bundle has namespaces that the process may not make or join.
+// CheckNamespaces returns an error if the process may not create or join a bundle's namespaces.
 func (r Rights) CheckNamespaces(b *specconv.Bundle) error {
 	if _, inUser := b.Namespace(specs.UserNamespace); inUser || !r.Unprivileged() || len(b.Namespaces) == 0 {
 		return nil
@@ -45,9 +45,8 @@ func (r Rights) CheckNamespaces(b *specconv.Bundle) error {
 	return specconv.Invalid("linux.namespaces", "an ordinary user needs a user namespace to have others")
 }
 
-// lastCap returns the highest capability that the kernel knows. The kernel refuses to read others
-// from the bounding set (capabilities(7)). To read two is quicker than
-// /proc/sys/kernel/cap_last_cap.
+// lastCap returns the highest capability that the kernel knows: it refuses to read higher ones from
+// the bounding set (capabilities(7)). Reading two is faster than /proc/sys/kernel/cap_last_cap.
 func lastCap() uint {
 	known := func(n uint) bool {
 		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
@@ -65,7 +64,7 @@ func lastCap() uint {
 
 func (a *asking) has(capability uint) bool { return a.rights.Effective&(1<<capability) != 0 }
 
-// capability looks whether the caller has a capability.
+// capability checks that the caller has a capability.
 func (a *asking) capability(n needs.Need) error {
 	number, ok := specconv.CapabilityNumber(n.Name)
 	if !ok {
@@ -77,8 +76,8 @@ func (a *asking) capability(n needs.Need) error {
 	return nil
 }
 
-// limit looks whether a hard limit can be set: to raise one takes a right over the host, and of
-// open files there is an end for all.
+// limit checks that a hard limit can be set: raising one needs CAP_SYS_RESOURCE on the host, and
+// RLIMIT_NOFILE has a limit that holds for everyone.
 func (a *asking) limit(n needs.Need) error {
 	resource, ok := specconv.RlimitResource(n.Name)
 	hard, err := strconv.ParseUint(n.Of, 10, 64)
@@ -95,7 +94,7 @@ func (a *asking) limit(n needs.Need) error {
 		return fmt.Errorf("prlimit: %w", err)
 	}
 	if hard > own.Max && (!a.has(unix.CAP_SYS_RESOURCE) || a.rights.Nested) {
-		return lacks("%s %d is more than the caller's own hard limit, %d, and to raise it takes CAP_SYS_RESOURCE", n.Name, hard, own.Max)
+		return lacks("%s %d is more than the caller's own hard limit, %d, and raising it needs CAP_SYS_RESOURCE", n.Name, hard, own.Max)
 	}
 	return nil
 }

@@ -22,12 +22,13 @@ func filterFlags() []filterFlag {
 		{"SECCOMP_FILTER_FLAG_LOG", unix.SECCOMP_FILTER_FLAG_LOG, "4.14"},
 		{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, "4.17"},
 		{"SECCOMP_FILTER_FLAG_TSYNC", unix.SECCOMP_FILTER_FLAG_TSYNC, "3.17"},
-		// It goes with a listener alone.
+		// Valid only together with a listener.
 		{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, "5.19"},
 	}
 }
 
-// seccompFlag asks for a filter at no address: the kernel looks at the flags before.
+// seccompFlag installs a filter at address 0: the kernel checks the flags before it reads the
+// filter.
 func (a *asking) seccompFlag(n needs.Need) error {
 	for _, f := range filterFlags() {
 		if f.name != n.Name {

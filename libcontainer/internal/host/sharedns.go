@@ -14,8 +14,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// sharedFacts finds the joined namespaces that are the runtime's own, whatever their path is. It
-// looks only at those that the configuration would change.
+// sharedFacts finds the joined namespaces that are the runtime's own, whatever their paths. It
+// checks only those that the configuration would change.
 func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 	for _, k := range specconv.NamespaceKinds() {
 		n, ok := b.Namespace(k.Type)
@@ -51,13 +51,13 @@ func sharedFacts(b *specconv.Bundle, f *setup.Facts) error {
 	return err
 }
 
-// changes reports whether a container's configuration changes a namespace of a kind that it is in.
+// changes reports whether the configuration changes the container's namespace of a kind.
 func changes(b *specconv.Bundle, kind specs.LinuxNamespaceType) bool {
 	if b.Spec.Linux != nil && len(b.Spec.Linux.Sysctl) > 0 {
 		return true
 	}
 	switch kind {
-	case specs.MountNamespace: // by its root, if nothing else
+	case specs.MountNamespace: // by the root filesystem at least
 		return true
 	case specs.UTSNamespace:
 		return b.Spec.Hostname != "" || b.Spec.Domainname != ""
@@ -68,7 +68,7 @@ func changes(b *specconv.Bundle, kind specs.LinuxNamespaceType) bool {
 }
 
 // ofInit reports whether a namespace is that of the host's first process. A caller that may not
-// look at that process has no right to join its namespaces either.
+// inspect that process may not join its namespaces either.
 func ofInit(ns os.FileInfo, proc string) (bool, error) {
 	first, err := os.Stat("/proc/1/ns/" + proc)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

@@ -13,8 +13,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// sourceFacts finds the bind mounts whose source is not a directory, and those whose source is not
-// there yet.
+// sourceFacts finds the bind mounts whose source is not a directory, and those whose source does
+// not exist yet.
 func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 	f.SourceIsFile = make([]bool, len(b.Mounts))
 	for i := range b.Mounts {
@@ -46,7 +46,7 @@ func sourceFacts(b *specconv.Bundle, f *setup.Facts) error {
 	return nil
 }
 
-// covered reports whether one of these mounts lies on a path of the container or above it.
+// covered reports whether one of the mounts lies on a path of the container or above it.
 func covered(mounts []specconv.Mount, path string) bool {
 	return slices.ContainsFunc(mounts, func(m specconv.Mount) bool {
 		_, ok := below(m.Destination, path)
@@ -62,13 +62,13 @@ func put[T any](list *[]T, b *specconv.Bundle, i int, fact T) {
 	(*list)[i] = fact
 }
 
-// sourceLink returns what the source of a mount with copy-symlink leads to, "" if it is no link.
+// sourceLink returns the target of the source of a mount with copy-symlink, "" if it is no symlink.
 func sourceLink(m *specconv.Mount) (string, error) {
 	if !m.CopySymlink {
 		return "", nil
 	}
 	target, err := os.Readlink(m.Source)
-	if err != nil && !errors.Is(err, unix.EINVAL) { // which is what is no link
+	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: not a symlink
 		return "", &specconv.FieldError{Path: jsonpath.Index("mounts", m.Index) + ".source", Err: err}
 	}
 	return target, nil

@@ -17,16 +17,16 @@ type Streams struct {
 	KeepOwner bool // regular files keep their owner
 }
 
-// StreamFacts looks at the standard streams of a process. users is the map of its user namespace,
-// nil for the runtime's. relayed are the outputs that must be copied from pipes: the caller keeps
-// the files, and the process's user could not open them again.
+// StreamFacts inspects the standard streams of a process. users is the map of its user namespace,
+// nil for the runtime's. relayed marks the outputs that must be copied from pipes: the caller keeps
+// the files, and the process's user could not reopen them.
 func StreamFacts(p *specs.Process, s Streams, users *setup.IDMap) (facts setup.StreamFacts, relayed [3]bool) {
 	if p == nil || p.Terminal {
 		return facts, relayed
 	}
 	facts.Owner = p.User.UID
 	if users != nil {
-		facts.Owner, _ = specconv.HostID(users.UIDs, p.User.UID) // the planner refuses a user that is not mapped
+		facts.Owner, _ = specconv.HostID(users.UIDs, p.User.UID) // the planner rejects an unmapped user
 	}
 	for i, f := range s.Files {
 		if f == nil {
@@ -35,14 +35,14 @@ func StreamFacts(p *specs.Process, s Streams, users *setup.IDMap) (facts setup.S
 		}
 		var st unix.Stat_t
 		if unix.Fstat(int(f.Fd()), &st) != nil {
-			continue // it cannot be passed on, which says what is wrong
+			continue // passing it on fails later, with an error that names the stream
 		}
 		foreign := st.Uid != facts.Owner
 		closed := s.Shared && i > 0 && foreign && st.Mode&0o002 == 0
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFCHR:
-			// Another device than the null device, such as the caller's terminal, is the host's and
-			// stays its owner's.
+			// Other devices than the null device, such as the caller's terminal, belong to the host
+			// and keep their owner.
 			facts.Null[i] = st.Rdev == unix.Mkdev(1, 3)
 			relayed[i] = closed && !facts.Null[i]
 		case unix.S_IFIFO, unix.S_IFSOCK:

@@ -55,12 +55,12 @@ func uncovered(b *specconv.Bundle, i int) (root, path string) {
 	return root, path
 }
 
-// modeIn returns the permission bits of a directory below root, 0 if there is none. The content of
-// root is hostile.
+// modeIn returns the permission bits of a directory below root, 0 if it does not exist. The content
+// of root is hostile.
 func modeIn(root, path string) (uint32, error) {
 	dir, err := sys.Open(root, unix.O_PATH)
 	if errors.Is(err, unix.ENOENT) {
-		return 0, nil // an earlier mount brings the source of one
+		return 0, nil // an earlier mount will provide this source
 	}
 	if err != nil {
 		return 0, err

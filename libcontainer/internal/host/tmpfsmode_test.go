@@ -46,7 +46,7 @@ func TestTmpfsModes(t *testing.T) {
 		{"with a mode", list(tmpfs("/a", "size=1k", "mode=755")), nil},
 		{"no tmpfs", list(specconv.Mount{Type: "proc", Destination: "/a"}), nil},
 		{"remount", list(specconv.Mount{Type: "tmpfs", Destination: "/a", Remount: true}), nil},
-		{"folder", list(bind("/x"), tmpfs("/a", "size=1k")), []uint32{0, 0o700}},
+		{"directory", list(bind("/x"), tmpfs("/a", "size=1k")), []uint32{0, 0o700}},
 		{"sticky", list(tmpfs("/sticky")), []uint32{0o1777}},
 		{"the root", list(tmpfs("/")), []uint32{0o755}},
 		{"link", list(tmpfs("/abs")), []uint32{0o750}},
@@ -58,7 +58,7 @@ func TestTmpfsModes(t *testing.T) {
 		{"in a volume", list(bind("/a"), tmpfs("/a/b")), []uint32{0, 0o705}},
 		{"over a volume", list(bind("/a"), tmpfs("/a")), []uint32{0, 0o755}},
 		{"beside a volume", list(bind("/ab"), tmpfs("/a")), []uint32{0, 0o700}},
-		{"in a new file system", list(tmpfs("/a", "mode=1"), tmpfs("/a/b")), nil},
+		{"in a new filesystem", list(tmpfs("/a", "mode=1"), tmpfs("/a/b")), nil},
 		{"below another root", list(tmpfs("/", "mode=1"), tmpfs("/a/b")), nil},
 	}
 	for _, tc := range cases {

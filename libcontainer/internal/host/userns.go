@@ -17,7 +17,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// userFacts gathers what matters for user namespaces: the bundle's and the runtime's own.
+// userFacts gathers what the planner must know of the bundle's and the runtime's user namespaces.
 func userFacts(own Rights, b *specconv.Bundle) (f setup.UserFacts, err error) {
 	if f, err = ownUserFacts(own, b.Spec.Process); err != nil {
 		return f, err
@@ -34,7 +34,7 @@ func userFacts(own Rights, b *specconv.Bundle) (f setup.UserFacts, err error) {
 		field, path = jsonpath.Index("linux.namespaces", user.Index)+".path", user.Path
 	}
 	if path == "" {
-		denied, err := idmap.SetgroupsDenied(os.Getpid()) // a new one inherits that (user_namespaces(7))
+		denied, err := idmap.SetgroupsDenied(os.Getpid()) // inherited by a new one (user_namespaces(7))
 		if err != nil {
 			return f, err
 		}
@@ -58,15 +58,15 @@ func userFacts(own Rights, b *specconv.Bundle) (f setup.UserFacts, err error) {
 	return f, err
 }
 
-// joinedMap returns the map of a user namespace that is joined. A configuration may state the map
-// as well, as engines do for the containers of a pod.
+// joinedMap returns the map of a joined user namespace. A configuration may state the map as well,
+// as engines do for the containers of a pod.
 func joinedMap(b *specconv.Bundle, ns *os.File) (users *setup.IDMap, setgroupsDenied bool, err error) {
 	m, denied, err := idmap.OfFile(ns)
 	if err != nil {
 		return nil, false, err
 	}
-	told := b.Spec.Linux
-	if len(told.UIDMappings) > 0 && !slices.Equal(told.UIDMappings, m.UIDs) || len(told.GIDMappings) > 0 && !slices.Equal(told.GIDMappings, m.GIDs) {
+	want := b.Spec.Linux
+	if len(want.UIDMappings) > 0 && !slices.Equal(want.UIDMappings, m.UIDs) || len(want.GIDMappings) > 0 && !slices.Equal(want.GIDMappings, m.GIDs) {
 		return nil, false, fmt.Errorf("the namespace has other mappings than linux.uidMappings and linux.gidMappings say")
 	}
 	found := setup.IDMap(m)
@@ -94,7 +94,7 @@ func JoinUserFacts(own Rights, j setup.Join, pid int, p *specs.Process) (f setup
 	return f, err
 }
 
-// ownUserFacts gathers what the runtime itself may do.
+// ownUserFacts gathers the runtime's own privileges.
 func ownUserFacts(own Rights, p *specs.Process) (f setup.UserFacts, err error) {
 	f.Unprivileged, f.Nested = own.Unprivileged(), own.Nested
 	if (f.Unprivileged || f.Nested) && p != nil && p.OOMScoreAdj != nil {
@@ -103,7 +103,7 @@ func ownUserFacts(own Rights, p *specs.Process) (f setup.UserFacts, err error) {
 	return f, err
 }
 
-// fromField is an error of a field of the configuration, if there is one.
+// fromField makes err an error of a field of the configuration, if path names one.
 func fromField(path string, err error) error {
 	if path == "" {
 		return err
@@ -111,12 +111,12 @@ func fromField(path string, err error) error {
 	return &specconv.FieldError{Path: path, Err: err}
 }
 
-// onlyOwn reports whether a map of groups is one that an ordinary user can write: with setgroups
-// denied.
+// onlyOwn reports whether an ordinary user can write a group map directly, which requires denying
+// setgroups.
 func onlyOwn(list []specs.LinuxIDMapping) bool { return len(list) == 1 && list[0].Size == 1 }
 
-// foreign returns the namespaces that the container joins, or shares with the runtime, and that do
-// not belong to the user namespace.
+// foreign returns the namespaces that the container joins, or shares with the runtime, and that the
+// user namespace does not own.
 func foreign(b *specconv.Bundle, user *os.File) (flags uintptr, err error) {
 	for _, k := range specconv.NamespaceKinds() {
 		n, ok := b.Namespace(k.Type)
@@ -149,7 +149,7 @@ func ownedFile(path string, user *os.File) (bool, error) {
 	return idmap.Owned(ns, user)
 }
 
-// hardLimits returns the runtime's own hard limits, by resource.
+// hardLimits returns the runtime's hard limits by resource number.
 func hardLimits() ([]uint64, error) {
 	const resources = 16 // RLIM_NLIMITS
 	limits := make([]uint64, resources)

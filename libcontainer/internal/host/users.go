@@ -21,7 +21,7 @@ import (
 // ids are the caller's ids, and those of its user namespace.
 type ids struct {
 	uid, gid int
-	// uids and gids are the maps of its own user namespace.
+	// uids and gids are the maps of the user namespace.
 	uids, gids []specs.LinuxIDMapping
 }
 
@@ -36,7 +36,7 @@ func (a *asking) ownIDs() (own ids, err error) {
 	return own, nil
 }
 
-// idMap reads a map. Kernels without user namespaces have none, and all ids.
+// idMap reads a map. Kernels without user namespaces have no map, and all ids are valid.
 func (a *asking) idMap(path string) ([]specs.LinuxIDMapping, error) {
 	list, err := idmap.Read(a.root + path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +59,7 @@ func (a *asking) groupIDs(n needs.Need) error {
 func (a *asking) mappable(list, have []specs.LinuxIDMapping, own uint32, capability uint, file, program string) error {
 	for _, m := range list {
 		if !slices.ContainsFunc(have, func(h specs.LinuxIDMapping) bool { return within(m, h.ContainerID, h.Size) }) {
-			return lacks("the host ids %s are not all known in the caller's own user namespace", span(m))
+			return lacks("the host ids %s do not all exist in the caller's own user namespace", span(m))
 		}
 	}
 	if a.has(capability) || len(list) == 1 && list[0].Size == 1 && list[0].HostID == own {
@@ -76,7 +76,7 @@ func (a *asking) mappable(list, have []specs.LinuxIDMapping, own uint32, capabil
 		}
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return lacks("%s is not installed, by which an ordinary user maps more than its own id", program)
+		return lacks("%s is not installed: an ordinary user needs it to map more than their own id", program)
 	}
 	return nil
 }
@@ -96,8 +96,8 @@ func span(m specs.LinuxIDMapping) string {
 // A subRange is a line of subuid(5) or subgid(5).
 type subRange struct{ first, size uint32 }
 
-// subordinate returns the ranges that a file gives the caller, by its name or its number. Groups,
-// too, are given to users.
+// subordinate returns the ranges that file grants the caller by name or UID. Group ranges, too, are
+// granted to users.
 func (a *asking) subordinate(file string) ([]subRange, error) {
 	data, err := os.ReadFile(a.root + file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -17,16 +17,17 @@ const (
 	doomedName = "doomed"
 )
 
-// Dir is the state folder of one container, open until Close or Remove. It is not for use by several goroutines at once: the lock is between Dirs.
+// Dir is the state directory of one container, open until Close or Remove. It is not safe for
+// concurrent use by several goroutines: the lock works between Dirs.
 type Dir struct {
 	root *Root
 	id   string
-	fd   int // the folder itself, which carries the lock; -1 when closed
+	fd   int // of the directory, which carries the lock; -1 when closed
 }
 
-// openDir opens the folder at path as the one of container id.
+// openDir opens the directory at path as that of container id.
 func openDir(r *Root, id, path string) (*Dir, error) {
-	// O_NOFOLLOW, since a root in a shared place must not lead anywhere else.
+	// O_NOFOLLOW: in a root that others can write to, a symlink must not lead anywhere else.
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
 	fd, err := sys.OpenFd(path, flags)
 	if err == unix.ENOENT || err == unix.ENOTDIR {
@@ -41,10 +42,10 @@ func openDir(r *Root, id, path string) (*Dir, error) {
 // ID returns the id of the container.
 func (d *Dir) ID() string { return d.id }
 
-// Path returns the path of the folder.
+// Path returns the path of the directory.
 func (d *Dir) Path() string { return filepath.Join(d.root.path, d.id) }
 
-// Close releases the folder, its lock and its marks.
+// Close closes the directory and releases its lock and its marks.
 func (d *Dir) Close() error {
 	if d.fd < 0 {
 		return os.ErrClosed
@@ -54,7 +55,7 @@ func (d *Dir) Close() error {
 	return err
 }
 
-// current tells whether the folder's path still names this very folder.
+// current reports whether the directory's path still names this directory.
 func (d *Dir) current() (bool, error) {
 	var own, named unix.Stat_t
 	if err := sys.RetryErr(func() error { return unix.Fstat(d.fd, &own) }); err != nil {
@@ -67,11 +68,11 @@ func (d *Dir) current() (bool, error) {
 	if err != nil {
 		return false, &os.PathError{Op: "stat", Path: d.Path(), Err: err}
 	}
-	// The number of an inode is not used again while a descriptor keeps the inode alive.
+	// An inode number is not reused while a file descriptor keeps the inode alive.
 	return own.Dev == named.Dev && own.Ino == named.Ino, nil
 }
 
-// reopen gives d the folder that its path names now.
+// reopen replaces d's directory with the one that its path names now.
 func (d *Dir) reopen() error {
 	fresh, err := openDir(d.root, d.id, d.Path())
 	if err != nil {
@@ -82,14 +83,15 @@ func (d *Dir) reopen() error {
 	return nil
 }
 
-// Read returns the record. It needs no lock: what it returns is whole, though it may be of before a Write that runs at
-// the same time. The error is ErrNoRecord for a container whose create did not finish, ErrNotExist for one that was
-// removed since Open, ErrForeign for one of another runtime, ErrDamaged or ErrVersion for a record that cannot be read.
+// Read returns the record. It needs no lock: the record is always whole, though it may predate a
+// concurrent Write. The error is ErrNoRecord for a container whose create did not finish,
+// ErrNotExist for one that was removed since Open, ErrForeign for one of another runtime,
+// ErrDamaged or ErrVersion for a record that cannot be read.
 func (d *Dir) Read() (*Record, error) {
 	data, err := d.readFile(recordName)
 	if err == unix.ENOENT {
 		err := d.foreign()
-		// Not before: it may be removed at any time, and what was seen of it is then of no account.
+		// Checked last: the directory may be removed at any time, and what foreign saw is then void.
 		if current, err := d.current(); !current {
 			if err == nil {
 				err = ErrNotExist
@@ -110,7 +112,8 @@ func (d *Dir) Read() (*Record, error) {
 	return nil, &os.PathError{Op: "read", Path: filepath.Join(d.Path(), recordName), Err: err}
 }
 
-// foreign returns ErrForeign if the folder holds what orlop does not put there, such as runc's state.json.
+// foreign returns ErrForeign if the directory holds a file that orlop does not create, such as
+// runc's state.json.
 func (d *Dir) foreign() error {
 	fd, err := d.openat(".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == unix.ENOENT { // removed meanwhile
@@ -135,14 +138,14 @@ func (d *Dir) foreign() error {
 	return nil
 }
 
-// readFile reads a file of the folder whole.
+// readFile returns the content of a file in the directory.
 func (d *Dir) readFile(name string) ([]byte, error) {
 	fd, err := d.openat(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	// One read suffices for nearly every record; a last one finds the end.
+	// One read suffices for nearly every record; a second one finds the end.
 	return sys.ReadAll(fd, 16<<10)
 }
 
@@ -152,14 +155,14 @@ func (d *Dir) openat(name string, flags int) (int, error) {
 	})
 }
 
-// Write replaces the record, whole or not at all. It is the creator's alone.
+// Write replaces the record atomically. Only the creator may call it.
 func (d *Dir) Write(rec *Record) error {
-	// The name is fixed since only the creator writes; what a killed Write left is overwritten.
+	// The name is fixed since only the creator writes. The file of a killed Write is overwritten.
 	if err := d.writeFile(newName, rec.format()); err != nil {
 		_ = unix.Unlinkat(d.fd, newName, 0)
 		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
-	// No fsync: a container does not outlive the kernel that it runs on, and neither need its record.
+	// No fsync: neither the container nor its record needs to outlive the running kernel.
 	if err := sys.RetryErr(func() error { return unix.Renameat(d.fd, newName, d.fd, recordName) }); err != nil {
 		return &os.PathError{Op: "rename", Path: filepath.Join(d.Path(), newName), Err: err}
 	}
@@ -185,8 +188,9 @@ func (d *Dir) writeFile(name string, data []byte) error {
 	return nil
 }
 
-// Remove removes the folder and all that is in it, complete or not, and closes d. The caller holds the Lock, and is the creator or has seen
-// that there is none any more. For others the folder vanishes at once: its id is free again before the files are gone.
+// Remove removes the directory and everything in it, complete or not, and closes d. The caller
+// holds the Lock, and is the creator or has checked that none is at work. For others the directory
+// vanishes at once: the id is free again before the files are gone.
 func (d *Dir) Remove() error {
 	defer d.Close()
 	current, err := d.current()
@@ -206,13 +210,13 @@ func (d *Dir) Remove() error {
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: d.Path(), New: tmp, Err: err}
 	}
-	// The lock is held until the end, so that no sweeper works on the same folder.
+	// The lock is held until the end, which keeps sweepers off this directory.
 	for _, name := range [...]string{recordName, socketName, newName, doomedName} {
 		_ = unix.Unlinkat(d.fd, name, 0)
 	}
 	if unix.Rmdir(tmp) == nil {
 		return nil
 	}
-	// Something else is in there as well.
+	// The directory holds other files as well.
 	return os.RemoveAll(tmp)
 }

@@ -61,7 +61,7 @@ func TestLife(t *testing.T) {
 	}
 	d := mustCreate(t, r, "c1")
 	if fi, err := os.Stat(d.Path()); err != nil || fi.Mode() != os.ModeDir|0o700 {
-		t.Fatalf("folder: %v, %v", fi, err)
+		t.Fatalf("directory: %v, %v", fi, err)
 	}
 	if _, err := r.Create("c1"); !errors.Is(err, ErrExist) {
 		t.Fatalf("second create: %v", err)
@@ -154,7 +154,7 @@ func TestLockFollowsName(t *testing.T) {
 	if err := second.Write(&Record{ID: "c", Pid: 2}); err != nil {
 		t.Fatal(err)
 	}
-	// The waiter either saw that there was no container for a moment, or waits for the second one's lock.
+	// The waiter either saw that there was no container for a moment, or waits for the second lock.
 	select {
 	case err := <-locked:
 		if !errors.Is(err, ErrNotExist) {
@@ -180,7 +180,7 @@ func TestLockFollowsName(t *testing.T) {
 	}
 }
 
-// A lock on a folder that its name has left is worth nothing.
+// A lock on a directory that was renamed away does not count.
 func TestLockTakesNewFolder(t *testing.T) {
 	r := testRoot(t)
 	if err := mustCreate(t, r, "c").Close(); err != nil {
@@ -192,13 +192,13 @@ func TestLockTakesNewFolder(t *testing.T) {
 	}
 	fresh := mustCreate(t, r, "c")
 	if ok, err := old.TryLock(); ok || err != nil {
-		t.Fatalf("lock of the old folder passes for the new one's: %v, %v", ok, err)
+		t.Fatalf("lock of the old directory passes for the new one's: %v, %v", ok, err)
 	}
 	if err := fresh.Unlock(); err != nil {
 		t.Fatal(err)
 	}
 	if ok, err := old.TryLock(); !ok || err != nil {
-		t.Fatalf("new folder not locked: %v, %v", ok, err)
+		t.Fatalf("new directory not locked: %v, %v", ok, err)
 	}
 	if ok, err := fresh.TryLock(); ok || err != nil {
 		t.Errorf("two holders: %v, %v", ok, err)
@@ -326,8 +326,8 @@ func TestCreateRace(t *testing.T) {
 	}
 }
 
-// Creators, removers, readers and listers of the same few ids at once: there is never a second holder of a lock, and a
-// reader sees a whole record or is told why not.
+// Creators, removers, readers and listers work on the same few ids at once: a lock never has a
+// second holder, and a reader gets a whole record or an error that says why not.
 func TestChurn(t *testing.T) {
 	const rounds, ids = 1000, 2
 	r := testRoot(t)

@@ -18,7 +18,7 @@ func TestKilled(t *testing.T) {
 		files map[string]string
 		want  error // of Read
 	}{
-		"after the folder":    {nil, ErrNoRecord},
+		"after the directory": {nil, ErrNoRecord},
 		"in the first record": {map[string]string{newName: whole[:20]}, ErrNoRecord},
 		"after the socket":    {map[string]string{socketName: ""}, ErrNoRecord},
 		"after the record":    {map[string]string{recordName: whole}, nil},
@@ -140,7 +140,7 @@ func TestCreating(t *testing.T) {
 	check("gone", false)
 }
 
-// TestForeign: the folder of another runtime's container is not what a killed creator left.
+// TestForeign: another runtime's directory is not mistaken for what a killed creator left.
 func TestForeign(t *testing.T) {
 	for _, file := range []string{"state.json", "status", "exec.fifo"} {
 		r := testRoot(t)
@@ -157,7 +157,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestForeignRemoved: a folder that goes while it is looked at is nobody's.
+// TestForeignRemoved: a directory that is removed while Read looks at it is not foreign.
 func TestForeignRemoved(t *testing.T) {
 	r := testRoot(t)
 	dir := filepath.Join(r.Path(), "c")

@@ -17,18 +17,18 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// Lock waits until this Dir is the only one that holds the container's lock. The error is ErrNotExist when the container
-// has been removed meanwhile. When it was removed and made anew, the lock is that of the new one: what was read before
-// Lock does not count. After limit it is a *LockError.
+// Lock waits for the container's lock. The error is ErrNotExist when the container has been removed
+// meanwhile, and a *LockError after limit. If the container was removed and created again, the lock
+// is the new one's: discard what was read before Lock.
 func (d *Dir) Lock(limit time.Duration) error { return d.lock(limit, d.reopen) }
 
-// LockSame is Lock for a caller that has begun something with the container: one that was made anew is another container, and the error
-// is ErrNotExist then, too.
+// LockSame is Lock for a caller that has already acted on the container: if it was created again,
+// the error is ErrNotExist, too.
 func (d *Dir) LockSame(limit time.Duration) error {
 	return d.lock(limit, func() error { return ErrNotExist })
 }
 
-// TryLock is Lock without waiting: it returns false when another holds the lock.
+// TryLock is Lock without waiting: it returns false when another Dir holds the lock.
 func (d *Dir) TryLock() (bool, error) {
 	err := d.lock(0, d.reopen)
 	var held *LockError
@@ -46,9 +46,9 @@ func (d *Dir) Unlock() error {
 	return nil
 }
 
-// lock locks, and then makes sure that the directory is still the one that its path names: who waits for a lock may get
-// it on a directory that its last holder has removed, while another creates and locks a new one of the same name. moved is called when
-// the path names another one.
+// lock locks the directory and then checks that its path still names it: the previous holder may
+// have removed the directory, and another process may have created a new one of the same name.
+// lock calls moved if the path names another directory.
 func (d *Dir) lock(limit time.Duration, moved func() error) error {
 	deadline := time.Now().Add(limit)
 	for {
@@ -69,8 +69,8 @@ func (d *Dir) lock(limit time.Duration, moved func() error) error {
 	}
 }
 
-// flock takes the lock of the open directory. The kernel has no limit for the wait, so it is asked again and again: locks are short, and
-// few wait.
+// flock locks the open directory. It polls because flock(2) has no timeout; locks are held briefly
+// and few processes wait.
 func (d *Dir) flock(limit time.Duration, deadline time.Time) error {
 	for pause := 100 * time.Microsecond; ; pause = min(2*pause, longestPause) {
 		err := sys.RetryErr(func() error { return unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB) })
@@ -90,26 +90,27 @@ func (d *Dir) flock(limit time.Duration, deadline time.Time) error {
 	}
 }
 
-// longestPause is how long to wait at most before a lock or a mark is looked at again.
+// longestPause is the longest pause between two attempts at a lock or a mark.
 const longestPause = 5 * time.Millisecond
 
-// LockError says that the lock could not be had in time.
+// LockError reports that the lock was not acquired in time.
 type LockError struct {
 	Path    string
 	Limit   time.Duration
 	Holders []Holder
 }
 
-// Error names the holders.
+// Error implements error. It names the holders.
 func (e *LockError) Error() string {
 	return fmt.Sprintf("waited %v for the lock on %s%s", e.Limit, e.Path, heldBy(e.Holders))
 }
 
-// Is makes it an os.ErrDeadlineExceeded.
+// Is makes errors.Is report that a LockError is os.ErrDeadlineExceeded.
 func (e *LockError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
-// Marks are locks of the open directory of another kind (fcntl_locking(2), "Open file description locks"), which flock's know nothing of, and for
-// which nobody waits: each is one byte that does not exist. They are read locks since a directory cannot be opened for writing.
+// Marks are open file description locks (fcntl_locking(2)) on the directory. They are independent
+// of flock(2), and nobody blocks on them. Each locks one byte, which need not exist. They are read
+// locks since a directory cannot be opened for writing.
 const (
 	markCreating = 0
 	markStarting = 1
@@ -123,7 +124,7 @@ func (d *Dir) mark(byte int64, kind int16) error {
 	return nil
 }
 
-// marked tells whether another Dir has set the mark.
+// marked reports whether another Dir has set the mark.
 func (d *Dir) marked(byte int64) (bool, error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: byte, Len: 1}
 	if err := sys.RetryErr(func() error { return unix.FcntlFlock(uintptr(d.fd), unix.F_OFD_GETLK, &lock) }); err != nil {
@@ -132,13 +133,15 @@ func (d *Dir) marked(byte int64) (bool, error) {
 	return lock.Type != unix.F_UNLCK, nil
 }
 
-// Creating tells whether the creator of the directory is still at work: it has not called Created or Close, and was not killed.
+// Creating reports whether the creator of the directory is still at work: it has not called Created
+// or Close, and was not killed.
 func (d *Dir) Creating() (bool, error) { return d.marked(markCreating) }
 
-// Created ends what Creating tells of. It is the creator's to call.
+// Created clears the mark that Creating looks for. Only the creator may call it.
 func (d *Dir) Created() error { return d.mark(markCreating, unix.F_UNLCK) }
 
-// Start marks the container as being started, as long as d is open, or returns false when another is at that. The caller holds the Lock.
+// Start marks the container as being started, until d is closed. It returns false when another Dir
+// has set that mark. The caller holds the Lock.
 func (d *Dir) Start() (bool, error) {
 	starting, err := d.marked(markStarting)
 	if err != nil || starting {
@@ -147,8 +150,9 @@ func (d *Dir) Start() (bool, error) {
 	return true, d.mark(markStarting, unix.F_RDLCK)
 }
 
-// Doom tells the creator that the container is to be deleted. The caller holds the Lock. Only the creator knows all that it has made so far, and so it is
-// the one to remove that: the caller ends what the creator waits for, and then waits for the creator by AwaitCreator.
+// Doom tells the creator that the container is to be deleted. The caller holds the Lock. Only the
+// creator knows what it has created so far, and must remove it. The caller then ends whatever the
+// creator waits for, and calls AwaitCreator.
 func (d *Dir) Doom() error {
 	if err := d.writeFile(doomedName, nil); err != nil {
 		return &os.PathError{Op: "write", Path: filepath.Join(d.Path(), doomedName), Err: err}
@@ -156,10 +160,11 @@ func (d *Dir) Doom() error {
 	return nil
 }
 
-// Doomed tells whether Doom was called.
+// Doomed reports whether Doom was called.
 func (d *Dir) Doomed() bool { return unix.Faccessat(d.fd, doomedName, unix.F_OK, 0) == nil }
 
-// AwaitCreator waits until the creator is not at work any more. After limit the error names it.
+// AwaitCreator waits until the creator has finished. After limit it returns an error that names the
+// creator.
 func (d *Dir) AwaitCreator(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	for pause := 100 * time.Microsecond; ; pause = min(2*pause, longestPause) {
@@ -174,7 +179,7 @@ func (d *Dir) AwaitCreator(limit time.Duration) error {
 	}
 }
 
-// Holder is a process that has a lock.
+// Holder is a process that holds a lock.
 type Holder struct {
 	PID     int
 	Command string // the beginning of its command line
@@ -192,8 +197,9 @@ func heldBy(list []Holder) string {
 	return b.String()
 }
 
-// holders finds the processes that have a lock of this kind, as /proc/PID/fdinfo/N names it (proc_pid_fdinfo(5)), on the directory. It is for messages:
-// who cannot be looked at is left out.
+// holders returns the processes that hold a lock on the directory. kind is the lock's name in
+// /proc/PID/fdinfo/N (proc_pid_fdinfo(5)). The list is for messages only and omits processes that
+// the caller may not inspect.
 func (d *Dir) holders(kind string) []Holder {
 	var list []Holder
 	descriptors, _ := filepath.Glob("/proc/[0-9]*/fd/*")
@@ -236,13 +242,15 @@ func command(proc string) string {
 	return line
 }
 
-// WatchRemoval returns a descriptor that becomes readable when the directory is removed. The error is ErrNotExist when it has been already.
+// WatchRemoval returns a file descriptor that becomes readable when the directory is removed. The
+// error is ErrNotExist when that has already happened.
 func (d *Dir) WatchRemoval() (*os.File, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: inotify: %w", d.Path(), err)
 	}
-	// By the descriptor, since the path may lead to another directory by now. Remove moves it first.
+	// Watched by its file descriptor, since the path may name another directory by now. Remove
+	// renames the directory before it removes it.
 	path := sys.FdPath(d.fd)
 	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MOVE_SELF|unix.IN_DELETE_SELF); err != nil {
 		unix.Close(fd)

@@ -11,17 +11,18 @@ import (
 
 const notifyName = "notify"
 
-// NotifyPath returns the path of the folder that MakeNotify makes for a container.
+// NotifyPath returns the path of the directory that MakeNotify creates for a container.
 func (r *Root) NotifyPath(id string) string { return filepath.Join(r.path, id, notifyName) }
 
-// MakeNotify makes and opens the folder that a container sees, for the socket by which it says that it is ready.
+// MakeNotify creates and opens the directory of the container's notify socket. The container sees
+// this directory.
 func (d *Dir) MakeNotify() (*os.File, error) {
 	if err := sys.RetryErr(func() error { return unix.Mkdirat(d.fd, notifyName, 0o755) }); err != nil {
 		return nil, &os.PathError{Op: "make", Path: d.root.NotifyPath(d.id), Err: err}
 	}
 	f, err := d.OpenNotify()
 	if err == nil {
-		err = f.Chmod(0o755) // whatever the umask is: the container's user walks through it
+		err = f.Chmod(0o755) // regardless of the umask: the container's user must be able to enter it
 	}
 	if err != nil {
 		if f != nil {
@@ -32,7 +33,7 @@ func (d *Dir) MakeNotify() (*os.File, error) {
 	return f, nil
 }
 
-// OpenNotify opens the folder. The error is fs.ErrNotExist when the container was made without one.
+// OpenNotify opens that directory. The error is fs.ErrNotExist when the container has none.
 func (d *Dir) OpenNotify() (*os.File, error) {
 	path := d.root.NotifyPath(d.id)
 	fd, err := d.openat(notifyName, unix.O_RDONLY|unix.O_DIRECTORY)

@@ -19,20 +19,19 @@ import (
 // programs may ignore needs no new version.
 const Version = 2
 
-// Record is what is known of a container, as JSON. Later edits of config.json have no effect on a
-// container, so what start, exec and delete need of it is in here.
+// Record describes a container; it is stored as JSON. Later edits of config.json have no effect on
+// a container, so the record holds all that start, exec and delete need of that file.
 type Record struct {
 	// Version is set by Write.
 	Version    int    `json:"version"`
 	ID         string `json:"id"`
 	OCIVersion string `json:"ociVersion"`
 	// Status is StateCreating until create has finished, then StateCreated. Whether the container
-	// runs or has stopped is not recorded but looked up, since it changes without the runtime: see
-	// Dir.Probe and Alive.
+	// runs or has stopped changes without the runtime and is not recorded: see Dir.Probe and Alive.
 	Status specs.ContainerState `json:"status"`
 	Bundle string               `json:"bundle"`
 	Rootfs string               `json:"rootfs"`
-	// Pid and StartTime identify the container's first process; Pid is 0 when there is none yet.
+	// Pid and StartTime identify the container's first process; Pid is 0 before it exists.
 	Pid       int    `json:"pid"`
 	StartTime uint64 `json:"startTime"`
 	// Created is when create began, in UTC.
@@ -48,24 +47,24 @@ type Record struct {
 	// FoundCgroups are the keys of those in CgroupPaths that existed before the container, one for
 	// each directory.
 	FoundCgroups []string `json:"foundCgroups,omitempty"`
-	// CgroupBefore describes those cgroups as they were. Only its writer knows the form.
+	// CgroupBefore is the earlier state of those cgroups, in a format private to its writer.
 	CgroupBefore json.RawMessage `json:"cgroupBefore,omitempty"`
-	// Unit is the name of the systemd unit that the container's cgroup is, "x.scope"; "" when it is
-	// none. UnitBus names the systemd: "system", or "user" for that of Owner.
+	// Unit is the name of the systemd unit whose cgroup the container has, such as "x.scope"; "" if
+	// there is no unit. UnitBus is "system", or "user" for Owner's systemd instance.
 	Unit    string `json:"unit,omitempty"`
 	UnitBus string `json:"unitBus,omitempty"`
-	// RootMount identifies the mount that holds those of a container without a mount namespace: it
-	// lies on Rootfs in the runtime's. 0 is for none.
+	// RootMount is the id of the mount on Rootfs, in the runtime's mount namespace, of a container
+	// that has no mount namespace; all its other mounts are below. 0 means none.
 	RootMount uint64 `json:"rootMount,omitempty"`
-	// Keyring is the name of the container's session keyring; "" when it has none, or none that can
-	// be joined.
+	// Keyring is the name of the container's session keyring; "" if there is none that a process can
+	// join.
 	Keyring string `json:"keyring,omitempty"`
 	// Namespaces are the namespaces that the first process is in because config.json asked for them.
 	Namespaces []Namespace `json:"namespaces,omitempty"`
 
-	// RDTGroup is the directory of the container's control group in the resctrl file system and
+	// RDTGroup is the directory of the container's control group in the resctrl filesystem and
 	// RDTMonitor that of its monitoring group, "" for none. delete removes the latter, and the former
-	// if RDTOwned is set. They are recorded before they are made.
+	// if RDTOwned is set. They are recorded before they are created.
 	RDTGroup   string `json:"rdtGroup,omitempty"`
 	RDTMonitor string `json:"rdtMonitor,omitempty"`
 	RDTOwned   bool   `json:"rdtOwned,omitempty"`
@@ -77,9 +76,8 @@ type Record struct {
 	// Personality and MemoryPolicy are those of all processes of the container.
 	Personality  *specs.LinuxPersonality  `json:"personality,omitempty"`
 	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
-	// Loans are the network devices that are on their way into the container. They are recorded only
-	// until the container is complete; in the record of one whose creator was killed, they are to be
-	// returned.
+	// Loans are the network devices that are being moved into the container. They are recorded only
+	// until the container is complete. If the creator was killed, delete returns them.
 	Loans *Loans `json:"loans,omitempty"`
 	// Remaining are the operations that the first process still has to do when it is started.
 	Remaining []Operation `json:"remaining,omitempty"`
@@ -94,13 +92,13 @@ func (r *Record) Namespace(t specs.LinuxNamespaceType) (Namespace, bool) {
 	return r.Namespaces[i], true
 }
 
-// Owns reports whether the container's namespace of a type was made for it.
+// Owns reports whether the container's namespace of a type was created for it.
 func (r *Record) Owns(t specs.LinuxNamespaceType) bool {
 	n, ok := r.Namespace(t)
 	return ok && n.Path == ""
 }
 
-// Joined reports whether the container is in a namespace of a type that existed before.
+// Joined reports whether the container joined an existing namespace of a type.
 func (r *Record) Joined(t specs.LinuxNamespaceType) bool {
 	n, ok := r.Namespace(t)
 	return ok && n.Path != ""
@@ -109,13 +107,13 @@ func (r *Record) Joined(t specs.LinuxNamespaceType) bool {
 // Namespace is one namespace of a container.
 type Namespace struct {
 	Type specs.LinuxNamespaceType `json:"type"`
-	// Path is the path that it was joined by; empty when it was made for the container.
+	// Path is the path that was joined; empty when the namespace was created for the container.
 	Path string `json:"path,omitempty"`
 	// Inode identifies the namespace; 0 when it is not known.
 	Inode uint64 `json:"inode,omitempty"`
 }
 
-// Seccomp is the filter of the container's processes, and the agent that has a say in it.
+// Seccomp is the filter of the container's processes and the address of its seccomp agent.
 type Seccomp struct {
 	Program          []byte `json:"program"`
 	Flags            uint   `json:"flags,omitempty"`
@@ -128,12 +126,12 @@ type Seccomp struct {
 type Loans struct {
 	// Namespace is the inode of the container's network namespace.
 	Namespace uint64 `json:"namespace"`
-	// Devices are the descriptions. Only their writer knows the form.
+	// Devices describes the devices, in a format private to its writer.
 	Devices json.RawMessage `json:"devices"`
 }
 
 // Operation is one operation of the first process's program. `start`, which does not know the
-// program, says by it which step failed.
+// program, uses it to report which step failed.
 type Operation struct {
 	Op    int    `json:"op"`              // its number in the program
 	Call  string `json:"call,omitempty"`  // the system call
@@ -141,7 +139,7 @@ type Operation struct {
 	Field string `json:"field,omitempty"` // the step's JSON path in config.json
 }
 
-// format returns the record as it is kept. Paths may be any bytes.
+// format returns the record's stored form. Paths may contain any bytes.
 func (r *Record) format() []byte {
 	r.Version, r.Created = Version, r.Created.UTC()
 	e := codec.Encoder{Buf: make([]byte, 0, 8<<10), AnyBytes: true}

@@ -112,10 +112,10 @@ func TestRecordFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := d.Read(); err == nil || !strings.Contains(err.Error(), "is a directory") {
-		t.Errorf("folder as record: %v", err)
+		t.Errorf("directory as record: %v", err)
 	}
 	if err := d.Write(&Record{ID: "c"}); err == nil {
-		t.Error("wrote over a folder")
+		t.Error("wrote over a directory")
 	}
 }
 

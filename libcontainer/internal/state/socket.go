@@ -12,16 +12,18 @@ import (
 
 const socketName = "start.sock"
 
-// Waiter says who is at a container's start socket. The container's first process holds the listening socket, close-on-exec,
-// until it executes the program: so as long as somebody holds it, the container is created and not started.
+// Waiter says whether a process listens on a container's start socket. The first process holds the
+// socket, close-on-exec, until it executes the program. While a process holds it, the container is
+// created and not started.
 type Waiter int
 
 const (
-	// WaiterNone means that there is no socket: it was not made yet, or removed.
+	// WaiterNone means that there is no socket: it was not created yet, or removed.
 	WaiterNone Waiter = iota
-	// WaiterGone means that nobody holds the socket any more: the container was started, or its process is dead.
+	// WaiterGone means that no process holds the socket any more: the container was started, or its
+	// process is dead.
 	WaiterGone
-	// WaiterHere means that somebody holds the socket: the container waits for its start.
+	// WaiterHere means that a process holds the socket: the container waits for its start.
 	WaiterHere
 )
 
@@ -38,7 +40,8 @@ func (w Waiter) String() string {
 	return strconv.Itoa(int(w))
 }
 
-// Listen makes the start socket and returns it listening: a unix(7) socket of type SOCK_SEQPACKET, blocking, close-on-exec.
+// Listen creates the start socket and listens on it. It is a blocking, close-on-exec unix(7) socket
+// of type SOCK_SEQPACKET.
 func (d *Dir) Listen() (*os.File, error) {
 	fd, err := sys.UnixSocket(unix.SOCK_SEQPACKET)
 	if err != nil {
@@ -56,8 +59,8 @@ func (d *Dir) Listen() (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.socketPath()), nil
 }
 
-// Connect connects to the start socket and returns the connection, blocking, close-on-exec. The error is
-// unix.ECONNREFUSED when nobody holds the socket and unix.ENOENT when there is none.
+// Connect connects to the start socket. The connection is blocking and close-on-exec. The error is
+// unix.ECONNREFUSED when no process holds the socket and unix.ENOENT when there is none.
 func (d *Dir) Connect() (*os.File, error) {
 	fd, err := sys.UnixSocket(unix.SOCK_SEQPACKET)
 	if err != nil {
@@ -70,8 +73,8 @@ func (d *Dir) Connect() (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.socketPath()), nil
 }
 
-// Probe tells who is at the start socket, without being seen there: a socket of another type finds the name but is
-// refused for its type when there is a holder (unix_find_bsd in net/unix/af_unix.c).
+// Probe returns the state of the start socket, unnoticed by its holder: the kernel finds the name
+// but refuses a socket of another type if there is a holder (unix_find_bsd in net/unix/af_unix.c).
 func (d *Dir) Probe() (Waiter, error) {
 	fd, err := sys.UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
@@ -92,7 +95,8 @@ func (d *Dir) Probe() (Waiter, error) {
 	return WaiterNone, d.socketError("probe", err)
 }
 
-// socketAddr goes by the folder's descriptor: an address holds 107 bytes of path, and a root may lie deeper.
+// socketAddr uses the directory's file descriptor: an address holds only 107 bytes of path, and a
+// root may be longer.
 func (d *Dir) socketAddr() string {
 	return sys.FdPath(d.fd) + "/" + socketName
 }

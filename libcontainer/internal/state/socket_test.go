@@ -116,7 +116,7 @@ func TestSocketGoesWithExec(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// Nothing that this package waits for is waited for by sleeping: of many whole lives, one is short on any machine.
+// This package sleeps for nothing it waits for: of many full cycles, at least one is short.
 func TestQuick(t *testing.T) {
 	r := testRoot(t)
 	shortest := hang.Limit
