@@ -1,7 +1,7 @@
-// Package async runs work beside other work.
+// Package async runs work concurrently with the caller.
 package async
 
-// Go runs do on another goroutine. wait waits for its error, as often as it is called.
+// Go runs do on another goroutine. wait returns its error and may be called repeatedly.
 func Go(do func() error) (wait func() error) {
 	var err error
 	done := make(chan struct{})

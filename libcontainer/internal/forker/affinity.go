@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CurrentCPU returns the number of the processor that the caller runs on, which it may have left by
-// then; -1 if it is not known.
+// CurrentCPU returns the processor that the caller runs on, which may have changed by the time it
+// returns; -1 if it is not known.
 func CurrentCPU() int {
 	var cpu uint32
 	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != 0 {
@@ -17,18 +17,18 @@ func CurrentCPU() int {
 	return int(cpu)
 }
 
-// An affinity is that of a thread which keeps off a processor for a while.
+// An affinity is the CPU affinity of a thread that avoids a processor for a while.
 type affinity struct {
 	before  unix.CPUSet
 	changed bool
 }
 
-// avoid keeps the calling thread, which is locked to its goroutine, off a processor, if it may use
-// others. Some schedulers let a thread wait for the one that woke it although another processor is
+// avoid keeps the calling thread, which is locked to its goroutine, off a processor if it may use
+// others. Some schedulers make a thread wait for the one that woke it although another processor is
 // idle, to save the processors of virtual machines.
 func avoid(cpu int) (a affinity) {
 	if cpu < 0 || unix.SchedGetaffinity(0, &a.before) != nil {
-		return a // it fails with more than 1024 processors: two threads will hardly share one
+		return a // fails with more than 1024 processors, where two threads hardly share one
 	}
 	others := a.before
 	others.Clear(cpu)
@@ -36,9 +36,9 @@ func avoid(cpu int) (a affinity) {
 	return a
 }
 
-// reset gives the thread back the processors that it had. The kernel remembers which ones a thread
-// has asked for, and keeps it to those when its cpuset changes (since Linux 6.2). So reset asks for
-// all, and for those of before only if somebody had restricted them.
+// reset restores the thread's affinity. Since Linux 6.2 the kernel remembers which processors a
+// thread has requested, and applies that again when its cpuset changes. Therefore reset requests
+// all processors, and the previous ones only if they had been restricted.
 func (a *affinity) reset() error {
 	if !a.changed {
 		return nil

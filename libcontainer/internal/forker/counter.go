@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A counter only grows, and a thread can wait for it with futex(2). Go's scheduler takes 0.1 ms to
-// wake a goroutine that is locked to its thread while the waking goroutine goes on.
+// A counter only grows, and a thread can wait for it with futex(2). Go's scheduler needs 0.1 ms to
+// wake a goroutine that is locked to its thread while the waking goroutine continues.
 type counter struct{ n atomic.Uint32 }
 
-// Operations of futex(2) on memory of this process alone: <linux/futex.h>.
+// Operations of futex(2) on memory that only this process uses, from <linux/futex.h>.
 const (
 	futexWait = 0 | futexPrivate
 	futexWake = 1 | futexPrivate
@@ -29,7 +29,7 @@ func (c *counter) add() {
 // wait waits until the counter is greater than n.
 func (c *counter) wait(n uint32) {
 	for c.n.Load() <= n {
-		// It returns at once if the counter has changed, and for signals.
+		// futex(2) returns at once if the counter has changed, and also on signals.
 		c.futex(futexWait, n)
 	}
 }

@@ -1,9 +1,9 @@
 // Package forker provides the OS thread that a container's process is forked from.
 //
-// Before the fork the thread works beside the planner. A network namespace takes the kernel 0.4 ms
-// to make, IPC and mount namespaces 0.1 ms: most of the time that the clone of a container's
-// process would take. The thread enters new namespaces itself, and the process inherits them. The
-// thread ends with its work, so no other goroutine ever runs on it.
+// Before the fork the thread works in parallel with the planner. Creating a network namespace takes
+// the kernel 0.4 ms, IPC and mount namespaces 0.1 ms: most of the time of a container's clone. The
+// thread enters new namespaces itself, and the process inherits them. The thread ends with its
+// work, and no other goroutine ever runs on it.
 package forker
 
 import (
@@ -19,7 +19,7 @@ type Forker struct {
 	namespaces uintptr
 	affinity   affinity
 	jobs       [maxJobs]job
-	queued     counter // jobs that are there
+	queued     counter // of jobs
 }
 
 type job struct {
@@ -27,11 +27,11 @@ type job struct {
 	done chan<- error
 }
 
-// maxJobs is how many jobs a forker takes: namespaces or processors, the cgroup, the process, and
-// the end.
+// maxJobs is the largest number of jobs: namespaces or processors, the cgroup, the process, and the
+// end.
 const maxJobs = 4
 
-// Start starts a thread, which keeps off a processor until [Forker.ResetAffinity]; -1 is none. The
+// Start starts a thread that avoids a processor until [Forker.ResetAffinity]; -1 means none. The
 // caller must call End.
 func Start(avoidCPU int) *Forker {
 	f := new(Forker)
@@ -39,8 +39,8 @@ func Start(avoidCPU int) *Forker {
 	return f
 }
 
-// loop runs the jobs on a thread of its own. The main thread cannot end: a goroutine that finds
-// itself there starts another one.
+// loop runs the jobs on a thread of its own. The main thread cannot end, so a loop that lands on it
+// starts another one.
 func (f *Forker) loop(avoidCPU int) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
@@ -68,15 +68,15 @@ func (f *Forker) loop(avoidCPU int) {
 	}
 }
 
-// Do queues a job and returns a channel that receives its error. After a job has failed, those
-// behind it are not run and fail with the same error.
+// Do queues a job and returns a channel that receives its error. After a job has failed, later jobs
+// are not run and fail with the same error.
 func (f *Forker) Do(job func() error) <-chan error {
 	done := make(chan error, 1)
 	f.queue(job, done)
 	return done
 }
 
-// End ends the thread after the jobs that are queued.
+// End ends the thread after the queued jobs.
 func (f *Forker) End() { f.queue(nil, nil) }
 
 func (f *Forker) queue(do func() error, done chan<- error) {
@@ -84,7 +84,7 @@ func (f *Forker) queue(do func() error, done chan<- error) {
 	f.queued.add()
 }
 
-// Unshare queues the entering of new namespaces (CLONE_NEW*).
+// Unshare queues a job that enters new namespaces (CLONE_NEW*).
 func (f *Forker) Unshare(namespaces uintptr) {
 	if namespaces == 0 {
 		return
@@ -92,17 +92,17 @@ func (f *Forker) Unshare(namespaces uintptr) {
 	f.namespaces = namespaces
 	f.Do(func() error {
 		if err := unix.Unshare(int(namespaces)); err != nil {
-			return fmt.Errorf("make the container's namespaces: unshare: %w", err)
+			return fmt.Errorf("create the container's namespaces: unshare: %w", err)
 		}
 		return nil
 	})
 }
 
-// Namespaces are those that Unshare was called with: a process that is forked from the thread
-// inherits them.
+// Namespaces returns those that Unshare was called with. A process forked from the thread inherits
+// them.
 func (f *Forker) Namespaces() uintptr { return f.namespaces }
 
-// SetAffinity queues the move of the thread to processors, given as words of 64 bits.
+// SetAffinity queues a job that moves the thread to processors, given as words of 64 bits.
 func (f *Forker) SetAffinity(cpus []uint64) <-chan error {
 	return f.Do(func() error {
 		set := unix.NewCPUSet(64 * len(cpus))
@@ -115,6 +115,5 @@ func (f *Forker) SetAffinity(cpus []uint64) <-chan error {
 	})
 }
 
-// ResetAffinity gives the thread back the processor that it has kept off. A job calls it before it
-// forks.
+// ResetAffinity lets the thread use the avoided processor again. A job calls it before it forks.
 func (f *Forker) ResetAffinity() error { return f.affinity.reset() }

@@ -1,8 +1,8 @@
-// Package hooks runs the hooks of a container: in order, each with the container's state on its standard input, within
-// its time limit.
+// Package hooks runs the hooks of a container in order, each with the container's state on its
+// standard input and within its timeout.
 //
-// The package waits, feeds and reports; how a hook's process comes into being is a Starter's business, since some hooks
-// run in the runtime's namespaces (Host) and some in the container's.
+// A Starter starts the process of a hook, since some hooks run in the runtime's namespaces (Host)
+// and some in the container's. The package does the rest.
 package hooks
 
 import (
@@ -32,16 +32,17 @@ const (
 	Poststop        = "poststop"
 )
 
-// Starter starts the process of a hook and returns when it has executed the hook's program, or with the reason why it
-// could not. The process has the three files as its standard streams, exactly the hook's arguments (its path when it has
-// none) and environment (see Complete when it has none), leads a process group of its own, and is killed when the thread ends that calls the Starter. The files belong to the caller.
+// Starter starts the process of a hook and returns when it has executed the hook's program, or an
+// error if it could not. The process has the three files as its standard streams, which stay the
+// caller's. It has exactly the hook's arguments (its path if there are none) and environment (see
+// Complete if there is none), leads a process group of its own, and is killed when the thread that
+// called the Starter ends.
 type Starter func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error)
 
-// Process is a hook that was started, a child of this process that nobody else waits for.
+// Process is a started hook, a child of this process. Only this package waits for it.
 type Process struct {
-	Pid int
-	// Pidfd is the process's descriptor. Run closes it.
-	Pidfd *os.File
+	Pid   int
+	Pidfd *os.File // Run closes it
 }
 
 // Error is the failure of one hook.
@@ -49,27 +50,27 @@ type Error struct {
 	Kind  string // "prestart" and so on
 	Index int    // in the list of that kind
 	Path  string // of the hook
-	Err   error  // *ExitError, *TimeoutError, or why it could not be started
+	Err   error  // *ExitError, *TimeoutError, or why it did not start
 }
 
-// Error names the hook by its field in config.json, and its path.
+// Error implements error. It names the hook's field in config.json and its path.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s: %v", e.field(), e.Path, e.Err)
 }
 
 func (e *Error) field() string { return jsonpath.Index("hooks."+e.Kind, e.Index) }
 
-// Unwrap returns the cause, as that of an error of the hook's field.
+// Unwrap returns the cause as an error of the hook's field.
 func (e *Error) Unwrap() error { return &specconv.FieldError{Path: e.field(), Err: e.Err} }
 
 // ExitError says that a hook ended with a status other than 0.
 type ExitError struct {
 	Status unix.WaitStatus
-	// Output is the end of what the hook wrote to its standard error, or to its standard output when it wrote no errors.
+	// Output is the end of the hook's standard error, or of its standard output if that is empty.
 	Output string
 }
 
-// Error gives the status and the output, on one line.
+// Error implements error. It returns the status and the output on one line.
 func (e *ExitError) Error() string {
 	text := fmt.Sprintf("exit status %d", e.Status.ExitStatus())
 	if e.Status.Signaled() {
@@ -78,18 +79,18 @@ func (e *ExitError) Error() string {
 	return text + outputSuffix(e.Output)
 }
 
-// TimeoutError says that a hook did not end in time. It was killed, with its process group.
+// TimeoutError says that a hook did not end in time and was killed with its process group.
 type TimeoutError struct {
 	Timeout time.Duration
 	Output  string // as in ExitError
 }
 
-// Error gives the time limit and the output, on one line.
+// Error implements error. It returns the timeout and the output on one line.
 func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("timed out after %d s%s", e.Timeout/time.Second, outputSuffix(e.Output))
 }
 
-// Is makes it an os.ErrDeadlineExceeded.
+// Is makes errors.Is report that a TimeoutError is os.ErrDeadlineExceeded.
 func (e *TimeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
 func signalName(s unix.Signal) string {
@@ -99,7 +100,7 @@ func signalName(s unix.Signal) string {
 	return fmt.Sprintf("signal %d", int(s))
 }
 
-// outputSuffix puts a hook's output on the line of its error: engines read errors as one line.
+// outputSuffix joins a hook's output to one line: engines read an error as one line.
 func outputSuffix(output string) string {
 	lines := strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) == 0 {
@@ -108,14 +109,14 @@ func outputSuffix(output string) string {
 	return ": " + strings.Join(lines, "; ")
 }
 
-// A Stop is a reason to end a hook before its time: File becomes readable then. The hook is killed, and Err is why it failed.
+// A Stop ends a hook early. When File becomes readable, the hook is killed and fails with Err.
 type Stop struct {
 	File *os.File
 	Err  error
 }
 
-// Run runs the hooks of a list one after the other and stops at the first that fails, with an *Error. Each reads state,
-// the container's state as JSON, from its standard input.
+// Run runs a list of hooks in order and stops at the first that fails, with an *Error. Each hook
+// reads state, the container's state as JSON, from its standard input.
 func Run(kind string, list []specs.Hook, state []byte, start Starter, stops ...Stop) error {
 	for i := range list {
 		if err := run(list[i], state, start, stops); err != nil {
@@ -125,8 +126,8 @@ func Run(kind string, list []specs.Hook, state []byte, start Starter, stops ...S
 	return nil
 }
 
-// RunAll is Run for hooks whose failure stops nothing (poststop): all of them run, and it returns the
-// errors of those that failed, each an *Error.
+// RunAll is Run for hooks whose failure stops nothing (poststop). It runs all of them and returns
+// an *Error for each that failed.
 func RunAll(kind string, list []specs.Hook, state []byte, start Starter, stops ...Stop) []error {
 	var warnings []error
 	for i := range list {
@@ -139,7 +140,8 @@ func RunAll(kind string, list []specs.Hook, state []byte, start Starter, stops .
 
 // run runs one hook to its end.
 func run(h specs.Hook, state []byte, start Starter, stops []Stop) error {
-	// A hook ends with the thread that has started it (PR_SET_PDEATHSIG of prctl(2)), and so with this program, however that ends.
+	// A hook ends with the thread that started it (PR_SET_PDEATHSIG of prctl(2)), and hence with
+	// this program, however that ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	stdin, err := input(state)
@@ -169,15 +171,15 @@ func run(h specs.Hook, state []byte, start Starter, stops []Stop) error {
 		return err
 	}
 	defer p.Pidfd.Close()
-	// The hook alone holds its ends now.
+	// From here on only the hook holds its ends.
 	_ = stdin.Close()
 	_ = outW.Close()
 	_ = errW.Close()
 	return p.wait(limit, stops, stdout, stderr)
 }
 
-// wait waits until the process ends, reaps it, and says how it went. What a hook has left in the background is not
-// waited for.
+// wait waits for the end of the process and reaps it. It does not wait for processes that a hook
+// left in the background.
 func (p Process) wait(limit time.Duration, stops []Stop, stdout, stderr *tail) error {
 	timedOut, err := p.watch(limit, stops, stdout, stderr)
 	if timedOut || err != nil {
@@ -208,7 +210,8 @@ func (p Process) wait(limit time.Duration, stops []Stop, stdout, stderr *tail) e
 	return nil
 }
 
-// watch reads the process's output until it has ended (its pidfd is readable then), its time is up, or something stops it. No limit is 0.
+// watch reads the process's output until it has ended (its pidfd is then readable), its timeout has
+// passed, or a Stop fires. A limit of 0 means none.
 func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (timedOut bool, err error) {
 	var deadline time.Time
 	if limit > 0 {
@@ -229,7 +232,8 @@ func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (tim
 		if _, err := sys.Poll(fds, deadline); err != nil {
 			return false, fmt.Errorf("poll process %d: %w", p.Pid, err)
 		}
-		// First of all, since what stops a hook may also end it: a hook in the container's PID namespace ends with that.
+		// Stops come first, since they may also end the hook: a hook in the container's PID
+		// namespace ends with it.
 		for i, s := range stops {
 			if fds[1+i].Revents != 0 {
 				return false, s.Err
@@ -249,8 +253,8 @@ func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (tim
 // endLimit is how long a killed hook may take to end.
 const endLimit = 10 * time.Second
 
-// awaitEnd waits for the end of the process, which was killed. A hook that waits in the kernel or
-// in a frozen cgroup may not end.
+// awaitEnd waits for the end of the killed process. A hook that waits in the kernel or in a frozen
+// cgroup may not end.
 func (p Process) awaitEnd() error {
 	ended, err := sys.AwaitExit(p.Pidfd, time.Now().Add(endLimit))
 	if err != nil {
@@ -262,7 +266,8 @@ func (p Process) awaitEnd() error {
 	return nil
 }
 
-// kill kills the process and its process group. The numbers cannot be others' as long as the process is not reaped.
+// kill kills the process and its process group. Their ids are not reused before the process is
+// reaped.
 func (p Process) kill() {
 	_ = unix.Kill(-p.Pid, unix.SIGKILL)
 	_ = sys.SignalPidfd(p.Pidfd, unix.SIGKILL)

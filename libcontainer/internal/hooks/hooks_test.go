@@ -230,7 +230,8 @@ func TestTimeoutKillsGroup(t *testing.T) {
 	}
 }
 
-// A state that is longer than a pipe neither hangs nor hurts a hook that reads none, some or all of it.
+// A state that is longer than a pipe neither blocks nor breaks a hook that reads none, some or all
+// of it.
 func TestLongState(t *testing.T) {
 	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 1 << 20, 3 << 20} {
 		dir := t.TempDir()

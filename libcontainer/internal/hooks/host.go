@@ -13,7 +13,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Complete returns a hook of the host with what it leaves out: its path as its arguments, and this process's environment.
+// Complete returns a host hook with defaults for what it omits: its path as its arguments, and this
+// process's environment.
 func Complete(h specs.Hook) specs.Hook {
 	if len(h.Args) == 0 {
 		h.Args = []string{h.Path}
@@ -24,10 +25,11 @@ func Complete(h specs.Hook) specs.Hook {
 	return h
 }
 
-// Host returns the Starter for hooks that run in the runtime's namespaces: a plain fork and exec. The specification names no
-// working folder for hooks; as with other runtimes it is the bundle's, dir, and "/" when that is gone, as it may be by
-// the time of poststop. Of other descriptors the hook inherits those that are not close-on-exec, which are none of this
-// library's. It gets the timer slack that is given, in nanoseconds, unless that is 0.
+// Host returns the Starter for hooks that run in the runtime's namespaces: a plain fork and exec.
+// The specification names no working directory for hooks. As with other runtimes it is the bundle's
+// (dir), or "/" if that no longer exists, as may be the case at poststop. The hook also inherits
+// file descriptors that are not close-on-exec; this library has none. The hook gets the given timer
+// slack in nanoseconds, unless that is 0.
 func Host(dir string, slack int) Starter {
 	return func(h specs.Hook, stdin, stdout, stderr *os.File) (Process, error) {
 		h = Complete(h)
@@ -43,7 +45,7 @@ func Host(dir string, slack int) Starter {
 			}
 		}
 		pidfd := -1
-		// syscall.StartProcess and not os.StartProcess: the hook is waited for here, by pid and pidfd.
+		// Not os.StartProcess: this package waits for the hook itself, by PID and pidfd.
 		pid, _, err := syscall.StartProcess(h.Path, h.Args, &syscall.ProcAttr{
 			Dir:   cwd,
 			Env:   specconv.Environment(h.Env),

@@ -9,8 +9,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// input returns a file that gives data and then the end. It is a pipe that holds all of it already, so that a hook that
-// reads nothing can neither block the runtime nor break the pipe under it. What does not fit becomes a memory file.
+// input returns a file that holds data. It is a filled pipe: a hook that reads nothing can neither
+// block the runtime nor cause EPIPE. Data that does not fit goes into a memory file.
 func input(data []byte) (*os.File, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -20,7 +20,7 @@ func input(data []byte) (*os.File, error) {
 	defer unix.Close(w)
 	const usual = 64 << 10
 	if len(data) > usual {
-		// Refused beyond /proc/sys/fs/pipe-max-size: the write shows it.
+		// Fails beyond /proc/sys/fs/pipe-max-size; the write below then detects it.
 		_, _ = unix.FcntlInt(uintptr(w), unix.F_SETPIPE_SZ, len(data))
 	}
 	n := 0
@@ -29,7 +29,7 @@ func input(data []byte) (*os.File, error) {
 		n, err = sys.Retry(func() (int, error) { return unix.Write(w, data) })
 	}
 	if err == nil && n == len(data) {
-		// The hook gets the reading end, and expects it to block.
+		// The hook gets the read end and expects it to block.
 		if err = unix.SetNonblock(r, false); err == nil {
 			return os.NewFile(uintptr(r), "hook-stdin"), nil
 		}
@@ -41,7 +41,7 @@ func input(data []byte) (*os.File, error) {
 	return memoryFile(data)
 }
 
-// memoryFile returns data as a file that can only be read.
+// memoryFile returns a read-only file that holds data.
 func memoryFile(data []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("hook-stdin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -65,14 +65,14 @@ func memoryFile(data []byte) (*os.File, error) {
 // tailSize is how much of a hook's output an error can quote.
 const tailSize = 4 << 10
 
-// tail is the reading end of a pipe, and the last of what came out of it.
+// tail is the read end of a pipe and the last bytes read from it.
 type tail struct {
 	fd  int // -1 when closed
 	buf []byte
 	cut bool // something before buf was dropped
 }
 
-// outputPipe returns a tail and the file that writes into it.
+// outputPipe returns a tail and its write end.
 func outputPipe() (*tail, *os.File, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -87,7 +87,7 @@ func outputPipe() (*tail, *os.File, error) {
 	return &tail{fd: fds[0]}, w, nil
 }
 
-// pollFd returns the descriptor to poll; poll(2) passes over the -1 of a closed one.
+// pollFd returns the file descriptor to poll; poll(2) ignores the -1 of a closed one.
 func (t *tail) pollFd() int32 { return int32(t.fd) }
 
 func (t *tail) close() {
@@ -97,8 +97,8 @@ func (t *tail) close() {
 	}
 }
 
-// drain takes what is in the pipe, at most as much as a pipe holds: a hook's child that writes without end must not keep
-// the runtime here. It closes the pipe at its end.
+// drain reads what is in the pipe, and closes it at its end. It reads at most as much as a pipe can
+// hold: a hook's child that writes endlessly must not detain the runtime.
 func (t *tail) drain() {
 	var chunk [16 << 10]byte
 	const most = 1 << 20
@@ -124,7 +124,7 @@ func (t *tail) keep(b []byte) {
 	}
 }
 
-// String returns the end of the output; "..." stands for what came before.
+// String returns the end of the output; a leading "..." stands for omitted output.
 func (t *tail) String() string {
 	if t.cut {
 		return "..." + string(t.buf)

@@ -1,4 +1,5 @@
-// Package mountinfo reads the kernel's list of mounts, the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
+// Package mountinfo parses the kernel's list of mounts, /proc/PID/mountinfo
+// (proc_pid_mountinfo(5)).
 package mountinfo
 
 import (
@@ -16,12 +17,13 @@ type Mount struct {
 	Options string // of the file system: "rw,cpu,cpuacct"
 }
 
-// Mounts goes through a text: of several mounts on one point, the last one is on top. What is no line of a mountinfo is passed over.
+// Mounts iterates over the mounts. Of several mounts on one point, the last one is on top. It skips
+// malformed lines.
 func Mounts(text string) iter.Seq[Mount] {
 	return func(yield func(Mount) bool) {
 		for line := range strings.Lines(text) {
 			// 36 35 98:0 /root /mountpoint rw,noatime master:1 - ext4 /dev/root rw
-			// No strings.Fields: of white space, the kernel escapes what is ASCII's.
+			// Not strings.Fields, which splits at Unicode space: the kernel escapes only ASCII's.
 			before, after, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
 			fields := strings.Split(before, " ")
 			fstype, device, _ := strings.Cut(after, " ")
@@ -37,7 +39,7 @@ func Mounts(text string) iter.Seq[Mount] {
 	}
 }
 
-// Unescape undoes \040 for a blank, \011 tab, \012 newline, \134 backslash.
+// Unescape decodes \040 (space), \011 (tab), \012 (newline) and \134 (backslash).
 func Unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s

@@ -1,8 +1,10 @@
-// Package proxy makes system calls by another process, which can be in another cgroup: what they allocate is charged to that one.
+// Package proxy makes system calls in another process, which can be in another cgroup: memory that
+// they allocate is charged to that cgroup.
 //
-// The kernel charges memory to the cgroup of the process that owns the memory image, so a thread of this program does not do. The process is a
-// fork of this program without an exec. It shares its descriptors, and so what one opens the other one has. It runs no Go, which does not survive
-// such a fork: a loop in assembler (loop_amd64.s, loop_arm64.s) takes one call after the other from a page that both share.
+// A thread would not do, since the kernel charges memory to the cgroup of the process that owns the
+// address space. The process is a fork of this program without an exec, and shares its file
+// descriptors: what one opens, both have. It runs no Go code, which does not survive such a fork. A
+// loop in assembler (loop_amd64.s, loop_arm64.s) reads one call after another from a shared page.
 package proxy
 
 import (
@@ -19,22 +21,23 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A request is a system call in the shared memory, at its beginning. The loop knows these offsets.
+// A request is a system call at the start of the shared memory. The loop relies on these offsets.
 type request struct {
 	number uintptr
 	args   [6]uintptr
 	result uintptr
-	bell   byte  // what goes through the pipes
-	pidfd  int32 // of the process, which the kernel writes
+	bell   byte  // the byte sent through the pipes
+	pidfd  int32 // of the process, written by the kernel
 }
 
 const (
 	dataOffset = 4096
-	// DataSize is the size of the shared memory that a caller has for the data of a call: see [Process.Data].
+	// DataSize is the size of the shared memory for the data of a call: see [Process.Data].
 	DataSize = 256 << 10
 )
 
-// A Process makes system calls for this program, with its rights, root and working directory. It is for one goroutine.
+// A Process makes system calls for this program, with its rights, root and working directory. Only
+// one goroutine may use it.
 type Process struct {
 	pid    int
 	pidfd  *os.File
@@ -42,10 +45,10 @@ type Process struct {
 	ask    [2]int // pipes, read by the process and by the caller
 	answer [2]int
 	limit  time.Duration
-	waits  []unix.PollFd // for the answer, the end of the process, and what stops it
+	waits  []unix.PollFd // for the answer, the end of the process, and the stops
 }
 
-// ErrKilled says that the process was killed, which this program has not done.
+// ErrKilled says that the process was killed, but not by this program.
 var ErrKilled = errors.New("the process was killed")
 
 // A StoppedError says that one of the files that stop a process has become readable.
@@ -53,12 +56,14 @@ type StoppedError struct{ Stop int }
 
 func (e *StoppedError) Error() string { return "stopped" }
 
-// spawn forks the process, which runs the loop and never returns. It ends when it is not parent's child any more.
+// spawn forks the process, which runs the loop and never returns. It ends when it is no longer
+// parent's child.
 func spawn(args unsafe.Pointer, size uintptr, shared *request, ask, answer, parent int) (pid int)
 
-// Start starts a process. cgroup is a descriptor of the cgroup2 directory that it is born in, or -1 for this program's own.
-// A call that takes longer than limit, or that is not back when one of stops becomes readable, is an error. Close ends the process;
-// until then the calling goroutine keeps its thread, at whose end the kernel would kill the process.
+// Start starts a process in the cgroup2 directory that the file descriptor cgroup refers to; -1 is
+// this program's own cgroup. A call fails if it takes longer than limit, or is still running when
+// one of stops becomes readable. The calling goroutine stays locked to its thread until Close,
+// since the kernel would kill the process at the end of that thread.
 func Start(cgroup int, limit time.Duration, stops []*os.File) (_ *Process, err error) {
 	p := &Process{ask: [2]int{-1, -1}, answer: [2]int{-1, -1}, limit: limit}
 	runtime.LockOSThread()
@@ -95,7 +100,7 @@ func (p *Process) fork(cgroup int) error {
 		args.Flags |= unix.CLONE_INTO_CGROUP
 		args.Cgroup = uint64(cgroup)
 	}
-	// No handler of Go's may run in the process. It keeps the mask.
+	// No signal handler of Go may run in the process, which keeps this mask.
 	var all, before unix.Sigset_t
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
@@ -116,24 +121,25 @@ func (p *Process) fork(cgroup int) error {
 
 func (p *Process) request() *request { return (*request)(unsafe.Pointer(&p.shared[0])) }
 
-// Pid is the process's PID.
+// Pid returns the process's PID.
 func (p *Process) Pid() int { return p.pid }
 
-// Data is memory that the process sees too. The texts of a call go to its beginning.
+// Data returns memory that the process shares. The strings of a call are stored at its start.
 func (p *Process) Data() []byte { return p.shared[dataOffset:] }
 
 // An Arg is an argument of a system call.
 type Arg interface {
-	// value returns the argument. What it points to is put into Data behind what is used of that.
+	// value returns the argument. It stores what the argument points to in Data, after the first
+	// used bytes.
 	value(p *Process, used *int) (uintptr, error)
 }
 
-// Int is a number, or a descriptor.
+// Int is a number or a file descriptor.
 type Int int64
 
 func (n Int) value(*Process, *int) (uintptr, error) { return uintptr(n), nil }
 
-// Text is the address of a text, which a zero byte ends.
+// Text is passed as the address of a zero-terminated string.
 type Text string
 
 func (t Text) value(p *Process, used *int) (uintptr, error) {
@@ -147,15 +153,16 @@ func (t Text) value(p *Process, used *int) (uintptr, error) {
 	return uintptr(unsafe.Pointer(&data[0])), nil
 }
 
-// DataAt is the address of this offset in Data, which the caller has filled.
+// DataAt is passed as the address of this offset in Data, which the caller has filled.
 type DataAt int
 
 func (o DataAt) value(p *Process, _ *int) (uintptr, error) {
 	return uintptr(unsafe.Pointer(&p.Data()[o])), nil
 }
 
-// Call makes a system call of at most six arguments. Its error is the call's [unix.Errno], or ErrKilled, a *StoppedError or
-// [os.ErrDeadlineExceeded]. After one of these three the process is of no more use.
+// Call makes a system call with at most six arguments. Its error is the call's [unix.Errno], or
+// ErrKilled, a *StoppedError or [os.ErrDeadlineExceeded]. After one of these three the process is
+// unusable.
 func (p *Process) Call(number uintptr, args ...Arg) (int, error) {
 	r, used := p.request(), 0
 	r.number, r.args = number, [6]uintptr{}
@@ -197,7 +204,7 @@ func (p *Process) wait() error {
 	return &StoppedError{slices.IndexFunc(p.waits[2:], func(stop unix.PollFd) bool { return stop.Revents != 0 })}
 }
 
-// Kill kills the process, and returns its pidfd to wait for its end by. Close comes after that.
+// Kill kills the process and returns its pidfd, to wait for its end. Close comes after that.
 func (p *Process) Kill() (*os.File, error) {
 	if err := sys.SignalPidfd(p.pidfd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("kill process %d: %w", p.pid, err)
@@ -205,14 +212,14 @@ func (p *Process) Kill() (*os.File, error) {
 	return p.pidfd, nil
 }
 
-// Close reaps the process, which has ended, and releases what it shared.
+// Close reaps the process, which must have ended, and releases the shared memory and the pipes.
 func (p *Process) Close() error {
 	defer p.release()
 	_, err := sys.Reap(p.pid)
 	return err
 }
 
-// release closes all that Start has made.
+// release closes everything that Start opened.
 func (p *Process) release() {
 	for _, fd := range []int{p.ask[0], p.ask[1], p.answer[0], p.answer[1]} {
 		if fd >= 0 {
@@ -223,7 +230,7 @@ func (p *Process) release() {
 		p.pidfd.Close()
 	}
 	if p.shared != nil {
-		_ = unix.Munmap(p.shared) // it is mapped, and is not used any more
+		_ = unix.Munmap(p.shared) // cannot fail: it is mapped
 	}
 	runtime.UnlockOSThread()
 }

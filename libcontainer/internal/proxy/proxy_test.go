@@ -71,7 +71,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// TestCallsWhileGoWorks: signals, stack growth and garbage collection of this program do not reach the process.
+// TestCallsWhileGoWorks: signals, stack growth and garbage collection of this program do not affect
+// the process.
 func TestCallsWhileGoWorks(t *testing.T) {
 	done, ended := make(chan bool), make(chan bool)
 	go func() {

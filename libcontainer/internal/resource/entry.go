@@ -10,8 +10,8 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
-// Entry is a container's directory and record in the state directory. The first creator of an id
-// has it.
+// Entry is a container's directory and record below the state root. The first creator of an id owns
+// it.
 type Entry struct {
 	Dir *state.Dir // nil until the id is taken
 	Rec *state.Record
@@ -19,7 +19,7 @@ type Entry struct {
 	Socket *os.File // the start socket, until the process has it; nil without one
 }
 
-// Take takes the id for a record.
+// Take creates the directory for the record's id.
 func (e *Entry) Take(root string, rec *state.Record) (err error) {
 	e.Rec = rec
 	e.Dir, err = state.Open(root).Create(rec.ID)
@@ -29,7 +29,7 @@ func (e *Entry) Take(root string, rec *state.Record) (err error) {
 // Write writes the record.
 func (e *Entry) Write() error { return e.Dir.Write(e.Rec) }
 
-// Listen makes the start socket. The container's process is to be the only one that holds it.
+// Listen creates the start socket. In the end only the container's process must hold it.
 func (e *Entry) Listen() (err error) {
 	e.Socket, err = e.Dir.Listen()
 	return err
@@ -52,12 +52,12 @@ func (e *Entry) Release() {
 	}
 }
 
-// NewKeyringName returns a name for the session keyring of a new container, which nobody can guess:
-// a keyring of that name cannot wait to be joined by the container, and a neighbour cannot join the
-// container's. The record keeps it for exec.
+// NewKeyringName returns an unguessable name for the session keyring of a new container. Nobody can
+// prepare a keyring of that name for the container to join, and a neighbour cannot join the
+// container's. The record stores the name for exec.
 func NewKeyringName(id string) (string, error) {
 	secret := make([]byte, 16)
-	// crypto/rand would test itself at each start of the program, which takes 0.08 ms.
+	// crypto/rand would run its self-test at each start of the program, which takes 0.08 ms.
 	if _, err := unix.Getrandom(secret, 0); err != nil {
 		return "", fmt.Errorf("getrandom: %w", err)
 	}

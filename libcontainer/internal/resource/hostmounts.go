@@ -16,11 +16,11 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// HostMounts are the mounts of a container that has mounts or a read-only root, and no mount
-// namespace of its own: a copy of the root filesystem's mount lies on top of it, in the runtime's
-// mount namespace. All mounts of the container lie on that copy, and go with it. As a slave it does
-// not propagate them to namespaces that share mounts with the runtime's, which have an empty copy
-// meanwhile.
+// HostMounts are the mounts of a container that has mounts or a read-only root, but no mount
+// namespace of its own. A copy of the root filesystem's mount lies on top of it, in the runtime's
+// mount namespace. All mounts of the container lie on that copy and are removed with it. The copy
+// is a slave mount: it does not propagate them to namespaces that share mounts with the runtime's,
+// which have an empty copy meanwhile.
 type HostMounts struct {
 	entry  *Entry
 	rootfs string // "" for no mounts
@@ -35,7 +35,7 @@ func NewHostMounts(e *Entry, b *specconv.Bundle) *HostMounts {
 	return &HostMounts{e, b.Rootfs}
 }
 
-// Record implements Resource. The mount is recorded when it has an id, before it is attached.
+// Record implements Resource. Prepare records the mount when it has an id, before it attaches it.
 func (h *HostMounts) Record(*state.Record) error { return nil }
 
 // Prepare implements Resource.
@@ -57,7 +57,7 @@ func (h *HostMounts) Prepare() error {
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, h.rootfs, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("bind %s: %w", h.rootfs, err)}
 	}
-	// After the move, which makes shared what it attaches to a shared mount.
+	// After the move: moving a mount below a shared mount makes it shared.
 	slave := unix.MountAttr{Propagation: unix.MS_SLAVE}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &slave); err != nil {
 		return &specconv.FieldError{Path: "root.path", Err: fmt.Errorf("make the bind mount of %s a slave: %w", h.rootfs, err)}
@@ -96,15 +96,15 @@ func RemoveHostMounts(rec *state.Record) error {
 		}
 		return nil
 	}
-	// The path may lead elsewhere by now, the descriptor may not.
+	// The path may lead elsewhere by now; the file descriptor cannot.
 	if err := unix.Unmount(sys.FdPath(dir), unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", path, err)
 	}
 	return nil
 }
 
-// mountID returns the id of the mount that a descriptor is on. Since kernel 6.8 no other mount ever
-// has it; before, none has it as long as this one exists.
+// mountID returns the id of a file descriptor's mount. Since Linux 6.8 the id is never reused;
+// before, it is unique only as long as the mount exists.
 func mountID(fd int) (uint64, error) {
 	var s unix.Statx_t
 	const unique, reused = unix.STATX_MNT_ID_UNIQUE, unix.STATX_MNT_ID
@@ -116,7 +116,7 @@ func mountID(fd int) (uint64, error) {
 
 // mounted reports whether the caller's mount namespace has the mount with this id.
 func mounted(id uint64) bool {
-	var basic [64]uint64 // struct statmount, of which nothing but its presence is of interest
+	var basic [64]uint64 // struct statmount, whose content is not needed
 	request := mountRequest{size: uint32(unsafe.Sizeof(mountRequest{})), id: id, param: statmountBasic}
 	_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&request)), uintptr(unsafe.Pointer(&basic)), unsafe.Sizeof(basic), 0, 0, 0)
 	switch errno {
@@ -124,16 +124,16 @@ func mounted(id uint64) bool {
 		return errno == 0
 	case unix.ENOSYS:
 	default:
-		return true // it cannot be known
+		return true // unknown
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo") // whose numbers are those of kernels before 6.8
+	mounts, err := os.ReadFile("/proc/self/mountinfo") // has the ids that kernels before 6.8 use
 	return err == nil && strings.Contains("\n"+string(mounts), "\n"+strconv.FormatUint(id, 10)+" ")
 }
 
-// statmountBasic is STATMOUNT_SB_BASIC: what is asked of a mount.
+// statmountBasic is STATMOUNT_SB_BASIC.
 const statmountBasic = 1
 
-// mountRequest is the kernel's struct mnt_id_req, as since 6.8.
+// mountRequest is the kernel's struct mnt_id_req as of Linux 6.8.
 type mountRequest struct {
 	size, spare uint32
 	id, param   uint64

@@ -18,14 +18,14 @@ import (
 )
 
 // NetDevices are the network devices of a container that is being created (linux.netDevices). They
-// are moved when the process is in its network namespace. Until the container is complete a failure
-// returns them with their names, addresses and state; then they belong to the namespace, and the
-// runtime never touches them again, as the specification demands: when the namespace ends, the
-// kernel returns hardware and removes the others.
+// are moved when the process is in its network namespace. Until the container is complete, a
+// failure returns them with their names, addresses and state. After that they belong to the
+// namespace and the runtime never touches them again, as the specification demands: when the
+// namespace ends, the kernel returns hardware and removes the others.
 type NetDevices struct {
 	entry     *Entry
 	bundle    *specconv.Bundle
-	namespace *os.File // a failed process must not take it along
+	namespace *os.File // keeps the namespace alive if the process fails
 	transfer  *netdev.Transfer
 	moved     []*netdev.Device
 }
@@ -33,14 +33,14 @@ type NetDevices struct {
 // NewNetDevices returns the devices of a bundle.
 func NewNetDevices(e *Entry, b *specconv.Bundle) *NetDevices { return &NetDevices{entry: e, bundle: b} }
 
-// Record implements Resource. The devices are recorded when it is known what to return.
+// Record implements Resource. Move records the devices once it knows what to return.
 func (n *NetDevices) Record(*state.Record) error { return nil }
 
-// Prepare implements Resource. Nothing can be done before there is a process.
+// Prepare implements Resource. It does nothing, since the process does not exist yet.
 func (n *NetDevices) Prepare() error { return nil }
 
-// Move moves the devices into the network namespace of the container's process. It moves none
-// before it has looked at all, and none before the record has it.
+// Move moves the devices into the network namespace of the container's process. It inspects and
+// records all of them before it moves the first one.
 func (n *NetDevices) Move(pid int) (err error) {
 	if n.namespace, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
 		return &specconv.FieldError{Path: "linux.netDevices", Err: err}
@@ -58,7 +58,7 @@ func (n *NetDevices) Move(pid int) (err error) {
 	}
 	n.moved = devices
 	for _, do := range []func(*netdev.Device) error{n.transfer.Move, n.transfer.Configure} {
-		// Once more after the move, which gives each an index in the container.
+		// Recorded again after the move, which gives each device an index in the container.
 		if err := n.record(); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func deviceError(host string, err error) error {
 	return &specconv.FieldError{Path: jsonpath.Member("linux.netDevices", host), Err: err}
 }
 
-// record writes down what delete must return if this program is killed.
+// record writes to the record what delete must return if this program is killed.
 func (n *NetDevices) record() error {
 	devices, err := json.Marshal(n.moved)
 	if err != nil {
@@ -89,17 +89,16 @@ func (n *NetDevices) record() error {
 	return n.entry.Write()
 }
 
-// Keep records that the devices are the container's. Until its program runs Undo can still return
-// them.
+// Keep records that the devices belong to the container. Undo can still return them until Done.
 func (n *NetDevices) Keep() error {
 	n.entry.Rec.Loans = nil
 	return n.entry.Write()
 }
 
-// Done leaves the devices to the container for good.
+// Done leaves the devices to the container for good: its program is about to run.
 func (n *NetDevices) Done() { n.moved = nil }
 
-// Undo implements Resource. It comes before the end of the process.
+// Undo implements Resource. It must be called before the process ends.
 func (n *NetDevices) Undo() error {
 	var errs []error
 	for _, device := range slices.Backward(n.moved) {
@@ -110,7 +109,7 @@ func (n *NetDevices) Undo() error {
 	return errors.Join(errs...)
 }
 
-// Release closes what only the creation needs.
+// Release closes the files that only the creation needs.
 func (n *NetDevices) Release() {
 	if n.transfer != nil {
 		n.transfer.Close()
@@ -120,9 +119,8 @@ func (n *NetDevices) Release() {
 	}
 }
 
-// ReturnNetDevices returns the devices of a container whose creator was killed, from a network
-// namespace that was joined. One that was made for the container has ended with its process, or is
-// about to.
+// ReturnNetDevices returns the devices of a container whose creator was killed from a joined
+// network namespace. A namespace that was created for the container ends with its process.
 func ReturnNetDevices(rec *state.Record) error {
 	ns, ok := rec.Namespace(specs.NetworkNamespace)
 	if rec.Loans == nil || !ok || ns.Path == "" {
@@ -135,7 +133,7 @@ func ReturnNetDevices(rec *state.Record) error {
 		return fmt.Errorf("return network devices: %w", err)
 	}
 	if inode, err := inodeOf(n.namespace); err != nil || inode != rec.Loans.Namespace {
-		return err // the path leads to another one by now
+		return err // the path names another namespace by now
 	}
 	if err := json.Unmarshal(rec.Loans.Devices, &n.moved); err != nil {
 		return fmt.Errorf("return network devices: %w: %w", state.ErrDamaged, err)

@@ -16,19 +16,19 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// NotifySocket is the directory with the socket by which a container can say that it is ready: see
+// NotifySocket is the directory of the socket on which a container reports that it is ready: see
 // package notify.
 type NotifySocket struct {
-	// Ready is the socket of a container that the caller starts as well; nil without one.
+	// Ready is the socket if the caller also starts the container, and nil otherwise.
 	Ready *Readiness
 
 	entry   *Entry
-	address string // of the service manager; "" for no socket
+	address string // of the service manager; "" means no socket
 	direct  bool
 }
 
 // NewNotifySocket returns the socket for a bundle, if the service manager has an address and the
-// container a way to get it. With direct the caller also starts the container.
+// container can get a socket. With direct the caller also starts the container.
 func NewNotifySocket(e *Entry, b *specconv.Bundle, address string, direct bool, warn func(string)) *NotifySocket {
 	n := &NotifySocket{entry: e, direct: direct}
 	p := b.Spec.Process
@@ -36,7 +36,7 @@ func NewNotifySocket(e *Entry, b *specconv.Bundle, address string, direct bool, 
 		return n
 	}
 	if slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, notify.Variable+"=") }) {
-		return n // the configuration has a way of its own
+		return n // the configuration provides a socket of its own
 	}
 	if _, ok := b.Namespace(specs.MountNamespace); !ok {
 		warn(notify.Variable + ": a container without a mount namespace has no way to say that it is ready")
@@ -46,7 +46,7 @@ func NewNotifySocket(e *Entry, b *specconv.Bundle, address string, direct bool, 
 	return n
 }
 
-// Share returns what the plan mounts into the container, nil without a socket.
+// Share returns the directory that the plan mounts into the container, nil without a socket.
 func (n *NotifySocket) Share(root, id string) *setup.Share {
 	if n.address == "" {
 		return nil
@@ -58,7 +58,7 @@ func (n *NotifySocket) Share(root, id string) *setup.Share {
 	}
 }
 
-// Record implements Resource. The directory is a part of the state directory.
+// Record implements Resource. The directory needs no record: it is in the state directory.
 func (n *NotifySocket) Record(*state.Record) error { return nil }
 
 // Prepare implements Resource.
@@ -86,7 +86,7 @@ func (n *NotifySocket) Undo() error {
 	return nil
 }
 
-// Readiness is the socket on which a container says that it is ready.
+// Readiness is the socket on which a container reports that it is ready.
 type Readiness struct {
 	address string // of the service manager
 	socket  *notify.Socket
@@ -94,7 +94,7 @@ type Readiness struct {
 	pid     int
 }
 
-// ListenReady makes the container's socket in a directory of its state, which it closes.
+// ListenReady creates the container's socket in dir, and closes dir.
 func ListenReady(address string, dir *os.File) (*Readiness, error) {
 	defer dir.Close()
 	socket, err := notify.Listen(dir)
@@ -104,7 +104,7 @@ func ListenReady(address string, dir *os.File) (*Readiness, error) {
 	return &Readiness{address: address, socket: socket}, nil
 }
 
-// SetProcess sets the process that is to be ready. The pidfd stays the caller's.
+// SetProcess sets the process whose readiness is awaited. The pidfd stays the caller's.
 func (r *Readiness) SetProcess(pid int, pidfd *os.File) error {
 	fd, err := unix.FcntlInt(pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -114,7 +114,7 @@ func (r *Readiness) SetProcess(pid int, pidfd *os.File) error {
 	return nil
 }
 
-// Pid returns the PID of the process that is to be ready.
+// Pid returns the PID of the process whose readiness is awaited.
 func (r *Readiness) Pid() int { return r.pid }
 
 // Close closes the socket.
@@ -125,9 +125,9 @@ func (r *Readiness) Close() {
 	}
 }
 
-// Pass waits until the container says that it is ready and passes that on, with main as the main
-// process. It returns false when the container has ended. It fails with interrupted when interrupt,
-// which may be nil, becomes readable.
+// Pass waits until the container reports that it is ready and tells the service manager, with main
+// as the main process. It returns false if the container has ended. It fails with interrupted if
+// interrupt, which may be nil, becomes readable.
 func (r *Readiness) Pass(main int, interrupt *os.File, interrupted error) (bool, error) {
 	ready, err := r.socket.Ready(r.pidfd, interrupt)
 	if errors.Is(err, unix.ECANCELED) {

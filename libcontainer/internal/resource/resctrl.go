@@ -13,20 +13,20 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// Resctrl is the container's groups in the resctrl filesystem (linux.intelRdt).
+// Resctrl are the container's groups in the resctrl filesystem (linux.intelRdt).
 type Resctrl struct {
 	entry  *Entry
 	config *specs.LinuxIntelRdt
 	group  *intelrdt.Group
 }
 
-// NewResctrl returns the groups for a configuration, which may be nil: then there are none.
+// NewResctrl returns the groups for a configuration. There are none if it is nil.
 func NewResctrl(e *Entry, config *specs.LinuxIntelRdt) *Resctrl {
 	return &Resctrl{entry: e, config: config}
 }
 
-// Record implements Resource. The container's id is taken by now, so a group with that name is not
-// another container's of this runtime.
+// Record implements Resource. The container already owns its id, so no other container of this
+// runtime has a group with that name.
 func (r *Resctrl) Record(rec *state.Record) (err error) {
 	if r.config == nil {
 		return nil
@@ -68,7 +68,7 @@ func (r *Resctrl) Undo() error {
 	return r.group.Undo()
 }
 
-// RemoveResctrl removes the groups that are a container's own.
+// RemoveResctrl removes the groups that belong to a container.
 func RemoveResctrl(rec *state.Record) error {
 	var errs []error
 	if rec.RDTMonitor != "" {
@@ -80,8 +80,8 @@ func RemoveResctrl(rec *state.Record) error {
 	return errors.Join(errs...)
 }
 
-// OpenResctrl opens the files by which a process joins a container's groups. It leaves out groups
-// that were removed meanwhile: the container's processes are no longer in them either.
+// OpenResctrl opens the files with which a process joins a container's groups. It omits groups that
+// were removed meanwhile: the container's processes are no longer in them either.
 func OpenResctrl(rec *state.Record) (named []nsenter.NamedFile, release func(), err error) {
 	release = func() {
 		for _, n := range named {

@@ -1,9 +1,7 @@
-// Package resource has what a container holds on the host beside its processes: the entry in the
-// state directory, groups of the resctrl filesystem, mounts, a socket for the service manager,
-// network devices.
+// Package resource manages what a container has on the host besides its processes: its state
+// directory, resctrl groups, mounts, the notify socket and network devices.
 //
-// Each is entered into the state record before it is made, so that delete finds it when the creator
-// was killed.
+// Each resource is recorded before it is created: if the creator is killed, delete finds it.
 package resource
 
 import (
@@ -13,17 +11,17 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/state"
 )
 
-// A Resource is made for a container that is being created.
+// A Resource belongs to a container that is being created.
 type Resource interface {
-	// Record enters into the record what Prepare is going to make.
+	// Record enters into the record what Prepare is going to create.
 	Record(rec *state.Record) error
-	// Prepare makes it, or begins to.
+	// Prepare creates the resource, or starts to.
 	Prepare() error
-	// Undo removes what was made. Nothing may have been.
+	// Undo removes what was created, if anything.
 	Undo() error
 }
 
-// A List are resources in the order in which they are made.
+// A List is resources in the order of their creation.
 type List []Resource
 
 // Record implements Resource.
@@ -46,7 +44,7 @@ func (l List) Prepare() error {
 	return nil
 }
 
-// Undo implements Resource: it removes all, the last one first.
+// Undo implements Resource. It removes the last resource first.
 func (l List) Undo() error {
 	var errs []error
 	for _, r := range slices.Backward(l) {
