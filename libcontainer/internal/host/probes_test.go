@@ -163,7 +163,7 @@ func programLack(program string) string {
 	return program + " is not installed"
 }
 
-// TestResctrl: the file system, where it is mounted, and what it has.
+// TestResctrl looks for the filesystem, its mount point and its resources.
 func TestResctrl(t *testing.T) {
 	const kinds, mount = "nodev\tresctrl\n", "1 2 0:3 / %s rw - resctrl resctrl rw\n"
 	ask := func(files map[string]string, name string) error {

@@ -44,9 +44,9 @@ func (a *asking) program(n needs.Need) error {
 	return lacks("%q: executable file not found in $PATH of the container", n.Name)
 }
 
-// told is errUnknown for an error that says the caller cannot find out, and else a Lack.
-func told(name string, err error) error {
-	if untold(err) {
+// lackOf is errUnknown for an error that says the caller cannot find out, and else a Lack.
+func lackOf(name string, err error) error {
+	if isUnknown(err) {
 		return errUnknown
 	}
 	return lacks("%q: %s in the container", name, reason(err))
@@ -203,8 +203,8 @@ func hostMachines() []uint16 {
 	return nil
 }
 
-// folder checks whether a directory can be entered; create makes a missing one.
-func (a *asking) folder(n needs.Need) error {
+// directory checks whether a directory can be entered; create makes a missing one.
+func (a *asking) directory(n needs.Need) error {
 	if a.bundle == nil {
 		return errUnknown
 	}

@@ -177,7 +177,7 @@ func below(dir, p string) (string, bool) {
 	return strings.CutPrefix(p, dir+"/")
 }
 
-// untold reports whether an error says that the caller cannot find out, not that there is nothing.
-func untold(err error) bool {
+// isUnknown reports whether an error says that the caller cannot find out, not that there is nothing.
+func isUnknown(err error) bool {
 	return errors.Is(err, errUnknown) || errors.Is(err, fs.ErrPermission)
 }
