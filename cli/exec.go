@@ -173,9 +173,8 @@ func amendProcess(process *specs.Process, ctx *cli.Context) error {
 	process.Terminal = ctx.Bool("tty")
 	// The sockets passed to the first process are not passed to this one.
 	process.Env = withoutListen(process.Env)
-	for _, entry := range allOf(ctx, "env") {
-		process.Env = setEnv(process.Env, entry)
-	}
+	// The last entry of a name counts: see specconv.Environment.
+	process.Env = append(process.Env, allOf(ctx, "env")...)
 	if cwd := ctx.String("cwd"); cwd != "" {
 		process.Cwd = cwd
 	}
@@ -201,16 +200,6 @@ func amendProcess(process *specs.Process, ctx *cli.Context) error {
 		process.User.AdditionalGids = append(process.User.AdditionalGids, n)
 	}
 	return addCapabilities(process, allOf(ctx, "cap"))
-}
-
-// setEnv sets a variable in an environment.
-func setEnv(env []string, entry string) []string {
-	key, _, _ := strings.Cut(entry, "=")
-	env = slices.DeleteFunc(env, func(other string) bool {
-		otherKey, _, _ := strings.Cut(other, "=")
-		return otherKey == key
-	})
-	return append(env, entry)
 }
 
 // setUser parses UID or UID:GID. Both are numbers: a user of the image could be named like a number

@@ -160,14 +160,7 @@ func Exec(p *specs.Process, j Join, o Options, f Facts) (*Plan, error) {
 	}
 	_, notes := specconv.ParseCapabilities(p.Capabilities)
 	b.plan.Notes = append(b.plan.Notes, notes...)
-	b.homeStep(p)
-	b.personalityStep(j.Personality)
-	b.umaskStep(p)
-	b.streamSteps(p)
-	b.limitSteps(p.Rlimits)
-	b.affinityStep(p.ExecCPUAffinity)
-	b.schedulingSteps(p, j.MemoryPolicy)
-	b.credentialSteps(p)
+	b.propertySteps(p, p.ExecCPUAffinity, j.Personality, j.MemoryPolicy)
 	b.programSteps(p, o)
 	if err := b.checkFilter(); err != nil {
 		return nil, err
@@ -338,19 +331,25 @@ func (b *builder) personalityStep(p *specs.LinuxPersonality) {
 	}
 }
 
-// processSteps appends the steps for the fields of process, and the wait for start.
-func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) {
+// propertySteps appends the steps for the process's properties, and finds its program.
+func (b *builder) propertySteps(p *specs.Process, affinity *specs.CPUAffinity, personality *specs.LinuxPersonality, memory *specs.LinuxMemoryPolicy) {
 	b.homeStep(p)
-	b.personalityStep(linux.Personality)
+	b.personalityStep(personality)
 	b.umaskStep(p)
 	b.streamSteps(p)
 	b.limitSteps(p.Rlimits)
-	b.affinityStep(nil) // process.execCPUAffinity only applies to processes that join
-	b.schedulingSteps(p, linux.MemoryPolicy)
+	b.affinityStep(affinity)
+	b.schedulingSteps(p, memory)
 	b.credentialSteps(p)
-	if len(p.Args) > 0 {
+	if len(p.Args) > 0 && b.hook == nil {
 		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
 	}
+}
+
+// processSteps appends the steps for the fields of process, and the wait for start.
+func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) {
+	// process.execCPUAffinity only applies to processes that join.
+	b.propertySteps(p, nil, linux.Personality, linux.MemoryPolicy)
 	if o.JoinMemory {
 		b.add("", joinMemory{Late: o.MemoryPath != ""})
 	}
@@ -368,9 +367,6 @@ func (b *builder) processSteps(p *specs.Process, o Options, linux *specs.Linux) 
 
 // programSteps ends the plan of a process that does not wait for start.
 func (b *builder) programSteps(p *specs.Process, o Options) {
-	if len(p.Args) > 0 && o.Hook == nil {
-		b.add("process.args", findProgram{p.Args[0], Candidates(p.Args[0], p.Env)})
-	}
 	if o.JoinMemory {
 		b.add("", joinMemory{})
 	}

@@ -29,7 +29,8 @@ func (h learnHome) lower(l *lowering) {
 	root := l.fd()
 	l.ownOpen("/", openDir).Result(root)
 	l.home = l.prog.Bytes(append([]byte(homeName), make([]byte, MaxHome+1)...))
-	l.askWithFile(MessageHome, root, nsenter.Int(h.UID), l.home+nsenter.Addr(len(homeName)), MaxHome)
+	l.sendFile(MessageHome, root, nsenter.Int(h.UID))
+	l.awaitData(l.home+nsenter.Addr(len(homeName)), MaxHome)
 }
 
 // homeStep looks up HOME if the environment has none or an empty one. A hook with its own

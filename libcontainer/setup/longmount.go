@@ -2,6 +2,7 @@ package setup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -134,24 +135,23 @@ func mountData(fstype string, parameters []string) string {
 }
 
 // superFlags are mount(2)'s flags for a filesystem's flags in fsconfig's spelling.
-var superFlags = [...]struct {
+var superFlags = [...]superFlag{
+	{"ro", unix.MS_RDONLY}, {"sync", unix.MS_SYNCHRONOUS}, {"dirsync", unix.MS_DIRSYNC}, {"mand", unix.MS_MANDLOCK}, {"lazytime", unix.MS_LAZYTIME},
+}
+
+type superFlag struct {
 	name string
 	flag int
-}{
-	{"ro", unix.MS_RDONLY}, {"sync", unix.MS_SYNCHRONOUS}, {"dirsync", unix.MS_DIRSYNC}, {"mand", unix.MS_MANDLOCK}, {"lazytime", unix.MS_LAZYTIME},
 }
 
 // mountFlags separates a filesystem's flags from its parameters.
 func mountFlags(parameters []string) (flags int, rest []string) {
-next:
 	for _, p := range parameters {
-		for _, f := range superFlags {
-			if p == f.name {
-				flags |= f.flag
-				continue next
-			}
+		if i := slices.IndexFunc(superFlags[:], func(f superFlag) bool { return f.name == p }); i >= 0 {
+			flags |= superFlags[i].flag
+		} else {
+			rest = append(rest, p)
 		}
-		rest = append(rest, p)
 	}
 	return flags, rest
 }

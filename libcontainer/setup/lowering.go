@@ -433,18 +433,7 @@ func (l *lowering) awaitRelease() {
 	l.prog.AwaitOn(ReleasePipe)
 }
 
-// ask emits a message and the wait for an answer of at most size bytes.
-func (l *lowering) ask(id int, to nsenter.Addr, size int) {
-	l.send(id, nil)
-	l.awaitData(to, size)
-}
-
-// askWithFile is ask by a message with a descriptor and a value.
-func (l *lowering) askWithFile(id int, fd, value nsenter.Arg, to nsenter.Addr, size int) {
-	l.sendFile(id, fd, value)
-	l.awaitData(to, size)
-}
-
+// awaitData emits the wait for an answer of at most size bytes.
 func (l *lowering) awaitData(to nsenter.Addr, size int) {
 	l.record(0, wayAwait, "", 0)
 	l.prog.AwaitData(to, size)

@@ -17,7 +17,8 @@ func (a learnPid) lower(l *lowering) {
 	const digits = 10
 	name := a.Variable + "="
 	l.pid = l.prog.Bytes(append([]byte(name), make([]byte, digits+1)...))
-	l.ask(MessagePid, l.pid+nsenter.Addr(len(name)), digits)
+	l.send(MessagePid, nil)
+	l.awaitData(l.pid+nsenter.Addr(len(name)), digits)
 }
 
 // pidStep passes the process's PID to its program. The first process of a PID namespace has PID 1.

@@ -3,6 +3,7 @@ package setup
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/nsenter"
@@ -64,14 +65,10 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 func (p *Plan) Needs() []Descriptor {
 	var list []Descriptor
 	for _, s := range p.Steps {
-	next:
 		for _, d := range s.Needs() {
-			for _, known := range list {
-				if known.Name == d.Name {
-					continue next
-				}
+			if !slices.ContainsFunc(list, func(known Descriptor) bool { return known.Name == d.Name }) {
+				list = append(list, d)
 			}
-			list = append(list, d)
 		}
 	}
 	return list
