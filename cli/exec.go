@@ -173,8 +173,7 @@ func amendProcess(process *specs.Process, ctx *cli.Context) error {
 	process.Terminal = ctx.Bool("tty")
 	// The sockets passed to the first process are not passed to this one.
 	process.Env = withoutListen(process.Env)
-	// The last entry of a name counts: see specconv.Environment.
-	process.Env = append(process.Env, allOf(ctx, "env")...)
+	process.Env = specconv.Environment(append(process.Env, allOf(ctx, "env")...))
 	if cwd := ctx.String("cwd"); cwd != "" {
 		process.Cwd = cwd
 	}
