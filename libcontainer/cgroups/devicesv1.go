@@ -90,29 +90,23 @@ func (l *deviceList) fill() []setting {
 	if l.allow {
 		base, exceptions = exceptions, base
 	}
-	s := make([]setting, 0, 1+len(l.exceptions))
-	s = append(s, setting{controller: "devices", file: base, value: "a", field: devicesField})
-	for i := range l.exceptions {
-		s = append(s, deviceSetting(exceptions, &l.exceptions[i], l.exceptions[i].access))
-	}
-	return s
+	s := []setting{{controller: "devices", file: base, value: "a", field: devicesField}}
+	return append(s, l.except(exceptions, &deviceList{})...)
 }
 
 // change returns the writes that lead from one list to another if both deny everything but
 // exceptions. Meanwhile devices that either list allows may be allowed, and those that both allow
 // are never missing.
 func (l *deviceList) change(now deviceList) []setting {
-	var s []setting
+	return append(l.except("devices.allow", &now), now.except("devices.deny", l)...)
+}
+
+// except returns writes to a file for the exceptions that another list does not have.
+func (l *deviceList) except(file string, other *deviceList) (s []setting) {
 	for i := range l.exceptions {
 		e := &l.exceptions[i]
-		if more := e.access &^ now.access(e.device); more != 0 {
-			s = append(s, deviceSetting("devices.allow", e, more))
-		}
-	}
-	for i := range now.exceptions {
-		e := &now.exceptions[i]
-		if less := e.access &^ l.access(e.device); less != 0 {
-			s = append(s, deviceSetting("devices.deny", e, less))
+		if a := e.access &^ other.access(e.device); a != 0 {
+			s = append(s, deviceSetting(file, e, a))
 		}
 	}
 	return s

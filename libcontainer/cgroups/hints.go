@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func hint(dir, file string, err error) string {
 		if !exists(dir) {
 			return ""
 		}
-		return absenceHint(file)
+		return absenceHint(dir, file)
 	case unix.EINVAL:
 		return refusalHint(dir, file)
 	case unix.EBUSY:
@@ -50,7 +51,7 @@ func hint(dir, file string, err error) string {
 	return ""
 }
 
-func absenceHint(file string) string {
+func absenceHint(dir, file string) string {
 	for _, absent := range [...]struct{ prefix, hint string }{
 		{"blkio.leaf_weight", "leaf weights were removed with the CFQ scheduler in kernel 5.0"},
 		{"blkio.bfq.weight", "the kernel has no I/O scheduler with weights: BFQ"},
@@ -66,7 +67,8 @@ func absenceHint(file string) string {
 			return absent.hint
 		}
 	}
-	if sizes := hugepageSizes(); sizes != nil && strings.HasPrefix(file, "hugetlb.") {
+	c := counters{dir: dir}
+	if sizes := c.pageSizes(path.Ext(file)); sizes != nil && strings.HasPrefix(file, "hugetlb.") {
 		return "this machine's sizes of huge pages: " + strings.Join(sizes, ", ")
 	}
 	return "the kernel does not provide this file here"

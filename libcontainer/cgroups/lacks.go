@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -202,13 +201,7 @@ func deviceLacks(s *setting) error {
 			return fmt.Errorf("there is no network interface %s: %w", name, unix.ENODEV)
 		}
 	case s.controller == "blkio" || s.controller == "io":
-		major, minor, ok := strings.Cut(name, ":")
-		_, err1 := strconv.Atoi(major)
-		_, err2 := strconv.Atoi(minor)
-		if !ok || err1 != nil || err2 != nil || rest == "" {
-			return nil
-		}
-		if _, err := os.Stat("/sys/dev/block/" + name); errors.Is(err, os.ErrNotExist) {
+		if _, _, err := parseDevice(name); err == nil && rest != "" && !exists("/sys/dev/block/"+name) {
 			return fmt.Errorf("there is no disk %s: %w", name, unix.ENODEV)
 		}
 	}

@@ -224,7 +224,7 @@ func (p Process) watch(limit time.Duration, stops []Stop, outputs ...*tail) (tim
 	for {
 		fds := sys.PollIn(files...)
 		for _, o := range outputs {
-			fds = append(fds, unix.PollFd{Fd: o.pollFd(), Events: unix.POLLIN})
+			fds = append(fds, unix.PollFd{Fd: int32(o.fd), Events: unix.POLLIN})
 		}
 		if limit > 0 && time.Until(deadline) <= 0 {
 			return true, nil

@@ -67,7 +67,7 @@ const tailSize = 4 << 10
 
 // tail is the read end of a pipe and the last bytes read from it.
 type tail struct {
-	fd  int // -1 when closed
+	fd  int // -1 when closed, which poll(2) ignores
 	buf []byte
 	cut bool // something before buf was dropped
 }
@@ -86,9 +86,6 @@ func outputPipe() (*tail, *os.File, error) {
 	}
 	return &tail{fd: fds[0]}, w, nil
 }
-
-// pollFd returns the file descriptor to poll; poll(2) ignores the -1 of a closed one.
-func (t *tail) pollFd() int32 { return int32(t.fd) }
 
 func (t *tail) close() {
 	if t.fd >= 0 {
