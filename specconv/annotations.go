@@ -9,44 +9,48 @@ import (
 
 // Annotations that change what the runtime does. Those that begin with run.oci are crun's.
 const (
-	// KeepGroups, set to "1", lets a process keep the runtime's additional groups. Podman sets it (--group-add keep-groups).
+	// KeepGroups, set to "1", lets a process keep the runtime's additional groups. Podman sets it
+	// (--group-add keep-groups).
 	KeepGroups = "run.oci.keep_original_groups"
-	// SystemdProperty begins the annotations that set properties of the container's unit: the rest of the name is the property's.
+	// SystemdProperty is the prefix of annotations that set properties of the container's unit. The
+	// rest of the name is the property's name.
 	SystemdProperty = "org.systemd.property."
-	// HooksStdout and HooksStderr are files that hooks write to: they are opened to append, and made if they are missing.
+	// HooksStdout and HooksStderr are files that hooks write to. They are opened for appending and
+	// created if necessary.
 	HooksStdout = "run.oci.hooks.stdout"
 	HooksStderr = "run.oci.hooks.stderr"
-	// MountContextType says which option gives a file system linux.mountLabel: see mount(8).
+	// MountContextType is the mount option for linux.mountLabel: see mount(8).
 	MountContextType = "run.oci.mount_context_type"
 	// PidfdReceiver is a unix socket that receives a pidfd of the container's process.
 	PidfdReceiver = "run.oci.pidfd_receiver"
-	// SeccompReceiver stands for linux.seccomp.listenerPath.
+	// SeccompReceiver sets linux.seccomp.listenerPath.
 	SeccompReceiver = "run.oci.seccomp.receiver"
-	// SystemdSubgroup names a cgroup below the unit's, which is the container's then. "" is for none.
+	// SystemdSubgroup names a cgroup below the unit's for the container. "" means none.
 	SystemdSubgroup = "run.oci.systemd.subgroup"
-	// DelegateCgroup names a cgroup below the container's, in which its processes are and which belongs to its root.
+	// DelegateCgroup names a cgroup below the container's that holds its processes and belongs to
+	// its root user.
 	DelegateCgroup = "run.oci.delegate-cgroup"
 )
 
-// An AnnotationRule says what becomes of an annotation.
+// An AnnotationRule says how the runtime treats an annotation.
 type AnnotationRule struct {
-	// Name is the whole name, or with a "." at its end how names begin.
+	// Name is the whole name, or a prefix if it ends with ".".
 	Name string
 	// Effect is for people.
 	Effect  string
 	Verdict AnnotationVerdict
 }
 
-// AnnotationVerdict is what the runtime makes of an annotation.
+// AnnotationVerdict is the runtime's treatment of an annotation.
 type AnnotationVerdict uint8
 
 const (
 	AnnotationHeeded  AnnotationVerdict = iota // it changes what the runtime does
-	AnnotationRefused                          // what it asks for cannot be had, and to run without is not what was asked for
+	AnnotationRefused                          // the runtime does not implement it, and must not ignore it
 	AnnotationIgnored                          // a warning
 )
 
-// annotationRules is the table of all annotations that concern the runtime. Of several that fit, the first counts.
+// annotationRules is the table of all annotations that concern the runtime. The first match counts.
 var annotationRules = [...]AnnotationRule{
 	{SystemdProperty, "sets a property of the container's unit", AnnotationHeeded},
 	{KeepGroups, "\"1\": the process keeps the runtime's supplementary groups", AnnotationHeeded},
@@ -68,8 +72,8 @@ var annotationRules = [...]AnnotationRule{
 // AnnotationRules returns the table.
 func AnnotationRules() []AnnotationRule { return annotationRules[:] }
 
-// UnsafeAnnotations returns the annotations that change what the runtime does: who lets others write annotations into a configuration
-// must know of them. One that ends with "." stands for all that begin so.
+// UnsafeAnnotations returns the annotations that change what the runtime does. A program that lets
+// others add annotations to a configuration must know them. A name that ends with "." is a prefix.
 func UnsafeAnnotations() []string {
 	var names []string
 	for _, r := range annotationRules {
@@ -80,7 +84,7 @@ func UnsafeAnnotations() []string {
 	return names
 }
 
-// annotationRule returns what the table has for an annotation, nil if that concerns others.
+// annotationRule returns the rule for an annotation, nil if it does not concern the runtime.
 func annotationRule(name string) *AnnotationRule {
 	for i := range annotationRules {
 		r := &annotationRules[i]
@@ -91,7 +95,8 @@ func annotationRule(name string) *AnnotationRule {
 	return nil
 }
 
-// annotations checks annotations, and puts what they say into the configuration: "Keys MUST NOT be an empty string".
+// annotations checks annotations and applies them to the configuration: "Keys MUST NOT be an empty
+// string".
 func (c *checker) annotations() {
 	if len(c.spec.Annotations) == 0 {
 		return
@@ -115,7 +120,7 @@ func (c *checker) annotations() {
 	}
 }
 
-// annotation checks one that is heeded.
+// annotation checks an annotation that is heeded.
 func (c *checker) annotation(name, path, value string) {
 	switch name {
 	case HooksStdout, HooksStderr:
@@ -135,7 +140,7 @@ func (c *checker) annotation(name, path, value string) {
 	}
 }
 
-// cgroupNameProblem says why a cgroup cannot have a name: it is that of one directory.
+// cgroupNameProblem says why a cgroup cannot have a name: it must be that of a single directory.
 func cgroupNameProblem(name string) string {
 	switch {
 	case name == "." || name == ".." || strings.ContainsAny(name, "/\n\x00"):
@@ -146,10 +151,10 @@ func cgroupNameProblem(name string) string {
 	return ""
 }
 
-// AnnotationPath is an annotation's place in the configuration, as faults name it.
+// AnnotationPath returns the JSON path of an annotation.
 func AnnotationPath(name string) string { return jsonpath.Member("annotations", name) }
 
-// seccompReceiver puts the receiver where the specification has it.
+// seccompReceiver copies the receiver to linux.seccomp.listenerPath.
 func (c *checker) seccompReceiver(path, value string) {
 	l, problem := c.spec.Linux, pathProblem(value)
 	switch {
@@ -164,8 +169,8 @@ func (c *checker) seccompReceiver(path, value string) {
 	}
 }
 
-// HookOutput returns the path of the file that an annotation, HooksStdout or HooksStderr, names for hooks, "" for none. A relative one is
-// taken from the bundle's directory.
+// HookOutput returns the path of the hooks' output file that an annotation, HooksStdout or
+// HooksStderr, names; "" for none. A relative path starts at the bundle directory.
 func HookOutput(annotations map[string]string, name, dir string) string {
 	if annotations[name] == "" {
 		return ""

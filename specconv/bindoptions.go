@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// foreignOptions are options of a bind mount that users know from elsewhere, and what to do instead. Options without advice ask
-// for nothing that concerns a container, and are accepted: fstab(5)'s that say when to mount, Docker's for macOS, and those of
-// tmpfs, which the OCI's validation programs give to bind mounts, too.
+// foreignOptions are options of a bind mount that other programs know, each with advice. Options
+// without advice have no meaning for a container and are accepted: those of fstab(5) that say when
+// to mount, Docker's for macOS, and those of tmpfs, which the OCI's validation programs also give
+// to bind mounts.
 var foreignOptions = [...]struct{ names, advice string }{
 	{"auto noauto nofail nouser _netdev consistent cached delegated mode size nr_blocks nr_inodes uid gid", ""},
 	{"readonly read-only read_only nowrite", "use ro"},
@@ -36,8 +37,8 @@ func foreignOption(option string) (advice string, ok bool) {
 	return "", ok
 }
 
-// bindOption reports an option of a bind mount that is not recognised. To pass over it could give the container more than the
-// configuration does: "readonly" for "ro" would leave a directory of the host writable.
+// bindOption reports an unknown option of a bind mount. Ignoring it could give the container more
+// than intended: "readonly" for "ro" would leave a host directory writable.
 func (c *checker) bindOption(path, option string) {
 	advice, foreign := foreignOption(option)
 	if foreign && advice == "" {
@@ -53,7 +54,7 @@ func (c *checker) bindOption(path, option string) {
 	c.fault(path, problem)
 }
 
-// nearestOption returns the mount option that is spelled most like name, "" if none is close.
+// nearestOption returns the mount option with the spelling closest to name, "" if none is close.
 func nearestOption(name string) string {
 	lower := strings.ToLower(name)
 	best, least := "", 2
@@ -68,7 +69,8 @@ func nearestOption(name string) string {
 	return best
 }
 
-// editDistance returns how many letters must be inserted, removed, replaced or exchanged with their neighbor to make b of a.
+// editDistance returns how many letters must be inserted, removed, replaced or swapped with their
+// neighbor to turn a into b.
 func editDistance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

@@ -1,17 +1,18 @@
 // Package specconv turns a bundle's config.json into a validated Bundle.
 //
-// The whole file is checked and every fault is reported with its JSON path; what needs parsing (mount options,
-// namespaces, signals, capability names) becomes small typed values beside the runtime-spec types, which stay the one
-// description of a container. Apart from Load and LoadFile, which read config.json, nothing here touches the host.
+// The whole file is checked and every fault is reported with its JSON path. What needs parsing
+// (mount options, namespaces, signals, capability names) becomes small typed values beside the
+// runtime-spec types, which remain the description of a container. Only Load and LoadFile, which
+// read config.json, touch the host.
 package specconv
 
 import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Bundle is a container as its config.json describes it, validated.
+// Bundle is the validated description of a container.
 type Bundle struct {
-	// Dir is the absolute path of the bundle's folder.
+	// Dir is the absolute path of the bundle directory.
 	Dir string
 	// Spec is config.json as read; optional sections may be nil.
 	Spec *specs.Spec
@@ -23,15 +24,16 @@ type Bundle struct {
 	Namespaces []Namespace
 	// NetDevices are Spec.Linux.NetDevices, sorted by Host.
 	NetDevices []NetDevice
-	// Warnings tell what is no fault, yet the user should know: something that was asked for is not done.
+	// Warnings are for the user: they name what was asked for and is not done, without being a
+	// fault.
 	Warnings []string
-	// Notes are for a log. The container has fewer rights than asked for, as the kernel would have it, or what was
-	// meant is done although it is written in another way.
+	// Notes are for a log: the container has fewer rights than asked for, as the kernel demands, or
+	// the configuration spells in an unusual way what is done.
 	Notes []string
 }
 
-// Namespace returns the bundle's namespace of type t, and whether there is one: without one, the container shares the
-// runtime's.
+// Namespace returns the bundle's namespace of type t, and whether it has one. Without one, the
+// container shares the runtime's.
 func (b *Bundle) Namespace(t specs.LinuxNamespaceType) (Namespace, bool) {
 	for _, n := range b.Namespaces {
 		if n.Type == t {

@@ -10,7 +10,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// capabilityTable holds the kernel's capabilities; the index is the number (include/uapi/linux/capability.h).
+// capabilityTable holds the kernel's capabilities; the index is the number
+// (include/uapi/linux/capability.h).
 var capabilityTable = [...]string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", // 0-4
 	"CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", // 5-9
@@ -23,8 +24,8 @@ var capabilityTable = [...]string{
 	"CAP_CHECKPOINT_RESTORE", // 40
 }
 
-// CapabilityNumber returns the kernel's number of a capability, by its name "CAP_CHOWN", and whether there is one of
-// that name. A running kernel may know fewer: see /proc/sys/kernel/cap_last_cap.
+// CapabilityNumber returns the kernel's number of a capability such as "CAP_CHOWN", and whether the
+// name is known. A running kernel may know fewer: see /proc/sys/kernel/cap_last_cap.
 func CapabilityNumber(name string) (uint, bool) {
 	i := slices.Index(capabilityTable[:], name)
 	return uint(max(i, 0)), i >= 0
@@ -38,9 +39,10 @@ type CapabilitySets struct {
 	Bounding, Effective, Inheritable, Permitted, Ambient uint64
 }
 
-// ParseCapabilities returns the sets of c, which may be nil. What cannot be granted is left out and told in notes, as the
-// specification demands: names that are unknown; effective ones that are not permitted, and ambient ones that
-// are not both permitted and inheritable, for which the kernel would refuse the set as a whole.
+// ParseCapabilities returns the sets of c, which may be nil. As the specification demands, it omits
+// capabilities that cannot be granted, and lists them in notes: unknown names, effective ones that
+// are not permitted, and ambient ones that are not both permitted and inheritable. The kernel would
+// reject the whole set for these.
 func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, notes []string) {
 	if c == nil {
 		return
@@ -66,7 +68,7 @@ func ParseCapabilities(c *specs.LinuxCapabilities) (sets CapabilitySets, notes [
 		case 0:
 		case 1:
 			notes = append(notes, jsonpath.Index(path, first)+": "+lacking[0]+" is not "+lack+", left out")
-		default: // one line for all: Buildah grants a dozen ambient ones and none that can be inherited, in each step of a build
+		default: // one line for all: Buildah grants a dozen ambient but no inheritable ones in each step of a build
 			notes = append(notes, path+": "+strings.Join(lacking, ", ")+" are not "+lack+", left out")
 		}
 		return mask

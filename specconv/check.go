@@ -10,8 +10,9 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// checker collects what is wrong with one configuration. Its methods, one file per section of the specification, never
-// stop at a fault. Paths are put together only when there is something to report: a start waits for all this.
+// checker collects the faults of one configuration. Its methods, one file per section of the
+// specification, never stop at a fault. They build paths only for a fault, since every start of a
+// container waits for them.
 type checker struct {
 	spec     *specs.Spec
 	faults   Faults
@@ -20,7 +21,8 @@ type checker struct {
 	notes    []string
 }
 
-// fault reports what is wrong with a field, unless its value could not be decoded: it would only be said to be missing.
+// fault reports what is wrong with a field. It drops the fault if the value could not be decoded,
+// which is reported already and would only be called missing.
 func (c *checker) fault(path, problem string) {
 	if slices.ContainsFunc(c.unread, func(f *FieldError) bool { return jsonpath.Holds(f.Path, path) }) {
 		return
@@ -28,14 +30,14 @@ func (c *checker) fault(path, problem string) {
 	c.faults = append(c.faults, Invalid(path, problem))
 }
 
-// problem reports what one of the functions below has found, if anything.
+// problem reports the result of one of the functions below, if there is any.
 func (c *checker) problem(path, problem string) {
 	if problem != "" {
 		c.fault(path, problem)
 	}
 }
 
-// note is for what nobody needs to act on; see Bundle.Notes.
+// note adds a note, on which nobody needs to act; see Bundle.Notes.
 func (c *checker) note(path, text string) {
 	c.notes = append(c.notes, path+": "+text)
 }
@@ -44,13 +46,14 @@ func (c *checker) warn(path, text string) {
 	c.warnings = append(c.warnings, path+": "+text)
 }
 
-// has reports whether the container has a namespace of type t that is not simply the runtime's: a new or a joined one.
+// has reports whether the container has a new or joined namespace of type t, not the runtime's.
 func (c *checker) has(t specs.LinuxNamespaceType) bool {
 	l := c.spec.Linux
 	return l != nil && slices.ContainsFunc(l.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == t })
 }
 
-// needs reports a field that has no meaning without a namespace of type t, or would change the host's.
+// needs reports a field that has no meaning without a namespace of type t, or would change the
+// host's.
 func (c *checker) needs(t specs.LinuxNamespaceType, path string) {
 	if !c.has(t) {
 		article := "a "
@@ -61,7 +64,7 @@ func (c *checker) needs(t specs.LinuxNamespaceType, path string) {
 	}
 }
 
-// hasNUL reports whether s cannot be handed to the kernel, which ends strings at a NUL byte: what it then sees would not be
+// hasNUL reports whether s contains a NUL byte. The kernel ends strings there, and would not see
 // what was checked.
 func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
@@ -83,7 +86,7 @@ func (c *checker) texts(path string, list []string) {
 	}
 }
 
-// pathProblem returns what is wrong with a path that must be absolute, "" if nothing is.
+// pathProblem returns what is wrong with a path that must be absolute, "" if it is valid.
 func pathProblem(p string) string {
 	switch {
 	case p == "":
@@ -101,8 +104,8 @@ func dotdot(p string) bool {
 	return slices.Contains(strings.Split(p, "/"), "..")
 }
 
-// oneOf returns the problem of a value that is none of those allowed, "" when it is one of them. The values are few:
-// every vocabulary with more has a table.
+// oneOf returns the problem of a value that is not among the allowed ones, "" if it is. It is for a
+// few values: longer vocabularies have a table.
 func oneOf[T ~string](v T, allowed ...T) string {
 	switch {
 	case slices.Contains(allowed, v):
@@ -113,7 +116,8 @@ func oneOf[T ~string](v T, allowed ...T) string {
 	return "unknown value " + strconv.Quote(string(v)) + ", must be one of " + strings.Join(texts(allowed), ", ")
 }
 
-// eachRange calls do for each number or range in a list as the kernel's cpulist_parse takes it, "0-3,7", and reports whether s is one.
+// eachRange calls do for each number or range in a list such as "0-3,7", the format of the kernel's
+// cpulist_parse, and reports whether s is valid.
 func eachRange(s string, do func(low, high uint64)) bool {
 	for part := range strings.SplitSeq(s, ",") {
 		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
@@ -134,8 +138,8 @@ func eachRange(s string, do func(low, high uint64)) bool {
 
 func validRanges(s string) bool { return eachRange(s, func(uint64, uint64) {}) }
 
-// RangeMask returns the bits of a list of processors or memory nodes, "0-3,7", in words of 64 as the kernel takes them. It is nil for an
-// empty or malformed list.
+// RangeMask returns the bit mask of a list of processors or memory nodes, such as "0-3,7", in words
+// of 64 bits as the kernel expects them. It is nil for an empty or malformed list.
 func RangeMask(s string) []uint64 {
 	var mask []uint64
 	ok := eachRange(strings.TrimSuffix(s, "\n"), func(low, high uint64) {
@@ -152,7 +156,7 @@ func RangeMask(s string) []uint64 {
 	return mask
 }
 
-// ranges reports a list of processors or memory nodes that is malformed; an empty one is absent.
+// ranges reports a malformed list of processors or memory nodes; an empty list counts as absent.
 func (c *checker) ranges(path, s string) {
 	if s != "" && !validRanges(strings.TrimSuffix(s, "\n")) {
 		c.fault(path, "must be a list of numbers and ranges such as 0-3,7, not "+strconv.Quote(s))

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Environment returns an environment in which each name is there once, with the value that it has last: getenv(3) would find the first
-// one. The order is that of these last entries. The list itself is returned when nothing is to be left out.
+// Environment returns an environment without duplicate names. The last value of a name counts,
+// whereas getenv(3) would find the first. The order is that of the last entries. If there are no
+// duplicates, it returns the list itself.
 func Environment(env []string) []string {
 	seen := make(map[string]struct{}, len(env))
 	list := make([]string, 0, len(env))

@@ -6,8 +6,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Example returns the configuration that the spec command prints: a shell on a terminal, in namespaces of its own, with
-// a read-only root and few capabilities, none of which is inheritable or ambient (CVE-2022-29162).
+// Example returns the configuration that the spec command prints: a shell on a terminal, in new
+// namespaces, with a read-only root and few capabilities, none of which is inheritable or ambient
+// (CVE-2022-29162).
 func Example() *specs.Spec {
 	caps := func() []string { return []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"} }
 	return &specs.Spec{
@@ -65,8 +66,9 @@ func exampleMounts() []specs.Mount {
 	}
 }
 
-// ToRootless changes s so that an unprivileged user can run it: a user namespace in which the host's uid and gid are
-// root; the host's network; no mount of what that root may not mount, and no options with ids that are not mapped; no cgroup limits.
+// ToRootless changes s to a configuration that an unprivileged user can run: a user namespace in
+// which the given host uid and gid are root; the host's network; no mounts that this root may not
+// make, and no options with unmapped ids; no cgroup limits.
 func ToRootless(s *specs.Spec, uid, gid uint32) {
 	if s.Linux == nil {
 		s.Linux = &specs.Linux{}

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// FieldError is what is wrong with a field of config.json, or why this host cannot give what it
-// asks for. It is the one type by which programs learn the field that an error comes from.
+// FieldError says what is wrong with a field of config.json, or why this host cannot provide what
+// the field asks for. Programs ask for this type to learn which field an error comes from.
 type FieldError struct {
-	// Path is the JSON path of the field, "linux.namespaces[2].path"; empty for what is the runtime's
-	// own.
+	// Path is the JSON path of the field, such as "linux.namespaces[2].path"; empty if the error
+	// comes from no field.
 	Path string
 	Err  error
 }
 
-// Error returns "path: cause".
+// Error implements error: "path: cause".
 func (e *FieldError) Error() string {
 	if e.Path == "" {
 		return e.Err.Error()
@@ -25,8 +25,8 @@ func (e *FieldError) Error() string {
 // Unwrap returns Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// Problem is the cause of an error when the configuration is not valid, whatever the host:
-// "must be absolute".
+// Problem is the cause of an error in a configuration that is invalid on every host, such as "must
+// be absolute".
 type Problem string
 
 // Error returns the text.
@@ -38,11 +38,11 @@ func Invalid(path, problem string) *FieldError { return &FieldError{path, Proble
 // maxListed bounds how many faults or warnings a message lists.
 const maxListed = 100
 
-// Faults are all the faults of a configuration, in the order of the specification's sections. A non-empty list is an
-// error; errors.As finds it behind what Load and Parse return.
+// Faults are all the faults of a configuration, in the order of the specification's sections. A
+// non-empty list is an error; errors.As finds it in the errors of Load and Parse.
 type Faults []*FieldError
 
-// Error returns the single fault on one line, or a heading and one fault per line.
+// Error implements error: a single fault on one line, or a heading and one fault per line.
 func (f Faults) Error() string {
 	switch len(f) {
 	case 0:
@@ -62,7 +62,7 @@ func (f Faults) Error() string {
 	return b.String()
 }
 
-// Unwrap gives errors.As the single faults.
+// Unwrap returns the single faults.
 func (f Faults) Unwrap() []error {
 	errs := make([]error, len(f))
 	for i, one := range f {
@@ -71,7 +71,8 @@ func (f Faults) Unwrap() []error {
 	return errs
 }
 
-// err returns the list as an error, nil when it is empty: a nil Faults in an error interface would not be nil.
+// err returns the list as an error, nil when it is empty: a nil Faults in an error interface would
+// not be nil.
 func (f Faults) err() error {
 	if len(f) == 0 {
 		return nil

@@ -12,7 +12,8 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-// expect checks what Parse says to the example configuration after change: faults and, after "warning: " and "note: ", those.
+// expect checks what Parse says to the example configuration after change: faults and, after
+// "warning: " and "note: ", those.
 func expect(t *testing.T, change func(s *specs.Spec), want ...string) {
 	t.Helper()
 	s := Example()
@@ -256,7 +257,7 @@ func TestLinuxFaults(t *testing.T) {
 		`linux.netDevices.eth6.name: "e%s" is not a name of a network device`,
 		`linux.netDevices.eth7.name: "e%d%d" is not a name of a network device`,
 		`linux.netDevices.eth8.name: "%e%d" is not a name of a network device`,
-		`linux.intelRdt.closID: ".." is not a folder's name`,
+		`linux.intelRdt.closID: ".." is not a valid directory name`,
 		"linux.intelRdt.l3CacheSchema: must not contain a NUL byte",
 		"linux.intelRdt.memBwSchema: must start with MB: and not contain newlines",
 		"linux.intelRdt.schemata[0]: must not contain newlines",
@@ -386,7 +387,7 @@ func TestIntelRdtAlone(t *testing.T) {
 		t.Error(err)
 	}
 	err := ValidateIntelRdt(&specs.LinuxIntelRdt{ClosID: "mon_groups"})
-	if err == nil || err.Error() != `linux.intelRdt.closID: "mon_groups" is a folder of the resctrl file system's own` {
+	if err == nil || err.Error() != `linux.intelRdt.closID: "mon_groups" is a directory that the resctrl filesystem reserves` {
 		t.Error(err)
 	}
 }

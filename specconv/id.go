@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// ErrInvalidID is what ValidateID returns for a bad id. containerd's shim and go-runc match the text.
+// ErrInvalidID is the error of ValidateID. containerd's shim and go-runc match on the text.
 var ErrInvalidID = errors.New("invalid container ID format")
 
-// maxIDLength is NAME_MAX: the id names folders (state, cgroup).
+// maxIDLength is NAME_MAX: the id names directories (state, cgroup).
 const maxIDLength = 255
 
-// ValidateID checks a container's id: letters, digits and "_+-.", but not "." or "..", since the id becomes a folder's
-// name. errors.Is(err, ErrInvalidID) holds for the error, which does not name the id: who deals with a container
-// names it in all errors.
+// ValidateID checks a container's id: letters, digits and "_+-.", but not "." or "..", since the id
+// names directories. The error is an ErrInvalidID. It does not contain the id, which callers name
+// in all errors about a container.
 func ValidateID(id string) error {
 	bad := id == "" || len(id) > maxIDLength || id == "." || id == ".."
 	for i := 0; i < len(id) && !bad; i++ {

@@ -7,8 +7,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// idMapOption parses crun's option "idmap=uids=0-1000-10#10-2000-5;gids=@0-0-100", or ridmap, and returns what is wrong with it. A range has its
-// first id in the file system, its first id on the host, and its length. With "@", the second is one of the container's.
+// idMapOption parses crun's option "idmap=uids=0-1000-10#10-2000-5;gids=@0-0-100", or ridmap, and
+// returns what is wrong with it. A range is its first id in the filesystem, its first id on the
+// host, and its length. With "@", the second is an id of the container.
 func (c *checker) idMapOption(m *Mount, option string) (problem string) {
 	name, value, _ := strings.Cut(option, "=")
 	with := &MountIDMap{Recursive: name == "ridmap"}
@@ -78,7 +79,7 @@ func idRange(text string, own []specs.LinuxIDMapping) (r specs.LinuxIDMapping, p
 	return r, strconv.Quote(text) + " is not in one range of the container's user namespace, as linux.uidMappings and linux.gidMappings have them"
 }
 
-// HostID returns the parent's ID for an ID of a user namespace, and whether there is one.
+// HostID returns the parent namespace's id for an id of a user namespace, and whether it is mapped.
 func HostID(list []specs.LinuxIDMapping, n uint32) (uint32, bool) {
 	for _, m := range list {
 		if n >= m.ContainerID && n-m.ContainerID < m.Size {

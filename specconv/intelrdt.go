@@ -9,7 +9,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// intelRdt checks linux.intelRdt. closID becomes a folder's name.
+// intelRdt checks linux.intelRdt. closID names a directory.
 func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	if r == nil {
 		return
@@ -17,9 +17,9 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	const path = "linux.intelRdt"
 	switch id := r.ClosID; {
 	case id == "." || id == ".." || id != "/" && strings.ContainsAny(id, "/\n\x00"):
-		c.fault(path+".closID", strconv.Quote(id)+" is not a folder's name")
+		c.fault(path+".closID", strconv.Quote(id)+" is not a valid directory name")
 	case id == "info" || id == "mon_groups" || id == "mon_data":
-		c.fault(path+".closID", strconv.Quote(id)+" is a folder of the resctrl file system's own")
+		c.fault(path+".closID", strconv.Quote(id)+" is a directory that the resctrl filesystem reserves")
 	}
 	c.text(path+".l3CacheSchema", r.L3CacheSchema)
 	if s := r.L3CacheSchema; s != "" && (!strings.HasPrefix(s, "L3:") || strings.Contains(s, "\n")) {
@@ -37,5 +37,5 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	}
 }
 
-// ValidateIntelRdt checks a linux.intelRdt as that of config.json is checked; the error is Faults.
+// ValidateIntelRdt checks a linux.intelRdt like that of config.json. The error is Faults.
 func ValidateIntelRdt(r *specs.LinuxIntelRdt) error { return validate(r, (*checker).intelRdt) }

@@ -40,12 +40,13 @@ func (c *checker) linux(b *Bundle) {
 	c.personality(l.Personality)
 }
 
-// sortedKeys returns the keys of an object in a fixed order, so that faults are reported in one.
+// sortedKeys returns the sorted keys of an object: faults must have a fixed order.
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 	return slices.Sorted(maps.Keys(m))
 }
 
-// hiddenPaths checks maskedPaths or readonlyPaths. Without a mount namespace they would be masked for the host.
+// hiddenPaths checks maskedPaths or readonlyPaths. Without a mount namespace they would be masked
+// for the host.
 func (c *checker) hiddenPaths(path string, list []string) {
 	if len(list) == 0 {
 		return
@@ -76,7 +77,7 @@ func (c *checker) devices(list []specs.LinuxDevice) {
 		if d.Type != "p" {
 			c.deviceNumbers(here, d.Major, d.Minor)
 		}
-		// Bits of the file's type are let pass: some callers hand on what stat(2) gave.
+		// File type bits are accepted: some callers pass the mode from stat(2).
 		if d.FileMode != nil && *d.FileMode > 0o177777 {
 			c.fault(here+".fileMode", "must be at most 65535, not "+strconv.FormatUint(uint64(*d.FileMode), 10))
 		}

@@ -14,24 +14,26 @@ import (
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-// MaxConfigSize is the greatest size of config.json in bytes; a larger file is refused before it is read whole.
+// MaxConfigSize is the largest size of config.json in bytes. A larger file is rejected without
+// being read to its end.
 const MaxConfigSize = 16 << 20
 
-// ConfigName is the name of the configuration in a bundle's folder.
+// ConfigName is the name of the configuration file in a bundle directory.
 const ConfigName = "config.json"
 
-// Load reads and validates dir/config.json. The error wraps Faults, a *codec.SyntaxError, or what reading the file gave.
+// Load reads and validates dir/config.json. The error wraps Faults, a *codec.SyntaxError, or the
+// error of reading the file.
 func Load(dir string) (*Bundle, error) {
 	return load(dir, filepath.Join(dir, ConfigName), true)
 }
 
-// LoadFile is Load with the configuration in another file, which may be a pipe: it is then read to its end.
+// LoadFile is Load with the configuration in another file. A pipe is read to its end.
 func LoadFile(dir, configPath string) (*Bundle, error) {
 	return load(dir, configPath, false)
 }
 
-// Examine is Load for who wants to know more than that there are faults: it returns the bundle with them, as far as it could be parsed. err
-// is for what stops it before any field is looked at.
+// Examine is Load for callers that need more than the faults: it also returns the bundle, as far as
+// it could be parsed. err is set if no field could be examined.
 func Examine(dir string) (*Bundle, Faults, error) {
 	return examine(dir, filepath.Join(dir, ConfigName), true)
 }
@@ -48,7 +50,7 @@ func load(dir, configPath string, regular bool) (*Bundle, error) {
 	return b, nil
 }
 
-// examine reads the file. Beyond Parse, it finds a root file system that is not there.
+// examine reads the file. Unlike Parse, it also reports a missing root filesystem.
 func examine(dir, configPath string, regular bool) (*Bundle, Faults, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -68,7 +70,8 @@ func examine(dir, configPath string, regular bool) (*Bundle, Faults, error) {
 	return b, faults, nil
 }
 
-// open opens a file that blocks when it is read. Package os would add it to an epoll instance, which takes five system calls more.
+// open opens a file for blocking reads. Package os would add it to an epoll instance, which takes
+// five more system calls.
 func open(name string, flags int) (*os.File, error) {
 	for {
 		fd, err := syscall.Open(name, flags|syscall.O_CLOEXEC, 0)
@@ -85,8 +88,8 @@ func open(name string, flags int) (*os.File, error) {
 	}
 }
 
-// readConfig reads a file of at most MaxConfigSize. With regular it takes no other kind of file: a bundle may come from
-// anywhere, and a FIFO in it must not stop its reader, or a device do something.
+// readConfig reads a file of at most MaxConfigSize. With regular it accepts only a regular file: a
+// bundle may come from anywhere, and opening it must neither block on a FIFO nor activate a device.
 func readConfig(name string, regular bool) ([]byte, error) {
 	flags := os.O_RDONLY
 	if regular {
@@ -103,13 +106,13 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	}
 	switch {
 	case info.IsDir():
-		return nil, Problem(name + ": is a folder, not a file")
+		return nil, Problem(name + ": is a directory, not a file")
 	case regular && !info.Mode().IsRegular():
 		return nil, Problem(name + ": is not a regular file")
 	case info.Size() > MaxConfigSize:
 		return nil, tooLarge(name + ": ")
 	}
-	// One byte of room beyond the size lets ReadFull see the end of the file without growing the buffer.
+	// One spare byte lets ReadFull reach the end of the file without growing the buffer.
 	config := make([]byte, info.Size()+1)
 	n, err := io.ReadFull(f, config)
 	switch {
@@ -129,12 +132,12 @@ func readConfig(name string, regular bool) ([]byte, error) {
 	return config, nil
 }
 
-// tooLarge is the error of what has more than MaxConfigSize bytes.
+// tooLarge is the error for a text of more than MaxConfigSize bytes.
 func tooLarge(where string) Problem {
 	return Problem(fmt.Sprintf("%slarger than %d MiB", where, MaxConfigSize>>20))
 }
 
-// checkSize finds that a text can be no JSON object, by its length.
+// checkSize rejects a text that is too long or empty.
 func checkSize(text []byte) error {
 	switch {
 	case len(text) > MaxConfigSize:
@@ -145,21 +148,21 @@ func checkSize(text []byte) error {
 	return nil
 }
 
-// checkRootfs finds a root that is absent. Other errors (no permission, say) are left to the one who mounts it: a plan can
-// be made without root's rights.
+// checkRootfs reports a missing root filesystem. Other errors, such as a lack of permission, appear
+// when it is mounted: planning needs no privileges.
 func checkRootfs(rootfs string) Faults {
 	info, err := os.Stat(rootfs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return Faults{Invalid("root.path", rootfs+" does not exist")}
 	case err == nil && !info.IsDir():
-		return Faults{Invalid("root.path", rootfs+" is not a folder")}
+		return Faults{Invalid("root.path", rootfs+" is not a directory")}
 	}
 	return nil
 }
 
-// Parse validates config as the config.json of a bundle in dir, which must be absolute. It touches nothing but its
-// arguments. The error is a Problem, Faults or a *codec.SyntaxError.
+// Parse validates config as the config.json of a bundle in dir, which must be absolute. It does no
+// I/O. The error is a Problem, Faults or a *codec.SyntaxError.
 func Parse(config []byte, dir string) (*Bundle, error) {
 	b, faults, err := parse(config, dir)
 	if err != nil {
@@ -171,7 +174,7 @@ func Parse(config []byte, dir string) (*Bundle, error) {
 	return b, nil
 }
 
-// parse returns the bundle together with its faults; err is for what stops it before any field is looked at.
+// parse returns the bundle together with its faults. err is set if no field could be examined.
 func parse(config []byte, dir string) (*Bundle, Faults, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, nil, fmt.Errorf("bundle %q: must be absolute", dir)
@@ -196,7 +199,8 @@ func parse(config []byte, dir string) (*Bundle, Faults, error) {
 	return b, c.faults, nil
 }
 
-// decode reads a JSON text. The checker that it returns has found what does not fit its field, and which properties are unknown.
+// decode reads a JSON text. The returned checker holds the values that do not fit their fields, and
+// the unknown properties.
 func decode[T any](text []byte, root string, v *T, value func(*codec.Decoder, *T)) (*checker, error) {
 	if err := checkSize(text); err != nil {
 		return nil, err
@@ -214,13 +218,13 @@ func decode[T any](text []byte, root string, v *T, value func(*codec.Decoder, *T
 	return c, nil
 }
 
-// ParseProcess parses and validates a process as exec --process takes it. Its faults' paths start with "process", and
-// the error is as Parse's. warnings name what has no effect.
+// ParseProcess parses and validates the process of exec --process. The paths of its faults start
+// with "process"; the error is like Parse's. warnings name what has no effect.
 func ParseProcess(data []byte) (p *specs.Process, warnings []string, err error) {
 	return parsePart(data, "process", codec.DecodeProcess, (*checker).process)
 }
 
-// parsePart parses and validates a part of a configuration on its own.
+// parsePart parses and validates one part of a configuration.
 func parsePart[T any](data []byte, root string, value func(*codec.Decoder, *T), check func(*checker, *T)) (*T, []string, error) {
 	v := new(T)
 	c, err := decode(data, root, v, value)
@@ -234,12 +238,12 @@ func parsePart[T any](data []byte, root string, value func(*codec.Decoder, *T), 
 	return v, c.warnings, nil
 }
 
-// validate checks a part of a configuration on its own.
+// validate checks one part of a configuration.
 func validate[T any](v *T, check func(*checker, *T)) error {
 	c := checker{spec: new(specs.Spec)}
 	check(&c, v)
 	return c.faults.err()
 }
 
-// ValidateProcess checks a process as that of config.json is checked; the error is Faults.
+// ValidateProcess checks a process like that of config.json. The error is Faults.
 func ValidateProcess(p *specs.Process) error { return validate(p, (*checker).process) }

@@ -14,7 +14,7 @@ import (
 	"github.com/orlop/orlop/specconv/codec"
 )
 
-// bundle makes a bundle of config and a folder rootfs.
+// bundle makes a bundle of config and a directory rootfs.
 func bundle(t testing.TB, config []byte) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -77,7 +77,7 @@ func TestLoadFaults(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, ConfigName), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	check("folder", dir, "is a folder")
+	check("directory", dir, "is a directory, not a file")
 
 	dir = bundle(t, nil)
 	if err := unix.Mkfifo(filepath.Join(dir, ConfigName), 0o644); err != nil {
@@ -105,7 +105,7 @@ func TestLoadFaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "rootfs"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	check("rootfs is a file", dir, "/rootfs is not a folder")
+	check("rootfs is a file", dir, "/rootfs is not a directory")
 }
 
 // A pipe has no size: it is read to its end, and no further than the limit.

@@ -7,7 +7,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// memoryModes is the table of set_mempolicy(2)'s modes, with what each says of nodes.
+// memoryModes is the table of set_mempolicy(2)'s modes, with the nodes that each one needs.
 var memoryModes = vocabulary[specs.MemoryPolicyModeType, memoryMode]{
 	{specs.MpolDefault, memoryMode{unix.MPOL_DEFAULT, noNodes}},
 	{specs.MpolBind, memoryMode{unix.MPOL_BIND, needsNodes}},
@@ -38,13 +38,13 @@ var memoryFlags = vocabulary[specs.MemoryPolicyFlagType, int]{
 	{specs.MpolFStaticNodes, unix.MPOL_F_STATIC_NODES},
 }
 
-// MemoryPolicyMode returns the number of a memory policy by its name, and whether there is one of that name.
+// MemoryPolicyMode returns the number of a memory policy by name, and whether the name is known.
 func MemoryPolicyMode(name specs.MemoryPolicyModeType) (int, bool) {
 	m, ok := memoryModes.value(name)
 	return m.mode, ok
 }
 
-// MemoryPolicyFlag returns a flag of memory policies by its name, and whether there is one of that name.
+// MemoryPolicyFlag returns a flag of memory policies by name, and whether the name is known.
 func MemoryPolicyFlag(name specs.MemoryPolicyFlagType) (int, bool) { return memoryFlags.value(name) }
 
 // MemoryPolicyModes returns the names of all memory policies.
@@ -72,7 +72,8 @@ func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
 	c.memoryFlags(path+".flags", m, known)
 }
 
-// memoryFlags checks linux.memoryPolicy.flags with the rules of the kernel's sanitize_mpol_flags and mpol_new.
+// memoryFlags checks linux.memoryPolicy.flags with the rules of the kernel's sanitize_mpol_flags
+// and mpol_new.
 func (c *checker) memoryFlags(path string, m *specs.LinuxMemoryPolicy, known bool) {
 	set := 0
 	for i, name := range m.Flags {

@@ -11,22 +11,22 @@ import (
 type optionKind uint8
 
 const (
-	optIgnored             optionKind = iota // known, and without effect here
+	optIgnored             optionKind = iota // known, but without effect here
 	optAttrSet                               // sets an attribute of the mount
 	optAttrClear                             // clears one
 	optRecSet                                // sets an attribute of the mount and of all mounts below it
 	optRecClear                              // clears one
-	optSuperSet                              // sets a flag of the file system
+	optSuperSet                              // sets a flag of the filesystem
 	optSuperClear                            // clears one
 	optBind                                  // bind mount
 	optRbind                                 // recursive bind mount
-	optRemount                               // change what is mounted
+	optRemount                               // changes an existing mount
 	optCopyUp                                // tmpcopyup
 	optIDMap                                 // idmap, ridmap
 	optCopySymlink                           // crun's copy-symlink
 	optSourceNoFollow                        // crun's src-nofollow
 	optDestinationNoFollow                   // crun's dest-nofollow
-	optData                                  // the file system's own, known by name because bind mounts may carry it
+	optData                                  // filesystem-specific, in the table because bind mounts may have it
 )
 
 // mountOption is one row of the table of mount options.
@@ -34,14 +34,15 @@ type mountOption struct {
 	name string
 	kind optionKind
 	attr uint64 // MOUNT_ATTR_*
-	// super is the file system's flag in fsconfig's spelling.
+	// super is the filesystem's flag in fsconfig's spelling.
 	super string
 }
 
-// mountOptions is the table of all mount options (config.md, "Linux mount options") but the propagation modes, sorted by
-// name. iversion has no place in fsconfig(2) (file systems that count changes do so on their own since Linux 6.x), and
-// silent only keeps mount(2) from writing into the kernel's log, which the descriptor-based calls do not do anyway. rsync and
-// its like are crun's: no kernel sets a file system's flags for all mounts below.
+// mountOptions is the table of all mount options (config.md, "Linux mount options") except the
+// propagation modes, sorted by name. fsconfig(2) has no iversion (filesystems that count changes do
+// so on their own since Linux 6.x), and silent only keeps mount(2) from writing to the kernel's
+// log, which the descriptor-based calls never do. rsync and similar are crun's: no kernel sets a
+// filesystem's flags for all mounts below.
 var mountOptions = [...]mountOption{
 	{"acl", optData, 0, ""},
 	{"async", optSuperClear, 0, "sync"},
@@ -109,7 +110,7 @@ var mountOptions = [...]mountOption{
 	{"tmpcopyup", optCopyUp, 0, ""},
 }
 
-// MountOptionNames returns all mount options that are recognised, sorted.
+// MountOptionNames returns all known mount options, sorted.
 func MountOptionNames() []string {
 	names := propagations.names()
 	for i := range mountOptions {
@@ -128,8 +129,8 @@ func findMountOption(name string) *mountOption {
 	return &mountOptions[i]
 }
 
-// addOption applies one option to m; a later one overrides an earlier one. It reports whether the option is recognised:
-// the caller decides what an unknown one means, which depends on the options that follow.
+// addOption applies one option to m; a later option overrides an earlier one. It reports whether
+// the option is known. The caller handles unknown ones, whose meaning depends on later options.
 func (m *Mount) addOption(name string) bool {
 	if flag, ok := PropagationFlag(name); ok {
 		m.Propagation = flag
@@ -178,7 +179,8 @@ func (m *Mount) addOption(name string) bool {
 	return true
 }
 
-// noteExact notes what a bind mount takes from its source no longer because of an option. One that clears what was named takes that back.
+// noteExact sets Exact and AtimeNamed for an option of a bind mount. An option that clears what was
+// named takes that back.
 func (m *Mount) noteExact(o *mountOption) {
 	switch o.kind {
 	case optSuperSet, optSuperClear, optAttrSet, optAttrClear:
@@ -194,8 +196,9 @@ func (m *Mount) noteExact(o *mountOption) {
 	}
 }
 
-// setAttr adds attr to the attributes to be set. The access time modes are one field of values, not bits (and relatime
-// is 0): mount_setattr(2) wants the whole field in the attributes to be cleared whenever one of them is set.
+// setAttr adds attr to the attributes to set. The access time modes are values of one field, not
+// bits, and relatime is 0: to set one, mount_setattr(2) wants the whole field in the attributes to
+// clear.
 func setAttr(set, clr *uint64, attr uint64) {
 	if attr&^unix.MOUNT_ATTR__ATIME == 0 {
 		*clr |= unix.MOUNT_ATTR__ATIME
@@ -206,8 +209,8 @@ func setAttr(set, clr *uint64, attr uint64) {
 	*set |= attr
 }
 
-// clearAttr adds attr to the attributes to be cleared. Without its mode, the access time falls back to the kernel's
-// default, relatime.
+// clearAttr adds attr to the attributes to clear. An access time without a mode falls back to the
+// kernel's default, relatime.
 func clearAttr(set, clr *uint64, attr uint64) {
 	*set &^= attr
 	if attr&^unix.MOUNT_ATTR__ATIME == 0 {

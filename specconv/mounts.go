@@ -24,7 +24,8 @@ func (c *checker) mounts(b *Bundle) {
 	}
 }
 
-// hostMounts is for a container that has mounts and no mount namespace of its own: as it inherits the runtime's, they are made there.
+// hostMounts checks a container that has mounts but no mount namespace of its own. The mounts are
+// made in the runtime's mount namespace, which it inherits.
 func (c *checker) hostMounts() {
 	if c.has(specs.UserNamespace) { // which has no rights over the runtime's mounts
 		c.needs(specs.MountNamespace, "mounts")
@@ -70,7 +71,7 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 		if m.Source != "" {
 			m.Source = inBundle(dir, m.Source)
 		}
-		// These belong to the file system, which a bind mount only shows in another place.
+		// These belong to the filesystem, which a bind mount only shows in another place.
 		m.SuperFlags, m.Data = nil, nil
 		for _, i := range unknown {
 			c.bindOption(jsonpath.Index(here(".options"), i), in.Options[i])
@@ -87,8 +88,8 @@ func (c *checker) mount(dir string, index int, in *specs.Mount) Mount {
 	return m
 }
 
-// mountOptions applies options to m and returns the indices of those that are not recognised. They are taken as the
-// file system's own.
+// mountOptions applies options to m and returns the indices of unknown ones, which are treated as
+// filesystem-specific.
 func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 	for i, o := range options {
 		switch {
@@ -108,9 +109,10 @@ func (c *checker) mountOptions(m *Mount, options []string) (unknown []int) {
 	return unknown
 }
 
-// procMount refuses what would put something else in the place of the container's procfs or of its files: security
-// labels are written through it (CVE-2019-16884, CVE-2019-19921). What lies below /proc through links is the setup's to find.
-// The exceptions are runc's: files that lxcfs stands in for, and the host's procfs itself.
+// procMount rejects mounts that would replace the container's procfs or its files: security labels
+// are written through it (CVE-2019-16884, CVE-2019-19921). Paths that lead below /proc through
+// symlinks are detected during setup. The exceptions are runc's: files that lxcfs provides, and the
+// host's procfs itself.
 func (c *checker) procMount(m *Mount) {
 	here := jsonpath.Index("mounts", m.Index) + ".destination"
 	switch {
@@ -124,7 +126,7 @@ func (c *checker) procMount(m *Mount) {
 	}
 }
 
-// mayCoverProcFile reports whether a file of procfs may be mounted over.
+// mayCoverProcFile reports whether a mount may cover a file of procfs.
 func mayCoverProcFile(p string) bool {
 	switch p {
 	case "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg",
@@ -146,7 +148,7 @@ func (c *checker) mountIDMaps(m *Mount, in *specs.Mount) {
 		if m.IDMap != nil && len(m.IDMap.UIDs) > 0 {
 			c.fault(here+".options", "idmap has a map, and so have uidMappings and gidMappings")
 		}
-		if m.IDMap == nil { // the options should say so, too (config.md)
+		if m.IDMap == nil { // the options should contain it, too (config.md)
 			m.IDMap = new(MountIDMap)
 		}
 		m.IDMap.UIDs, m.IDMap.GIDs = in.UIDMappings, in.GIDMappings

@@ -13,13 +13,13 @@ import (
 // Namespace is one entry of linux.namespaces.
 type Namespace struct {
 	Type specs.LinuxNamespaceType
-	// Path is the namespace's file on the host, to be joined; empty means a new namespace.
+	// Path is the file on the host of a namespace to join; empty means a new namespace.
 	Path string
-	// Index is the entry's place in linux.namespaces: errors name linux.namespaces[Index].
+	// Index is the entry's index in linux.namespaces: errors name linux.namespaces[Index].
 	Index int
 }
 
-// NamespaceKind is one row of the namespace table: what a type of namespace is called, where.
+// NamespaceKind is one row of the namespace table: the names of a namespace type.
 type NamespaceKind struct {
 	// Type is config.json's name.
 	Type specs.LinuxNamespaceType
@@ -46,7 +46,7 @@ func NamespaceKinds() []NamespaceKind {
 	return slices.Clone(namespaceKinds[:])
 }
 
-// NamespaceFlag returns the CLONE_NEW* flag of a type, and whether there is such a type.
+// NamespaceFlag returns the CLONE_NEW* flag of a type, and whether the type exists.
 func NamespaceFlag(t specs.LinuxNamespaceType) (uintptr, bool) {
 	for _, k := range namespaceKinds {
 		if k.Type == t {
@@ -56,7 +56,8 @@ func NamespaceFlag(t specs.LinuxNamespaceType) (uintptr, bool) {
 	return 0, false
 }
 
-// namespaces checks linux.namespaces and what hangs on single ones, and sets the bundle's Namespaces.
+// namespaces checks linux.namespaces and the fields that belong to single namespaces, and sets the
+// bundle's Namespaces.
 func (c *checker) namespaces(b *Bundle) {
 	list := c.spec.Linux.Namespaces
 	b.Namespaces = make([]Namespace, 0, len(list))
@@ -84,8 +85,8 @@ func (c *checker) namespaces(b *Bundle) {
 	c.timeNamespace(b)
 }
 
-// userNamespace checks linux.uidMappings and linux.gidMappings: a new user namespace needs both. A joined one has its own, which may be said
-// once more.
+// userNamespace checks linux.uidMappings and linux.gidMappings: a new user namespace needs both. A
+// joined one has its own, which the configuration may repeat.
 func (c *checker) userNamespace(b *Bundle) {
 	n, ok := b.Namespace(specs.UserNamespace)
 	maps := [...]struct {
@@ -108,7 +109,7 @@ func (c *checker) userNamespace(b *Bundle) {
 	}
 }
 
-// maxIDMap is how many entries the kernel takes.
+// maxIDMap is the largest number of entries that the kernel accepts.
 const maxIDMap = 340
 
 // idMap checks a list of id mappings with the kernel's rules (user_namespaces(7)).

@@ -13,7 +13,8 @@ import (
 type NetDevice struct {
 	// Host is the device's name in the runtime's network namespace.
 	Host string
-	// Name is the name that it gets in the container's. With %d in it the kernel finds a number that is free.
+	// Name is its name in the container's network namespace. The kernel replaces %d by a free
+	// number.
 	Name string
 }
 
@@ -49,7 +50,7 @@ func validInterface(name string) bool {
 	return name != "" && len(name) < 16 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
 }
 
-// validTemplate follows the kernel's __dev_alloc_name: a per cent sign is that of the one %d, or none.
+// validTemplate follows the kernel's __dev_alloc_name: at most one %d and no other percent sign.
 func validTemplate(name string) bool {
 	before, after, template := strings.Cut(name, "%d")
 	return !strings.Contains(before, "%") && (!template || !strings.Contains(after, "%"))

@@ -43,7 +43,8 @@ func (c *checker) process(p *specs.Process) {
 	c.affinity(p.ExecCPUAffinity)
 }
 
-// environment checks a list of variables. "The same semantics as IEEE Std 1003.1-2008's environ": entries are name=value.
+// environment checks a list of variables. "The same semantics as IEEE Std 1003.1-2008's environ":
+// entries are name=value.
 func (c *checker) environment(path string, env []string) {
 	for i, e := range env {
 		switch name, _, ok := strings.Cut(e, "="); {
@@ -57,7 +58,7 @@ func (c *checker) environment(path string, env []string) {
 	}
 }
 
-// consoleSize checks one side of the terminal: the kernel's struct winsize has 16 bits for it.
+// consoleSize checks one dimension of the terminal: the kernel's struct winsize has 16 bits for it.
 func (c *checker) consoleSize(path string, n uint) {
 	if n > math.MaxUint16 {
 		c.fault(path, "must be at most 65535, not "+strconv.FormatUint(uint64(n), 10))
@@ -84,8 +85,8 @@ func (c *checker) user(u *specs.User) {
 	}
 }
 
-// id reports the one number that is no user or group: setresuid(2) and its kin take it as "leave as it is", and the
-// process would keep root's.
+// id rejects -1 (4294967295), which is not a user or group: setresuid(2) and related calls take it as
+// "leave unchanged", and the process would keep root's.
 func (c *checker) id(path string, n uint32) {
 	if n == math.MaxUint32 {
 		c.fault(path, "4294967295 is not an id: the kernel takes it as -1")

@@ -2,7 +2,7 @@ package specconv
 
 import "golang.org/x/sys/unix"
 
-// propagations is the table of mount propagation modes, as mount options and as rootfsPropagation name them.
+// propagations is the table of mount propagation modes in mount options and rootfsPropagation.
 var propagations = vocabulary[string, uint64]{
 	{"private", unix.MS_PRIVATE},
 	{"rprivate", unix.MS_PRIVATE | unix.MS_REC},
@@ -14,6 +14,6 @@ var propagations = vocabulary[string, uint64]{
 	{"unbindable", unix.MS_UNBINDABLE},
 }
 
-// PropagationFlag returns the MS_* flags of a propagation mode ("slave", "rslave", ...), and whether there is such a mode.
-// linux.rootfsPropagation and the mount options share the names.
+// PropagationFlag returns the MS_* flags of a propagation mode ("slave", "rslave", ...), and
+// whether the mode exists. linux.rootfsPropagation and the mount options share the names.
 func PropagationFlag(name string) (uint64, bool) { return propagations.value(name) }

@@ -12,17 +12,18 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// ParseResources parses and validates resources as update --resources takes them: an object as linux.resources of config.json is one. Its
-// faults' paths start with "linux.resources", and the error is as Parse's. warnings name what is unknown in it.
+// ParseResources parses and validates the resources of update --resources, an object like
+// linux.resources of config.json. The paths of its faults start with "linux.resources"; the error
+// is like Parse's. warnings name unknown members.
 func ParseResources(data []byte) (r *specs.LinuxResources, warnings []string, err error) {
 	return parsePart(data, "linux.resources", codec.DecodeLinuxResources, (*checker).resources)
 }
 
-// ValidateResources checks resources as linux.resources of config.json is checked, for the update of a container. The
-// error is Faults.
+// ValidateResources checks resources for the update of a container like linux.resources of
+// config.json. The error is Faults.
 func ValidateResources(r *specs.LinuxResources) error { return validate(r, (*checker).resources) }
 
-// resources checks linux.resources as far as that goes without the host.
+// resources checks linux.resources as far as possible without the host.
 func (c *checker) resources(r *specs.LinuxResources) {
 	if r == nil {
 		return
@@ -56,14 +57,14 @@ func (c *checker) resources(r *specs.LinuxResources) {
 		}
 	}
 	for _, name := range sortedKeys(r.Unified) {
-		// The key becomes a file's name in the cgroup's folder.
+		// The key names a file in the cgroup directory.
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 			c.fault(jsonpath.Member("linux.resources.unified", name), "is not a name of a cgroup's file")
 		}
 	}
 }
 
-// deviceRule checks one entry of linux.resources.devices; -1 stands for all numbers, as it always did.
+// deviceRule checks one entry of linux.resources.devices; -1 stands for all numbers.
 func (c *checker) deviceRule(i int, d *specs.LinuxDeviceCgroup) {
 	here := "linux.resources.devices"
 	if d.Type != "" {
@@ -103,7 +104,7 @@ func (c *checker) memory(m *specs.LinuxMemory) {
 	if m.Limit != nil && m.Swap != nil && *m.Limit > 0 && *m.Swap > 0 && *m.Swap < *m.Limit {
 		c.fault(path+".swap", "is the limit of memory and swap together: must not be less than memory.limit")
 	}
-	if m.Swappiness != nil && *m.Swappiness > 100 && *m.Swappiness != math.MaxUint64 { // old versions of Docker write -1, unsigned, for "not set"
+	if m.Swappiness != nil && *m.Swappiness > 100 && *m.Swappiness != math.MaxUint64 { // old versions of Docker write unsigned -1 for "not set"
 		c.fault(path+".swappiness", "must be from 0 to 100, not "+strconv.FormatUint(*m.Swappiness, 10))
 	}
 }
@@ -158,14 +159,15 @@ func (c *checker) blockIO(b *specs.LinuxBlockIO) {
 	}
 }
 
-// weight checks a weight of block I/O; 0 means that none is given (Docker writes it).
+// weight checks a weight of block I/O; 0 means unset (Docker writes it).
 func (c *checker) weight(path string, w *uint16) {
 	if w != nil && *w != 0 && (*w < 10 || *w > 1000) {
 		c.fault(path, "must be from 10 to 1000, not "+strconv.Itoa(int(*w)))
 	}
 }
 
-// pageSize checks the size of linux.resources.hugepageLimits, which becomes a part of a file's name: <size><unit-prefix>B.
+// pageSize checks the size of linux.resources.hugepageLimits, <size><unit-prefix>B. It becomes part
+// of a file name.
 func (c *checker) pageSize(i int, s string) {
 	here := jsonpath.Index("linux.resources.hugepageLimits", i) + ".pageSize"
 	number, ok := strings.CutSuffix(s, "B")

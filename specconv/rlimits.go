@@ -22,8 +22,8 @@ var rlimits = vocabulary[string, int]{
 	{"RLIMIT_STACK", unix.RLIMIT_STACK},
 }
 
-// RlimitResource returns the number of a resource limit for setrlimit(2), by its name "RLIMIT_NOFILE", and whether
-// there is one of that name.
+// RlimitResource returns setrlimit(2)'s number of a resource such as "RLIMIT_NOFILE", and whether
+// the name is known.
 func RlimitResource(name string) (int, bool) { return rlimits.value(name) }
 
 // RlimitNames returns the names of all resource limits, sorted.

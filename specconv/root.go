@@ -25,7 +25,7 @@ func (c *checker) version() {
 	}
 }
 
-// parseVersion parses a version of the form of Semantic Versioning 2.0.0.
+// parseVersion parses a version of Semantic Versioning 2.0.0.
 func parseVersion(v string) (major, minor uint64, ok bool) {
 	v, build, hasBuild := strings.Cut(v, "+")
 	core, pre, hasPre := strings.Cut(v, "-")
@@ -43,8 +43,8 @@ func parseVersion(v string) (major, minor uint64, ok bool) {
 	return n[0], n[1], true
 }
 
-// validIdentifiers checks what follows "-" or "+" in a version: identifiers between dots, numeric ones of a pre-release
-// without leading zeros.
+// validIdentifiers checks what follows "-" or "+" in a version: identifiers separated by dots.
+// Numeric ones of a pre-release have no leading zeros.
 func validIdentifiers(s string, pre bool) bool {
 	for id := range strings.SplitSeq(s, ".") {
 		digits := true
@@ -79,12 +79,12 @@ func (c *checker) root(b *Bundle) {
 		return
 	}
 	b.Rootfs = inBundle(b.Dir, r.Path)
-	if r.Readonly && c.has(specs.UserNamespace) { // which has no rights over the runtime's mounts
+	if r.Readonly && c.has(specs.UserNamespace) { // it has no rights over the runtime's mounts
 		c.needs(specs.MountNamespace, "root.readonly")
 	}
 }
 
-// inBundle returns an absolute path; a relative one is taken from the bundle's folder.
+// inBundle returns an absolute path; a relative one starts at the bundle directory.
 func inBundle(dir, p string) string {
 	if path.IsAbs(p) {
 		return filepath.Clean(p)

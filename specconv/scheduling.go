@@ -9,7 +9,8 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// schedulerPolicies is the table of sched_setattr(2)'s policies. SCHED_ISO has a number and no kernel that knows it.
+// schedulerPolicies is the table of sched_setattr(2)'s policies. SCHED_ISO has a number, but no
+// kernel implements it.
 var schedulerPolicies = vocabulary[specs.LinuxSchedulerPolicy, uint32]{
 	{specs.SchedOther, unix.SCHED_NORMAL},
 	{specs.SchedFIFO, unix.SCHED_FIFO},
@@ -38,15 +39,16 @@ var ioPriorityClasses = vocabulary[specs.IOPriorityClass, int]{
 	{specs.IOPRIO_CLASS_IDLE, 3},
 }
 
-// SchedulerPolicy returns the number of a scheduling policy by its name, and whether there is one of that name.
+// SchedulerPolicy returns the number of a scheduling policy by name, and whether the name is known.
 func SchedulerPolicy(name specs.LinuxSchedulerPolicy) (uint32, bool) {
 	return schedulerPolicies.value(name)
 }
 
-// SchedulerFlag returns a scheduling flag by its name, and whether there is one of that name.
+// SchedulerFlag returns a scheduling flag by name, and whether the name is known.
 func SchedulerFlag(name specs.LinuxSchedulerFlag) (uint64, bool) { return schedulerFlags.value(name) }
 
-// IOPriorityClass returns the number of a class of I/O priorities by its name, and whether there is one of that name.
+// IOPriorityClass returns the number of an I/O priority class by name, and whether the name is
+// known.
 func IOPriorityClass(name specs.IOPriorityClass) (int, bool) { return ioPriorityClasses.value(name) }
 
 // ioPriority checks process.ioPriority.
@@ -91,7 +93,7 @@ func (c *checker) scheduler(s *specs.Scheduler) {
 	c.deadline(s)
 }
 
-// schedulerFlags checks process.scheduler.flags. What the kernel takes and ignores is no fault.
+// schedulerFlags checks process.scheduler.flags. Flags that the kernel ignores are not a fault.
 func (c *checker) schedulerFlags(s *specs.Scheduler) {
 	for i, name := range s.Flags {
 		here := jsonpath.Index("process.scheduler.flags", i)
@@ -107,11 +109,12 @@ func (c *checker) schedulerFlags(s *specs.Scheduler) {
 	}
 }
 
-// deadline checks the times of SCHED_DEADLINE, as the kernel's __checkparam_dl does. The bounds of a period are a sysctl's.
+// deadline checks the times of SCHED_DEADLINE like the kernel's __checkparam_dl. It does not check
+// the bounds of a period, which a sysctl sets.
 func (c *checker) deadline(s *specs.Scheduler) {
 	const (
 		path = "process.scheduler."
-		// DL_SCALE: of shorter runtimes the kernel would see nothing.
+		// DL_SCALE: the kernel rounds shorter runtimes to 0.
 		least = 1 << 10
 		most  = 1<<63 - 1
 	)

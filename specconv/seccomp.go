@@ -9,7 +9,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// seccompActions is the table of actions, sorted, with whether an errno goes with each.
+// seccompActions is the sorted table of actions, and whether each one has an errno.
 var seccompActions = vocabulary[specs.LinuxSeccompAction, bool]{
 	{specs.ActAllow, false},
 	{specs.ActErrno, true},
@@ -22,7 +22,7 @@ var seccompActions = vocabulary[specs.LinuxSeccompAction, bool]{
 	{specs.ActTrap, false},
 }
 
-// seccompOperators are the operators by which arguments are compared, sorted.
+// seccompOperators are the operators that compare arguments, sorted.
 var seccompOperators = [...]specs.LinuxSeccompOperator{
 	specs.OpEqualTo, specs.OpGreaterEqual, specs.OpGreaterThan, specs.OpLessEqual, specs.OpLessThan, specs.OpMaskedEqual,
 	specs.OpNotEqual,
@@ -42,7 +42,8 @@ var seccompFlags = [...]specs.LinuxSeccompFlag{
 	specs.LinuxSeccompFlagWaitKillableRecv,
 }
 
-// SeccompActions, SeccompOperators, SeccompArchs and SeccompFlags return what a profile may name, sorted.
+// SeccompActions, SeccompOperators, SeccompArchs and SeccompFlags return what a profile may name,
+// sorted.
 func SeccompActions() []string { return seccompActions.names() }
 
 // SeccompOperators: see SeccompActions.
@@ -62,8 +63,8 @@ func texts[T ~string](list []T) []string {
 	return names
 }
 
-// seccomp checks the form of linux.seccomp. Names of system calls are not looked at: those that the kernel does not have are
-// left out when the filter is made.
+// seccomp checks the form of linux.seccomp, but not the names of system calls: the filter omits
+// those that the kernel does not have.
 func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 	if s == nil {
 		return

@@ -8,14 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The real-time signals as C programs number them: the kernel's begin at 32, but C libraries keep the first two.
+// The real-time signals as C programs number them: the kernel's start at 32, but C libraries
+// reserve the first two.
 const (
 	sigRTMin = 34
 	sigRTMax = 64
 )
 
-// signals is the table of signals (signal(7)); amd64 and arm64 number them alike. Of several names for one number,
-// the usual one comes first.
+// signals is the table of signals (signal(7)), whose numbers are the same on amd64 and arm64. Of
+// several names for one number, the usual one comes first.
 var signals = vocabulary[string, unix.Signal]{
 	{"ABRT", unix.SIGABRT}, {"ALRM", unix.SIGALRM}, {"BUS", unix.SIGBUS}, {"CHLD", unix.SIGCHLD},
 	{"CONT", unix.SIGCONT}, {"FPE", unix.SIGFPE}, {"HUP", unix.SIGHUP}, {"ILL", unix.SIGILL},
@@ -41,8 +42,9 @@ func SignalNames() []string {
 	return names
 }
 
-// ParseSignal returns the signal of a name in any case, with or without "SIG" ("TERM", "SIGTERM", "RTMIN+3", "RTMAX-1"), or
-// of a number from 1 to 64. 0, which only probes for a process, is refused.
+// ParseSignal returns the signal for a name in any case, with or without "SIG" ("TERM", "SIGTERM",
+// "RTMIN+3", "RTMAX-1"), or for a number from 1 to 64. It rejects 0, which only probes for a
+// process.
 func ParseSignal(s string) (unix.Signal, error) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		if n < 1 || n > sigRTMax {

@@ -8,10 +8,11 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// SysctlPath returns the file of a kernel parameter below /proc/sys: "net/ipv4/ip_forward" for "net.ipv4.ip_forward". As
-// sysctl(8) has it, the first separator decides which of "." and "/" separates, and the other one stands for itself:
-// "net/ipv4/conf/eth0.100/forwarding" and "net.ipv4.conf.eth0/100.forwarding" are one. ok is false for what
-// is no such name, one with empty parts or with ".." among them.
+// SysctlPath returns the file of a kernel parameter below /proc/sys: "net/ipv4/ip_forward" for
+// "net.ipv4.ip_forward". As in sysctl(8), the first "." or "/" is the separator, and the other
+// character then stands for itself: "net/ipv4/conf/eth0.100/forwarding" and
+// "net.ipv4.conf.eth0/100.forwarding" are the same. ok is false for a name with an empty part or
+// "..".
 func SysctlPath(name string) (path string, ok bool) {
 	b := []byte(name)
 	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '.' {
@@ -33,8 +34,8 @@ func SysctlPath(name string) (path string, ok bool) {
 	return path, true
 }
 
-// SysctlNamespace returns the type of the namespaces that have a kernel parameter of their own, by its file below /proc/sys; "" for one that is the
-// same everywhere.
+// SysctlNamespace returns the namespace type that a kernel parameter, given by its file below
+// /proc/sys, belongs to; "" for a global one.
 func SysctlNamespace(file string) specs.LinuxNamespaceType {
 	switch file {
 	case "kernel/hostname", "kernel/domainname":
@@ -54,8 +55,9 @@ func SysctlNamespace(file string) specs.LinuxNamespaceType {
 	return ""
 }
 
-// sysctl checks linux.sysctl. Parameters that belong to a namespace are set in that of the container, which must not be
-// the runtime's (the planner sees to that where it is joined by a path); all others would be set for the whole host, and are refused.
+// sysctl checks linux.sysctl. Parameters of a namespace are set in the container's, which must not
+// be the runtime's (the planner checks namespaces joined by path). All others would be set for the
+// whole host, and are rejected.
 func (c *checker) sysctl(parameters map[string]string) {
 	if len(parameters) == 0 {
 		return

@@ -2,7 +2,8 @@ package specconv
 
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
-// Unsupported lists the fields of s that are set and valid, but which the runtime does not implement yet: to ignore them
-// would run a container that is not the one described. Of runtime-spec 1.3 there is none left; a field of a newer one that
-// is in the table of docs/spec-coverage.md as refused is listed here until it does something.
+// Unsupported lists the fields of s that are set and valid, but which the runtime does not
+// implement yet: ignoring them would run another container than the one described. None is left of
+// runtime-spec 1.3. A field of a newer version that the table of docs/spec-coverage.md has as
+// refused is listed here until it is implemented.
 func Unsupported(*specs.Spec) Faults { return nil }

@@ -1,6 +1,6 @@
 package specconv
 
-// A vocabulary is a table of the names that a field of config.json may have, each with its value
+// A vocabulary is a table of the values that a field of config.json may have, each with its value
 // for the kernel.
 type vocabulary[N ~string, V any] []word[N, V]
 
@@ -9,7 +9,7 @@ type word[N ~string, V any] struct {
 	value V
 }
 
-// value returns the value of a name, and whether there is such a name.
+// value returns the value of a name, and whether the name is known.
 func (v vocabulary[N, V]) value(name N) (value V, ok bool) {
 	for i := range v {
 		if v[i].name == name {

@@ -23,19 +23,19 @@ func (e *SyntaxError) Error() string {
 // maxDepth bounds the nesting of a JSON text, so that a hostile one cannot exhaust the stack.
 const maxDepth = 200
 
-// A Decoder reads one JSON text into the types that code was generated for. A value that does not
-// fit its field is reported with its path, and the rest is still read.
+// A Decoder reads one JSON text into types with generated code. It reports a value that does not
+// fit its field with its path, and still reads the rest.
 //
-// A syntax error is sticky: reading stops, and every method returns at once from then on.
+// A syntax error is sticky: from then on, every method returns at once.
 type Decoder struct {
-	// Root is the path of the whole text in config.json, "" if it is all of that.
+	// Root is the JSON path of the text in config.json, "" if it is the whole file.
 	Root string
 	// Fault is called for each value that does not fit its field.
 	Fault func(path, problem string)
-	// Unknown, if set, is called for each member that has no field. The specification: runtimes
-	// "MUST otherwise ignore them".
+	// Unknown, if set, is called for each member that has no field. The specification says that
+	// runtimes "MUST otherwise ignore them".
 	Unknown func(path string)
-	// AnyBytes has strings decoded as an Encoder with AnyBytes writes them.
+	// AnyBytes decodes strings that an Encoder with AnyBytes wrote.
 	AnyBytes bool
 
 	in     string
@@ -61,7 +61,7 @@ func Decode[T any](d *Decoder, text []byte, v *T, value func(*Decoder, *T)) erro
 	if d.syntax == nil && (d.peek() != 0 || d.pos < len(d.in)) {
 		d.unexpected("the end of the text")
 	}
-	if d.syntax != nil { // a nil *SyntaxError would be an error that is not nil
+	if d.syntax != nil { // a nil *SyntaxError in an error interface would not be nil
 		return d.syntax
 	}
 	return nil
@@ -102,7 +102,7 @@ func (d *Decoder) fail(at int, problem string) {
 	d.pos = len(d.in)
 }
 
-// unexpected records that what stands at the current place is not what is wanted there.
+// unexpected records that the input at the current position is not what is expected there.
 func (d *Decoder) unexpected(want string) {
 	if d.pos >= len(d.in) {
 		d.fail(d.pos, "the text ends where "+want+" is expected: is the file truncated?")
@@ -149,7 +149,7 @@ func (d *Decoder) null() bool {
 	return d.peek() == 'n' && d.word("null")
 }
 
-// mismatch records that the value is of another JSON type than its field, and skips it.
+// mismatch records that the value's JSON type does not fit its field, and skips the value.
 func (d *Decoder) mismatch(want string) {
 	got := "nothing"
 	switch c := d.peek(); {
@@ -259,7 +259,7 @@ func (d *Decoder) Skip() {
 	}
 }
 
-// digits reads a number and returns its text; whole tells whether it has neither fraction nor exponent.
+// digits reads a number and returns its text. whole is set if it has neither fraction nor exponent.
 func (d *Decoder) digits() (text string, whole bool) {
 	start := d.pos
 	run := func() bool {

@@ -12,13 +12,13 @@ import (
 
 // An Encoder writes one JSON text.
 type Encoder struct {
-	// Buf is what was written.
+	// Buf is the output.
 	Buf []byte
-	// Indent, if set, has each member and element on a line of its own, indented by this for each
-	// level.
+	// Indent, if set, puts each member and element on a line of its own, indented by this string for
+	// each level.
 	Indent string
-	// AnyBytes keeps strings that are not UTF-8: their odd bytes are written as \udc00 to \udcff,
-	// which otherwise stand for no character. Without it they become U+FFFD.
+	// AnyBytes preserves strings that are not UTF-8: invalid bytes are written as \udc00 to \udcff,
+	// which stand for no character otherwise. Without it they become U+FFFD.
 	AnyBytes bool
 
 	depth int
@@ -40,7 +40,7 @@ func appendText(b []byte, s string, anyBytes bool) []byte {
 			if anyBytes && r == utf8.RuneError && n == 1 {
 				b = append(b, '\\', 'u', 'd', 'c', hex[c>>4], hex[c&15])
 			} else {
-				b = utf8.AppendRune(b, r) // U+FFFD for what is not UTF-8
+				b = utf8.AppendRune(b, r) // U+FFFD for invalid UTF-8
 			}
 			i += n
 			continue
@@ -141,7 +141,7 @@ func EncodeList[T any](e *Encoder, v *[]T, element func(*Encoder, *T)) {
 	e.close('[', ']')
 }
 
-// EncodeMap writes an object whose keys are free, sorted by them, or null for nil.
+// EncodeMap writes an object with arbitrary keys, in sorted order, or null for nil.
 func EncodeMap[T any](e *Encoder, v *map[string]T, element func(*Encoder, *T)) {
 	if *v == nil {
 		e.null()
@@ -156,7 +156,7 @@ func EncodeMap[T any](e *Encoder, v *map[string]T, element func(*Encoder, *T)) {
 	e.Close()
 }
 
-// EncodePointer writes what a pointer points to, or null for nil.
+// EncodePointer writes the value of a pointer, or null for nil.
 func EncodePointer[T any](e *Encoder, v **T, value func(*Encoder, *T)) {
 	if *v == nil {
 		e.null()
@@ -175,7 +175,7 @@ func EncodeTime(e *Encoder, v *time.Time) {
 	e.Buf = append(v.AppendFormat(append(e.Buf, '"'), time.RFC3339Nano), '"')
 }
 
-// EncodeRaw writes a value that is JSON already.
+// EncodeRaw writes a value that is already JSON.
 func EncodeRaw(e *Encoder, v *json.RawMessage) {
 	if *v == nil {
 		e.null()

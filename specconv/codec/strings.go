@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// text reads a string; the caller has seen its first quote. A string without escapes is a part of the input, not a copy.
+// text reads a string; the caller has seen its first quote. A string without escapes is a slice of
+// the input, not a copy.
 func (d *Decoder) text() string {
 	start := d.pos + 1
 	ascii := true
@@ -34,7 +35,7 @@ func (d *Decoder) text() string {
 	return ""
 }
 
-// firstInvalid returns the offset of the first byte of s that is not UTF-8.
+// firstInvalid returns the offset of the first byte of s that is not valid UTF-8.
 func firstInvalid(s string) int {
 	for i, r := range s {
 		if r == utf8.RuneError {
@@ -92,8 +93,8 @@ func (d *Decoder) escaped(start, i int) string {
 	return ""
 }
 
-// unicodeEscape decodes the \uXXXX (or the pair of them that makes a surrogate pair) at the start of s, and returns how
-// many bytes it takes, 0 when it is malformed.
+// unicodeEscape decodes the \uXXXX, or the surrogate pair of them, at the start of s. It returns
+// the escape's length in bytes, 0 when it is malformed.
 func unicodeEscape(s string) (rune, int) {
 	unit := func(s string) rune {
 		if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {

@@ -91,7 +91,7 @@ func (d *Decoder) outOfRange(text, low, high string) {
 	d.fault("must be from " + low + " to " + high + ", not " + text)
 }
 
-// DecodeList reads an array field; null is no array.
+// DecodeList reads an array field; null counts as absent.
 func DecodeList[T any](d *Decoder, v *[]T, element func(*Decoder, *T)) {
 	switch {
 	case d.null():
@@ -99,7 +99,7 @@ func DecodeList[T any](d *Decoder, v *[]T, element func(*Decoder, *T)) {
 	case d.peek() == '[':
 		list := []T{}
 		d.array(func() {
-			// Elements are read where they stay: a variable of the loop would be moved to the heap for each.
+			// Elements are decoded in place: a loop variable would be allocated on the heap for each.
 			var zero T
 			list = append(list, zero)
 			element(d, &list[len(list)-1])
@@ -154,7 +154,7 @@ func DecodeBytes(d *Decoder, v *[]byte) {
 	*v = data
 }
 
-// DecodeTime reads a string that holds a time as RFC 3339 has it.
+// DecodeTime reads a string that holds a time in the format of RFC 3339.
 func DecodeTime(d *Decoder, v *time.Time) {
 	text, ok := d.string()
 	if !ok {
@@ -168,7 +168,7 @@ func DecodeTime(d *Decoder, v *time.Time) {
 	*v = t
 }
 
-// DecodeRaw reads any value as its text.
+// DecodeRaw reads any value as JSON text.
 func DecodeRaw(d *Decoder, v *json.RawMessage) {
 	if d.null() {
 		return

@@ -10,8 +10,7 @@ import (
 // Index returns the path of an element of the array at path.
 func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// Member returns the path of a member of the object at path. The members of the whole text are at
-// their keys.
+// Member returns the path of a member of the object at path. At the top level the path is the key.
 func Member(path, key string) string {
 	switch {
 	case path == "":
@@ -22,7 +21,7 @@ func Member(path, key string) string {
 	return path + "[" + strconv.Quote(key) + "]"
 }
 
-// plain reports whether a key can stand in a path without quotes.
+// plain reports whether a key needs no quotes in a path.
 func plain(key string) bool {
 	for i := 0; i < len(key); i++ {
 		c := key[i]
