@@ -91,11 +91,11 @@ func (v *view) stats(s *Stats) error {
 // networkInterfaces reads the network counters that a process sees. A process that ends leaves its
 // namespaces first, and counts as ended then.
 func networkInterfaces(pid int) ([]NetworkInterface, error) {
-	folder := "/proc/" + strconv.Itoa(pid)
-	same, err := sameFile(folder+"/ns/net", "/proc/thread-self/ns/net")
+	dir := "/proc/" + strconv.Itoa(pid)
+	same, err := sameFile(dir+"/ns/net", "/proc/thread-self/ns/net")
 	var text []byte
 	if err == nil && !same {
-		text, err = os.ReadFile(folder + "/net/dev")
+		text, err = os.ReadFile(dir + "/net/dev")
 	}
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
 		return nil, ErrNotRunning
@@ -105,7 +105,7 @@ func networkInterfaces(pid int) ([]NetworkInterface, error) {
 	}
 	list, err := parseNetDev(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("read %s/net/dev: %w", folder, err)
+		return nil, fmt.Errorf("read %s/net/dev: %w", dir, err)
 	}
 	return list, nil
 }

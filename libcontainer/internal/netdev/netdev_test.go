@@ -246,14 +246,14 @@ func TestReturnDown(t *testing.T) {
 func TestNames(t *testing.T) {
 	in(t, func(w *world) {
 		w.host("ip link add c0 type veth peer name d0; ip link set c0 address 02:00:00:00:00:0c")
-		var loans []*Device
+		var devices []*Device
 		for host, name := range map[string]string{"c0": "d0", "d0": "c0"} {
 			l, err := w.transfer.Inspect(host, name)
 			w.must(err)
-			loans = append(loans, l)
+			devices = append(devices, l)
 			w.must(w.transfer.Move(l))
 		}
-		for _, l := range loans {
+		for _, l := range devices {
 			w.must(w.transfer.Configure(l))
 		}
 		if out := w.inside("ip -o link show d0"); !strings.Contains(out, "02:00:00:00:00:0c") {

@@ -85,13 +85,13 @@ func (n *NetDevices) record() error {
 	if err != nil {
 		return err
 	}
-	n.entry.Rec.Loans = &state.Loans{Namespace: inode, Devices: devices}
+	n.entry.Rec.MovedDevices = &state.MovedDevices{Namespace: inode, Devices: devices}
 	return n.entry.Write()
 }
 
 // Keep records that the devices belong to the container. Undo can still return them until Done.
 func (n *NetDevices) Keep() error {
-	n.entry.Rec.Loans = nil
+	n.entry.Rec.MovedDevices = nil
 	return n.entry.Write()
 }
 
@@ -123,7 +123,7 @@ func (n *NetDevices) Release() {
 // network namespace. A namespace that was created for the container ends with its process.
 func ReturnNetDevices(rec *state.Record) error {
 	ns, ok := rec.Namespace(specs.NetworkNamespace)
-	if rec.Loans == nil || !ok || ns.Path == "" {
+	if rec.MovedDevices == nil || !ok || ns.Path == "" {
 		return nil
 	}
 	n := &NetDevices{}
@@ -132,10 +132,10 @@ func ReturnNetDevices(rec *state.Record) error {
 	if n.namespace, err = os.Open(ns.Path); err != nil {
 		return fmt.Errorf("return network devices: %w", err)
 	}
-	if inode, err := inodeOf(n.namespace); err != nil || inode != rec.Loans.Namespace {
+	if inode, err := inodeOf(n.namespace); err != nil || inode != rec.MovedDevices.Namespace {
 		return err // the path names another namespace by now
 	}
-	if err := json.Unmarshal(rec.Loans.Devices, &n.moved); err != nil {
+	if err := json.Unmarshal(rec.MovedDevices.Devices, &n.moved); err != nil {
 		return fmt.Errorf("return network devices: %w: %w", state.ErrDamaged, err)
 	}
 	if n.transfer, err = netdev.Open(n.namespace); err != nil {

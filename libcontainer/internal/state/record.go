@@ -76,9 +76,9 @@ type Record struct {
 	// Personality and MemoryPolicy are those of all processes of the container.
 	Personality  *specs.LinuxPersonality  `json:"personality,omitempty"`
 	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
-	// Loans are the network devices that are being moved into the container. They are recorded only
+	// MovedDevices are the network devices that are being moved into the container. They are recorded only
 	// until the container is complete. If the creator was killed, delete returns them.
-	Loans *Loans `json:"loans,omitempty"`
+	MovedDevices *MovedDevices `json:"movedDevices,omitempty"`
 	// Remaining are the operations that the first process still has to do when it is started.
 	Remaining []Operation `json:"remaining,omitempty"`
 }
@@ -122,8 +122,8 @@ type Seccomp struct {
 	ListenerMetadata string `json:"listenerMetadata,omitempty"`
 }
 
-// Loans are network devices between the runtime's network namespace and a container's.
-type Loans struct {
+// MovedDevices are network devices between the runtime's network namespace and a container's.
+type MovedDevices struct {
 	// Namespace is the inode of the container's network namespace.
 	Namespace uint64 `json:"namespace"`
 	// Devices describes the devices, in a format private to its writer.

@@ -43,7 +43,7 @@ func example(t testing.TB) *Record {
 	r.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 	r.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}
 	r.CgroupBefore = []byte(`{"files": [1, "a"]}`)
-	r.Loans = &Loans{Namespace: 7, Devices: []byte(`[{"host":"eth0"}]`)}
+	r.MovedDevices = &MovedDevices{Namespace: 7, Devices: []byte(`[{"host":"eth0"}]`)}
 	r.Remaining = []Operation{{Op: 3, Call: "execve", Title: `exec "sh"`, Field: "process.args"}, {Op: 4}}
 	return r
 }

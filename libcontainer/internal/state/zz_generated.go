@@ -65,8 +65,8 @@ func decodeRecord(d *codec.Decoder, v *Record) {
 			codec.DecodePointer(d, &v.Personality, codec.DecodeLinuxPersonality)
 		case "memoryPolicy":
 			codec.DecodePointer(d, &v.MemoryPolicy, codec.DecodeLinuxMemoryPolicy)
-		case "loans":
-			codec.DecodePointer(d, &v.Loans, decodeLoans)
+		case "movedDevices":
+			codec.DecodePointer(d, &v.MovedDevices, decodeMovedDevices)
 		case "remaining":
 			codec.DecodeList(d, &v.Remaining, decodeOperation)
 		default:
@@ -170,9 +170,9 @@ func encodeRecord(e *codec.Encoder, v *Record) {
 		e.Key("memoryPolicy")
 		codec.EncodePointer(e, &v.MemoryPolicy, codec.EncodeLinuxMemoryPolicy)
 	}
-	if v.Loans != nil {
-		e.Key("loans")
-		codec.EncodePointer(e, &v.Loans, encodeLoans)
+	if v.MovedDevices != nil {
+		e.Key("movedDevices")
+		codec.EncodePointer(e, &v.MovedDevices, encodeMovedDevices)
 	}
 	if len(v.Remaining) > 0 {
 		e.Key("remaining")
@@ -255,7 +255,7 @@ func encodeSeccomp(e *codec.Encoder, v *Seccomp) {
 	e.Close()
 }
 
-func decodeLoans(d *codec.Decoder, v *Loans) {
+func decodeMovedDevices(d *codec.Decoder, v *MovedDevices) {
 	d.Object(func(key string) bool {
 		switch key {
 		case "namespace":
@@ -269,7 +269,7 @@ func decodeLoans(d *codec.Decoder, v *Loans) {
 	})
 }
 
-func encodeLoans(e *codec.Encoder, v *Loans) {
+func encodeMovedDevices(e *codec.Encoder, v *MovedDevices) {
 	e.Open()
 	e.Key("namespace")
 	codec.EncodeUint(e, &v.Namespace)
