@@ -22,9 +22,10 @@ import (
 // cgroupCreation is the place of a new container in a cgroup that the runtime makes. The process
 // gets there in one of two ways:
 //
-//	first     the cgroup exists when the process starts: the kernel puts it into cgroup2, and it joins v1 hierarchies by file
-//	          descriptors, before all else
-//	deferred  v1 hierarchies are made while the process sets itself up: it joins them by their paths when they are there
+//	first     the cgroup exists when the process starts: the kernel puts it into cgroup2, and it
+//	          joins v1 hierarchies by file descriptors, before all else
+//	deferred  v1 hierarchies are made while the process sets itself up: it joins them by their
+//	          paths when they exist
 type cgroupCreation struct {
 	base
 	found      bool // the cgroup, or a part of it, existed

@@ -2,7 +2,7 @@
 //
 //	cgroupfs  a cgroup that the runtime makes
 //	systemd   a cgroup that is a unit of systemd
-//	none      the cgroup of whoever creates the container; namespaces and parents tell its processes
+//	none      the creator's cgroup; the container's processes are found by namespaces and parents
 //
 // [New] plans the place of a new container, [Load] returns that of an existing one.
 package placement
