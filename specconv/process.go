@@ -85,8 +85,8 @@ func (c *checker) user(u *specs.User) {
 	}
 }
 
-// id rejects -1 (4294967295), which is not a user or group: setresuid(2) and related calls take it as
-// "leave unchanged", and the process would keep root's.
+// id rejects -1 (4294967295), which is not a user or group: setresuid(2) and related calls take it
+// as "leave unchanged", and the process would keep root's.
 func (c *checker) id(path string, n uint32) {
 	if n == math.MaxUint32 {
 		c.fault(path, "4294967295 is not an id: the kernel takes it as -1")

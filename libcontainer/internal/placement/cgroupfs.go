@@ -19,8 +19,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// cgroupCreation is the place of a new container in a cgroup that the runtime makes. The process
-// gets there in one of two ways:
+// cgroupCreation is the placement of a new container in a cgroup that the runtime creates. The
+// process joins it in one of two ways:
 //
 //	first     the cgroup exists when the process starts: the kernel puts it into cgroup2, and it
 //	          joins v1 hierarchies by file descriptors, before all else
@@ -28,8 +28,8 @@ import (
 //	          paths when they exist
 type cgroupCreation struct {
 	base
-	found      bool // the cgroup, or a part of it, existed
-	joinMemory bool // the process joins the memory cgroup last of all
+	found      bool // the cgroup, or a part of it, existed before
+	joinMemory bool // the process joins the memory cgroup last
 	deferred   bool
 	making     <-chan error // nil until the forker begins to make it
 }
@@ -54,8 +54,8 @@ func newCgroup(b base) (Creation, error) {
 	return c, nil
 }
 
-// plan completes the manager of the cgroup. awaits is set if the process is put into it while it
-// waits.
+// plan completes the manager of the cgroup. awaits is set if the process waits while it is moved
+// into the cgroup.
 func (c *cgroupCreation) plan(u *unitName, awaits bool) error {
 	if c.Rootless {
 		c.cgroup.LeaveDevices()
@@ -64,18 +64,17 @@ func (c *cgroupCreation) plan(u *unitName, awaits bool) error {
 		return err
 	}
 	c.cgroup.Delegate(c.Bundle.Spec.Annotations[specconv.DelegateCgroup])
-	// A new cgroup namespace shows what lies below the cgroups that the process is in when it is
-	// made.
+	// A new cgroup namespace shows what lies below the process's cgroups at its creation.
 	n, ok := c.Bundle.Namespace(specs.CgroupNamespace)
 	c.joinMemory = !awaits && (!ok || n.Path != "") && c.cgroup.JoinMemoryLater()
 	return nil
 }
 
-// mayDefer reports whether the process can begin before its cgroup is made, which for v1 takes as
-// long as half of its setup. It must find the host's paths in place, with the runtime's rights,
-// when it joins. A new cgroup namespace would show where it began. If the cgroup exists, it must be
-// known before anything happens whether others are in it. In a joined PID namespace the process
-// makes way for another one, for which the limit of processes leaves room only until Tighten.
+// mayDefer reports whether the process can start before its cgroup exists, since creating v1
+// cgroups takes half as long as its setup. When it joins, it must see the host's paths and have the
+// runtime's rights. A new cgroup namespace would show the cgroup that it started in. An existing
+// cgroup must first be checked for other processes. In a joined PID namespace a child replaces the
+// process, and pids.max leaves room for two processes only until Tighten.
 func (c *cgroupCreation) mayDefer() bool {
 	if c.found || len(c.cgroup.Joins()) == 0 {
 		return false
@@ -105,7 +104,7 @@ func (c *cgroupCreation) Check() []error {
 	return faults
 }
 
-// Notes implements Creation: limits that no kernel has any more are among them.
+// Notes implements Creation. They include limits that no kernel supports any more.
 func (c *cgroupCreation) Notes() []string {
 	return append(c.notes, cgroups.Unapplied(c.resources())...)
 }
@@ -140,7 +139,7 @@ func (c *cgroupCreation) Begin(f *forker.Forker) {
 
 func (c *cgroupCreation) create() error { return inUse(c.cgroup.Create(c.resources())) }
 
-// inUse names the field that is to be changed when the cgroup cannot be the container's.
+// inUse names the field to change when the cgroup belongs to others.
 func inUse(err error) error {
 	if errors.Is(err, cgroups.ErrOccupied) || errors.Is(err, cgroups.ErrFrozen) {
 		return &specconv.FieldError{Path: "linux.cgroupsPath", Err: err}
@@ -154,12 +153,12 @@ func (c *cgroupCreation) Start(f *forker.Forker, p *launch.Process) error {
 		return c.startFirst(f, p)
 	}
 	if err := start(f, p, c.delegate, c.cgroup.Spawn); err != nil || p.ClonesLast() {
-		return err // if it clones, the limit of processes must leave room for the second one
+		return err // if it clones, pids.max must leave room for the second process
 	}
 	return c.Tighten()
 }
 
-// startFirst starts the process on the forker, and makes the cgroup meanwhile.
+// startFirst starts the process on the forker, and creates the cgroup meanwhile.
 func (c *cgroupCreation) startFirst(f *forker.Forker, p *launch.Process) error {
 	if err := c.cgroup.CreateUnified(); err != nil {
 		return inUse(err)
@@ -174,30 +173,30 @@ func (c *cgroupCreation) startFirst(f *forker.Forker, p *launch.Process) error {
 	if err == nil {
 		c.delegate()
 	}
-	// Start must be over in any case. Without the cgroup the process may have no place to start in,
-	// which says less than the cause.
+	// Start must have finished in any case. Its own error matters less: without the cgroup the
+	// process may have failed to start.
 	if err := cmp.Or(err, <-process); err != nil {
 		return err
 	}
 	return p.Unblock()
 }
 
-// Undo implements Creation. What is in a cgroup that was made or taken for the container is the
-// container's.
+// Undo implements Creation. All processes in a cgroup that was created or taken over for the
+// container belong to it.
 func (c *cgroupCreation) Undo() error {
 	c.awaitMaking()
 	return errors.Join(remove(c.cgroup, nil), c.cgroup.Undo())
 }
 
-// awaitMaking waits until the forker makes nothing any more.
+// awaitMaking waits until the forker has finished creating the cgroup.
 func (c *cgroupCreation) awaitMaking() {
 	if c.making != nil {
-		<-c.making // the error has been returned by Start, or another one comes before it
+		<-c.making // Start has returned the error, or another error precedes it
 		c.making = nil
 	}
 }
 
-// remove kills what is left in a container's cgroup and removes it. stop stops the unit that it is;
+// remove kills the processes in a container's cgroup and removes it. stop stops its systemd unit;
 // it may be nil.
 func remove(cgroup *cgroups.Manager, stop func() error) error {
 	errs := []error{cgroup.Kill(unix.SIGKILL)}
@@ -207,7 +206,7 @@ func remove(cgroup *cgroups.Manager, stop func() error) error {
 	return errors.Join(append(errs, cgroup.Delete())...)
 }
 
-// cgroupfs is the place of a container in a cgroup of its own.
+// cgroupfs is the placement of a container in a cgroup of its own.
 type cgroupfs struct {
 	rec    *state.Record
 	cgroup *cgroups.Manager
@@ -237,10 +236,10 @@ func (c *cgroupfs) Update(r *specs.LinuxResources, _ func(string)) error { retur
 // Remove implements Placement.
 func (c *cgroupfs) Remove(warn func(string)) error { return c.remove(nil, warn) }
 
-// enterLimit is how long processes may take that are on their way into a container that has ended.
+// enterLimit is how long processes may take that are about to enter a container that has ended.
 const enterLimit = 2 * time.Second
 
-// remove removes the cgroup, and the unit that it is.
+// remove removes the cgroup, and its systemd unit if stop is set.
 func (c *cgroupfs) remove(stop func() error, warn func(string)) error {
 	if c.rec.FoundCgroups != nil {
 		if err := c.readBefore(); err != nil {
@@ -255,8 +254,7 @@ func (c *cgroupfs) remove(stop func() error, warn func(string)) error {
 	if stop == nil && c.cgroup.DeleteEmpty() {
 		return nil
 	}
-	// An exec that is not in the PID namespace yet ends as soon as it sees that the container has
-	// ended.
+	// An exec that is not in the PID namespace yet ends once it sees that the container has ended.
 	switch err := c.cgroup.WaitEmpty(enterLimit); {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		warn("cgroup: processes that are not the container's were moved into " + c.cgroup.Dir() + ", which stays")
@@ -267,7 +265,7 @@ func (c *cgroupfs) remove(stop func() error, warn func(string)) error {
 	return remove(c.cgroup, stop)
 }
 
-// readBefore tells the manager what the directories were like that existed before the container.
+// readBefore gives the manager the recorded earlier state of the cgroup's directories.
 func (c *cgroupfs) readBefore() error {
 	if c.rec.CgroupBefore == nil {
 		return nil

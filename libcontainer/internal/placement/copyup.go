@@ -16,9 +16,9 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// CopyUp copies the directory from of the image into the tmpfs to, with the mount options of that.
-// The copy is charged to the container, of which first is the first process: linux.resources.memory
-// limits it. A stop ends it.
+// CopyUp copies the image's directory from into the tmpfs to, which has the given mount options.
+// The copy is charged to the container, whose first process is first: linux.resources.memory limits
+// it. A stop ends it.
 func CopyUp(c Creation, first int, from, to *os.File, options []string, stops []hooks.Stop) error {
 	kills := uint64(0)
 	copier := launch.Copier{Start: func() (_ *proxy.Process, err error) {
@@ -40,8 +40,8 @@ func CopyUp(c Creation, first int, from, to *os.File, options []string, stops []
 	return err
 }
 
-// startProxy starts a process that makes system calls for the runtime, whose memory is charged to
-// the container.
+// startProxy starts a process that makes system calls for the runtime and whose memory is charged
+// to the container.
 func startProxy(c Creation, first int, stops []hooks.Stop) (*proxy.Process, error) {
 	files := make([]*os.File, len(stops))
 	for i, s := range stops {
@@ -59,7 +59,7 @@ func startProxy(c Creation, first int, stops []hooks.Stop) (*proxy.Process, erro
 		join.Close()
 	}
 	if err == nil {
-		// If memory runs out, the kernel is to kill this process, not the container's.
+		// If memory runs out, the kernel must kill this process and not the container's.
 		err = os.WriteFile("/proc/"+strconv.Itoa(p.Pid())+"/oom_score_adj", []byte("1000"), 0)
 	}
 	if err != nil {
@@ -72,8 +72,7 @@ func startProxy(c Creation, first int, stops []hooks.Stop) (*proxy.Process, erro
 	return p, nil
 }
 
-// explainCopy says what has ended a copy. kills is how many processes of the cgroup the kernel had
-// killed before.
+// explainCopy says what ended a copy. kills is the cgroup's number of OOM kills before it.
 func explainCopy(c Creation, err error, kills uint64, p *proxy.Process, stops []hooks.Stop) error {
 	var stopped *proxy.StoppedError
 	switch {

@@ -18,17 +18,17 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Config says what place a new container is to have.
+// Config describes the placement of a new container.
 type Config struct {
 	Manager  string // "cgroupfs" (the same as ""), "systemd" or "disabled"
 	ID       string
 	Bundle   *specconv.Bundle
-	Rootless bool // the container does without what takes the host's root: a cgroup, if need be, and device rules
-	Dry      bool // nothing is asked of others
+	Rootless bool // the container does without device rules and, if necessary, a cgroup, which need the host's root
+	Dry      bool // contact no other program
 	Warn     func(string)
 }
 
-// New plans the place of a new container. It makes nothing.
+// New plans the placement of a new container. It creates nothing.
 func New(c Config) (Creation, error) {
 	layout, err := cgroups.ReadLayout()
 	if err != nil {
@@ -49,8 +49,8 @@ func New(c Config) (Creation, error) {
 	return nil, fmt.Errorf("cgroup manager %q: must be cgroupfs, systemd or disabled", c.Manager)
 }
 
-// base is what the places of new containers have in common. Its methods are those for a container
-// without a cgroup.
+// base is common to all placements of new containers. Its methods are those for a container without
+// a cgroup.
 type base struct {
 	Config
 	layout cgroups.Layout
@@ -67,8 +67,8 @@ func (b *base) linux() *specs.Linux {
 
 func (b *base) resources() *specs.LinuxResources { return b.linux().Resources }
 
-// checkBelow returns a fault if there cannot be the cgroup below the usual one that an annotation
-// asks for.
+// checkBelow returns a fault if an annotation asks for a cgroup below the usual one that cannot
+// exist.
 func (b *base) checkBelow(u *unitName) error {
 	for _, name := range [...]string{specconv.SystemdSubgroup, specconv.DelegateCgroup} {
 		problem := ""
@@ -137,7 +137,7 @@ func (b *base) Join(*setup.Options) []launch.Deferred { return nil }
 // Begin implements Creation.
 func (b *base) Begin(*forker.Forker) {}
 
-// start starts the process on the forker, and does before first.
+// start calls before on the forker, and then starts the process there.
 func start(f *forker.Forker, p *launch.Process, before func(), spawn func(fork func(cgroup int) error) error) error {
 	return <-f.Do(func() error {
 		if err := f.ResetAffinity(); err != nil {
@@ -153,7 +153,7 @@ func start(f *forker.Forker, p *launch.Process, before func(), spawn func(fork f
 
 // EnterCgroup implements Creation.
 func (b *base) EnterCgroup(int) error {
-	return errors.New("the process waits for a cgroup, and was started in it")
+	return errors.New("the process waits for a cgroup that it was started in")
 }
 
 // Tighten implements Creation.
@@ -182,7 +182,7 @@ func (b *base) Undo() error { return nil }
 // Close implements Creation.
 func (b *base) Close() { b.cgroup.Before().Close() }
 
-// subgroup returns linux.cgroupsPath, and below it the subgroup that an annotation asks for.
+// subgroup returns linux.cgroupsPath with the subgroup that an annotation asks for.
 func (b *base) subgroup(cgroupsPath string) string {
 	if sub := b.Bundle.Spec.Annotations[specconv.SystemdSubgroup]; sub != "" {
 		return path.Join(cgroupsPath, sub)

@@ -11,7 +11,7 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// delegate gives the cgroup to the container's user if that can use it: the container has a cgroup
+// delegate gives the cgroup to the container's user if the container can use it: it has a cgroup
 // namespace of its own, and its cgroup filesystem is writable (config-linux.md, "Cgroup
 // ownership").
 func (c *cgroupCreation) delegate() {
@@ -66,8 +66,7 @@ func (c *cgroupCreation) hostUser(uid int) (int, bool) {
 	return int(host), ok
 }
 
-// writableCgroups reports whether the last mount on /sys/fs/cgroup is one of the cgroup filesystem,
-// and not read-only.
+// writableCgroups reports whether the last mount on /sys/fs/cgroup is a writable cgroup filesystem.
 func writableCgroups(b *specconv.Bundle) bool {
 	writable := false
 	for i := range b.Mounts {

@@ -17,10 +17,10 @@ import (
 type Entering struct {
 	Subs         []string // cgroups below the container's: see cgroups.Manager.Sub
 	IgnorePaused bool     // also when the container is paused
-	Full         bool     // the limit of processes has refused one: see cgroups.Manager.Entry
+	Full         bool     // pids.max has been hit before: see cgroups.Manager.Entry
 }
 
-// An Entrance is how a process gets into the place of a container that it joins.
+// An Entrance is how a process joins the placement of a container.
 type Entrance struct {
 	// Deferred are the files by which it joins cgroups, and Inside those for when it has entered
 	// the PID namespace.
@@ -28,7 +28,7 @@ type Entrance struct {
 	// EnterCgroup puts the process into its cgroup (setup.MessageCgroup); nil if it gets there by
 	// itself.
 	EnterCgroup func(pid int) error
-	// Frozen is set when the process will stop there.
+	// Frozen is set when the process will freeze there.
 	Frozen bool
 
 	cgroup *cgroups.Manager // that the process is started in
@@ -41,9 +41,9 @@ type Entrance struct {
 func (e *Entrance) Start(start func(cgroup int) error) error {
 	err := e.cgroup.SpawnInto(e.entry, start)
 	if errors.Is(err, unix.EBUSY) && !e.sub {
-		// The container has made cgroups below its cgroup2 and gives them controllers. Then no
-		// process can be in the one above (cgroup-v2.rst, "No Internal Process Constraint"), and
-		// this one goes to where the first one is.
+		// The container has created cgroups below its cgroup2 and enabled controllers for them.
+		// Then its own cgroup cannot hold processes (cgroup-v2.rst, "No Internal Process
+		// Constraint"), and this process joins the cgroup of the first one.
 		if e.cgroup, err = e.cgroup.Beside(e.first); err == nil {
 			err = e.cgroup.SpawnInto(e.entry, start)
 		}
@@ -51,7 +51,7 @@ func (e *Entrance) Start(start func(cgroup int) error) error {
 	return err
 }
 
-// Explain makes the refusal of a clone cgroups.ErrFull, if the cgroup limits processes.
+// Explain turns the error of a refused clone into cgroups.ErrFull, if the cgroup limits processes.
 func (e *Entrance) Explain(err error) error {
 	if setup.IsRefusedClone(err) && e.cgroup.HierarchyOf("pids") != "" {
 		return fmt.Errorf("%w: %w", cgroups.ErrFull, err)
@@ -100,15 +100,15 @@ func (c *cgroupfs) cgroupFor(e Entering) (*cgroups.Manager, error) {
 	case len(e.Subs) > 0:
 		return c.cgroup.Sub(e.Subs...)
 	case e.Full, c.rec.Annotations[specconv.DelegateCgroup] != "":
-		// A delegated cgroup takes no process. If the container has made cgroups below its own,
-		// that takes none either.
+		// A delegated cgroup cannot hold processes, and neither can the container's own if it has
+		// created cgroups below.
 		return c.cgroup.Beside(c.rec.Pid)
 	}
 	return c.cgroup, nil
 }
 
-// Enter implements Placement. The systemd of an ordinary user moves the process into the unit,
-// which the runtime may not do.
+// Enter implements Placement. An ordinary user's systemd moves the process into the unit, since the
+// runtime may not.
 func (u *unit) Enter(e Entering, o *setup.Options) (*Entrance, error) {
 	if !u.moves() {
 		return u.cgroupfs.Enter(e, o)
@@ -117,7 +117,7 @@ func (u *unit) Enter(e Entering, o *setup.Options) (*Entrance, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A process that is moved while it waits cannot be served any more once it is frozen.
+	// A process that is moved while it waits can no longer be served once it is frozen.
 	frozen, err := cgroup.Frozen()
 	if err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (u *unit) Enter(e Entering, o *setup.Options) (*Entrance, error) {
 	return &Entrance{EnterCgroup: enter, cgroup: &cgroups.Manager{}, first: u.rec.Pid, sub: len(e.Subs) > 0}, nil
 }
 
-// joinCgroups sets in the options that the process joins hierarchies of a cgroup first of all, and
+// joinCgroups sets in the options that the process first joins the hierarchies of a cgroup, and
 // returns the files for that.
 func joinCgroups(cgroup *cgroups.Manager, hierarchies []string, o *setup.Options) []launch.Deferred {
 	files := make([]launch.Deferred, 0, len(hierarchies)+2)

@@ -21,18 +21,18 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// noCreation is the place of a new container that has no cgroup.
+// noCreation is the placement of a new container without a cgroup.
 type noCreation struct{ base }
 
 func newNone(b base) (Creation, error) { return &noCreation{b}, b.checkBelow(nil) }
 
-// Check implements Creation: what is not applied is only a warning.
+// Check implements Creation. Resources that are not applied are only a warning.
 func (n *noCreation) Check() []error {
 	n.warn()
 	return nil
 }
 
-// warn says which resources are not applied.
+// warn warns of resources that are not applied.
 func (n *noCreation) warn() {
 	r := n.resources()
 	if r == nil {
@@ -61,14 +61,13 @@ func (n *noCreation) Start(f *forker.Forker, p *launch.Process) error {
 	return start(f, p, n.warn, n.cgroup.Spawn)
 }
 
-// BeforeProgram implements Creation: the namespaces tell the container's processes.
+// BeforeProgram implements Creation: the namespaces identify the container's processes.
 func (n *noCreation) BeforeProgram(rec *state.Record, write func() error) []func() error {
 	return []func() error{func() error { return errors.Join(recordNamespaces(rec), write()) }}
 }
 
-// recordNamespaces records the namespaces that the container's process is in. An ordinary user may
-// not look at those of a process that is not dumpable, as is one that joins others' namespaces: see
-// setup.
+// recordNamespaces records the namespaces of the container's process. An ordinary user may not
+// inspect those of a process that is not dumpable, such as one that joins namespaces: see setup.
 func recordNamespaces(rec *state.Record) error {
 	for i := range rec.Namespaces {
 		n := &rec.Namespaces[i]
@@ -84,14 +83,13 @@ func recordNamespaces(rec *state.Record) error {
 	return nil
 }
 
-// none is the place of a container without a cgroup. Its processes are those in all namespaces that
-// were made for it, if a mount or a PID namespace is among them: containers that share others with
-// it, as those of a pod, are not in these. Without a PID namespace of its own they are also those
-// that descend from the first process. A PID namespace of its own adopts what processes that joined
-// it leave behind.
+// none is the placement of a container without a cgroup. Its processes are those in all namespaces
+// that were created for it, if a mount or PID namespace is among them: containers that share other
+// namespaces with it, such as those of a pod, are not in these. Without a PID namespace of its own,
+// the descendants of the first process belong to it, too. A PID namespace of its own adopts the
+// orphans of processes that joined it.
 //
-// A process that has left these namespaces, or had none of them to begin with, is lost when its
-// parent ends.
+// A process that has left these namespaces, or was never in them, is lost when its parent ends.
 type none struct{ rec *state.Record }
 
 // Cgroup implements Placement.
@@ -134,11 +132,11 @@ func (n *none) Signal(sig unix.Signal) error {
 	return n.signal(pids, sig)
 }
 
-// chaseLimit is how long processes may fork faster than they are found.
+// chaseLimit is how long killAll tries to catch up with processes that fork.
 const chaseLimit = 10 * time.Second
 
-// killAll stops all processes before it kills them. Stopped processes make no others, and the
-// parents that lead to others still exist.
+// killAll stops all processes before it kills them: stopped processes do not fork, and descendants
+// are found through parents that still exist.
 func (n *none) killAll() error {
 	stopped := make(map[int]bool)
 	for deadline := time.Now().Add(chaseLimit); ; {
@@ -186,7 +184,7 @@ func (n *none) EndOthers() error {
 	return errors.Join(errs...)
 }
 
-// hold opens pidfds of the processes that have not ended.
+// hold opens pidfds of the processes that are still alive.
 func hold(pids []int) map[int]*os.File {
 	held := make(map[int]*os.File, len(pids))
 	for _, pid := range pids {
@@ -197,8 +195,8 @@ func hold(pids []int) map[int]*os.File {
 	return held
 }
 
-// signal signals those of the processes that are still the container's when pidfds hold them: the
-// PIDs are a moment old.
+// signal signals the processes that still belong to the container once their pidfds are open: a PID
+// may have been reused since it was listed.
 func (n *none) signal(pids []int, sig unix.Signal) error {
 	held := hold(pids)
 	still, err := n.Processes()
@@ -216,7 +214,7 @@ func (n *none) signal(pids []int, sig unix.Signal) error {
 	return errors.Join(errs...)
 }
 
-// madeNamespaces returns the namespaces that were made for the container; nil if they do not
+// madeNamespaces returns the namespaces that were created for the container; nil if they do not
 // distinguish its processes from others.
 func (n *none) madeNamespaces() []state.Namespace {
 	var made []state.Namespace
@@ -233,7 +231,7 @@ func (n *none) madeNamespaces() []state.Namespace {
 	return made
 }
 
-// inNamespaces reports whether a process is in all of these namespaces. A dead one is in none.
+// inNamespaces reports whether a process is in all given namespaces. A dead process is in none.
 func inNamespaces(pid int, list []state.Namespace) bool {
 	for i := range list {
 		inode, err := namespaceOf(pid, list[i].Type)
@@ -257,7 +255,7 @@ func namespaceOf(pid int, t specs.LinuxNamespaceType) (uint64, error) {
 	return st.Ino, err
 }
 
-// allProcesses lists the processes that belong, sorted.
+// allProcesses returns the sorted PIDs of the processes that belong to the container.
 func allProcesses(belongs func(pid int) bool) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -273,7 +271,7 @@ func allProcesses(belongs func(pid int) bool) ([]int, error) {
 	return pids, nil
 }
 
-// descent returns a function that reports whether a process is the first one, or descends from it.
+// descent returns a function that reports whether a process is the first one or its descendant.
 func (n *none) descent() (func(pid int) bool, error) {
 	nobody := func(int) bool { return false }
 	alive, err := sys.Alive(n.rec.Pid, n.rec.StartTime)
@@ -288,8 +286,7 @@ func (n *none) descent() (func(pid int) bool, error) {
 		return false
 	})
 	return func(pid int) bool {
-		// No more steps than there are processes: a PID that is used again meanwhile may close a
-		// circle.
+		// No more steps than there are processes: a PID that is reused meanwhile may close a cycle.
 		for range len(parents) {
 			parent, known := parents[pid]
 			switch {

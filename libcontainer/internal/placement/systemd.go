@@ -18,14 +18,15 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// unitCreation is the place of a new container in a cgroup that becomes a unit of systemd. systemd
-// starts a scope only with a process, and moves that into the scope's cgroup, which waits like any
-// write into cgroup.procs. Here nobody waits for it: the runtime makes the directory and starts the
-// process in it, and while the process sets itself up systemd makes the unit of both.
+// unitCreation is the placement of a new container in a cgroup that becomes a systemd unit. systemd
+// starts a scope only with a process, and moves the process into the scope's cgroup, which takes as
+// long as any write to cgroup.procs. Nothing waits for that move here: the runtime creates the
+// directory and starts the process in it, and systemd creates the unit while the process sets
+// itself up.
 //
 //	runtime                          process           systemd
-//	  |  connect, beside the planning
-//	  |  make the unit's directory
+//	  |  connect, during planning
+//	  |  create the unit's directory
 //	  |  start ---------------------> starts in it
 //	  |  StartTransientUnit --------------------------> enables controllers, writes limits,
 //	  |                               setup             puts the process where it is
@@ -33,23 +34,23 @@ import (
 //	  |  limits, as files
 //	  |  <--------------------------- hooks, or ready
 //
-// An ordinary user may only put a process into a cgroup of their own if it is in one already, which
-// a session is not. Their systemd asks the host's to move it: then the process is started first,
-// and waits until it has been moved. So it does if its cgroup is to be below the unit's, from where
-// systemd would move it back: when the unit is there, the runtime moves it down.
+// An ordinary user may move a process into a cgroup of their own only from another one of their
+// own, and a session is none. Their systemd then asks the host's to move it: the process starts
+// first, and waits until it has been moved. It also waits if its cgroup is below the unit's, from
+// where systemd would move it back: once the unit exists, the runtime moves it down.
 type unitCreation struct {
 	cgroupCreation
 	unitName
 	top      *cgroups.Manager // the unit's own cgroup
-	below    bool             // the process is to be in a cgroup below the unit's
+	below    bool             // the process's cgroup is below the unit's
 	complete bool             // Complete was called
 
 	conn    *systemd.Conn // once connected
-	connect func() error  // waits for the connection; nil if nothing is asked
-	started func() error  // waits for the unit; nil until it is asked for
+	connect func() error  // waits for the connection; nil if none is made
+	started func() error  // waits for the unit; nil until it is requested
 }
 
-// A unitName is a unit and the systemd that has it.
+// A unitName is a unit and the systemd instance that manages it.
 type unitName struct {
 	systemd.Unit
 	bus   systemd.Bus
@@ -102,8 +103,8 @@ func (c *unitCreation) planUnit() error {
 	return nil
 }
 
-// cgroupPath returns the unit's cgroup as linux.cgroupsPath has it. A user's systemd is asked where
-// it has its own.
+// cgroupPath returns the unit's cgroup in the form of linux.cgroupsPath. It asks a user's systemd
+// for that instance's own cgroup.
 func (c *unitCreation) cgroupPath() (string, error) {
 	if c.bus == systemd.System {
 		return c.Path(), nil
@@ -119,11 +120,11 @@ func (c *unitCreation) cgroupPath() (string, error) {
 	return top + c.Path(), err
 }
 
-// awaits reports whether the process is put into its cgroup while it waits.
+// awaits reports whether the process waits while it is moved into its cgroup.
 func (c *unitCreation) awaits() bool { return c.bus == systemd.User || c.below }
 
-// Check implements Creation: it looks for the systemd that is to make the unit, and whether the
-// limits are valid. The directory is systemd's to make.
+// Check implements Creation: it checks that systemd can be reached and the limits are valid. It
+// does not check the directory, which systemd could create.
 func (c *unitCreation) Check() (faults []error) {
 	conn, err := systemd.Dial(c.bus)
 	if err != nil {
@@ -141,7 +142,7 @@ func (c *unitCreation) Check() (faults []error) {
 func (c *unitCreation) Record(rec *state.Record, dir *state.Dir) {
 	c.base.Record(rec, dir)
 	rec.Unit, rec.UnitBus = c.Name, string(c.bus)
-	if c.found { // a slice of systemd's may have existed
+	if c.found { // a systemd slice may have existed
 		rec.FoundCgroups = c.cgroup.Found()
 	}
 }
@@ -154,7 +155,7 @@ func (c *unitCreation) Join(o *setup.Options) []launch.Deferred {
 	return c.cgroupCreation.Join(o)
 }
 
-// Begin implements Creation. The limits come later, see Complete.
+// Begin implements Creation. Complete sets the limits.
 func (c *unitCreation) Begin(f *forker.Forker) { c.making = f.Do(c.prepare) }
 
 func (c *unitCreation) prepare() error {
@@ -162,7 +163,7 @@ func (c *unitCreation) prepare() error {
 		return err
 	}
 	if c.awaits() {
-		_, err := c.cgroup.Values(c.resources()) // invalid ones are found before anything is made
+		_, err := c.cgroup.Values(c.resources()) // find invalid ones before anything is created
 		if err == nil && c.top.Exists() {
 			err = c.occupied()
 		}
@@ -175,7 +176,7 @@ func (c *unitCreation) prepare() error {
 	return inUse(err)
 }
 
-// occupied is the error for a unit whose cgroup has processes already.
+// occupied returns the error for a unit whose cgroup already has processes.
 func (c *unitCreation) occupied() error {
 	return fmt.Errorf("systemd: start %s: %w (its cgroup has processes)", c.Name, systemd.ErrExist)
 }
@@ -198,7 +199,7 @@ func (c *unitCreation) Start(f *forker.Forker, p *launch.Process) error {
 	return c.Tighten()
 }
 
-// EnterCgroup implements Creation: systemd makes the unit with the process, which waits, and the
+// EnterCgroup implements Creation: systemd creates the unit with the waiting process, and the
 // runtime moves it to the cgroup below.
 func (c *unitCreation) EnterCgroup(pid int) error {
 	if err := c.makeUnit(pid); err != nil {
@@ -213,7 +214,7 @@ func (c *unitCreation) EnterCgroup(pid int) error {
 	return inUse(c.cgroup.Descend(c.top, pid))
 }
 
-// makeUnit begins to make the unit, with a process.
+// makeUnit asks systemd to create the unit with a process.
 func (c *unitCreation) makeUnit(pid int) error {
 	values, err := c.cgroup.Values(c.resources())
 	if err != nil {
@@ -303,11 +304,11 @@ func (c *unitCreation) Undo() error {
 	var stop func() error
 	if c.started != nil {
 		switch err := c.started(); {
-		case errors.Is(err, systemd.ErrExist): // the unit is another's
+		case errors.Is(err, systemd.ErrExist): // the unit belongs to another container
 			return c.cgroup.Undo()
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// systemd would not answer now either. When it gets to it, the unit has no process, and
-			// is not made or ends by itself.
+			// systemd would not answer now either. When it handles the request, the unit has no
+			// process, and is not created or ends by itself.
 		default:
 			stop = func() error { return stopUnit(c.bus, c.Name) }
 		}
@@ -324,17 +325,17 @@ func (c *unitCreation) Close() {
 	}
 }
 
-// stopUnit stops a unit over a connection of its own.
+// stopUnit stops a unit over a new connection.
 func stopUnit(bus systemd.Bus, name string) error {
 	return systemd.Do(bus, nil, func(c *systemd.Conn, _ bool) error { return c.Stop(name) })
 }
 
-// attach has systemd move a process into a unit's cgroup, or the one below it that sub names.
+// attach makes systemd move a process into a unit's cgroup, or into the one below that sub names.
 func attach(bus systemd.Bus, name, sub string, pid int) error {
 	return systemd.Do(bus, nil, func(c *systemd.Conn, _ bool) error { return c.Attach(name, sub, pid) })
 }
 
-// unit is the place of a container in a cgroup that is a unit of systemd.
+// unit is the placement of a container in a cgroup that is a systemd unit.
 type unit struct{ cgroupfs }
 
 func (u *unit) bus() systemd.Bus { return systemd.Bus(u.rec.UnitBus) }
@@ -342,7 +343,8 @@ func (u *unit) bus() systemd.Bus { return systemd.Bus(u.rec.UnitBus) }
 // moves reports whether systemd moves processes into the unit, because the runtime may not.
 func (u *unit) moves() bool { return u.bus() == systemd.User }
 
-// Update implements Placement. systemd keeps to the changed limits as well.
+// Update implements Placement. It also changes the limits in systemd, which would restore the old
+// ones otherwise.
 func (u *unit) Update(r *specs.LinuxResources, warn func(string)) error {
 	if err := u.cgroup.Update(r); err != nil {
 		return err
@@ -373,8 +375,8 @@ func (u *unit) Remove(warn func(string)) error {
 		return u.remove(nil, warn)
 	}
 	return u.remove(func() error {
-		// Without its processes a scope soon ends by itself. A systemd that cannot be asked keeps
-		// no container from being deleted.
+		// Without its processes a scope soon ends by itself. A systemd that cannot be reached must
+		// not prevent the deletion of a container.
 		if err := stopUnit(u.bus(), u.rec.Unit); err != nil {
 			warn(err.Error())
 		}

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The functions in this file open and read files without the poller of package os, which adds each
-// file to an epoll instance. That takes five system calls more. The kernel's files that can be
-// polled, such as mountinfo and the control files of cgroups, report an event at once, for which Go
-// wakes a thread. They would also become non-blocking for a process that they are passed to.
+// The functions in this file bypass the poller of package os, which adds each file to an epoll
+// instance and needs five more system calls. Kernel files that can be polled, such as mountinfo and
+// the control files of cgroups, report an event at once, for which Go wakes a thread. They would
+// also become non-blocking for a process that inherits them.
 
-// OpenFd opens a file with flags of open(2) and close-on-exec.
+// OpenFd opens a file with flags of open(2) and O_CLOEXEC.
 func OpenFd(path string, flags int) (int, error) {
 	return Retry(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
 }
 
-// Open opens a file like [OpenFd]. The file blocks: O_NONBLOCK is for the opening alone. An error
-// is an [*os.PathError].
+// Open opens a file like [OpenFd]. O_NONBLOCK applies only to the opening: reads and writes block.
+// An error is an [*os.PathError].
 func Open(path string, flags int) (*os.File, error) {
 	fd, err := OpenFd(path, flags)
 	if err == nil && flags&unix.O_NONBLOCK != 0 {
@@ -33,8 +33,7 @@ func Open(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// OpenAt opens a name in a directory. It does not follow a symbolic link. An error is an
-// [*os.PathError].
+// OpenAt opens a name in a directory without following a symlink. An error is an [*os.PathError].
 func OpenAt(dir *os.File, name string, flags int) (*os.File, error) {
 	fd, err := Retry(func() (int, error) {
 		return unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
@@ -46,12 +45,12 @@ func OpenAt(dir *os.File, name string, flags int) (*os.File, error) {
 }
 
 // OpenInRoot opens a path below a directory with hostile content, as if the directory were the
-// root: no link leads out of it. With unix.O_PATH not even a device is touched. An error is an
-// [*os.PathError].
+// root: no symlink leads out of it. With unix.O_PATH it does not activate even a device. An error
+// is an [*os.PathError].
 func OpenInRoot(root *os.File, path string, flags uint64) (*os.File, error) {
 	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	// EAGAIN: something was moved or mounted on this host while the kernel walked through "..", and
-	// the kernel cannot tell where that led (openat2(2)). It says nothing about the path.
+	// EAGAIN: a rename or mount on this host raced with the kernel's walk through "..", and the
+	// kernel cannot tell whether that is safe (openat2(2)). It says nothing about the path.
 	const tries = 128
 	for try := 1; ; try++ {
 		fd, err := Retry(func() (int, error) { return unix.Openat2(int(root.Fd()), "./"+path, how) })
@@ -65,10 +64,10 @@ func OpenInRoot(root *os.File, path string, flags uint64) (*os.File, error) {
 	}
 }
 
-// FdPath returns the path of a descriptor of this process in /proc.
+// FdPath returns the path in /proc of a file descriptor of this process.
 func FdPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// Reopen opens the file of a descriptor, which may be one of O_PATH, with other flags.
+// Reopen opens an open file again with other flags. The file may be open with O_PATH.
 func Reopen(f *os.File, flags int) (*os.File, error) { return Open(FdPath(int(f.Fd())), flags) }
 
 // ReadFile reads a whole file. An error is an [*os.PathError].
@@ -84,7 +83,7 @@ func ReadFile(path string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// ReadAll reads a descriptor to its end. It begins with a buffer of the given size.
+// ReadAll reads a file descriptor to its end, starting with a buffer of the given size.
 func ReadAll(fd, size int) ([]byte, error) {
 	buf := make([]byte, 0, size)
 	for {

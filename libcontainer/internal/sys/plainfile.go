@@ -9,17 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotPlain says that something is not a file which can be read without a wait and without an
-// effect.
+// ErrNotPlain says that reading a file could block or have side effects.
 var ErrNotPlain = errors.New("not a plain file")
 
-// ErrLeased says that a process has a lease on a file (F_SETLEASE of fcntl(2)), with which it could
-// delay an opening by 45 s.
+// ErrLeased says that a process holds a lease on a file (F_SETLEASE of fcntl(2)), which could delay
+// opening it by 45 s.
 var ErrLeased = errors.New("a process has a lease on it")
 
 // OpenPlainInRoot opens a file below a directory with hostile content for reading, if it is a
-// regular file of a file system that stores files. A FIFO, a device or a file of procfs is
-// ErrNotPlain, and so is a file under a lease.
+// regular file of a filesystem that stores files. The error is ErrNotPlain for a FIFO, a device, a
+// file of procfs, or a file under a lease.
 func OpenPlainInRoot(root *os.File, path string) (*os.File, error) {
 	f, err := OpenInRoot(root, path, unix.O_PATH)
 	if err != nil {
@@ -39,7 +38,7 @@ func OpenPlainInRoot(root *os.File, path string) (*os.File, error) {
 		return nil, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
 	}
 	if slices.Contains(pseudoFilesystems, int64(fs.Type)) {
-		return nil, fail(fmt.Sprintf("file system %#x", fs.Type))
+		return nil, fail(fmt.Sprintf("filesystem %#x", fs.Type))
 	}
 	plain, err := Reopen(f, unix.O_RDONLY|unix.O_NONBLOCK)
 	if errors.Is(err, unix.EAGAIN) {
@@ -48,9 +47,8 @@ func OpenPlainInRoot(root *os.File, path string) (*os.File, error) {
 	return plain, err
 }
 
-// pseudoFilesystems have files that look regular, but whose reading can wait (trace_pipe of
-// tracefs), take something away from the host (kmsg of procfs), or return what only the runtime may
-// see.
+// pseudoFilesystems have files that look regular, but reading them can block (trace_pipe of
+// tracefs), consume data of the host (kmsg of procfs), or return what only the runtime may see.
 var pseudoFilesystems = []int64{
 	unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.SELINUX_MAGIC,
 	unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.RDTGROUP_SUPER_MAGIC, unix.BPF_FS_MAGIC, unix.PSTOREFS_MAGIC,

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOpenInRootWhileThingsMove: that folders are moved somewhere else, which the kernel tells by
+// TestOpenInRootWhileThingsMove: that directories are moved elsewhere, which the kernel tells by
 // EAGAIN, is no reason to fail.
 func TestOpenInRootWhileThingsMove(t *testing.T) {
 	dir := t.TempDir()
@@ -66,12 +66,12 @@ func TestOpenPlainInRoot(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for name, do := range map[string]func(path string) error{
-		"file":   func(path string) error { return os.WriteFile(path, []byte("content"), 0o600) },
-		"leased": func(path string) error { return os.WriteFile(path, []byte("content"), 0o600) },
-		"link":   func(path string) error { return os.Symlink("/file", path) },
-		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
-		"fifo":   func(path string) error { return unix.Mkfifo(path, 0o600) },
-		"socket": func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
+		"file":      func(path string) error { return os.WriteFile(path, []byte("content"), 0o600) },
+		"leased":    func(path string) error { return os.WriteFile(path, []byte("content"), 0o600) },
+		"link":      func(path string) error { return os.Symlink("/file", path) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"socket":    func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
 	} {
 		if err := do(at(name)); err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func TestOpenPlainInRoot(t *testing.T) {
 		{dir, "link", nil},
 		{dir, "missing", unix.ENOENT},
 		{dir, "leased", ErrNotPlain},
-		{dir, "folder", ErrNotPlain},
+		{dir, "directory", ErrNotPlain},
 		{dir, "fifo", ErrNotPlain},
 		{dir, "socket", ErrNotPlain},
 		{"/dev", "null", ErrNotPlain},

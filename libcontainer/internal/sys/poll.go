@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poll waits until one of the descriptors is ready, and reports whether one was before the
-// deadline. The zero deadline is none.
+// Poll waits until one of the file descriptors is ready, and reports whether one was before the
+// deadline. The zero deadline means none.
 func Poll(fds []unix.PollFd, deadline time.Time) (bool, error) {
 	n, err := Retry(func() (int, error) {
 		if deadline.IsZero() {
@@ -20,7 +20,7 @@ func Poll(fds []unix.PollFd, deadline time.Time) (bool, error) {
 	return n > 0, err
 }
 
-// PollIn returns what Poll takes for descriptors that become readable.
+// PollIn returns the argument with which Poll waits until one of the files is readable.
 func PollIn(files ...*os.File) []unix.PollFd {
 	fds := make([]unix.PollFd, len(files))
 	for i, f := range files {
@@ -29,7 +29,7 @@ func PollIn(files ...*os.File) []unix.PollFd {
 	return fds
 }
 
-// Readable reports whether a file can be read at once. A pidfd can when its process has ended.
+// Readable reports whether a file is readable. A pidfd is readable when its process has ended.
 func Readable(f *os.File) bool {
 	ready, _ := Poll(PollIn(f), time.Now())
 	return ready
@@ -49,7 +49,7 @@ func SignalPidfd(f *os.File, sig unix.Signal) error {
 	return unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0)
 }
 
-// AwaitExit waits for the end of a process, which need not be a child, and reports whether it came
+// AwaitExit waits for the end of a process, which need not be a child, and reports whether it ended
 // before the deadline.
 func AwaitExit(pidfd *os.File, deadline time.Time) (bool, error) {
 	return Poll(PollIn(pidfd), deadline)

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is what distinguishes a process from another one that got the same PID later, and a dead
-// one from a live one.
+// Process is what distinguishes a process from a later one with the same PID, and a dead process
+// from a live one.
 type Process struct {
-	// Name is that of the program that it executed last, cut to 15 bytes, or what it calls itself.
+	// Name is the name of the program it executed last, cut to 15 bytes, or what it set itself.
 	Name string
 	// State is the state letter of proc_pid_stat(5).
 	State byte
@@ -23,20 +23,20 @@ type Process struct {
 	StartTime uint64
 }
 
-// Dead reports whether the process has ended and only waits to be reaped.
+// Dead reports whether the process has ended and waits to be reaped.
 func (p Process) Dead() bool { return p.State == 'Z' || p.State == 'X' || p.State == 'x' }
 
-// ErrNoProcess says that there is no such process, or none any more.
+// ErrNoProcess says that a process does not exist, or no longer exists.
 var ErrNoProcess = errors.New("no such process")
 
-// Stat looks a process up in /proc. The error is ErrNoProcess when there is none with this PID.
+// Stat looks up a process in /proc. The error is ErrNoProcess if no process has this PID.
 func Stat(pid int) (Process, error) { return StatDir("/proc/" + strconv.Itoa(pid)) }
 
 // StatDir is Stat for the directory of a process or thread in /proc.
 func StatDir(dir string) (Process, error) {
 	path := dir + "/stat"
-	// The line has 52 numbers and a name of at most 64 bytes: it is far shorter than this, and
-	// read(2) gives all of it.
+	// The line has 52 numbers and a name of at most 64 bytes. It is far shorter than this buffer,
+	// and one read(2) returns all of it.
 	var buf [2048]byte
 	n, err := readProc(path, buf[:])
 	if err == unix.ENOENT || err == unix.ESRCH {
@@ -61,10 +61,10 @@ func readProc(path string, buf []byte) (n int, err error) {
 	return Retry(func() (int, error) { return unix.Read(fd, buf) })
 }
 
-// parseStat takes fields 3, 4 and 22 of a line of /proc/PID/stat.
+// parseStat reads fields 3, 4 and 22 of a line of /proc/PID/stat.
 func parseStat(line []byte) (Process, error) {
-	// The name, field 2, is whatever the process calls itself, with blanks, parentheses and line
-	// feeds: only the last parenthesis ends it.
+	// A process may set its name, field 2, to anything, including blanks, parentheses and newlines:
+	// only the last parenthesis ends it.
 	i, name := bytes.LastIndexByte(line, ')'), bytes.IndexByte(line, '(')+1
 	if name == 0 || i < name {
 		return Process{}, errors.New("no process name")
@@ -104,8 +104,8 @@ func parseStat(line []byte) (Process, error) {
 	}
 }
 
-// Alive reports whether the process with this PID and start time runs: a dead one that is not
-// reaped yet does not, nor another one that got the PID later.
+// Alive reports whether the process with this PID and start time is alive: not dead but unreaped,
+// and not a later process with the same PID.
 func Alive(pid int, startTime uint64) (bool, error) {
 	if pid <= 0 {
 		return false, nil
@@ -120,21 +120,21 @@ func Alive(pid int, startTime uint64) (bool, error) {
 	return p.StartTime == startTime && !p.Dead(), nil
 }
 
-// Pidfd opens the live process with this PID and start time, for signals that cannot hit another
-// one and for waiting. The error is ErrNoProcess when it does not run (any more).
+// Pidfd opens a pidfd of the live process with this PID and start time. The error is ErrNoProcess
+// if it is not alive.
 func Pidfd(pid int, startTime uint64) (*os.File, error) {
 	if pid <= 0 {
 		return nil, ErrNoProcess
 	}
 	f, err := OpenPidfd(pid)
-	// EINVAL: the number is that of a thread by now.
+	// EINVAL: the PID has been reused as the id of a thread.
 	if err == unix.ESRCH || err == unix.EINVAL {
 		return nil, ErrNoProcess
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open pidfd of %d: %w", pid, err)
 	}
-	// Looked up after opening: if it is the right one now, then the descriptor is its own.
+	// Checked after opening: if the PID still names that process, the pidfd refers to it.
 	alive, err := Alive(pid, startTime)
 	if err == nil && !alive {
 		err = ErrNoProcess

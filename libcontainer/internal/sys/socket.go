@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UnixSocket makes a unix(7) socket of a type, as unix.SOCK_STREAM.
+// UnixSocket creates a unix(7) socket of a type such as unix.SOCK_STREAM.
 func UnixSocket(kind int) (int, error) {
 	return unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 }
 
-// Connect connects a unix(7) socket to an address. A name that begins with "@" is in the abstract
+// Connect connects a unix(7) socket to an address. A name that starts with "@" is in the abstract
 // namespace.
 func Connect(socket int, address string) error {
 	return RetryErr(func() error { return unix.Connect(socket, &unix.SockaddrUnix{Name: address}) })

@@ -1,5 +1,5 @@
-// Package sys wraps Linux system calls for the runtime: calls that a signal interrupts are
-// repeated, descriptors are close-on-exec from the start, waits have deadlines.
+// Package sys wraps Linux system calls for the runtime: interrupted calls are repeated, file
+// descriptors are close-on-exec from the start, waits have deadlines.
 package sys
 
 import (
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Retry repeats a call as long as a signal interrupts it. Go's own preemption sends signals often.
+// Retry repeats a call as long as signals interrupt it. Go's own preemption sends signals often.
 func Retry[T any](call func() (T, error)) (T, error) {
 	for {
 		v, err := call()
@@ -28,7 +28,7 @@ func RetryErr(call func() error) error {
 	}
 }
 
-// Pipe makes a pipe whose ends block.
+// Pipe creates a pipe with blocking ends.
 func Pipe() (r, w *os.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -47,12 +47,12 @@ func Reap(pid int) (unix.WaitStatus, error) {
 	return status, nil
 }
 
-// CloneArgs is struct clone_args of clone3(2) up to its cgroup.
+// CloneArgs is struct clone_args of clone3(2) up to the field cgroup.
 type CloneArgs struct {
 	Flags, Pidfd, ChildTID, ParentTID, ExitSignal, Stack, StackSize, TLS, SetTID, SetTIDSize, Cgroup uint64
 }
 
-// Names are the fields of struct utsname, as text.
+// Names are the fields of struct utsname as strings.
 type Names struct{ Release, Version, Machine, Hostname, Domainname string }
 
 // Uname returns the names of the kernel and of the calling thread's UTS namespace.
@@ -66,7 +66,7 @@ func Uname() (Names, error) {
 }
 
 // KernelFrom reports whether the kernel has this version or a later one. It is false for a release
-// that is no version.
+// that cannot be parsed.
 func (n Names) KernelFrom(major, minor int) bool {
 	var a, b int
 	if _, err := fmt.Sscanf(n.Release, "%d.%d", &a, &b); err != nil {

@@ -46,17 +46,17 @@ func TestConnectPath(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	folder, err := Open(dir, unix.O_PATH)
+	parent, err := Open(dir, unix.O_PATH)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close()
+	defer parent.Close()
 	server, err := UnixSocket(unix.SOCK_DGRAM)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(server)
-	if err := unix.Bind(server, &unix.SockaddrUnix{Name: FdPath(int(folder.Fd())) + "/socket"}); err != nil {
+	if err := unix.Bind(server, &unix.SockaddrUnix{Name: FdPath(int(parent.Fd())) + "/socket"}); err != nil {
 		t.Fatal(err)
 	}
 	client, err := UnixSocket(unix.SOCK_DGRAM)
