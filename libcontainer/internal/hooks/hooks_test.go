@@ -143,7 +143,7 @@ func TestFailures(t *testing.T) {
 		{"signal", sh("kill -9 $$"), "killed by SIGKILL"},
 		{"long", sh("echo " + long + " >&2; exit 2"), "exit status 2: ..." + long[len(long)-tailSize+1:]},
 		{"missing", specs.Hook{Path: "/not/there"}, "no such file or directory"},
-		{"folder", specs.Hook{Path: "/etc"}, "permission denied"},
+		{"directory", specs.Hook{Path: "/etc"}, "permission denied"},
 		{"late", limited(sh("echo waiting >&2; exec sleep 1000"), 1), "timed out after 1 s: waiting"},
 	}
 	for _, test := range tests {

@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/nsenter"
 )
 
-// received is a message of the process, or its failure.
+// received is a message from the process, or its failure.
 type received struct {
 	nsenter.Message
 	err error
@@ -49,9 +49,9 @@ func (p *Process) Converse(until int) error {
 	}
 }
 
-// serveUntilChild serves a process until it makes way for a child in a PID namespace where a tracer
-// may take over the child. Until the first process has named its child, only its own messages
-// count; after that, only those that the child may send: see checkSaid.
+// serveUntilChild serves a process until a child replaces it, in a PID namespace where a tracer may
+// take over the child. Until the first process has named its child, only its own messages count;
+// after that, only those that the child may send: see checkSaid.
 func (p *Process) serveUntilChild() error {
 	for {
 		m, err := p.receive()
@@ -70,7 +70,7 @@ func (p *Process) serveUntilChild() error {
 				}
 			}
 			return p.serveWaiting()
-		case m.ID == setup.MessageConsole, m.ID == setup.MessageSeccomp: // others get what came with it, once, and for the child
+		case m.ID == setup.MessageConsole, m.ID == setup.MessageSeccomp: // their files go to others, together with the child's PID
 			p.waiting = append(p.waiting, m)
 		default:
 			if err := p.serve(m); err != nil {
@@ -91,7 +91,7 @@ func (p *Process) serveWaiting() error {
 	return nil
 }
 
-// checkSaid refuses a message that a child in a PID namespace with others has no reason to send.
+// checkSaid rejects a message that a child in a shared PID namespace has no reason to send.
 func (p *Process) checkSaid(m nsenter.Message) error {
 	if !p.madeWay || p.plan.SaidLast(m.ID) {
 		return nil
@@ -106,8 +106,8 @@ func unexpected(m nsenter.Message) error {
 	return fmt.Errorf("the process sent message %d, which nothing waits for", m.ID)
 }
 
-// awaitChild waits for the PID of the process that takes the place of the first one, whose messages
-// may come before it.
+// awaitChild waits for the PID of the child that replaces the first process. Messages of the child
+// may arrive before its PID.
 func (p *Process) awaitChild() (int, error) {
 	for {
 		m, err := p.receive()
@@ -123,7 +123,7 @@ func (p *Process) awaitChild() (int, error) {
 			return 0, p.explain(err)
 		case err == nil && m.ID == setup.MessageChild:
 			return int(m.Value), nil
-		case err == nil && m.ID == setup.MessageCgroup: // the first process waits for it before it has a child
+		case err == nil && m.ID == setup.MessageCgroup: // the first process waits for this before it clones
 			if err := p.serve(m); err != nil {
 				return 0, err
 			}
@@ -133,9 +133,9 @@ func (p *Process) awaitChild() (int, error) {
 	}
 }
 
-// followChild goes on with the child that has taken the place of the process.
+// followChild continues with the child that has replaced the process.
 func (p *Process) followChild(child int) error {
-	// A child that is not reaped keeps its PID, so this cannot be another process.
+	// An unreaped child keeps its PID, so this cannot be another process.
 	pidfd, err := sys.OpenPidfd(child)
 	if err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
@@ -164,7 +164,7 @@ func (p *Process) receive() (nsenter.Message, error) {
 	return Receive(p.proc.Conn, p.proc.Pid, limit, p.Stops)
 }
 
-// explain turns the end of a conversation into the step that failed and why.
+// explain turns the end of a conversation into an error that names the failed step and the cause.
 func (p *Process) explain(err error) error {
 	var f *nsenter.Failure
 	if errors.As(err, &f) {

@@ -13,20 +13,20 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// A Copier copies a directory of the image into a tmpfs (tmpcopyup). It reads the image itself. A
-// process in the container's cgroup makes everything that takes memory, so it is charged to the
-// container: files, directories, links, extended attributes and data.
+// A Copier copies a directory of the image into a tmpfs (tmpcopyup). It reads the image itself, but
+// a process in the container's cgroup creates everything that takes memory: files, directories,
+// symlinks, extended attributes and data. The memory is thus charged to the container.
 type Copier struct {
 	Start func() (*proxy.Process, error)
-	Proc  *proxy.Process // nil until something is to be made
+	Proc  *proxy.Process // nil until it is needed
 }
 
-// Copy copies the content of the directory from of the image into the directory to, a tmpfs that
-// nobody else sees yet: files, directories, links and special files, with owner, mode, extended
-// attributes and times. Both are file descriptors, and no link is followed on the way: the image's
-// content cannot lead out of it. The attributes that options set on the tmpfs stay.
+// Copy copies the content of the image's directory from into the directory to, a tmpfs that nobody
+// else sees yet: files, directories, symlinks and special files, with owner, mode, extended
+// attributes and times. Both are file descriptors, and Copy follows no symlink: the image's content
+// cannot lead out of it. The attributes that options set on the tmpfs stay.
 func (c *Copier) Copy(from, to *os.File, options []string) error {
-	// The image's directory came as an O_PATH descriptor.
+	// The image's directory is open with O_PATH.
 	src, err := sys.OpenAt(from, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func restoreOptions(dst *os.File, own *unix.Stat_t, options []string) error {
 	return nil
 }
 
-// process returns the process that makes what is copied, and starts it the first time.
+// process returns the process that creates the copies. It starts it the first time.
 func (c *Copier) process() (_ *proxy.Process, err error) {
 	if c.Proc == nil {
 		c.Proc, err = c.Start()
@@ -81,7 +81,7 @@ func (c *Copier) process() (_ *proxy.Process, err error) {
 	return c.Proc, err
 }
 
-// call has the process make a system call.
+// call makes a system call in the process.
 func (c *Copier) call(number uintptr, args ...proxy.Arg) (int, error) {
 	p, err := c.process()
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *Copier) call(number uintptr, args ...proxy.Arg) (int, error) {
 
 func fdOf(f *os.File) proxy.Int { return proxy.Int(f.Fd()) }
 
-// copyDirectory copies the entries of src and then src's own attributes. displayPath is for
+// copyDirectory copies the entries of src and then the attributes of src. displayPath is for
 // messages.
 func (c *Copier) copyDirectory(src, dst *os.File, displayPath string) error {
 	entries, err := src.ReadDir(-1)
@@ -111,9 +111,8 @@ func (c *Copier) copyDirectory(src, dst *os.File, displayPath string) error {
 	return c.copyAttributes(src, dst, &st, displayPath)
 }
 
-// copyEntry copies one entry. It opens the entry once, without following or activating it, and
-// looks at and reads only what it has opened: a neighbor that shares the volume may exchange the
-// name meanwhile.
+// copyEntry copies one entry. It opens the entry once, without following or activating it, and then
+// uses only the open file: a neighbor that shares the volume may replace the entry meanwhile.
 func (c *Copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: displayPath, Err: err} }
 	entry, err := sys.OpenAt(src, name, unix.O_PATH)
@@ -170,8 +169,8 @@ func (c *Copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 		if err := unix.Fchownat(int(dst.Fd()), name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return fail("chown", err)
 		}
-		// Once more, since the runtime's umask held for mknod. It is no link, and nobody else is
-		// here to make one of it.
+		// The runtime's umask applied to mknod. This is not a symlink, and nobody else can access
+		// the tmpfs to replace it by one.
 		if err := unix.Fchmodat(int(dst.Fd()), name, st.Mode&0o7777, 0); err != nil {
 			return fail("chmod", err)
 		}
@@ -179,7 +178,7 @@ func (c *Copier) copyEntry(src, dst *os.File, name, displayPath string) error {
 	}
 }
 
-// copyData copies a file of this size. Its holes stay holes: they cost the target no memory.
+// copyData copies a file of this size. It preserves holes, which cost the target no memory.
 func (c *Copier) copyData(from, to *os.File, size int64) error {
 	if err := to.Truncate(size); err != nil {
 		return err
@@ -204,8 +203,7 @@ func (c *Copier) copyData(from, to *os.File, size int64) error {
 	return nil
 }
 
-// copyPart copies what a file has from one offset to another, or to its end, should that come
-// before.
+// copyPart copies the data between two offsets of a file, or up to its end if that comes first.
 func (c *Copier) copyPart(from, to *os.File, at, end int64) error {
 	p, err := c.process()
 	if err != nil {
@@ -232,7 +230,7 @@ func (c *Copier) copyPart(from, to *os.File, at, end int64) error {
 	return nil
 }
 
-// copyLink copies a symbolic link, of which entry is an O_PATH descriptor.
+// copyLink copies the symlink that is open with O_PATH as entry.
 func (c *Copier) copyLink(entry, dst *os.File, name string, st *unix.Stat_t, fail func(string, error) error) error {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(entry.Fd()), "", buf)
@@ -253,7 +251,7 @@ func (c *Copier) copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath 
 	if err := unix.Fchown(fd, int(st.Uid), int(st.Gid)); err != nil {
 		return &os.PathError{Op: "chown", Path: displayPath, Err: err}
 	}
-	// After the change of the owner, which clears the set-id bits.
+	// After the chown, which clears the set-id bits.
 	if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
 		return &os.PathError{Op: "chmod", Path: displayPath, Err: err}
 	}
@@ -267,7 +265,7 @@ func (c *Copier) copyAttributes(src, dst *os.File, st *unix.Stat_t, displayPath 
 	return nil
 }
 
-// copyXattrs copies extended attributes as far as tmpfs takes them.
+// copyXattrs copies the extended attributes that tmpfs supports.
 func (c *Copier) copyXattrs(from, to *os.File) error {
 	src := int(from.Fd())
 	size, err := unix.Flistxattr(src, nil)
@@ -298,8 +296,8 @@ func (c *Copier) copyXattrs(from, to *os.File) error {
 	return nil
 }
 
-// xattrNames splits a list of names, each of which ends with a zero. The list may be empty although
-// its size was not: fuse-overlayfs counts its own attributes, and leaves them out.
+// xattrNames splits a list of zero-terminated names. The list may be empty although its size was
+// not: fuse-overlayfs counts its own attributes but does not list them.
 func xattrNames(list []byte) []string {
 	return strings.FieldsFunc(string(list), func(r rune) bool { return r == 0 })
 }

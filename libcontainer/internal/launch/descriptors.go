@@ -16,7 +16,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// descriptors opens what the plan needs and does not get from extra. Deferred files are only named.
+// descriptors opens the files that the plan needs and that are not in extra. Deferred files are
+// only named.
 func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, error) {
 	var files []nsenter.NamedFile
 	for _, d := range p.DeferredInside {
@@ -45,7 +46,7 @@ func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, e
 	if kept := string(p.plan.KeptFile()); kept != "" && len(p.DeferredInside) == 0 {
 		i := slices.IndexFunc(files, func(f nsenter.NamedFile) bool { return f.Name == kept })
 		if i < 0 {
-			return nil, fmt.Errorf("the plan keeps the file %q, and does not have it", kept)
+			return nil, fmt.Errorf("the plan keeps the file %q, which it does not have", kept)
 		}
 		file := files[i]
 		files = slices.Insert(slices.Delete(files, i, i+1), 0, file)
@@ -53,7 +54,7 @@ func (p *Process) descriptors(extra []nsenter.NamedFile) ([]nsenter.NamedFile, e
 	return files, nil
 }
 
-// open opens or makes what the plan needs.
+// open opens or creates a file that the plan needs.
 func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	switch {
 	case d.Name == setup.ReleasePipe:
@@ -64,7 +65,7 @@ func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	case d.Nodes != nil:
 		return makeNodes(d.Nodes)
 	case d.Path == "":
-		return nil, errors.New("nobody passes this descriptor")
+		return nil, errors.New("the caller did not pass this file descriptor")
 	case d.Tree:
 		return openTree(d)
 	case d.OPath:
@@ -73,8 +74,8 @@ func (p *Process) open(d setup.Descriptor) (f *os.File, err error) {
 	return sys.Open(d.Path, unix.O_RDONLY)
 }
 
-// makeNodes makes a filesystem of the runtime's user namespace, in which device nodes work, with
-// nodes in it. It leaves out nodes that the runtime may not make.
+// makeNodes creates a filesystem with device nodes, which work since the runtime's user namespace
+// owns it. It omits nodes that the runtime may not create.
 func makeNodes(nodes *setup.DeviceNodes) (*os.File, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -106,7 +107,7 @@ func makeNode(dir int, name string, n setup.DeviceNode) error {
 	if err := unix.Fchownat(dir, name, int(n.UID), int(n.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return os.NewSyscallError("fchownat", err)
 	}
-	return os.NewSyscallError("fchmodat", unix.Fchmodat(dir, name, n.Mode&0o7777, 0)) // whatever the umask is
+	return os.NewSyscallError("fchmodat", unix.Fchmodat(dir, name, n.Mode&0o7777, 0)) // regardless of the umask
 }
 
 // openTree copies mounts.
@@ -125,8 +126,8 @@ func openTree(d setup.Descriptor) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.Path), nil
 }
 
-// origin returns the field of the configuration that a descriptor comes from, "" for the runtime's
-// own.
+// origin returns the field of the configuration that a file descriptor comes from, "" for the
+// runtime's own.
 func (p *Process) origin(d setup.Descriptor) string {
 	for _, s := range p.plan.Steps {
 		if s.Field != "" && slices.Contains(s.Needs(), d) {

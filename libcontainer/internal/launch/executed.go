@@ -13,16 +13,16 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// errFiltered says that a process ended under its filter.
+// errFiltered says that a process's seccomp filter kept it from executing its program.
 var errFiltered = &specconv.FieldError{Path: "linux.seccomp", Err: errors.New("the process ended before it executed its program, and the filter kept it from saying why")}
 
-// Executed finds out whether a process that closed its channel has executed its program. A process
-// that its filter kills, or keeps from writing, ends without a message. The error is errFiltered.
+// Executed checks that a process that closed its channel has executed its program. A process that
+// its filter kills, or keeps from writing, ends without a message. The error is then errFiltered.
 func Executed(pid int, pidfd *os.File) error {
 	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 		return nil
 	}
-	// It is ending, or has ended, perhaps after it executed its program.
+	// The process is ending or has ended, perhaps after it executed its program.
 	if err := AwaitEnd(pidfd, pid, time.Now().Add(EndLimit)); err != nil {
 		return err
 	}
@@ -33,16 +33,16 @@ func Executed(pid int, pidfd *os.File) error {
 	if err != nil {
 		return err
 	}
-	// The runtime's image was executed by a descriptor, whose number is its name.
+	// The runtime's image was executed through a file descriptor, whose number became its name.
 	if _, err := strconv.Atoi(p.Name); err == nil {
 		return errFiltered
 	}
 	return nil
 }
 
-// executedReaped is Executed for a process that its parent has reaped. It goes by the exit status:
-// the image exits with nsenter.ExitFailed after an operation failed. Nothing distinguishes a
-// program that the filter killed from a killed image.
+// executedReaped is Executed for a process that its parent has reaped. It uses the exit status: the
+// image exits with nsenter.ExitFailed after an operation failed. A program that the filter killed
+// cannot be distinguished from a killed image.
 func executedReaped(pidfd *os.File) error {
 	status, known := reapedStatus(pidfd)
 	if known && (status.Exited() && status.ExitStatus() == nsenter.ExitFailed || status.Signaled() && status.Signal() == unix.SIGTRAP) {
@@ -52,7 +52,7 @@ func executedReaped(pidfd *os.File) error {
 }
 
 // reapedStatus returns the status of a process that was reaped while the pidfd was open. The kernel
-// knows it since Linux 6.15.
+// provides it since Linux 6.15.
 func reapedStatus(pidfd *os.File) (unix.WaitStatus, bool) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	err := unix.IoctlPidfdInfo(int(pidfd.Fd()), &info)

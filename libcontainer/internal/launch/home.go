@@ -13,18 +13,17 @@ import (
 	"github.com/orlop/orlop/libcontainer/timeout"
 )
 
-// homeTimeout bounds the wait for a file system of a container's own making, such as one of FUSE.
+// homeTimeout bounds the wait for a filesystem that the container controls, such as FUSE.
 const homeTimeout = 10 * time.Second
 
-// passwdLimit bounds what is read of a passwd file.
+// passwdLimit bounds how much of a passwd file is read.
 const passwdLimit = 8 << 20
 
 // noHome is the home of a user without one.
 const noHome = "/"
 
-// homeOf returns a user's home directory by /etc/passwd below root. What root holds is hostile, and
-// a file that is broken, missing or unreadable is the image's own affair: the home is then "/", as
-// with other runtimes.
+// homeOf returns a user's home directory according to /etc/passwd below root, whose content is
+// hostile. If the file is broken, missing or unreadable the home is "/", as with other runtimes.
 func homeOf(root *os.File, uid uint32) (string, error) {
 	home := make(chan string, 1)
 	go func() { home <- homeIn(root, uid) }()
@@ -36,7 +35,7 @@ func homeOf(root *os.File, uid uint32) (string, error) {
 	}
 }
 
-// homeIn is homeOf without a limit of time.
+// homeIn is homeOf without a timeout.
 func homeIn(root *os.File, uid uint32) string {
 	passwd, err := sys.OpenPlainInRoot(root, "etc/passwd")
 	if err != nil {
@@ -46,8 +45,8 @@ func homeIn(root *os.File, uid uint32) string {
 	return homeFrom(io.LimitReader(passwd, passwdLimit), uid)
 }
 
-// homeFrom returns the home of the first user of that UID. It keeps no other user: a small file can
-// name millions of them.
+// homeFrom returns the home of the first user with that UID. It stores no other user: a small file
+// can name millions of them.
 func homeFrom(passwd io.Reader, uid uint32) string {
 	found := false
 	users, err := user.ParsePasswdFilter(passwd, func(u user.User) bool {

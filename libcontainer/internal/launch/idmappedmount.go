@@ -14,7 +14,7 @@ import (
 	"github.com/orlop/orlop/specconv/jsonpath"
 )
 
-// mapMount maps the ids of a mount that the process has sent.
+// mapMount makes a mount that the process has sent an id-mapped mount.
 func (p *Process) mapMount(m nsenter.Message) error {
 	if m.File == nil {
 		return &specconv.FieldError{Path: "mounts", Err: errNoFile}
@@ -43,8 +43,8 @@ func (p *Process) mapMount(m nsenter.Message) error {
 	return nil
 }
 
-// idMapHint says what the answer of mount_setattr(2) stands for. It looks up the filesystem, which
-// the planner's table of hints cannot.
+// idMapHint explains an error of mount_setattr(2). It looks up the filesystem, which the planner's
+// table of hints cannot.
 func idMapHint(err error, m *specconv.Mount) string {
 	what := m.Type
 	if m.Bind {
@@ -55,9 +55,9 @@ func idMapHint(err error, m *specconv.Mount) string {
 	}
 	switch {
 	case errors.Is(err, unix.EINVAL):
-		return "the file system, " + what + ", or one that is mounted below it, has no id-mapped mounts on this kernel, or is id-mapped already"
+		return "the filesystem, " + what + ", or one that is mounted below it, has no id-mapped mounts on this kernel, or is id-mapped already"
 	case errors.Is(err, unix.EPERM):
-		return "needs privileges over the file system, " + what + ", which the runtime lacks, or it is id-mapped already"
+		return "needs privileges over the filesystem, " + what + ", which the runtime lacks, or it is id-mapped already"
 	}
 	return ""
 }

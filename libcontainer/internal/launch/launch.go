@@ -1,6 +1,6 @@
-// Package launch takes one process from its plan to the exec of its program: it builds the image,
-// opens the file descriptors, forks, serves what the process asks for while it sets itself up, and
-// cleans up when that fails.
+// Package launch takes one process from its plan to the exec of its program. It builds the image,
+// opens the file descriptors, forks, serves the requests of the process while it sets itself up,
+// and cleans up on failure.
 package launch
 
 import (
@@ -23,27 +23,27 @@ import (
 //
 //	New          verifies the plan and lowers it to a program
 //	Prepare      opens the file descriptors and seals the image; nothing runs yet
-//	OpenDeferred opens what did not exist before: the files of its cgroup
+//	OpenDeferred opens files that did not exist before: those of its cgroup
 //	Start        forks it
-//	Converse     serves it until it says what the caller waits for
+//	Converse     serves it until it sends the message that the caller waits for
 //	Finish       hands it to the caller, and is followed by Release
-//	Abort        at any point, instead: kills it, and removes what it has left
+//	Abort        instead, at any point: kills the process and cleans up
 type Process struct {
 	Config
 	plan    *setup.Plan
 	program *nsenter.Program
-	outputs *outputRelay // nil where the process has the caller's files
+	outputs *outputRelay // nil if the process has the caller's files
 	owned   []*os.File   // closed when the process has them
 	launch  *nsenter.Launch
 	proc    *nsenter.Process
-	first   *nsenter.Process // the process that made way for proc by cloning it; nil when there was none
-	madeWay bool             // proc has taken the place of the first process
-	early   []received       // what proc said before its PID was known
+	first   *nsenter.Process // the process that cloned proc; nil if there was none
+	madeWay bool             // proc has replaced the first process
+	early   []received       // messages of proc that arrived before its PID
 	waiting []nsenter.Message
 	master  *os.File // of its terminal
-	pidFile string   // written, with the process's PID
-	copied  *os.File // the directory of the image that is to be copied next
-	// releasePipe is the writing end of setup.ReleasePipe, nil for a plan without it.
+	pidFile string   // the file that WritePidFile has written
+	copied  *os.File // the directory of the image to copy next
+	// releasePipe is the write end of setup.ReleasePipe, nil for a plan without it.
 	releasePipe *os.File
 	asked       missingQuestion
 }
@@ -54,10 +54,10 @@ type Config struct {
 	// Entered are the namespaces of the plan (CLONE_NEW*) that the forking thread is in already.
 	Entered uintptr
 	// Deferred are files that exist when OpenDeferred is called. Those of DeferredInside get the
-	// first descriptors.
+	// first file descriptors.
 	Deferred, DeferredInside []Deferred
-	// Stops end the conversation. Unless it is Patient, it also fails when the process says nothing
-	// for too long.
+	// Stops end the conversation. Unless it is Patient, it also fails when the process sends
+	// nothing for too long.
 	Stops   []hooks.Stop
 	Patient bool
 	Handlers
@@ -66,7 +66,7 @@ type Config struct {
 // Streams are the file descriptors of a process.
 type Streams struct {
 	Stdin, Stdout, Stderr *os.File // nil: /dev/null
-	Relayed               [3]bool  // outputs that are copied from a pipe
+	Relayed               [3]bool  // outputs to copy from a pipe
 	Inherited             []*os.File
 	ConsoleSocket         string // gets the terminal's master; "": Finish returns it
 }
@@ -99,8 +99,8 @@ func New(plan *setup.Plan, c Config) (*Process, error) {
 	return p, nil
 }
 
-// Prepare makes a process that can be started. extra are the plan's descriptors that have no path;
-// they stay the caller's.
+// Prepare prepares the process for its start. extra are the plan's files that have no path; they
+// stay the caller's.
 func (p *Process) Prepare(extra ...nsenter.NamedFile) error {
 	files, err := p.descriptors(extra)
 	if err != nil {
@@ -134,9 +134,9 @@ func (p *Process) OpenDeferred() error {
 	return nil
 }
 
-// Start forks the process into a cgroup2, of which it gets a descriptor; -1 is the caller's. It
-// returns when the process will clone no other one, unless that is the last thing it does: see
-// serveUntilChild.
+// Start forks the process into the cgroup2 that the file descriptor cgroup refers to; -1 means the
+// caller's. It returns when the process will not clone any more, unless the clone is its last step:
+// see serveUntilChild.
 func (p *Process) Start(cgroup int) (err error) {
 	if p.proc, err = p.launch.Start(cgroup); err != nil {
 		return err
@@ -157,22 +157,22 @@ func (p *Process) Pid() int { return p.proc.Pid }
 // Pidfd returns the pidfd of the process.
 func (p *Process) Pidfd() *os.File { return p.proc.Pidfd }
 
-// ClonesLast reports whether a child takes the place of the process after its setup.
+// ClonesLast reports whether a child replaces the process after its setup.
 func (p *Process) ClonesLast() bool { return p.plan.ClonesLast() }
 
-// Resume answers the last message: the process goes on.
+// Resume answers the last message: the process continues.
 func (p *Process) Resume() error { return p.proc.Conn.Resume() }
 
-// Unblock lets the process pass setup.ReleasePipe once, now or when it gets there.
+// Unblock lets the process pass setup.ReleasePipe once, now or when it reaches it.
 func (p *Process) Unblock() error {
 	if _, err := p.releasePipe.Write([]byte{1}); err != nil {
-		return fmt.Errorf("let the process go on: %w", err)
+		return fmt.Errorf("release the process: %w", err)
 	}
 	return nil
 }
 
-// Remaining returns the operations that the process has left at its start socket, for the error of
-// one that fails there.
+// Remaining returns the operations after the wait at the start socket. `start` names them in
+// errors.
 func (p *Process) Remaining() []setup.Remaining { return p.plan.Remains(p.program) }
 
 // SendPidfd sends the pidfd and a name for it to a unix socket.
@@ -180,8 +180,8 @@ func (p *Process) SendPidfd(socket, name string) error {
 	return console.Send(socket, name, p.proc.Pidfd)
 }
 
-// WritePidFile writes the PID for an engine that waits for the file: digits only, and the whole
-// file at once. Abort removes it.
+// WritePidFile writes the PID for an engine that waits for the file: digits only, and atomically.
+// Abort removes it.
 func (p *Process) WritePidFile(path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -200,7 +200,7 @@ func (p *Process) WritePidFile(path string) error {
 	return nil
 }
 
-// ReapFirst waits for the process that made way for its child, and has nothing left to do.
+// ReapFirst waits for the first process if a child has replaced it; it is about to exit.
 func (p *Process) ReapFirst() error {
 	if p.first == nil {
 		return nil
@@ -212,7 +212,7 @@ func (p *Process) ReapFirst() error {
 	return err
 }
 
-// Finish returns the process, which is the caller's from here on.
+// Finish returns the process, which belongs to the caller from then on.
 func (p *Process) Finish() *Child {
 	return &Child{Pid: p.proc.Pid, Pidfd: p.proc.Pidfd, Console: p.master, outputs: p.outputs}
 }
@@ -285,8 +285,8 @@ func (c *Child) Wait() (unix.WaitStatus, error) {
 	return status, err
 }
 
-// WaitReaping is Wait for a program that has no other children of its own. It reaps all children
-// that come meanwhile.
+// WaitReaping is Wait for a program that has no other children of its own. It also reaps orphans
+// that the program adopts meanwhile.
 func (c *Child) WaitReaping() (unix.WaitStatus, error) {
 	for {
 		var status unix.WaitStatus

@@ -15,8 +15,8 @@ import (
 	"github.com/orlop/orlop/specconv"
 )
 
-// Handlers do what a process asks for that is not the launch's own business. A plan without the
-// message needs no handler.
+// Handlers serve requests that need more than this package. A plan without the message needs no
+// handler.
 type Handlers struct {
 	// Hooks runs the hooks between the mounts and the change of the root (setup.MessageHooks).
 	Hooks func() error
@@ -24,16 +24,16 @@ type Handlers struct {
 	EnterCgroup func(pid int) error
 	// MoveNetDevices moves network devices into its network namespace (setup.MessageNetDevices).
 	MoveNetDevices func() error
-	// Listener passes on the listener of its seccomp filter, and closes it (setup.MessageSeccomp).
+	// Listener forwards the listener of its seccomp filter, and closes it (setup.MessageSeccomp).
 	Listener func(listener *os.File) error
 	// CopyUp fills a tmpfs for a step of the plan (setup.MessageCopyTo).
 	CopyUp func(from, to *os.File, step uint32) error
-	// ChildTookOver is called when a child has taken the place of the process, before the child is
-	// served; it may be nil.
+	// ChildTookOver is called when a child has replaced the process, before the child is served. It
+	// may be nil.
 	ChildTookOver func() error
 }
 
-// serve does what a message asks for, and lets the process go on if it waits.
+// serve handles a message, and lets the process continue if it waits.
 func (p *Process) serve(m nsenter.Message) error {
 	var err error
 	switch m.ID {
@@ -76,10 +76,10 @@ func (p *Process) serve(m nsenter.Message) error {
 	return p.Resume()
 }
 
-// errNoFile refuses a message that came without its file descriptor.
-var errNoFile = errors.New("the process sent no descriptor")
+// errNoFile rejects a message without its file descriptor.
+var errNoFile = errors.New("the process sent no file descriptor")
 
-// checkDestination refuses a mount point in a procfs, to which links of the image have led.
+// checkDestination rejects a mount point in a procfs, to which symlinks of the image have led.
 func (p *Process) checkDestination(m nsenter.Message) error {
 	if m.File == nil {
 		return &specconv.FieldError{Path: "mounts", Err: errNoFile}
@@ -95,7 +95,7 @@ func (p *Process) checkDestination(m nsenter.Message) error {
 	return nil
 }
 
-// takeMaster passes the terminal's master on to the console socket, or keeps it for the caller.
+// takeMaster sends the terminal's master to the console socket, or keeps it for the caller.
 func (p *Process) takeMaster(f *os.File) error {
 	if f == nil {
 		return fmt.Errorf("console: %w", errNoFile)
@@ -134,15 +134,15 @@ func (p *Process) answerHome(m nsenter.Message) error {
 	return p.proc.Conn.Answer([]byte(home))
 }
 
-// setScheduler sets the scheduling attributes, which the process may not set itself in a user
-// namespace.
+// setScheduler sets the scheduling attributes, which a process in a user namespace may not set
+// itself.
 func (p *Process) setScheduler() error {
 	s := p.plan.Scheduler()
 	if s == nil {
-		return &specconv.FieldError{Path: "process.scheduler", Err: errors.New("the process asks for what the plan does not have")}
+		return &specconv.FieldError{Path: "process.scheduler", Err: errors.New("the process asks for a scheduler that the plan does not have")}
 	}
 	errno := unix.Errno(0)
-	if nice, apart := setup.SeparateNice(s); apart {
+	if nice, separate := setup.SeparateNice(s); separate {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, p.proc.Pid, int(nice)); errors.As(err, &errno) {
 			return p.plan.SchedulerError("setpriority", errno)
 		}

@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	// maxLinks is how many symbolic links a path may have, as in the kernel.
+	// maxLinks is how many symlinks a path may have, as in the kernel.
 	maxLinks = 40
-	// maxParts bounds how often a process may ask about one path: no path has more parts.
+	// maxParts bounds how often a process may ask about one path: no path has more elements.
 	maxParts = unix.PathMax / 2
 )
 
-// missingQuestion is the last question of setup.MessageMissing, and how often it was asked.
+// missingQuestion is the last question of setup.MessageMissing, and how often it was repeated.
 type missingQuestion struct {
 	number uint32
 	answer setup.Missing
 	count  int
 }
 
-// answerMissing sends the process the part of a path of its root that it must make next.
+// answerMissing sends the process the next element of a path in its root that it must create.
 func (p *Process) answerMissing(m nsenter.Message) error {
 	if m.File == nil {
 		return &specconv.FieldError{Path: "mounts", Err: errNoFile}
@@ -47,8 +47,8 @@ func (p *Process) answerMissing(m nsenter.Message) error {
 	if err != nil {
 		return fail(err)
 	}
-	// The process has made it, and it is not there: a name that cannot be made, as in a procfs, or
-	// a neighbour has removed it.
+	// The process has created it and it does not exist: the filesystem, such as procfs, cannot have
+	// the name, or a neighbour has removed it.
 	if p.asked.number == m.Value && p.asked.answer == next || p.asked.count == maxParts {
 		return fail(unix.ENOENT)
 	}
@@ -64,11 +64,11 @@ func (p *Process) answerMissing(m nsenter.Message) error {
 	return p.proc.Conn.Answer(answer)
 }
 
-// missingIn returns the first part of a path that is not there, following the links of the path
-// inside the root, and the path's last part if nothing is missing. What root holds is hostile and
-// may change at any moment: the answer only tells where to look.
+// missingIn returns the first missing element of a path, or its last element if none is missing. It
+// follows symlinks inside the root. The content of root is hostile and may change at any moment:
+// the answer is only a hint.
 func missingIn(root *os.File, wanted string) (setup.Missing, error) {
-	at, rest := "/", wanted // the first is resolved
+	at, rest := "/", wanted // at is resolved, rest is not
 	for links := 0; ; {
 		name := ""
 		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
@@ -85,7 +85,7 @@ func missingIn(root *os.File, wanted string) (setup.Missing, error) {
 		}
 		target, err := readLinkIn(root, at, name)
 		switch {
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL) && last: // EINVAL: it is there, and no link
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL) && last: // EINVAL: it exists and is not a symlink
 			return setup.Missing{Parent: at, Name: name, Last: last}, nil
 		case errors.Is(err, unix.EINVAL):
 			at = path.Join(at, name)
@@ -103,7 +103,7 @@ func missingIn(root *os.File, wanted string) (setup.Missing, error) {
 	}
 }
 
-// readLinkIn reads a link in a directory of the root.
+// readLinkIn reads a symlink in a directory of the root.
 func readLinkIn(root *os.File, dir, name string) (string, error) {
 	d, err := sys.OpenInRoot(root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {

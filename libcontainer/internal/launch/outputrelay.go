@@ -12,15 +12,15 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/sys"
 )
 
-// An outputRelay copies what a process writes to pipes to the caller's files. The process's user
-// owns the pipes, and so can open /dev/stdout again. The files keep their owner.
+// An outputRelay copies the output of a process from pipes to the caller's files. The process's
+// user owns the pipes, and can therefore reopen /dev/stdout. The files keep their owner.
 type outputRelay struct {
-	pipes   []*os.File // the ends that are read
+	pipes   []*os.File // the read ends
 	copiers sync.WaitGroup
 }
 
-// insert replaces the relayed streams by pipes and returns the ends for the process. Two streams of
-// one file get one pipe.
+// insert replaces the relayed streams by pipes and returns the write ends, for the process. Two
+// streams of one file share a pipe.
 func (o *outputRelay) insert(s *Streams) (theirs []*os.File, err error) {
 	set := s.Relayed
 	one := set[1] && set[2] && oneFile(s.Stdout, s.Stderr)
@@ -58,8 +58,8 @@ func oneFile(a, b *os.File) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// copyOutput copies until the pipe ends, or until its deadline and then what the pipe still holds.
-// When the file takes no more, the pipe is closed: the process gets EPIPE.
+// copyOutput copies until the end of the pipe, or until its deadline and then what the pipe still
+// holds. If a write fails, it closes the pipe: the process gets EPIPE.
 func copyOutput(to, pipe *os.File) {
 	defer pipe.Close()
 	buf := make([]byte, 32<<10)
@@ -85,7 +85,7 @@ func copyRest(to, pipe *os.File, buf []byte) {
 	if err != nil {
 		return
 	}
-	_ = conn.Control(func(fd uintptr) { // it fails if the pipe is closed, and then holds nothing
+	_ = conn.Control(func(fd uintptr) { // fails only if the pipe is closed, which then holds nothing
 		for {
 			n, _ := sys.Retry(func() (int, error) { return unix.Read(int(fd), buf) })
 			if n <= 0 {
@@ -98,14 +98,14 @@ func copyRest(to, pipe *os.File, buf []byte) {
 	})
 }
 
-// finish returns when all that the process has written is copied. It does not wait for other
+// finish returns when everything that the process has written is copied. It does not wait for other
 // processes that still have the pipe open.
 func (o *outputRelay) finish() {
 	if o == nil {
 		return
 	}
 	for _, r := range o.pipes {
-		_ = r.SetReadDeadline(time.Now()) // it fails if the pipe has ended
+		_ = r.SetReadDeadline(time.Now()) // fails if the pipe has ended
 	}
 	o.copiers.Wait()
 }

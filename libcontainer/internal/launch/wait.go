@@ -22,10 +22,11 @@ const (
 	EndLimit = 10 * time.Second
 )
 
-// ErrEnded stops what is done for a container whose first process has ended meanwhile.
+// ErrEnded stops an operation for a container whose first process has ended meanwhile.
 var ErrEnded = errors.New("stopped, for the container's process has ended meanwhile")
 
-// Receive waits for a message of a process, or the end of its channel. A negative limit is none.
+// Receive waits for a message from a process, or the end of its channel. A negative limit means
+// none.
 func Receive(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks.Stop) (nsenter.Message, error) {
 	files := make([]*os.File, len(stops))
 	for i, s := range stops {
@@ -43,7 +44,7 @@ func Receive(conn *nsenter.Conn, pid int, limit time.Duration, stops []hooks.Sto
 	return conn.Next()
 }
 
-// AwaitEnd waits for the end of a process that was killed; it need not be a child.
+// AwaitEnd waits for the end of a killed process, which need not be a child.
 func AwaitEnd(pidfd *os.File, pid int, deadline time.Time) error {
 	ended, err := sys.AwaitExit(pidfd, deadline)
 	if err != nil {
@@ -64,7 +65,7 @@ func endChild(p *nsenter.Process) error {
 	return err
 }
 
-// waitChild waits for the end of a child that has nothing left to do.
+// waitChild waits for the end of a child that is about to exit.
 func waitChild(p *nsenter.Process) (unix.WaitStatus, error) {
 	if err := AwaitEnd(p.Pidfd, p.Pid, time.Now().Add(EndLimit)); err != nil {
 		return 0, err
