@@ -136,6 +136,13 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestRootTakesNone: where no directory can be made, Create fails.
+func TestRootTakesNone(t *testing.T) {
+	if _, err := Open("/proc/self/fd").Create("c"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("create: %v", err)
+	}
+}
+
 // The lock is the new container's when the old one was removed while Lock waited.
 func TestLockFollowsName(t *testing.T) {
 	r := testRoot(t)

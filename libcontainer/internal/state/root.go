@@ -167,7 +167,7 @@ func (r *Root) create(id string) (_ *Dir, err error) {
 
 // mkdir creates a directory with a transit name, and the root if necessary, and returns the name.
 func (r *Root) mkdir() (string, error) {
-	for {
+	for made := false; ; {
 		name := transitName()
 		err := os.Mkdir(filepath.Join(r.path, name), 0o700)
 		if err == nil {
@@ -176,9 +176,10 @@ func (r *Root) mkdir() (string, error) {
 		if errors.Is(err, os.ErrExist) {
 			continue
 		}
-		if !errors.Is(err, os.ErrNotExist) {
+		if made || !errors.Is(err, os.ErrNotExist) { // in /proc also where the root exists
 			return "", err
 		}
+		made = true
 		// Sticky: the XDG Base Directory Specification allows files in $XDG_RUNTIME_DIR to be
 		// cleaned up unless they are touched every six hours or have this bit.
 		if err := os.MkdirAll(r.path, 0o700|os.ModeSticky); err != nil {
