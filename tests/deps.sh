@@ -17,7 +17,7 @@ package() {
 	case $1 in
 	certificates) # Go fetches its modules over TLS
 		[ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates ;;
-	busybox) # the tests' root file system has no libraries: a dynamic one is of no use
+	busybox) # static, since the tests' root filesystem has no libraries
 		local path
 		if ! path=$(command -v busybox) || grep -aq '/ld-linux\|/ld-musl' "$path"; then
 			echo busybox-static
@@ -69,11 +69,11 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 apt=(apt-get -qq -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o DPkg::Lock::Timeout=60)
 
-# A third-party source that doesn't answer is no reason to give up: install decides.
+# A third-party source that doesn't answer is not fatal: the installation decides.
 "${apt[@]}" update >"$log" 2>&1 || say "apt-get update: $(tail -n 1 "$log")"
 
 if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; then
-	# One unknown package makes apt refuse all of them: take each by itself.
+	# One unknown package makes apt reject all of them: install each by itself.
 	for name in "${missing[@]}"; do
 		"${apt[@]}" install -y --no-install-recommends "$name" >"$log" 2>&1 ||
 			say "not installed: $name: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"

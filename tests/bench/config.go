@@ -6,15 +6,16 @@ import (
 	"path/filepath"
 )
 
-// object and list are JSON's: the config is written as data here, since this program imports the standard
-// library only (and the profile).
+// object and list are JSON's: the config is written as data here, since this program imports the
+// standard library only (and the profile).
 type (
 	object map[string]any
 	list   []any
 )
 
-// bundle makes a bundle beside the one root file system: the example config, as runtimes print it with
-// their spec command, without a terminal. A memory limit of 0 is none, and so is a seccomp profile of nil.
+// bundle makes a bundle beside the one root filesystem: the example config, as runtimes print it
+// with their spec command, without a terminal. A memory limit of 0 is none, and so is a seccomp
+// profile of nil.
 func (s *stage) bundle(name string, args []string, memory int64, seccomp json.RawMessage) error {
 	dir := s.path(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -19,9 +19,10 @@ const (
 	cgroupMountsFolder = "/sys/fs/cgroup"
 )
 
-// enterPrivate moves the program into a private mount namespace, by executing itself again from a thread that
-// has moved, and prepares it: on hybrid hosts the v2 hierarchy is covered, for all runtimes alike,
-// because crun writes plain files there otherwise. The program becomes the reaper of containers' processes.
+// enterPrivate moves the program into a private mount namespace, by executing itself again from a
+// thread that has moved, and prepares it: on hybrid hosts the v2 hierarchy is covered, for all
+// runtimes alike, because crun writes plain files there otherwise. The program becomes the reaper
+// of containers' processes.
 func enterPrivate() error {
 	if os.Getenv(privateEnv) == "" {
 		stdruntime.LockOSThread()

@@ -1,8 +1,8 @@
-// Command bench measures container runtimes beside each other: wall time of their commands with hyperfine,
-// peak memory, and the smallest memory limit under which a container runs.
+// Command bench compares container runtimes: the wall time of their commands with hyperfine, peak
+// memory, and the smallest memory limit under which a container runs.
 //
-// All runtimes are measured in one run on the same bundle, in turns, so that what disturbs the machine
-// disturbs all of them. The method stands in docs/performance.md.
+// All runtimes are measured in one run on the same bundle, in turns: disturbances of the machine
+// affect all of them. docs/performance.md describes the method.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/orlop/orlop/tests/peers"
 )
 
-// runtime is one of those that are compared. The first one is what the others are compared with.
+// runtime is one of the compared runtimes. The others are compared with the first one.
 type runtime struct {
 	Name    string `json:"name"`
 	Path    string `json:"path"`
@@ -29,7 +29,7 @@ type runtime struct {
 
 func main() {
 	orlop := flag.String("orlop", "", "path of orlop's binary")
-	out := flag.String("out", "build/bench", "folder for results.json, times.svg and memory.svg")
+	out := flag.String("out", "build/bench", "directory for results.json, times.svg and memory.svg")
 	quick := flag.Bool("quick", false, "few runs: a look, not a measurement")
 	rounds := flag.Int("rounds", 12, "rounds through all runtimes")
 	runs := flag.Int("runs", 6, "runs of a command in each round")

@@ -16,15 +16,16 @@ import (
 	"time"
 )
 
-// operation is a command that is measured.
+// operation is a measured command.
 type operation struct {
 	name string
-	// args of the measured command. BUNDLE, SECCOMP, ID and LIVE stand for the bundle of /bin/true, the same with Docker's default
-	// seccomp profile, the id of the container made from either, and the runtime's running container.
+	// args of the measured command. BUNDLE, SECCOMP, ID and LIVE stand for the bundle of /bin/true,
+	// the same with Docker's default seccomp profile, the id of the container made from either, and
+	// the runtime's running container.
 	args string
 	// prepare is what runs before each measured run: one command of the runtime in each line, or
-	// "wait", which waits until the container has stopped, or "pause", in which the kernel comes to rest: what it does for
-	// a container goes on for tens of milliseconds after its end.
+	// "wait", which waits until the container has stopped, or "pause", in which the kernel comes to
+	// rest: what it does for a container goes on for tens of milliseconds after its end.
 	prepare string
 }
 
@@ -81,13 +82,14 @@ func (s *stage) script(r runtime, op operation) (string, error) {
 	return path, os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
-// quote makes one shell word of each; the words are paths and names of ours, without quotes in them.
+// quote makes one shell word of each; the words are paths and names of ours, without quotes in
+// them.
 func quote(words []string) string {
 	return "'" + strings.Join(words, "' '") + "'"
 }
 
-// times measures the wall time of an operation, in seconds, for each runtime. The runtimes take turns: a few
-// runs of one, then of the next, and each round begins with another one.
+// times measures the wall time of an operation, in seconds, for each runtime. The runtimes take
+// turns: a few runs of one, then of the next. Each round starts with another runtime.
 func (s *stage) times(ctx context.Context, op operation, rounds, runs int) (map[string][]float64, error) {
 	all := map[string][]float64{}
 	for round := range rounds {
@@ -181,9 +183,10 @@ func (s *stage) memory(ctx context.Context, op operation, runs int) (map[string]
 	return all, s.cleanUp(ctx)
 }
 
-// peak runs a command and returns the largest resident set, in KiB, of its process and of those that it waited
-// for. A process begins with the peak of the one that made it, as execve keeps it; this program's is larger
-// than what is measured. So busybox's shell makes it, exits, and leaves it to this program, the subreaper.
+// peak runs a command and returns the largest resident set, in KiB, of its process and of those
+// that it waited for. A process inherits the peak of its creator across execve, and this program's
+// is larger than the measured ones. Therefore busybox's shell creates the process, exits, and
+// leaves it to this program, the subreaper.
 func (s *stage) peak(words []string) (int64, error) {
 	shell := exec.Command(s.busybox, "sh", "-c", quote(words)+" </dev/null >/dev/null 2>&1 & echo $!")
 	out, err := shell.StdoutPipe()
@@ -218,8 +221,8 @@ func (s *stage) peak(words []string) (int64, error) {
 	return usage.Maxrss, nil
 }
 
-// limits finds, for each runtime, the smallest memory limit in bytes under which /bin/true runs three times
-// in a row; 0 when it runs under none that was tried.
+// limits finds, for each runtime, the smallest memory limit in bytes under which /bin/true runs
+// three times in a row; 0 when it runs under none that was tried.
 func (s *stage) limits(ctx context.Context) (map[string]int64, error) {
 	const kib = 1024
 	found := map[string]int64{}

@@ -96,8 +96,8 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// table prints one kind of figures: a row for each operation, a column for each runtime, and the ratios of
-// the first runtime to each of the others.
+// table prints one kind of figures: a row for each operation, a column for each runtime, and the
+// ratios of the first runtime to each of the others.
 func (r *report) table(w io.Writer, title, format string, figures func(measured) map[string]summary, unit float64) {
 	fmt.Fprintf(w, "\n%s\n%-18s", title, "")
 	first := r.Runtimes[0].Name

@@ -17,7 +17,8 @@ import (
 	"github.com/orlop/orlop/tests/profile"
 )
 
-// stage is what the runtimes play on: one bundle for all, a running container of each, a state folder of each.
+// stage is what the measurements need: one bundle for all runtimes, and for each runtime a running
+// container and a state directory.
 type stage struct {
 	dir      string
 	busybox  string
@@ -47,7 +48,7 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 		return nil, err
 	}
 	if err := syscall.Mount("tmpfs", s.path("run"), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=755"); err != nil {
-		return nil, fmt.Errorf("mount a tmpfs for the state folders: %w", err)
+		return nil, fmt.Errorf("mount a tmpfs for the state directories: %w", err)
 	}
 	if s.runtimes, err = install(s.path("bin"), runtimes); err != nil {
 		return nil, err
@@ -74,9 +75,9 @@ func newStage(ctx context.Context, runtimes []runtime) (s *stage, err error) {
 	return s, nil
 }
 
-// install copies the runtimes' programs to a folder, and returns the runtimes as they are there. How a file came into the page cache matters for the
-// start of a program: what a linker has written, through a mapping and page by page, takes 0.15 to 0.3 ms longer to start than a copy, or what a
-// package manager has installed.
+// install copies the runtimes' programs to a directory and returns the copies. The way in which a
+// file was written affects the start of a program: what a linker has written, through a mapping and
+// page by page, takes 0.15 to 0.3 ms longer to start than a copy or an installed package.
 func install(dir string, runtimes []runtime) ([]runtime, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func install(dir string, runtimes []runtime) ([]runtime, error) {
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
-// state is a runtime's folder of states. It lies in a tmpfs, as /run does.
+// state is a runtime's state directory. It lies in a tmpfs, like /run.
 func (s *stage) state(r runtime) string { return s.path("run/" + r.Name) }
 
 // command is a runtime's command line as words.
@@ -103,8 +104,8 @@ func (s *stage) command(r runtime, args ...string) []string {
 	return append([]string{r.Path, "--root", s.state(r)}, args...)
 }
 
-// do runs a runtime's command; an error has what it said. Output goes to a file: a container that is
-// left running would keep a pipe open.
+// do runs a runtime's command; an error contains its output. Output goes to a file: a container
+// that is left running would keep a pipe open.
 func (s *stage) do(ctx context.Context, r runtime, args ...string) error {
 	words := s.command(r, args...)
 	said, err := os.Create(s.path("output"))
@@ -123,7 +124,7 @@ func (s *stage) do(ctx context.Context, r runtime, args ...string) error {
 	return nil
 }
 
-// reap takes the orphans that have died. No command of ours may run meanwhile.
+// reap reaps dead orphans. No command of this program may run meanwhile.
 func reap() {
 	for {
 		var status syscall.WaitStatus
@@ -133,7 +134,7 @@ func reap() {
 	}
 }
 
-// close deletes all containers, also those of a broken run, and removes the folder.
+// close deletes all containers, also those of a broken run, and removes the directory.
 func (s *stage) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -169,13 +170,13 @@ func (s *stage) close() error {
 		errs = append(errs, fmt.Errorf("unmount %s: %w", s.path("run"), err))
 	}
 	if mounts, err := os.ReadFile(mountinfoPath); err != nil || strings.Contains(string(mounts), " "+s.dir+"/") {
-		// Nothing may be removed through a mount.
+		// RemoveAll must not follow a mount.
 		return errors.Join(append(errs, fmt.Errorf("a mount is left below %s", s.dir), err)...)
 	}
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
-// makeRootfs makes a busybox root file system.
+// makeRootfs makes a busybox root filesystem.
 func makeRootfs(rootfs, busybox string) error {
 	for _, name := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(rootfs, name), 0o755); err != nil {

@@ -16,15 +16,17 @@ const (
 	hostTree     = "/run/cgroup-host"  // hierarchies as the host has them, seen by the outer process
 	innerTree    = "/run/cgroup-inner" // where the inner process builds what it then moves to cgroupFolder
 
-	// Where the suite looks for the cpu controller's defaults: the name that systemd gave to the two hierarchies when mounted as one.
+	// Where the suite looks for the cpu controller's defaults: the name that systemd gave to the
+	// two hierarchies when mounted as one.
 	cpuAlias = "cpu,cpuacct"
 
-	// How long the kernel may take to let go of cgroups, and how often it is asked: it does not tell.
+	// How long the kernel may take to let go of cgroups, and how often it is asked: it does not
+	// tell.
 	patience = 30 * time.Second
 	pause    = 10 * time.Millisecond
 )
 
-// tree is a set of hierarchies, mounted below a folder.
+// tree is a set of hierarchies, mounted below a directory.
 type tree struct {
 	dir         string
 	hierarchies []hierarchy
@@ -35,8 +37,8 @@ func (t tree) path(h hierarchy, elements ...string) string {
 	return filepath.Join(append([]string{t.dir, h.name}, elements...)...)
 }
 
-// mountTree mounts the host's hierarchies, and those that the program needs, below a new folder. What it returns is to be unmounted even if
-// there is an error.
+// mountTree mounts the host's hierarchies, and those that the program needs, below a new directory.
+// What it returns is to be unmounted even if there is an error.
 func mountTree(dir string, n needs) (t tree, err error) {
 	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -57,7 +59,8 @@ func mountTree(dir string, n needs) (t tree, err error) {
 	return t, t.mount(list)
 }
 
-// freed are controllers that were taken from cgroup2's root, where they had been handed down to nobody in particular.
+// freed are controllers that were taken from cgroup2's root, where they had been handed down to
+// nobody in particular.
 type freed struct {
 	file        string // cgroup.subtree_control
 	controllers []string
@@ -120,8 +123,9 @@ func (t *tree) mount(list []hierarchy) error {
 	return nil
 }
 
-// unmount is for a tree in which nothing runs. With its last mount an extra hierarchy ends, and its controllers go back to cgroup2, but
-// not if it has a cgroup then that the kernel has still to take apart: it would stay until the next mount.
+// unmount is for a tree in which nothing runs. With its last mount an extra hierarchy ends, and its
+// controllers go back to cgroup2, but not if it has a cgroup then that the kernel has still to take
+// apart: it would stay until the next mount.
 func (t tree) unmount() error {
 	var errs []error
 	for _, h := range t.hierarchies {
@@ -148,7 +152,8 @@ func (t tree) makeGroups(name string, realtime bool) error {
 	return nil
 }
 
-// inherit gives a new cgroup what a root has by itself: processors and memory nodes, and all time that there is for real-time processes.
+// inherit gives a new cgroup what a root has by itself: processors and memory nodes, and all time
+// that there is for real-time processes.
 func (t tree) inherit(h hierarchy, name string, realtime bool) error {
 	hand := func(file string) error {
 		value, err := os.ReadFile(t.path(h, file))
@@ -164,7 +169,8 @@ func (t tree) inherit(h hierarchy, name string, realtime bool) error {
 	if !realtime || err != nil {
 		return err
 	}
-	// A sibling that has some leaves too little, one that was removed does so for a while. Then the program goes without: see alias.
+	// A sibling that has some leaves too little, one that was removed does so for a while. Then the
+	// program goes without: see alias.
 	err = retry(func() error { return errors.Join(hand("cpu.rt_period_us"), hand("cpu.rt_runtime_us")) }, syscall.EINVAL)
 	if errors.Is(err, syscall.EINVAL) {
 		return nil
@@ -172,7 +178,8 @@ func (t tree) inherit(h hierarchy, name string, realtime bool) error {
 	return err
 }
 
-// removeGroups removes the program's cgroups and all below them. Nothing runs in them any more, but the kernel may take its time.
+// removeGroups removes the program's cgroups and all below them. Nothing runs in them any more, but
+// the kernel may take its time.
 func (t tree) removeGroups(name string) error {
 	var errs []error
 	for _, h := range t.hierarchies {
@@ -217,8 +224,8 @@ func retry(f func() error, passing ...error) error {
 	}
 }
 
-// enterGroups moves this process into its cgroups and the calling thread into a cgroup namespace of which they are the root, and mounts
-// the hierarchies as seen from there where a host has them.
+// enterGroups moves this process into its cgroups and the calling thread into a cgroup namespace of
+// which they are the root, and mounts the hierarchies as seen from there where a host has them.
 func enterGroups(name string, realtime bool) error {
 	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -256,8 +263,8 @@ func enterGroups(name string, realtime bool) error {
 	return nil
 }
 
-// alias gives hierarchies of several controllers the name of each, as systemd does. Where the suite finds cpuAlias, it also sets real-time
-// limits, and the program needs some.
+// alias gives hierarchies of several controllers the name of each, as systemd does. Where the suite
+// finds cpuAlias, it also sets real-time limits, and the program needs some.
 func (t tree) alias(realtime bool) error {
 	for _, h := range t.hierarchies {
 		names := strings.Split(h.name, ",")
@@ -277,7 +284,8 @@ func (t tree) alias(realtime bool) error {
 	return nil
 }
 
-// leaveRoot moves this process out of the namespace's root on cgroup2, where a cgroup with processes has no controllers for others.
+// leaveRoot moves this process out of the namespace's root on cgroup2, where a cgroup with
+// processes has no controllers for others.
 func leaveRoot(t tree) error {
 	if len(t.hierarchies) != 1 || t.hierarchies[0].name != "" {
 		return nil

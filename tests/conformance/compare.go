@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// compare writes reports side by side as Markdown: totals, a row for each program, and why the first runtime does not pass some.
+// compare writes reports side by side as Markdown: totals, a row for each program, and why the
+// first runtime does not pass some of them.
 func compare(reports []*report, list []exception) string {
 	var b strings.Builder
 	first := reports[0]

@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// privateDev puts new device files in the place of the host's: runtimes give their standard streams, which the suite opens as
-// /dev/null, to the container's user, and the host's /dev/null would belong to that user for good.
+// privateDev puts new device files in the place of the host's: runtimes give their standard
+// streams, which the suite opens as /dev/null, to the container's user, and the host's /dev/null
+// would belong to that user for good.
 func privateDev() error {
 	const dir = "/run/dev"
 	if err := mountNew("tmpfs", dir, "mode=755"); err != nil {
@@ -51,7 +52,7 @@ func makeDevice(path string, major, minor int) error {
 	return nil
 }
 
-// mountNew mounts a new file system on a new folder.
+// mountNew mounts a new filesystem on a new directory.
 func mountNew(kind, dir, options string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err

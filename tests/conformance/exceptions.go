@@ -17,8 +17,8 @@ const (
 	machine     kind = "this machine"
 )
 
-// exception is an assertion of the suite that is expected to fail. exceptions.md has a section for each, with the
-// specification's text, what the test does, and what the runtimes do.
+// exception is an assertion of the suite that is expected to fail. exceptions.md has a section for
+// each, with the specification's text, what the test does, and what the runtimes do.
 type exception struct {
 	Test      string
 	Assertion string
@@ -82,8 +82,8 @@ func exceptions(h host) []exception {
 	return list
 }
 
-// expect compares a result with the exceptions, marks the assertions that were expected to fail, and records what is
-// unexpected.
+// expect compares a result with the exceptions, marks the assertions that were expected to fail,
+// and records what is unexpected.
 func expect(r *result, list []exception) {
 	var problems []string
 	of := slices.DeleteFunc(slices.Clone(list), func(e exception) bool { return e.Test != r.Test })

@@ -55,7 +55,8 @@ func readSections(t *testing.T) map[string]string {
 	return sections
 }
 
-// TestExceptionsExplained holds exceptions.md to the table: a section for each, with all that belongs to it.
+// TestExceptionsExplained holds exceptions.md to the table: a section for each, with all that
+// belongs to it.
 func TestExceptionsExplained(t *testing.T) {
 	sections := readSections(t)
 	used := make(map[string]bool)
@@ -89,7 +90,8 @@ func TestExceptionsExplained(t *testing.T) {
 	}
 }
 
-// TestExceptionsQuoted: what exceptions.md has of the specification stands there, word for word but for its markup.
+// TestExceptionsQuoted: what exceptions.md has of the specification stands there, word for word but
+// for its markup.
 func TestExceptionsQuoted(t *testing.T) {
 	dir, err := goOutput(".", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec")
 	if err != nil {

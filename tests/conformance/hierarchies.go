@@ -10,13 +10,14 @@ import (
 
 // hierarchy is one cgroup hierarchy: of v1, or the one of v2.
 type hierarchy struct {
-	name    string // folder below cgroupFolder; "" is cgroupFolder itself, which is v2
+	name    string // directory below cgroupFolder; "" is cgroupFolder itself, which is v2
 	options string // what mounts it
 	extra   bool   // the host has not mounted it: it ends with our use of it
 	before  int    // how many cgroups an extra one had before
 }
 
-// groups tells how many cgroups an extra hierarchy has now, those that were removed included as long as the kernel has them.
+// groups tells how many cgroups an extra hierarchy has now, those that were removed included as
+// long as the kernel has them.
 func (h hierarchy) groups() int {
 	controllers, err := os.ReadFile("/proc/cgroups")
 	if err != nil {
@@ -32,8 +33,9 @@ func (h hierarchy) kind() string {
 	return "cgroup"
 }
 
-// parseHierarchies reads the hierarchies from a mountinfo file: those of v1, or the one of v2 when it is the only one. Beside
-// v1 hierarchies the suite does not know cgroup2, and looks for each controller's folder by name.
+// parseHierarchies reads the hierarchies from a mountinfo file: those of v1, or the one of v2 when
+// it is the only one. Beside v1 hierarchies the suite does not know cgroup2, and looks for each
+// controller's directory by name.
 func parseHierarchies(mountinfo string) (list []hierarchy) {
 	unified := false
 	for line := range strings.Lines(mountinfo) {
@@ -91,7 +93,8 @@ func (c controller) before() int {
 	return c.groups
 }
 
-// findController reads /proc/cgroups; the zero value is for a controller that the kernel does not have.
+// findController reads /proc/cgroups; the zero value is for a controller that the kernel does not
+// have.
 func findController(procCgroups, name string) (c controller) {
 	for line := range strings.Lines(procCgroups) {
 		// name, hierarchy, number of cgroups, enabled
@@ -104,7 +107,8 @@ func findController(procCgroups, name string) (c controller) {
 	return c
 }
 
-// addExtra adds the extra controllers that the host has not mounted to those hierarchies that it has, if there are any of v1.
+// addExtra adds the extra controllers that the host has not mounted to those hierarchies that it
+// has, if there are any of v1.
 func addExtra(list []hierarchy, extra []string, procCgroups string) []hierarchy {
 	if len(list) == 0 || list[0].name == "" {
 		return list
@@ -119,7 +123,7 @@ func addExtra(list []hierarchy, extra []string, procCgroups string) []hierarchy 
 	return list
 }
 
-// below takes the lines of a mountinfo file whose mount points are in a folder.
+// below takes the lines of a mountinfo file whose mount points are in a directory.
 func below(mountinfo, dir string) string {
 	var b strings.Builder
 	for line := range strings.Lines(mountinfo) {

@@ -1,13 +1,15 @@
-// Command conformance runs the validation programs of github.com/opencontainers/runtime-tools against a runtime.
+// Command conformance runs the validation programs of github.com/opencontainers/runtime-tools
+// against a runtime.
 //
-// It is run in its own folder, as root:
+// It is run in its own directory, as root:
 //
 //	conformance -runtime PATH [PROGRAM...]     prints a table, and writes PATH's name with .json and .md into -out
 //	conformance -compare REPORT.json...        prints reports side by side, as Markdown
 //
-// The programs come from the module that go.mod pins, are built into -out/bin, and each runs in an environment that is thrown away
-// afterwards: see stage. Some of what they assert can't hold: see exceptions. The exit status is 1 if a program ends otherwise than
-// expected, but for other runtimes than orlop that is not a failure.
+// The programs come from the module that go.mod pins, are built into -out/bin, and each runs in an
+// environment that is thrown away afterwards: see stage. Some of what they assert can't hold: see
+// exceptions. The exit status is 1 if a program ends otherwise than expected, but for other
+// runtimes than orlop that is not a failure.
 package main
 
 import (

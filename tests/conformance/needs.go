@@ -30,10 +30,12 @@ func needsOf(test string) needs {
 	return n
 }
 
-// alone tells whether the program can't run beside others of its kind, nor beside tests that use the same controllers.
+// alone tells whether the program can't run beside others of its kind, nor beside tests that use
+// the same controllers.
 func (n needs) alone() bool { return n.RealTime || len(n.Controllers) > 0 }
 
-// lockControllers keeps others from moving cgroup controllers between cgroup2 and v1. The project's other tests take the same lock.
+// lockControllers keeps others from moving cgroup controllers between cgroup2 and v1. The project's
+// other tests take the same lock.
 func lockControllers() (unlock func(), err error) {
 	dir, err := os.Open(cgroupFolder)
 	if errors.Is(err, os.ErrNotExist) {

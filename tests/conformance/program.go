@@ -32,7 +32,8 @@ type result struct {
 	Stderr     string      `json:"stderr,omitempty"`
 }
 
-// Names of what is asserted beside the programs' own lines, so that it can be counted and excepted like them.
+// Names of what is asserted beside the programs' own lines, so that it can be counted and excepted
+// like them.
 const (
 	endsWell  = "ends with status 0"
 	endsEarly = "runs to the end"

@@ -19,7 +19,7 @@ import (
 type runner struct {
 	suite      suite
 	runtime    string // path
-	dir        string // temporary folder of this run
+	dir        string // temporary directory of this run
 	limit      time.Duration
 	lanes      int
 	exceptions []exception // what is expected to fail; a program that does otherwise is run once more
@@ -40,7 +40,7 @@ func (s suite) run(ctx context.Context, path string, limit time.Duration, lanes 
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	// All users can walk through it: containers with user namespaces do.
+	// All users must be able to enter it: containers with user namespaces do.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,8 @@ func (s suite) run(ctx context.Context, path string, limit time.Duration, lanes 
 	return r, nil
 }
 
-// all runs programs, several side by side, and returns their results in the order of the names. Most of the time they sleep.
+// all runs programs, several side by side, and returns their results in the order of the names.
+// Most of the time they sleep.
 func (r *runner) all(ctx context.Context, tests []string) ([]result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -107,7 +108,8 @@ func (r *runner) alone(ctx context.Context, tests []string, work func(i int)) er
 	return nil
 }
 
-// expected runs a program, and once more if that ends otherwise than expected: many wait for a fixed time, and the machine may be busy.
+// expected runs a program, and repeats it after an unexpected result: many programs wait for a
+// fixed time, and the machine may be busy.
 func (r *runner) expected(ctx context.Context, test string) (judged result, err error) {
 	for runs := 1; runs <= 2; runs++ {
 		judged, err = r.run(ctx, test)

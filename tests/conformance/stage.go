@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// A program of the suite runs in an environment that is thrown away afterwards, made by two processes of this program in turn:
+// A program of the suite runs in an environment that is thrown away afterwards, made by two
+// processes of this program in turn:
 //
-//	harness                    makes the working folder, reads the output
+//	harness                    makes the working directory, reads the output
 //	└ outer (roleOuter)        new mount namespace: /run, /dev, the cgroup hierarchies; makes the program's cgroups, keeps the
 //	  │                        time limit, and removes what is left of the cgroups
 //	  └ inner (roleInner)      new PID, mount and cgroup namespaces: process 1, which reaps orphans. What it mounts and
 //	    │                      whatever still runs ends with it
 //	    └ program              e.g. build/conformance/bin/create
 //
-// The runtime under test finds empty state folders in /run and its cgroups below the program's own, so that programs
-// can run side by side although all use the same cgroup paths.
+// The runtime under test finds empty state directories in /run and its cgroups below the program's
+// own, so that programs can run side by side although all use the same cgroup paths.
 
 const (
 	roleEnv   = "ORLOP_CONFORMANCE_ROLE"
@@ -32,8 +33,8 @@ const (
 	roleOuter = "outer"
 	roleInner = "inner"
 
-	// What the outer process says beside the program's own status, which is 0, 1 or 2: that its time was up, that it cannot
-	// be run on this host, that something else is wrong.
+	// What the outer process says beside the program's own status, which is 0, 1 or 2: that its
+	// time was up, that it cannot be run on this host, that something else is wrong.
 	statusTimeLimit = 124
 	statusCannot    = 125
 	statusBroken    = 126
@@ -42,7 +43,7 @@ const (
 // stage is what outer and inner must know; it travels as JSON in the environment.
 type stage struct {
 	Program string        // path of the binary
-	Dir     string        // working folder
+	Dir     string        // working directory
 	Runtime string        // path of the runtime under test
 	Tmp     string        // TMPDIR
 	Limit   time.Duration // of the program's run
@@ -50,7 +51,8 @@ type stage struct {
 	Needs   needs
 }
 
-// command returns the command that runs the stage's program. It is killed with the process that starts it.
+// command returns the command that runs the stage's program. It is killed with the process that
+// starts it.
 func (s *stage) command(ctx context.Context, role string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -65,7 +67,8 @@ func (s *stage) command(ctx context.Context, role string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// perform plays the role that the environment gives to this process, if any, and then does not return.
+// perform plays the role that the environment gives to this process, if any, and then does not
+// return.
 func perform() {
 	role := os.Getenv(roleEnv)
 	if role == "" {

@@ -17,15 +17,15 @@ const (
 
 // suite is where the validation programs lie, and what they need.
 type suite struct {
-	bin     string   // folder of the programs
-	rootfs  string   // the tarball, in the module's folder
+	bin     string   // directory of the programs
+	rootfs  string   // the tarball, in the module's directory
 	version string   // of the module
 	tests   []string // names of the programs
 }
 
 func (s suite) program(name string) string { return filepath.Join(s.bin, name) }
 
-// buildSuite builds, into a folder, the programs that this module's go.mod lists as tools.
+// buildSuite builds, into a directory, the programs that this module's go.mod lists as tools.
 func buildSuite(module, bin string) (suite, error) {
 	s := suite{bin: bin}
 	list, err := goOutput(module, "list", "-f", "{{.ImportPath}}", "tool")
@@ -65,7 +65,7 @@ func (s suite) choose(names []string) ([]string, error) {
 	return names, nil
 }
 
-// goOutput runs the go command in the module's folder, and returns what it prints.
+// goOutput runs the go command in the module's directory, and returns what it prints.
 func goOutput(module string, args ...string) (string, error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = module

@@ -62,7 +62,8 @@ func buildOrlop(t *testing.T, path string) {
 	}
 }
 
-// testSuite runs the suite's programs: each is a test, and passes if all of its assertions end as expected.
+// testSuite runs the suite's programs: each is a test, and passes if all of its assertions end as
+// expected.
 func (b *built) testSuite(t *testing.T) {
 	r, err := b.suite.run(t.Context(), b.orlop, 10*time.Minute, 4, b.suite.tests)
 	if err != nil {

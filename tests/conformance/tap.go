@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// What the suite's programs print is TAP 13 whose YAML blocks hold JSON, mostly: text in them was taken for a format by their
-// TAP library, so that a per cent sign spoils the JSON. Some print several documents, one after the other, and those that run
-// runtimetest in a container put its document into a block, as a JSON string.
+// What the suite's programs print is TAP 13 whose YAML blocks hold JSON, mostly: text in them was
+// taken for a format by their TAP library, so that a per cent sign spoils the JSON. Some print
+// several documents, one after the other, and those that run runtimetest in a container put its
+// document into a block, as a JSON string.
 
 // directive is what TAP says of an assertion beside ok or not ok.
 type directive string
@@ -135,7 +136,8 @@ func (p *tapParser) block(text string) {
 		p.detail(compact(text))
 		return
 	}
-	// runtimetest's document: the assertion on it follows. That one is only whether "not ok" is to be found in it.
+	// runtimetest's document: the assertion on it follows. That one is only whether "not ok" is to
+	// be found in it.
 	doc := parseTAP(inner)
 	var problems []string
 	for _, a := range doc.Assertions {

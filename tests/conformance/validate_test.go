@@ -15,7 +15,7 @@ import (
 	"github.com/xeipuuv/gojsonschema"
 )
 
-// bundle makes a bundle of the suite's root file system and what `orlop spec` writes.
+// bundle makes a bundle of the suite's root filesystem and what `orlop spec` writes.
 func (b *built) bundle(t *testing.T, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,7 +28,8 @@ func (b *built) bundle(t *testing.T, args ...string) string {
 	return dir
 }
 
-// command runs a command and returns what it prints. It prints into a file: containers that it leaves would keep a pipe open.
+// command runs a command and returns what it prints. It prints into a file: containers that it
+// leaves would keep a pipe open.
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,7 +55,8 @@ func command(t *testing.T, name string, args ...string) string {
 	return string(stdout)
 }
 
-// checkSchema holds a document to a schema of the specification. The tools' own check fetches it from the network.
+// checkSchema holds a document to a schema of the specification. The tools' own check fetches it
+// from the network.
 func checkSchema(t *testing.T, schema, document string) {
 	t.Helper()
 	dir, err := goOutput(".", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec")
@@ -71,8 +73,9 @@ func checkSchema(t *testing.T, schema, document string) {
 	}
 }
 
-// checkBundle has the tools' validator check a bundle, as `oci-runtime-tool validate` does. With local it looks at this host, too, where it does
-// not find a file system "none", which the specification allows as the type of bind mounts.
+// checkBundle has the tools' validator check a bundle, as `oci-runtime-tool validate` does. With
+// local it looks at this host, too, where it does not find a filesystem "none", which the
+// specification allows as the type of bind mounts.
 func checkBundle(t *testing.T, dir string, local bool) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
@@ -113,7 +116,8 @@ func (b *built) testValidate(t *testing.T) {
 	})
 }
 
-// testGenerate: runtime-tools can take what `orlop spec` writes as its template, and what it makes of that is valid and runs.
+// testGenerate: runtime-tools can take what `orlop spec` writes as its template, and what it makes
+// of that is valid and runs.
 func (b *built) testGenerate(t *testing.T) {
 	dir := b.bundle(t)
 	config := filepath.Join(dir, "config.json")
@@ -129,7 +133,8 @@ func (b *built) testGenerate(t *testing.T) {
 	}
 }
 
-// testSchemas: what orlop tells of itself and of containers is as the specification's schemas have it.
+// testSchemas: what orlop tells of itself and of containers is as the specification's schemas have
+// it.
 func (b *built) testSchemas(t *testing.T) {
 	checkSchema(t, "features-schema.json", command(t, b.orlop, "features"))
 	dir, root := b.bundle(t), t.TempDir()

@@ -4,7 +4,7 @@
 # Usage: tests/demo/demo.sh [RUNTIME]      (default ./orlop; run as root)
 #
 # Ends with status 0 when every step did what it should. Nothing is left afterwards, also
-# after a failure or ^C: no process, mount, cgroup or folder.
+# after a failure or ^C: no process, mount, cgroup or directory.
 set -uo pipefail
 
 PATH=$PATH:/usr/sbin:/sbin:/bin
@@ -24,7 +24,7 @@ clean_up() {
 		"$runtime" --root "$dir/state" delete --force "$id" >/dev/null 2>&1
 		"$runtime" --root "$dir/state" delete --force "$id-run" >/dev/null 2>&1
 		rmdir /sys/fs/cgroup{,/*}"$cgroup" 2>/dev/null
-		# Never remove through a mount that was left: that would be a fault to be seen.
+		# Never remove files through a leftover mount: that fault must show.
 		if grep -q " $dir/" /proc/self/mountinfo; then
 			echo "demo: a mount is left below $dir" >&2
 			status=1
@@ -66,7 +66,7 @@ show() {
 	expect_status=0 expect_text=
 }
 
-# orlop ARGS... shows the runtime with the demo's own state folder, which isn't printed.
+# orlop ARGS... shows the runtime with the demo's own state directory, which isn't printed.
 orlop() { show "$runtime" --root "$dir/state" "$@"; }
 
 # has COMMAND tells whether the runtime has this subcommand.
@@ -78,7 +78,7 @@ dir=$(mktemp -d /tmp/orlop-demo-XXXXXX) || exit 1
 chmod 755 "$dir"
 cd "$dir" || exit 1
 
-title "A bundle: config.json and a root file system (busybox)"
+title "A bundle: config.json and a root filesystem (busybox)"
 mkdir -p bundle/rootfs/{bin,dev,etc,proc,sys,tmp,root}
 cp "$busybox" bundle/rootfs/bin/busybox
 for applet in $("$busybox" --list); do
@@ -89,7 +89,7 @@ show "$runtime" --version
 cd bundle || exit 1
 show "$runtime" spec
 cd ..
-# The example starts a shell on a terminal: here it shall count quietly, in a cgroup of its own.
+# The example starts a shell on a terminal. Here it counts instead, in a cgroup of its own.
 sed -i -e 's/"terminal": true/"terminal": false/' \
 	-e "s|\"linux\": {|\"linux\": { \"cgroupsPath\": \"$cgroup/$id\",|" bundle/config.json
 awk '/"args": \[/ { print "\t\t\"args\": [\"sh\", \"-c\", \"trap \\\"exit 7\\\" TERM; echo ready; while :; do sleep 1000 & wait; done\"],"; skip = 1 }

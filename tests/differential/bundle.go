@@ -48,8 +48,8 @@ type step struct {
 	args  []string
 }
 
-// An entry is a file of the image. Its kind is dir, file, script, private, fifo, link, gone, or probe
-// for the program of probe/probe.c.
+// An entry is a file of the image. Its kind is dir, file, script, private, fifo, link, gone, or
+// probe for the program of probe/probe.c.
 type entry struct{ path, kind, content string }
 
 // rootfs is the directory of the root filesystem.

@@ -32,8 +32,8 @@ func becomePlain() error {
 	return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), plainEnv+"=1"))
 }
 
-// resetSignals gives each ignored signal its default action and unblocks all. Package os/signal does
-// not know those that the C library keeps to itself, which make leaves ignored.
+// resetSignals gives each ignored signal its default action and unblocks all. Package os/signal
+// does not know those that the C library keeps to itself, which make leaves ignored.
 func resetSignals() error {
 	// struct sigaction of the kernel on amd64 and arm64.
 	var now, byDefault struct {
@@ -76,7 +76,8 @@ func resetLimits() error {
 		unix.RLIMIT_STACK: {Cur: 8 << 20, Max: infinity},
 	}
 	for resource, limit := range limits {
-		// Through syscall: its Exec would put back the limit of files that Go has raised at the start.
+		// Through syscall: its Exec would put back the limit of files that Go has raised at the
+		// start.
 		err := syscall.Setrlimit(resource, &syscall.Rlimit{Cur: limit.Cur, Max: limit.Max})
 		if errors.Is(err, unix.EPERM) {
 			var now syscall.Rlimit

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A Feature is one way in which a case differs from an ordinary container: a kind of the vocabulary,
-// and a value that this kind understands. It is written kind=value, with ~ for a blank.
+// A Feature is one way in which a case differs from an ordinary container: a kind of the
+// vocabulary, and a value that this kind understands. It is written kind=value, with ~ for a blank.
 type Feature struct{ Kind, Value string }
 
 func (f Feature) String() string { return strings.ReplaceAll(f.Kind+"="+f.Value, " ", "~") }

@@ -1,6 +1,6 @@
-// Command differential runs generated containers under orlop, runc and crun and compares what a probe
-// inside and the tester outside see. What differs, and is not in the list of what may (allow.go), is
-// shrunk to the fewest features that show it and printed.
+// Command differential runs generated containers under orlop, runc and crun, and compares what a
+// probe inside and the tester outside observe. It shrinks each difference that is not allowed
+// (allow.go) to the fewest features that show it, and prints it.
 package main
 
 import (

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fact is something that a case shows under one runtime. Facts of a call are compared only as long
-// as the calls before ended alike; those of no call (0) always.
+// A fact is something that a case shows under one runtime. Facts of a call are compared only as
+// long as the calls before ended alike; those of no call (0) always.
 type fact struct {
 	Call       int
 	Key, Value string
@@ -294,8 +294,8 @@ func cgroupMount(controllers string) string {
 	return filepath.Join("/sys/fs/cgroup", name)
 }
 
-// mounted reports whether the hierarchy with these controllers has its place. Others come and go with
-// who mounts them elsewhere.
+// mounted reports whether the hierarchy with these controllers has its place. Others come and go
+// with who mounts them elsewhere.
 func mounted(controllers string) bool {
 	_, err := os.Stat(cgroupMount(controllers))
 	return err == nil

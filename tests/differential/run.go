@@ -20,7 +20,7 @@ import (
 // callLimit is how long a command may take before it counts as stuck, unless a flag says otherwise.
 const callLimit = 20 * time.Second
 
-// await asks whether something is done, ever less often, until it is or the limit is over.
+// await polls with growing pauses until something is done or the limit has passed.
 func await(limit time.Duration, done func() bool) {
 	pause := time.Millisecond
 	for deadline := time.Now().Add(limit); !done() && time.Now().Before(deadline); pause = min(2*pause, 20*time.Millisecond) {
@@ -28,8 +28,8 @@ func await(limit time.Duration, done func() bool) {
 	}
 }
 
-// settleLimit is how long something may take that nobody waits for by a descriptor: the probe's last
-// line, an exit, the end of what is killed.
+// settleLimit is how long something may take that nobody waits for by a descriptor: the probe's
+// last line, an exit, the end of what is killed.
 func (r *runner) settleLimit() time.Duration { return r.limit / 2 }
 
 // shellCaller begins the shell that becomes the runtime: what features of the caller use.
@@ -51,8 +51,8 @@ const shellCaller = `join_cgroup() {
 }
 `
 
-// A runner runs one case under one runtime. It is the first process of namespaces of its own: all
-// that a container leaves is below it, and goes with it.
+// A runner runs one case under one runtime. It is the first process of its own namespaces: whatever
+// a container leaves is below it, and ends with it.
 type runner struct {
 	*bundle
 	program string        // the runtime
@@ -67,7 +67,8 @@ type runner struct {
 	took      time.Duration // by all calls
 }
 
-// A stream is what a command prints, and the container that it starts: a file, or what is read from a pipe or terminal.
+// A stream is what a command prints, and the container that it starts: a file, or what is read from
+// a pipe or terminal.
 type stream struct {
 	path string // if it is a file
 
@@ -76,7 +77,8 @@ type stream struct {
 	done chan struct{} // closed at the end, nil if nothing is read
 }
 
-// await gives what is read time to come to its end, which it does not while somebody holds the terminal.
+// await gives what is read time to come to its end, which it does not while somebody holds the
+// terminal.
 func (s *stream) await(limit time.Duration) {
 	select {
 	case <-s.done:
@@ -162,7 +164,8 @@ func (r *runner) run() error {
 	return nil
 }
 
-// detach calls create or run --detach, whose streams become the container's, and reports whether there is a container then.
+// detach calls create or run --detach, whose streams become the container's, and reports whether
+// there is a container then.
 func (r *runner) detach(command string, args []string) bool {
 	console := r.spec.Process != nil && r.spec.Process.Terminal
 	var socket string
@@ -215,12 +218,14 @@ func (r *runner) phase(name string) {
 	}
 }
 
-// awaitSignal gives the container's process time to end: a signal is delivered, but nothing says when it has worked.
+// awaitSignal gives the container's process time to end: a signal is delivered, but nothing says
+// when it has worked.
 func (r *runner) awaitSignal() {
 	await(r.settleLimit()/20, func() bool { return !running(r.container) })
 }
 
-// awaitExec waits for the end of a process that exec left in the background, and records what it printed.
+// awaitExec waits for the end of a process that exec left in the background, and records what it
+// printed.
 func (r *runner) awaitExec(output, terminal *stream) {
 	if data, err := os.ReadFile(r.dir + "/exec.pid"); err == nil {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {

@@ -71,8 +71,8 @@ type result struct {
 	allowed int
 }
 
-// do runs a case and compares. A command that seems stuck may be slow because the machine is busy: it
-// then gets more time.
+// do runs a case and compares. A command that seems stuck may be slow because the machine is busy:
+// it then gets more time.
 func (t *tester) do(c Case) result {
 	res := t.attempt(c, t.limit)
 	if len(res.differ) > 0 && slices.ContainsFunc(res.seen, (*observation).stuck) {

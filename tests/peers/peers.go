@@ -1,4 +1,5 @@
-// Package peers finds the runtimes that orlop is compared with: runc of the release that tests/tools pins, and the newest crun of Debian.
+// Package peers finds the runtimes that orlop is compared with: runc of the release that
+// tests/tools pins, and the newest crun of Debian.
 package peers
 
 import (
@@ -11,10 +12,10 @@ import (
 	"strings"
 )
 
-// dirEnv names a directory of peers in place of the one that the script stages.
+// dirEnv names a directory of peers to use instead of the one that the script stages.
 const dirEnv = "ORLOP_PEERS"
 
-// statusUnavailable is the script's status when the peers cannot be had here.
+// statusUnavailable is the script's exit status if the peers are not available here.
 const statusUnavailable = 77
 
 // UnavailableError says why there is nothing to compare with.
@@ -32,8 +33,8 @@ type Peers struct {
 	CrunProgram string
 }
 
-// Find returns the peers. It stages them first where that was not done, which takes a minute. source is the directory of orlop's source.
-// The error is an UnavailableError where they cannot be had.
+// Find returns the peers. It stages them if necessary, which takes a minute. source is the
+// directory of orlop's source. The error is an UnavailableError if they are not available.
 func Find(source string) (Peers, error) {
 	dir := os.Getenv(dirEnv)
 	if dir == "" {

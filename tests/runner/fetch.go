@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// fetched leaves out those modules beside the product's own whose dependencies are neither here nor to be had, and counts each as
-// skipped. Nothing but its dependencies can be wrong with one that is left out: the go command shall tell of all else.
+// fetched omits modules, apart from the product's own, whose dependencies are neither cached nor
+// available, and counts each as skipped. It omits a module for no other fault: the go command
+// reports those.
 func fetched(c *counter, modules []module) (here []module) {
 	for _, m := range modules {
 		if m.dir != "." {
@@ -20,7 +21,8 @@ func fetched(c *counter, modules []module) (here []module) {
 	return here
 }
 
-// unreachable fetches a module's dependencies, and tells why they cannot be had, if so.
+// unreachable fetches a module's dependencies. It returns why they are not available, "" if they
+// are.
 func unreachable(dir string) string {
 	cmd := exec.Command("go", "mod", "download")
 	cmd.Dir = dir

@@ -17,10 +17,12 @@ import (
 const (
 	// guests is how many run at once. Each has two processors, of which a test mostly uses one.
 	guests = 2
-	// enginesInGuest is how many of the engines' tests one guest gets: each takes minutes. Of other packages it gets testsAtOnce.
+	// enginesInGuest is how many of the engines' tests one guest gets: each takes minutes. Of other
+	// packages it gets testsAtOnce.
 	enginesInGuest = 1
 	engines        = "tests/engines"
-	// cannotBuild is the status with which tests/vm/build says that there can be no guest on this host.
+	// cannotBuild is the status with which tests/vm/build says that there can be no guest on this
+	// host.
 	cannotBuild = 77
 )
 
@@ -29,7 +31,7 @@ type guest struct {
 	tags, run string
 	runtime   string        // in place of orlop, if not ""
 	timeout   time.Duration // of a job; 0: none
-	stage     string        // folder that the guest has as /mnt/share; set by test
+	stage     string        // directory that the guest has as /mnt/share; set by test
 }
 
 // job is a package's tests, or some of them.
@@ -39,7 +41,8 @@ type job struct {
 	count int    // how many these are, or as how many they count
 }
 
-// test runs the packages' tests in guests and counts them. Where there can be no guest, it counts each package as skipped.
+// test runs the packages' tests in guests and counts them. Where there can be no guest, it counts
+// each package as skipped.
 func (g *guest) test(c *counter, patterns []string) error {
 	var packages []pkg
 	for _, m := range byModule(patterns) {
@@ -142,7 +145,8 @@ func (g *guest) testAll(c *counter, jobs []job) {
 				}
 				own := try()
 				if own.failed > 0 {
-					// An emulated machine's timing is no real one's: what fails there twice counts. The first time is printed, too.
+					// An emulated machine's timing is no real one's: what fails there twice counts.
+					// The first time is printed, too.
 					first := strings.ReplaceAll(strings.TrimSpace(report.String()), "\n", "\n\t")
 					report.Reset()
 					fmt.Fprintf(&report, "AGAIN guest %s, after:\n\t%s\n", j.pkg.path, first)
@@ -161,7 +165,8 @@ func (g *guest) testAll(c *counter, jobs []job) {
 	running.Wait()
 }
 
-// testOne runs a job in a fresh guest. The tests are told to be short: each start of a Go program takes 0.3 s there.
+// testOne runs a job in a fresh guest. The tests are told to be short: each start of a Go program
+// takes 0.3 s there.
 func (g *guest) testOne(c *counter, j job) error {
 	runtime := "ORLOP=" + orlop(share)
 	if g.runtime != "" {

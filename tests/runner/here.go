@@ -14,7 +14,7 @@ import (
 type here struct {
 	tags, run string
 	timeout   time.Duration // of a package's tests, or a part of them; 0: none
-	split     []string      // folders of packages that are tested in parts
+	split     []string      // directories of packages that are tested in parts
 }
 
 // test runs the tests of a module and feeds their events to the counter.

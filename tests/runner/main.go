@@ -1,13 +1,14 @@
-// Command runner runs go vet and all tests of the given packages, here and in the guest of tests/vm, and
-// ends with the line "N passed, N failed, N skipped" on standard output.
+// Command runner runs go vet and all tests of the given packages, here and in the guest of
+// tests/vm, and ends with the line "N passed, N failed, N skipped" on standard output.
 //
 // It counts from `go test -json`: leaf tests, so that a test with subtests is not counted beside
 // them. Every skip is printed with its reason and every failure with its output. A package that
-// does not build, panics or runs out of time counts as failed, as does a go vet that complains. What ran in
-// the guest has "guest" before its name; where there can be no guest, its packages count as skipped.
-// Nothing has a time limit unless one is given, since machines differ much; what runs for minutes is named on standard error.
+// does not build, panics or runs out of time counts as failed, as does a go vet that complains.
+// What ran in the guest has "guest" before its name; where there can be no guest, its packages
+// count as skipped. Nothing has a time limit unless one is given, since machines differ much; what
+// runs for minutes is named on standard error.
 //
-// It is run in the module's root. Folders of other modules below it may be among the packages.
+// It is run in the module's root. Directories of other modules below it may be among the packages.
 package main
 
 import (

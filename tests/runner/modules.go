@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// module is a module of the tree, with some of its packages. Tests whose dependencies are not to be the product's are modules of
-// their own, in folders with a go.mod.
+// module is a module of the tree, with some of its packages. Tests with dependencies that the
+// product must not have are modules of their own, in directories with a go.mod.
 type module struct {
 	dir      string   // "." is the product's
 	patterns []string // of packages, as the go command takes them in dir
 }
 
-// byModule sorts patterns of packages, given as folders of the tree, by the module that they belong to. Others, which are no relative
-// paths, are taken for the product's.
+// byModule groups package patterns, given as directories of the tree, by their module. Patterns
+// that are not relative paths belong to the product.
 func byModule(patterns []string) []module {
 	var found []module
 next:

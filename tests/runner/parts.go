@@ -9,7 +9,8 @@ import (
 // testsAtOnce is how many tests of a long package one process, or one guest, gets.
 const testsAtOnce = 40
 
-// wholeNames is what of a pattern for -run is matched with the names of tests, and not of their subtests.
+// wholeNames is what of a pattern for -run is matched with the names of tests, and not of their
+// subtests.
 func wholeNames(run string) string {
 	pattern, _, _ := strings.Cut(run, "/")
 	if pattern == "" {
@@ -34,7 +35,8 @@ func parts(tests []string, most int) [][]string {
 	return dealt
 }
 
-// only is the pattern for -run that matches these tests, and what a pattern demands of their subtests.
+// only is the pattern for -run that matches these tests, and what a pattern demands of their
+// subtests.
 func only(tests []string, run string) string {
 	quoted := make([]string, len(tests))
 	for i, name := range tests {

@@ -33,7 +33,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestHere: the tests of a package that is split are all run, by processes of which none gets too many.
+// TestHere: the tests of a package that is split are all run, by processes of which none gets too
+// many.
 func TestHere(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, ".", "go.mod", "module m\n\ngo 1.26\n")

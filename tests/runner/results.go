@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// record tells how one test ended.
+// record is the result of one test.
 type record struct {
 	Package string  `json:"package"` // with "guest " before it where it ran in the guest
 	Test    string  `json:"test"`
@@ -24,7 +24,8 @@ func (r record) top() string {
 	return top
 }
 
-// write writes how each test ended. What the file has of others stays: here and in the guest, and one by one, tests may run one after the other.
+// write writes the results of the tests. The file keeps the results of others: tests may run here
+// and in the guest, and one by one.
 func (c *counter) write(file string) error {
 	var all []record
 	data, err := os.ReadFile(file)

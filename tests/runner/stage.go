@@ -51,7 +51,8 @@ func listPackages(tags string, m module) ([]pkg, error) {
 	return found, nil
 }
 
-// stageOrlop makes a folder for what the tests need where there is neither Go nor the tree, and puts orlop and contrib there.
+// stageOrlop makes a directory for what the tests need where there is neither Go nor the tree, and
+// puts orlop and contrib there.
 func stageOrlop(dir, tags string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -69,7 +70,8 @@ func stageOrlop(dir, tags string) error {
 	return golang(".", "build", "-trimpath", "-buildvcs=false", "-buildmode=exe", "-tags", tags, "-ldflags", "-s -w -buildid=", "-o", orlop(dir), ".")
 }
 
-// stagePackage puts a package's test binary there, in a folder of its own with the package's sources, which some tests read, and its testdata.
+// stagePackage puts a package's test binary there, in a directory of its own with the package's
+// sources, which some tests read, and its testdata.
 func stagePackage(dir, tags string, p pkg) error {
 	if err := golang(p.dir, "test", "-c", "-tags", tags, "-o", p.binary(dir), "."); err != nil {
 		return err
@@ -94,7 +96,8 @@ func stagePackage(dir, tags string, p pkg) error {
 	return err
 }
 
-// golang runs the go command in a folder; what it makes is static, for the guest has other libraries.
+// golang runs the go command in a directory; what it makes is static, for the guest has other
+// libraries.
 func golang(dir string, args ...string) error {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// patience is how long something runs until the watch names it, and then again and again.
+// patience is how long something runs until the watch names it, and the interval of repetition.
 const patience = 5 * time.Minute
 
-// watch knows what runs, and since when. Nothing has a time limit, so it names what runs for long: that tells how far a
-// slow run has got, and what hung in one that was ended from outside.
+// watch knows what runs, and since when. Nothing has a time limit, so it names what runs for long:
+// that tells how far a slow run has got, and what hung in one that was ended from outside.
 type watch struct {
 	mu      sync.Mutex
 	running map[running]time.Time
@@ -67,7 +67,7 @@ func (w *watch) long(now time.Time) []string {
 	return lines
 }
 
-// tell writes what runs for long, for ever.
+// tell reports long-running tests until the program ends.
 func (w *watch) tell(out io.Writer) {
 	for now := range time.Tick(patience) {
 		for _, line := range w.long(now) {

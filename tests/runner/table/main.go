@@ -1,5 +1,6 @@
-// Command table puts a table of what the runner found into a page of the documentation: a row for each test and each of its
-// subtests, a column for each of the runner's files of results and each machine.
+// Command table puts a table of what the runner found into a page of the documentation: a row for
+// each test and each of its subtests, a column for each of the runner's files of results and each
+// machine.
 //
 // Usage: table [-without TEST,...] PAGE.md NAME=RESULTS.json...
 //
