@@ -63,7 +63,7 @@ func runScript(t *testing.T, script string, change func(dir string, s *specs.Spe
 	return string(out)
 }
 
-// TestTmpfsMode: a tmpfs without a mode has that of the folder that it covers.
+// TestTmpfsMode: a tmpfs without a mode has that of the directory that it covers.
 func TestTmpfsMode(t *testing.T) {
 	out := runScript(t, "busybox stat -c %a /covered /new /given", func(dir string, s *specs.Spec, _ *libcontainer.CreateOptions) {
 		covered := filepath.Join(dir, "rootfs/covered")

@@ -19,7 +19,7 @@ import (
 // the data of a "stats" event, in runc's shape.
 type Stats struct {
 	cgroups.Stats
-	// IntelRDT is empty for a container that is in no group of the resctrl file system.
+	// IntelRDT is empty for a container that is in no group of the resctrl filesystem.
 	IntelRDT intelrdt.Stats `json:"intel_rdt"`
 	// NetworkInterfaces are those of the first process's network namespace, which other containers
 	// may share, as in a pod. It is nil when that is the caller's own: then the counters are the

@@ -40,7 +40,7 @@ func (c *Container) Update(r *specs.LinuxResources) error {
 	})
 }
 
-// ErrNoRDT means that the container is in no group of the resctrl file system: it was created
+// ErrNoRDT means that the container is in no group of the resctrl filesystem: it was created
 // without linux.intelRdt.
 var ErrNoRDT = errors.New("container has no Intel RDT group: it was created without linux.intelRdt")
 

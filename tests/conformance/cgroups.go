@@ -20,8 +20,7 @@ const (
 	// two hierarchies when mounted as one.
 	cpuAlias = "cpu,cpuacct"
 
-	// How long the kernel may take to let go of cgroups, and how often it is asked: it does not
-	// tell.
+	// How long the kernel may take to release cgroups, and how often to check: there is no event.
 	patience = 30 * time.Second
 	pause    = 10 * time.Millisecond
 )
@@ -38,7 +37,7 @@ func (t tree) path(h hierarchy, elements ...string) string {
 }
 
 // mountTree mounts the host's hierarchies, and those that the program needs, below a new directory.
-// What it returns is to be unmounted even if there is an error.
+// The caller must unmount the returned tree even after an error.
 func mountTree(dir string, n needs) (t tree, err error) {
 	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -59,8 +58,8 @@ func mountTree(dir string, n needs) (t tree, err error) {
 	return t, t.mount(list)
 }
 
-// freed are controllers that were taken from cgroup2's root, where they had been handed down to
-// nobody in particular.
+// freed are controllers that were disabled in cgroup.subtree_control of cgroup2's root, where no
+// cgroup used them.
 type freed struct {
 	file        string // cgroup.subtree_control
 	controllers []string
@@ -123,9 +122,9 @@ func (t *tree) mount(list []hierarchy) error {
 	return nil
 }
 
-// unmount is for a tree in which nothing runs. With its last mount an extra hierarchy ends, and its
-// controllers go back to cgroup2, but not if it has a cgroup then that the kernel has still to take
-// apart: it would stay until the next mount.
+// unmount unmounts a tree in which nothing runs. With its last mount an extra hierarchy ends and
+// its controllers return to cgroup2, unless the kernel has not released all of its cgroups yet: the
+// hierarchy would then stay until the next mount.
 func (t tree) unmount() error {
 	var errs []error
 	for _, h := range t.hierarchies {
@@ -152,8 +151,8 @@ func (t tree) makeGroups(name string, realtime bool) error {
 	return nil
 }
 
-// inherit gives a new cgroup what a root has by itself: processors and memory nodes, and all time
-// that there is for real-time processes.
+// inherit gives a new cgroup what a root has by default: processors, memory nodes, and all time for
+// real-time processes.
 func (t tree) inherit(h hierarchy, name string, realtime bool) error {
 	hand := func(file string) error {
 		value, err := os.ReadFile(t.path(h, file))
@@ -169,8 +168,8 @@ func (t tree) inherit(h hierarchy, name string, realtime bool) error {
 	if !realtime || err != nil {
 		return err
 	}
-	// A sibling that has some leaves too little, one that was removed does so for a while. Then the
-	// program goes without: see alias.
+	// A sibling with real-time limits leaves too little, and so does a removed one for a while. The
+	// program then runs without: see alias.
 	err = retry(func() error { return errors.Join(hand("cpu.rt_period_us"), hand("cpu.rt_runtime_us")) }, syscall.EINVAL)
 	if errors.Is(err, syscall.EINVAL) {
 		return nil
@@ -178,8 +177,8 @@ func (t tree) inherit(h hierarchy, name string, realtime bool) error {
 	return err
 }
 
-// removeGroups removes the program's cgroups and all below them. Nothing runs in them any more, but
-// the kernel may take its time.
+// removeGroups removes the program's cgroups and all below them. They have no processes, but the
+// kernel may release them late.
 func (t tree) removeGroups(name string) error {
 	var errs []error
 	for _, h := range t.hierarchies {
@@ -211,7 +210,7 @@ func removeGroup(dir string) error {
 	return nil
 }
 
-// retry repeats for a while what fails with one of these errors.
+// retry repeats a call for a while as long as it fails with one of these errors.
 func retry(f func() error, passing ...error) error {
 	deadline := time.Now().Add(patience)
 	for {

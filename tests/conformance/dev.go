@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// privateDev puts new device files in the place of the host's: runtimes give their standard
-// streams, which the suite opens as /dev/null, to the container's user, and the host's /dev/null
-// would belong to that user for good.
+// privateDev covers the host's device files with new ones. The suite opens standard streams as
+// /dev/null, and runtimes give these to the container's user, who would then own the host's
+// /dev/null for good.
 func privateDev() error {
 	const dir = "/run/dev"
 	if err := mountNew("tmpfs", dir, "mode=755"); err != nil {

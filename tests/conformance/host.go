@@ -17,7 +17,7 @@ type host struct {
 	System  string    `json:"system"`
 	Cgroups string    `json:"cgroups"`
 	Go      string    `json:"go"`      // which built the suite
-	Lacking []string  `json:"lacking"` // capabilities that whoever runs the suite does not have
+	Lacking []string  `json:"lacking"` // capabilities that the suite's caller lacks
 }
 
 func hostFacts() (host, error) {

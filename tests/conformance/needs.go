@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// needs are what some programs look for, and not every host has or can give to several at a time.
+// needs are what some programs require and not every host has, or can give to several at a time.
 type needs struct {
 	V1          bool     // a hierarchy of cgroup v1
 	Controllers []string // hierarchies of v1 that are mounted for the program if the host has no such
 	RealTime    bool     // all of the processors' time for real-time processes
 }
 
-// needsOf tells the needs of a program.
+// needsOf returns the needs of a program.
 func needsOf(test string) needs {
 	n := needs{V1: strings.HasPrefix(test, "linux_cgroups_")}
 	switch {
@@ -30,8 +30,8 @@ func needsOf(test string) needs {
 	return n
 }
 
-// alone tells whether the program can't run beside others of its kind, nor beside tests that use
-// the same controllers.
+// alone reports whether the program must not run at the same time as others of its kind or tests
+// that use the same controllers.
 func (n needs) alone() bool { return n.RealTime || len(n.Controllers) > 0 }
 
 // lockControllers keeps others from moving cgroup controllers between cgroup2 and v1. The project's

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// outcome is how a program of the suite ended.
+// outcome is the result of a program of the suite.
 type outcome string
 
 const (

@@ -33,8 +33,8 @@ const (
 	roleOuter = "outer"
 	roleInner = "inner"
 
-	// What the outer process says beside the program's own status, which is 0, 1 or 2: that its
-	// time was up, that it cannot be run on this host, that something else is wrong.
+	// Exit statuses of the outer process, besides the program's own 0, 1 or 2: the program timed
+	// out, it cannot run on this host, or another error.
 	statusTimeLimit = 124
 	statusCannot    = 125
 	statusBroken    = 126
@@ -67,8 +67,7 @@ func (s *stage) command(ctx context.Context, role string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// perform plays the role that the environment gives to this process, if any, and then does not
-// return.
+// perform plays this process's role according to the environment. It returns only if there is none.
 func perform() {
 	role := os.Getenv(roleEnv)
 	if role == "" {
@@ -94,7 +93,7 @@ func perform() {
 	os.Exit(status)
 }
 
-// cannotError says what this host does not have, or has in use.
+// cannotError says what this host lacks or is already using.
 type cannotError struct{ reason string }
 
 func (e *cannotError) Error() string { return e.reason }
@@ -143,7 +142,7 @@ func (s *stage) outer() (status int, err error) {
 
 // inner is called as process 1 of a PID namespace, in a mount namespace of its own.
 func (s *stage) inner() (int, error) {
-	// A cgroup namespace is a thread's: all that follows, and the fork, is done by this one.
+	// A cgroup namespace belongs to a thread: this one does everything that follows, with the fork.
 	runtime.LockOSThread()
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return 0, fmt.Errorf("mount /proc: %w", err)
@@ -168,7 +167,7 @@ func (s *stage) inner() (int, error) {
 	return reapUntil(pid)
 }
 
-// reapUntil waits for whatever child ends, until it is this one, and returns its status.
+// reapUntil reaps children until the given one ends, and returns its status.
 func reapUntil(pid int) (int, error) {
 	for {
 		var status syscall.WaitStatus

@@ -41,8 +41,8 @@ type answer struct {
 	Took   time.Duration // by calls of the runtime
 }
 
-// do runs a job in a process of its own, in namespaces of its own: what a runtime leaves there ends
-// with it, and the host's name, network and mounts are out of its reach.
+// do runs a job in a process with its own namespaces: what a runtime leaves behind ends with it,
+// and the host's name, network and mounts are out of reach.
 func (j job) do() answer {
 	input, err := json.Marshal(j)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A difference is a fact that is otherwise under orlop than under runc.
+// A difference is a fact that differs between orlop and runc.
 type difference struct {
 	Key               string
 	Orlop, Runc, Crun string
@@ -53,8 +53,8 @@ func compare(orlop, other *observation) []difference {
 	return list
 }
 
-// leftByHook reports whether a difference is a process that a hook was to leave: where one runtime
-// got as far as the hook and the other did not, it follows.
+// leftByHook reports whether a difference is a process that a hook leaves behind. It follows if one
+// runtime reached the hook and the other did not.
 func leftByHook(d difference) bool {
 	return d.Key == "left process" && (strings.HasPrefix(d.Orlop, "hook ") || strings.HasPrefix(d.Runc, "hook "))
 }

@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fact is something that a case shows under one runtime. Facts of a call are compared only as
-// long as the calls before ended alike; those of no call (0) always.
+// A fact is something that a case shows under one runtime. Facts of a call are compared only if all
+// earlier calls ended alike; those of no call (0) always.
 type fact struct {
 	Call       int
 	Key, Value string
 }
 
-// An observation is all that a case shows under one runtime, and the calls as a person reads them.
+// An observation is all that a case shows under one runtime, and a readable list of the calls.
 type observation struct {
 	Facts []fact
 	Log   []string
@@ -40,16 +40,16 @@ func (o *observation) left(key, value string) {
 	o.Facts = append(o.Facts, fact{0, key, value})
 }
 
-// errorClasses are the words in errors that engines and people's scripts look for.
+// errorClasses are the words in errors that engines and scripts match on.
 func errorClasses() []string {
 	return []string{"executable file not found", "no such file or directory", "permission denied", "not a directory", "is a directory",
 		"does not exist", "not running", "already exists", "exec format error", "operation not permitted"}
 }
 
-// warningLine is one by which a runtime tells of something else than its error.
+// warningLine matches a line that is a warning and not the runtime's error.
 var warningLine = regexp.MustCompile(`(?m)^.*(level=warning|warning:).*$`)
 
-// classOf names what an error's text says in the words that others look for.
+// classOf returns the class of an error's text.
 func classOf(text string) string {
 	var found []string
 	text = warningLine.ReplaceAllString(strings.ToLower(text), "")
@@ -88,7 +88,7 @@ func (o *observation) call(name string, args []string, status int, stuck bool, o
 	}
 }
 
-// stuck reports whether a command took longer than it may.
+// stuck reports whether a command exceeded its timeout.
 func (o *observation) stuck() bool {
 	return slices.ContainsFunc(o.Facts, func(f fact) bool { return strings.HasSuffix(f.Key, ": stuck") })
 }
@@ -155,7 +155,7 @@ var (
 // unstable are the lines of /proc/PID/status that differ between two runs of anything.
 var unstable = regexp.MustCompile(`^(Pid|Tgid|PPid|Ngid|NSpid|NStgid|NSpgid|NSsid|TracerPid|Vm\w+|Rss\w+|\w*ctxt_switches|Threads|SigQ|HugetlbPages|FDSize|Mems_allowed|State)$`)
 
-// splitFact divides a line of a section into what it is about and what it says of it.
+// splitFact divides a line of a section into the name of a fact and its value.
 func splitFact(section, line string) (key, value string) {
 	switch section {
 	case "links":
@@ -218,7 +218,7 @@ func splitMount(line string) (key, value string) {
 	return parts[4], fmt.Sprintf("%s %s %s - %s", parts[3], parts[5], ids.ReplaceAllString(strings.Join(parts[6:], " "), "$1"), right)
 }
 
-// normal takes out of a text what belongs to the run and not to the case.
+// normal removes from a text what belongs to the run and not to the case.
 func (r *runner) normal(text string) string {
 	for file, label := range r.namespaces() {
 		text = strings.ReplaceAll(text, file, label)
@@ -248,7 +248,7 @@ func (r *runner) namespaces() map[string]string {
 	return known
 }
 
-// outside records what others see of the running container: its cgroups and their files.
+// outside records what the host sees of the running container: its cgroups and their files.
 func (r *runner) outside(when string) {
 	if r.container == 0 {
 		return
@@ -294,8 +294,8 @@ func cgroupMount(controllers string) string {
 	return filepath.Join("/sys/fs/cgroup", name)
 }
 
-// mounted reports whether the hierarchy with these controllers has its place. Others come and go
-// with who mounts them elsewhere.
+// mounted reports whether the hierarchy with these controllers is mounted at the usual place. Other
+// hierarchies come and go as other programs mount them elsewhere.
 func mounted(controllers string) bool {
 	_, err := os.Stat(cgroupMount(controllers))
 	return err == nil
@@ -339,7 +339,7 @@ func (r *runner) leftovers() {
 	r.leftMounts()
 }
 
-// hooks records what hooks wrote down.
+// hooks records what hooks wrote.
 func (r *runner) hooks(name, text string) {
 	for i, part := range strings.Split(r.normal(text), "== hook ")[1:] {
 		title, lines, _ := strings.Cut(part, "\n")

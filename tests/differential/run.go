@@ -28,8 +28,8 @@ func await(limit time.Duration, done func() bool) {
 	}
 }
 
-// settleLimit is how long something may take that nobody waits for by a descriptor: the probe's
-// last line, an exit, the end of what is killed.
+// settleLimit is the timeout for events without a file descriptor to wait on: the probe's last
+// line, an exit, the end of a killed process.
 func (r *runner) settleLimit() time.Duration { return r.limit / 2 }
 
 // shellCaller begins the shell that becomes the runtime: what features of the caller use.
@@ -77,8 +77,7 @@ type stream struct {
 	done chan struct{} // closed at the end, nil if nothing is read
 }
 
-// await gives what is read time to come to its end, which it does not while somebody holds the
-// terminal.
+// await waits for the end of the stream. A terminal does not end while a process holds it open.
 func (s *stream) await(limit time.Duration) {
 	select {
 	case <-s.done:
@@ -218,8 +217,8 @@ func (r *runner) phase(name string) {
 	}
 }
 
-// awaitSignal gives the container's process time to end: a signal is delivered, but nothing says
-// when it has worked.
+// awaitSignal gives the container's process time to end: no event says when a signal has taken
+// effect.
 func (r *runner) awaitSignal() {
 	await(r.settleLimit()/20, func() bool { return !running(r.container) })
 }
@@ -286,7 +285,7 @@ func (r *runner) call(args []string, parse bool) (*stream, int) {
 	return out, status
 }
 
-// finish waits for a command, and ends it after its time.
+// finish waits for a command, and kills it after its timeout.
 func (r *runner) finish(cmd *exec.Cmd) (status int, stuck bool) {
 	timer := time.AfterFunc(r.limit, func() {
 		stuck = true
@@ -415,7 +414,7 @@ func (r *runner) wait(pid int) string {
 	return end
 }
 
-// running reports whether a process is there and has not ended.
+// running reports whether a process exists and has not ended.
 func running(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -81,7 +81,7 @@ func (t *tester) do(c Case) result {
 	return res
 }
 
-// patience is how much longer a command may take at the second attempt.
+// patience multiplies the timeout of a command at the second attempt.
 const patience = 5
 
 // attempt runs a case under orlop and runc and compares. What crun does is asked only if that may
@@ -127,7 +127,7 @@ func (t *tester) runUnder(program runtimeProgram, n int64, res *result) bool {
 	return true
 }
 
-// explain sorts differences into those that are allowed and others.
+// explain separates allowed differences from the others.
 func (t *tester) explain(differ []difference, res *result) {
 	res.allowed, res.differ = 0, nil
 	for _, d := range differ {

@@ -11,10 +11,10 @@ import (
 type Mount struct {
 	ID      string
 	Parent  string // the ID of the mount that it is on
-	Root    string // what of its file system is mounted
-	Point   string // where
-	Type    string // of the file system
-	Options string // of the file system: "rw,cpu,cpuacct"
+	Root    string // the mounted directory of the filesystem
+	Point   string // the mount point
+	Type    string // of the filesystem
+	Options string // of the filesystem, such as "rw,cpu,cpuacct"
 }
 
 // Mounts iterates over the mounts. Of several mounts on one point, the last one is on top. It skips
