@@ -18,8 +18,7 @@ import (
 type Forker struct {
 	namespaces uintptr
 	affinity   affinity
-	jobs       [maxJobs]job
-	queued     counter // of jobs
+	jobs       chan job
 }
 
 type job struct {
@@ -27,14 +26,14 @@ type job struct {
 	done chan<- error
 }
 
-// maxJobs is the largest number of jobs: namespaces or processors, the cgroup, the process, and the
-// end.
-const maxJobs = 4
+// maxJobs is the largest number of jobs: namespaces or processors, the cgroup, and the process. No
+// caller waits to queue one.
+const maxJobs = 3
 
 // Start starts a thread that avoids a processor until [Forker.ResetAffinity]; -1 means none. The
 // caller must call End.
 func Start(avoidCPU int) *Forker {
-	f := new(Forker)
+	f := &Forker{jobs: make(chan job, maxJobs)}
 	go f.loop(avoidCPU)
 	return f
 }
@@ -55,12 +54,7 @@ func (f *Forker) loop(avoidCPU int) {
 	}
 	f.affinity = avoid(avoidCPU)
 	var err error
-	for i := range f.jobs {
-		f.queued.wait(uint32(i))
-		j := &f.jobs[i]
-		if j.do == nil {
-			return
-		}
+	for j := range f.jobs {
 		if err == nil {
 			err = j.do()
 		}
@@ -70,19 +64,14 @@ func (f *Forker) loop(avoidCPU int) {
 
 // Do queues a job and returns a channel that receives its error. After a job has failed, later jobs
 // are not run and fail with the same error.
-func (f *Forker) Do(job func() error) <-chan error {
+func (f *Forker) Do(do func() error) <-chan error {
 	done := make(chan error, 1)
-	f.queue(job, done)
+	f.jobs <- job{do, done}
 	return done
 }
 
 // End ends the thread after the queued jobs.
-func (f *Forker) End() { f.queue(nil, nil) }
-
-func (f *Forker) queue(do func() error, done chan<- error) {
-	f.jobs[f.queued.n.Load()] = job{do, done}
-	f.queued.add()
-}
+func (f *Forker) End() { close(f.jobs) }
 
 // Unshare queues a job that enters new namespaces (CLONE_NEW*).
 func (f *Forker) Unshare(namespaces uintptr) {
