@@ -83,7 +83,7 @@ type creation struct {
 	// resources are what is made for the container, in the order of Prepare.
 	resources resource.List
 	before    []func() error // see beforeProgram
-	hooksRan  bool           // hooks have run, or could have: a failure runs the poststop hooks
+	hooksRan  bool           // hooks may have run: a failure runs the poststop hooks
 }
 
 // run creates the container, and undoes that when it fails.
@@ -121,7 +121,7 @@ func (c *creation) create() (*Container, error) {
 	return container, c.entry.Dir.Close()
 }
 
-// begin checks what takes no time, and begins what takes longest.
+// begin does the quick checks, and starts what takes longest.
 func (c *creation) begin() (err error) {
 	if err := specconv.ValidateID(c.id); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (c *creation) begin() (err error) {
 }
 
 // inheritedNamespaces returns the namespaces that the forker enters for the process: new ones of
-// the types that take long to make, if the runtime's own user namespace owns them.
+// the types that are slow to create, if the runtime's own user namespace owns them.
 func inheritedNamespaces(b *specconv.Bundle) (flags uintptr) {
 	if _, ok := b.Namespace(specs.UserNamespace); ok {
 		return 0
@@ -180,7 +180,8 @@ func (c *creation) reserve() (err error) {
 	return nil
 }
 
-// choosePlace chooses where the container's processes are to live. With dry nobody is asked.
+// choosePlace chooses the placement of the container's processes. With dry it contacts no other
+// program.
 func (c *creation) choosePlace(dry bool) (err error) {
 	c.place, err = placement.New(placement.Config{
 		Manager: string(c.runtime.CgroupManager), ID: c.id, Bundle: c.bundle,
@@ -189,7 +190,7 @@ func (c *creation) choosePlace(dry bool) (err error) {
 	return err
 }
 
-// record returns the record of a container of which nothing was made yet.
+// record returns the record of a container of which nothing has been created yet.
 func (c *creation) record() *state.Record {
 	spec := c.bundle.Spec
 	rec := &state.Record{
@@ -210,7 +211,7 @@ func (c *creation) record() *state.Record {
 	return rec
 }
 
-// planResources lists what is to be made. It is undone in the reverse order, the processes first.
+// planResources lists what will be created. Undo goes in reverse order, processes first.
 func (c *creation) planResources() {
 	var rdt *specs.LinuxIntelRdt
 	if c.bundle.Spec.Linux != nil {
@@ -222,7 +223,7 @@ func (c *creation) planResources() {
 	c.resources = resource.List{&c.entry, c.notify, resource.NewHostMounts(&c.entry, c.bundle), c.resctrl, &placeResource{c}}
 }
 
-// placeResource is the place of the container's processes as a resource.
+// placeResource is the placement of the container's processes as a resource.
 type placeResource struct{ c *creation }
 
 func (p *placeResource) Record(rec *state.Record) error {
@@ -234,7 +235,7 @@ func (*placeResource) Prepare() error { return nil } // its Begin and Start make
 
 func (p *placeResource) Undo() error { return p.c.place.Undo() }
 
-// prepare plans what the process is to do, and makes what it needs.
+// prepare plans the setup of the process, and creates what it needs.
 func (c *creation) prepare() error {
 	tasks, relayed, err := c.plan()
 	if err != nil {
@@ -343,9 +344,8 @@ func (c *creation) recordProcess() error {
 	return c.entry.Write()
 }
 
-// recordChild records the process that has taken the place of the first one, before anything is
-// asked of it: others may have stopped it. A delete meanwhile has killed the one that was recorded
-// before.
+// recordChild records the process that has replaced the first one before it depends on it: others
+// may have stopped it. A delete meanwhile has killed the process that was recorded before.
 func (c *creation) recordChild() error {
 	if err := c.place.Tighten(); err != nil {
 		return err
@@ -473,9 +473,9 @@ func (c *creation) warnings() {
 	}
 }
 
-// undo removes what a failed creation has made.
+// undo cleans up after a failed creation.
 func (c *creation) undo() error {
-	if c.entry.Dir == nil { // the id is taken by another, or was never asked for: then nothing was made
+	if c.entry.Dir == nil { // the id is taken, or was never reserved: nothing was created
 		return nil
 	}
 	defer c.entry.Dir.Close()
@@ -483,8 +483,8 @@ func (c *creation) undo() error {
 	if c.process != nil {
 		errs = append(errs, c.process.Abort())
 	}
-	// A container whose program runs can have been deleted by others, and all that is left is
-	// another one with its id.
+	// Others may have deleted a container whose program runs. If one with its id exists, it is
+	// another one.
 	err := c.entry.Dir.LockSame(lockLimit)
 	if errors.Is(err, ErrNotExist) {
 		err = ErrDeleted
@@ -499,7 +499,7 @@ func (c *creation) undo() error {
 	return errors.Join(errs...)
 }
 
-// endForker ends the forker, whose thread is in the container's namespaces.
+// endForker ends the forker's thread, which is in the container's namespaces.
 func (c *creation) endForker() {
 	if c.forker != nil {
 		c.forker.End()

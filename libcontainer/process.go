@@ -8,7 +8,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/internal/launch"
 )
 
-// A Process is a process in a container that the calling program started, and that is its child.
+// A Process is a process in a container. The calling program started it and is its parent.
 type Process struct{ child *launch.Child }
 
 // Pid returns the process's PID in the caller's PID namespace.
@@ -40,5 +40,5 @@ func exitStatus(s unix.WaitStatus, err error) (int, error) {
 	return s.ExitStatus(), err
 }
 
-// Close releases the descriptors that the Process holds, but for Console. The process goes on.
+// Close closes the file descriptors of the Process, except Console. The process continues.
 func (p *Process) Close() error { return p.child.Pidfd.Close() }

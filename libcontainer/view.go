@@ -76,7 +76,7 @@ func (v *view) read() error {
 	return err
 }
 
-// lockUnlessCreating waits for the container's lock, but not for its creator's.
+// lockUnlessCreating waits for the container's lock, but not for its creator.
 func lockUnlessCreating(d *state.Dir) error {
 	locked, err := d.TryLock()
 	if err != nil || locked {
