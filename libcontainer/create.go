@@ -82,8 +82,7 @@ type creation struct {
 	devices *resource.NetDevices
 	// resources are what is made for the container, in the order of Prepare.
 	resources resource.List
-	before    []func() error // see beforeProgram
-	hooksRan  bool           // hooks may have run: a failure runs the poststop hooks
+	hooksRan  bool // hooks may have run: a failure runs the poststop hooks
 }
 
 // run creates the container, and undoes that when it fails.
@@ -362,19 +361,8 @@ func (c *creation) recordChild() error {
 	return c.entry.Dir.Unlock()
 }
 
-// converse serves the process until it is set up. If nothing is left to do before its program, the
-// process of a run is released before it asks, and does not wait for the runtime. That takes 0.15
-// ms where a processor has to wake up for it.
-func (c *creation) converse() error {
-	if c.before = c.beforeProgram(); c.releasedEarly() {
-		if err := c.process.Unblock(); err != nil {
-			return err
-		}
-	}
-	return c.process.Converse(setup.MessageReady)
-}
-
-func (c *creation) releasedEarly() bool { return c.direct && len(c.before) == 0 }
+// converse serves the process until it is set up.
+func (c *creation) converse() error { return c.process.Converse(setup.MessageReady) }
 
 // beforeProgram lists what must be done when the process is set up, and before its program may run.
 func (c *creation) beforeProgram() (list []func() error) {
@@ -403,7 +391,7 @@ func (c *creation) beforeProgram() (list []func() error) {
 // release does what is left, and lets the process go on: to wait for start, or in a run to its
 // program.
 func (c *creation) release() error {
-	for _, do := range c.before {
+	for _, do := range c.beforeProgram() {
 		if err := do(); err != nil {
 			return err
 		}
@@ -415,10 +403,8 @@ func (c *creation) release() error {
 	if !c.direct {
 		return c.process.Resume()
 	}
-	if !c.releasedEarly() {
-		if err := c.process.Unblock(); err != nil {
-			return err
-		}
+	if err := c.process.Unblock(); err != nil {
+		return err
 	}
 	if err := c.process.Converse(0); err != nil {
 		return err
