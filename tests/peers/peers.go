@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,9 @@ func Find(source string) (Peers, error) {
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == statusUnavailable {
 			lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
 			return Peers{}, UnavailableError{strings.TrimPrefix(lines[len(lines)-1], "peers: ")}
+		}
+		if errors.Is(err, fs.ErrNotExist) { // the tests were copied to a machine without the source
+			return Peers{}, UnavailableError{"the script that stages them is not here"}
 		}
 		if err != nil {
 			return Peers{}, fmt.Errorf("stage runc and crun: %w\n%s", err, &errs)
