@@ -78,8 +78,7 @@ func connect(path string) (int, error) {
 	if err != nil {
 		return fail(err)
 	}
-	limit := unix.NsecToTimeval(int64(sendLimit))
-	if err := unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+	if err := sys.SetSendTimeout(sock, sendLimit); err != nil {
 		_ = unix.Close(sock)
 		return fail(err)
 	}

@@ -1,15 +1,10 @@
 package seccomp
 
 import (
-	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"testing"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/tests/profile"
 )
 
 // when writes a program that has result 1 if a word of the call has a value, and result 2
@@ -46,17 +41,7 @@ func TestSameResults(t *testing.T) {
 // TestSameResultsShortened: what shorten returns is found to be the same, and no longer is after
 // one of its results was changed.
 func TestSameResultsShortened(t *testing.T) {
-	var p specs.LinuxSeccomp
-	if err := json.Unmarshal(profile.Docker(), &p); err != nil {
-		t.Fatal(err)
-	}
-	long, err := compile(&p)
-	if errors.Is(err, ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	long := compileDocker(t)
 	short := shorten(long)
 	if !sameResults(long, short) {
 		t.Fatal("the shortened program is not the same")
@@ -76,14 +61,7 @@ func TestSameResultsShortened(t *testing.T) {
 }
 
 func BenchmarkSameResults(b *testing.B) {
-	var p specs.LinuxSeccomp
-	if err := json.Unmarshal(profile.Docker(), &p); err != nil {
-		b.Fatal(err)
-	}
-	long, err := compile(&p)
-	if err != nil {
-		b.Skip(err)
-	}
+	long := compileDocker(b)
 	short := shorten(long)
 	for b.Loop() {
 		sameResults(long, short)

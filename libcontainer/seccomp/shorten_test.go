@@ -62,6 +62,24 @@ func (c comparison) call(t *testing.T, arch, number uint32, args ...uint64) {
 	}
 }
 
+// compileDocker returns libseccomp's program for Docker's profile. It skips a test without a
+// compiler.
+func compileDocker(t testing.TB) []byte {
+	t.Helper()
+	var p specs.LinuxSeccomp
+	if err := json.Unmarshal(profile.Docker(), &p); err != nil {
+		t.Fatal(err)
+	}
+	program, err := compile(&p)
+	if errors.Is(err, ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
 // FuzzShorten: a shortened program has the same results as the long one, including the edges of
 // spans.
 func FuzzShorten(f *testing.F) {
@@ -89,17 +107,7 @@ func FuzzShorten(f *testing.F) {
 // TestShortenDocker: for each architecture and number, Docker's profile has the results of
 // libseccomp's program, which is more than twice as long.
 func TestShortenDocker(t *testing.T) {
-	var p specs.LinuxSeccomp
-	if err := json.Unmarshal(profile.Docker(), &p); err != nil {
-		t.Fatal(err)
-	}
-	long, err := compile(&p)
-	if errors.Is(err, ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	long := compileDocker(t)
 	short := shorten(long)
 	if 2*len(short) > len(long) {
 		t.Errorf("%d instructions of %d", len(short)/8, len(long)/8)

@@ -47,7 +47,7 @@ func arrows() []arrow {
 		{"libcontainer/internal/async", nil, nil},
 		{"libcontainer/internal/placement", []string{"libcontainer/internal/async", "libcontainer/internal/forker", "libcontainer/internal/launch", "libcontainer/internal/sys", "libcontainer/setup", "libcontainer/cgroups", "libcontainer/internal/state", "libcontainer/internal/systemd", "libcontainer/internal/hooks", "libcontainer/internal/proxy", "libcontainer/timeout", "specconv"}, []string{sys, spec}},
 		{"libcontainer/internal/resource", []string{"libcontainer/internal/sys", "libcontainer/setup", "libcontainer/internal/intelrdt", "libcontainer/internal/netdev", "libcontainer/internal/notify", "libcontainer/internal/state", "nsenter", "specconv", "specconv/jsonpath"}, []string{sys, spec}},
-		{"libcontainer/internal/seccompfilter", []string{"libcontainer/internal/async", "libcontainer/internal/state", "libcontainer/console", "libcontainer/seccomp", "libcontainer/setup", "specconv", "specconv/codec"}, []string{spec}},
+		{"libcontainer/internal/seccompfilter", []string{"libcontainer/internal/async", "libcontainer/internal/state", "libcontainer/internal/sys", "libcontainer/console", "libcontainer/seccomp", "libcontainer/setup", "specconv", "specconv/codec"}, []string{spec}},
 		{"libcontainer/internal/sys", nil, []string{sys}},
 		{"libcontainer/timeout", nil, nil},
 		{"libcontainer/internal/netdev", nil, []string{sys}},

@@ -12,6 +12,7 @@ import (
 	"github.com/orlop/orlop/libcontainer/console"
 	"github.com/orlop/orlop/libcontainer/internal/async"
 	"github.com/orlop/orlop/libcontainer/internal/state"
+	"github.com/orlop/orlop/libcontainer/internal/sys"
 	"github.com/orlop/orlop/libcontainer/seccomp"
 	"github.com/orlop/orlop/libcontainer/setup"
 	"github.com/orlop/orlop/specconv"
@@ -118,7 +119,7 @@ func HandListener(rec *state.Record, status specs.ContainerState, pid int, liste
 // namespace can make a created process send any file descriptor, and the agent would act on that
 // one with its own privileges.
 func checkListener(f *os.File) error {
-	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	target, err := os.Readlink(sys.FdPath(int(f.Fd())))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,6 +10,13 @@ import (
 // UnixSocket creates a unix(7) socket of a type such as unix.SOCK_STREAM.
 func UnixSocket(kind int) (int, error) {
 	return unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+}
+
+// SetSendTimeout limits how long connect(2) and writes to a blocking socket wait. They then fail
+// with EAGAIN.
+func SetSendTimeout(socket int, limit time.Duration) error {
+	timeval := unix.NsecToTimeval(int64(limit))
+	return unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeval)
 }
 
 // Connect connects a unix(7) socket to an address. A name that starts with "@" is in the abstract

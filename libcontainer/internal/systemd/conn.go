@@ -85,8 +85,7 @@ func connect(path string, limit time.Duration) (net.Conn, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	timeval := unix.NsecToTimeval(int64(limit))
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeval); err != nil {
+	if err := sys.SetSendTimeout(fd, limit); err != nil {
 		return nil, err
 	}
 	if err := sys.Connect(fd, path); err == unix.EAGAIN {
